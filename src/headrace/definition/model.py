@@ -1,0 +1,235 @@
+"""The definition as typed objects: what `headrace.toml` says once it has been read and checked.
+
+Everything here is data. The walker in `headrace.definition.reader` makes these from TOML and names the place of every
+mistake; stations take the parts they need as arguments. Durations are microseconds (`_us`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from headrace.language.types import Type
+
+OnFail = Literal["fail", "quarantine", "warn"]
+Task = Literal["binary", "multiclass", "regression"]
+
+
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=False):
+    """Base of every part of the definition."""
+
+
+class Known(Struct, kw_only=True):
+    """When a value becomes known: at the instant in column `after`, plus a delay."""
+
+    after: str
+    delay_us: int = 0
+
+
+class ColumnRule(Struct, kw_only=True):
+    """What the contract says of one column of a source."""
+
+    type: Type | None = None
+    """Inferred and frozen in headrace.lock when left out."""
+    unit: str | None = None
+    zone: str | None = None
+    """IANA zone of text times that carry no offset; UTC when left out."""
+    min: float | None = None
+    max: float | None = None
+    allowed: tuple[str, ...] | None = None
+    pattern: str | None = None
+    """A regular expression (linear-time engine) that the whole text must match."""
+    max_null: float | None = None
+    """Largest share of nulls, 0 to 1: a rule of the table, so its failure never quarantines rows."""
+    missing: tuple[str, ...] = ()
+    """Further texts that mean null in this column."""
+    known: Known | None = None
+    on_fail: OnFail = "quarantine"
+
+
+class Check(Struct, kw_only=True):
+    """A named row rule: rows for which `where` is not true fail it. Null counts as not true."""
+
+    name: str
+    where: str
+    on_fail: OnFail = "fail"
+
+
+class Join(Struct, kw_only=True):
+    """Columns of a static table joined to this source before `derive`: `NAME_COLUMN` for each of `take`."""
+
+    name: str
+    source: str
+    key: tuple[tuple[str, str], ...]
+    """Pairs (column of this source, column of the other)."""
+    take: tuple[str, ...]
+
+
+class Source(Struct, kw_only=True):
+    """Where raw rows come from, and what they promise."""
+
+    name: str
+    read: tuple[str, ...]
+    """Paths and globs relative to the definition, `file://`, `s3://`, `postgresql://`, as written: `${env:NAME}` and
+    `${file:PATH}` are still references here and are resolved only when a connection is opened."""
+    format: Literal["csv", "parquet", "ndjson", "sqlite", "postgresql"]
+    query: str | None = None
+    separator: str = ","
+    missing: tuple[str, ...] = ("", "NA")
+    """Texts that mean null in every column."""
+    event_time: str | None = None
+    known: Known | None = None
+    """When a row became known; a column's own `known` comes on top."""
+    unique: tuple[str, ...] = ()
+    on_duplicate: Literal["quarantine", "fail"] = "quarantine"
+    rename: tuple[tuple[str, str], ...] = ()
+    """Pairs (name as read, name from here on)."""
+    joins: tuple[Join, ...] = ()
+    derive: tuple[tuple[str, str], ...] = ()
+    """Pairs (new column, expression), in the order in which they can be computed."""
+    columns: tuple[tuple[str, ColumnRule], ...] = ()
+    checks: tuple[Check, ...] = ()
+
+    def rule(self, column: str) -> ColumnRule:
+        """The rule of one column; the empty rule when the contract does not name it."""
+        return dict(self.columns).get(column, _NO_RULE)
+
+
+_NO_RULE = ColumnRule()
+
+
+class Lookup(Struct, kw_only=True):
+    """The newest row of a source known before prediction time; a static table is a plain key join."""
+
+    name: str
+    source: str
+    key: tuple[tuple[str, str], ...]
+    """Pairs (feature or request column, column of the looked-up source)."""
+    take: tuple[str, ...]
+    max_age_us: int | None = None
+
+
+Aggregate = Literal["count", "sum", "mean", "min", "max"]
+
+
+class Window(Struct, kw_only=True):
+    """Sawtooth aggregates over what was known in [floor(t - W, hop), t)."""
+
+    name: str
+    source: str
+    key: tuple[tuple[str, str], ...]
+    value: str
+    over_us: tuple[int, ...]
+    over_text: tuple[str, ...]
+    """The same as written: "1h" names the feature `NAME_mean_1h`."""
+    take: tuple[Aggregate, ...]
+
+
+class Features(Struct, kw_only=True):
+    """What the model sees beside the request columns."""
+
+    expressions: tuple[tuple[str, str], ...] = ()
+    lookups: tuple[Lookup, ...] = ()
+    windows: tuple[Window, ...] = ()
+    drop: tuple[str, ...] = ()
+    """Request columns and features that feed others and are not themselves inputs of the model."""
+
+
+class Split(Struct, kw_only=True):
+    """How rows are divided for training and for the one look at the holdout."""
+
+    by: Literal["time", "random", "stratified", "group"] = "random"
+    group: str | None = None
+    holdout: float = 0.2
+    folds: int = 5
+    seed: int = 0
+
+
+class Budget(Struct, kw_only=True):
+    """What a search may spend: exactly one is set."""
+
+    seconds: float | None = None
+    trials: int | None = None
+
+
+class Training(Struct, kw_only=True):
+    """How candidates are searched."""
+
+    families: tuple[str, ...] = ("linear", "lightgbm")
+    search: Literal["tpe", "random"] = "tpe"
+    budget: Budget = Budget(seconds=60.0)
+    metric: str | None = None
+    """None: average_precision, log_loss or rmse, by task."""
+    seed: int = 0
+    threads: int = 2
+
+
+class Costs(Struct, kw_only=True):
+    """What wrong answers cost, in one currency."""
+
+    currency: str = "USD"
+    false_positive: float | None = None
+    false_negative: float | None = None
+    matrix: tuple[tuple[str, str, float], ...] = ()
+    """Multiclass: (truth, predicted, cost)."""
+    over: float | None = None
+    under: float | None = None
+    volume_per_month: float | None = None
+
+
+class Selection(Struct, kw_only=True):
+    """How the one version is chosen."""
+
+    rule: Literal["best_metric", "least_cost", "cheapest_within"] = "best_metric"
+    within: float = 0.01
+    """cheapest_within: largest relative loss of the metric that a cheaper candidate may have."""
+
+
+class Stores(Struct, kw_only=True):
+    """URLs of the stores; paths are relative to the definition."""
+
+    catalog: str = ".headrace/catalog.db"
+    objects: str = ".headrace/objects"
+
+
+class Trust(Struct, kw_only=True):
+    """Whose packages are loaded. Empty: only those signed with the user's own key."""
+
+    signers: tuple[str, ...] = ()
+
+
+class Project(Struct, kw_only=True):
+    """What is predicted, and when."""
+
+    name: str
+    source: str
+    task: Task | None = None
+    key: tuple[str, ...] = ()
+    """Empty: the row number."""
+    time: str | None = None
+    label: str | None = None
+    """An expression over the source's columns; None until `headrace init` or the user names one."""
+    positive: str | None = None
+    """Binary text labels: the level that counts as positive."""
+    request: tuple[str, ...] = ()
+    """Empty: with one source and no time, every column but label and key."""
+
+
+class Definition(Struct, kw_only=True):
+    """A whole `headrace.toml`, read and checked."""
+
+    format: Literal[1]
+    project: Project
+    sources: tuple[Source, ...]
+    features: Features = Features()
+    split: Split = Split()
+    training: Training = Training()
+    costs: Costs | None = None
+    selection: Selection = Selection()
+    stores: Stores = Stores()
+    trust: Trust = Trust()
+
+    def source(self, name: str) -> Source:
+        """The source of that name (the reader has made sure that every reference resolves)."""
+        return next(s for s in self.sources if s.name == name)

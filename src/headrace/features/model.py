@@ -1,0 +1,132 @@
+"""The program: the compiled features as data, in three forms' common tree; and the frame they are gathered in.
+
+Nothing here imports a table engine: the scorer loads a program without Polars.
+"""
+
+from __future__ import annotations
+
+
+import msgspec
+
+from headrace.data.model import Field
+from headrace.definition.model import Aggregate, Task
+from headrace.language.tree import Node
+from headrace.language.types import Type
+from headrace.runs.model import ObjectRef
+
+
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of what is saved in a package."""
+
+
+class ExpressionStep(Struct, tag="expression", tag_field="step", kw_only=True):
+    """A row expression over request columns and earlier steps."""
+
+    name: str
+    type: Type
+    node: Node
+
+
+class LookupStep(Struct, tag="lookup", tag_field="step", kw_only=True):
+    """The newest row (by event time, then known, then sequence) with known < t and event time >= t - max_age."""
+
+    name: str
+    source: str
+    key: tuple[tuple[str, str], ...]
+    """Pairs (column of the row so far, column of the source)."""
+    take: tuple[tuple[str, Type], ...]
+    """Columns of the source; the feature is NAME_COLUMN."""
+    event_time: str | None = None
+    """None: a static table, a plain key join."""
+    known_after: tuple[tuple[str, int], ...] = ()
+    """A row is known at the latest of these (column, delay in microseconds); a null among them means never."""
+    max_age_us: int | None = None
+
+
+class WindowStep(Struct, tag="window", tag_field="step", kw_only=True):
+    """Sawtooth aggregates over values known in [floor(t - W, hop), t)."""
+
+    name: str
+    source: str
+    key: tuple[tuple[str, str], ...]
+    value: str
+    value_type: Type
+    known_after: tuple[tuple[str, int], ...]
+    over: tuple[tuple[str, int, int], ...]
+    """(as written, W, hop), the latter two in microseconds."""
+    take: tuple[Aggregate, ...]
+    scale: int = 0
+    """Sums are exact: a value v counts as round(v * 2**scale) and integers are added. Set when the frame is made."""
+
+
+Step = ExpressionStep | LookupStep | WindowStep
+
+
+class Program(Struct, kw_only=True):
+    """Everything between a request's columns and the model's input, but for the encoder."""
+
+    format: int = 1
+    model: str
+    source: str
+    """The source whose rows are predicted."""
+    time: str | None
+    key: tuple[str, ...]
+    request: tuple[Field, ...]
+    derive: tuple[ExpressionStep, ...] = ()
+    """Request columns that can be computed from other raw columns when a request does not carry them."""
+    raw: tuple[Field, ...] = ()
+    """The raw columns that `derive` reads."""
+    steps: tuple[Step, ...]
+    """In an order in which they can be computed."""
+    outputs: tuple[Field, ...]
+    """The model's inputs, in order."""
+
+
+class Frame(Struct, kw_only=True):
+    """The training table: one row a labelled example, every value as it was known at prediction time.
+
+    Parquet columns: `_row` (UInt32 position in the accepted table), the key columns, the time column if any, `_label`
+    (Boolean, Int32 class code or Float64), `_label_known` (when known), then `program.outputs`, unencoded. Sorted by
+    (time, key, _row); the last `holdout_rows` rows are the holdout under a time split, else `_holdout` says which are."""
+
+    ref: ObjectRef
+    program: Program
+    task: Task
+    classes: tuple[str, ...] = ()
+    """Names of the classes, by code; binary: ("false", "true") or the two levels, the positive one last."""
+    rows: int
+    holdout_rows: int
+    unlabelled: int
+    """Rows with a null label: counted, never trained on."""
+    label_too_early: int = 0
+    """Rows whose label was known before the prediction was asked for: counted, never trained on."""
+
+
+class CategoryLevels(Struct, tag="category", tag_field="kind", kw_only=True):
+    """Text → code: the place in `levels` (most frequent first, ties by name); an unseen or rare level is len(levels);
+    null is NaN."""
+
+    levels: tuple[str, ...]
+
+
+class Numeric(Struct, tag="numeric", tag_field="kind", kw_only=True):
+    """A number as float32; null is NaN; a boolean is 0 or 1; a magnitude beyond float32 is the largest float32."""
+
+
+class EncodedColumn(Struct, kw_only=True):
+    """One input of the model."""
+
+    name: str
+    type: Type
+    encoding: CategoryLevels | Numeric
+    typical: float
+    """The median, or the most frequent code: what a reason compares with."""
+
+
+class Encoder(Struct, kw_only=True):
+    """Fitted on training rows only; part of the package; turns typed features into one float32 row."""
+
+    format: int = 1
+    columns: tuple[EncodedColumn, ...]
+
+

@@ -1,0 +1,69 @@
+"""What a package holds and what a prediction says. Loads no table engine and no training library."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of what is saved in a package."""
+
+
+class FileEntry(Struct, kw_only=True):
+    """One file of a package."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+class Manifest(Struct, kw_only=True):
+    """`manifest.json`: every other file with its digest. Its own SHA-256 is the package's content id. No instant, no
+    measured time and no path stands in it, so that the same training gives the same bytes."""
+
+    format: int = 1
+    model: str
+    task: str
+    files: tuple[FileEntry, ...]
+    """Sorted by name."""
+
+
+class Reason(Struct, kw_only=True):
+    """What one feature did to one prediction: the answer's change when the feature is set to its typical value."""
+
+    feature: str
+    value: float | str | bool | None
+    effect: float
+
+
+class Prediction(Struct, kw_only=True):
+    """One answer."""
+
+    model: str
+    version: int | None
+    probability: float | None = None
+    """Binary: calibrated P(positive)."""
+    decision: bool | str | None = None
+    """Binary: probability >= threshold; multiclass: the class of least expected cost."""
+    probabilities: dict[str, float] | None = None
+    value: float | None = None
+    """Regression."""
+    reasons: tuple[Reason, ...] = ()
+
+
+class Lineage(Struct, kw_only=True):
+    """`lineage.json`: what the package was made from, by content."""
+
+    format: int = 1
+    definition_sha256: str
+    snapshots: dict[str, str]
+    """Source → SHA-256 of the snapshot."""
+    tables: dict[str, str]
+    frame: str
+    trial: int
+    family: str
+    params: dict[str, Any]
+    libraries: dict[str, str]
+    headrace: str

@@ -1,0 +1,102 @@
+"""What can go wrong in a store."""
+
+from __future__ import annotations
+
+from headrace.errors import TroubleOutside, WrongUse
+
+
+class ObjectNotFound(TroubleOutside):
+    """No blob under that key."""
+
+    code = "object-not-found"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the object store has no object {key!r}", key=key)
+
+
+class InvalidKey(WrongUse):
+    """A key that is not segments of letters, digits, `.`, `_` and `-` joined by `/`."""
+
+    code = "invalid-key"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key!r} is not a key: segments of A-Z a-z 0-9 . _ - joined by /, none of them . or ..", key=key)
+
+
+class ObjectCorrupted(TroubleOutside):
+    """The stored bytes are not the bytes that were put."""
+
+    code = "object-corrupted"
+
+    def __init__(self, key: str, *, expected: str, found: str) -> None:
+        super().__init__(
+            f"object {key!r} is damaged: SHA-256 {expected} was stored, {found} was read",
+            fix="restore the object from a backup, or delete it and run again: headrace makes it anew from its inputs",
+            key=key,
+            expected=expected,
+            found=found,
+        )
+
+
+class StoreFull(TroubleOutside):
+    """The disk, or the quota, is full."""
+
+    code = "store-full"
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"no space is left for {where}",
+            fix="free some space (headrace runs gc deletes what no kept run needs) and run again: finished work is kept",
+            where=where,
+        )
+
+
+class StoreUnavailable(TroubleOutside):
+    """A store does not answer, or refuses us."""
+
+    code = "store-unavailable"
+
+    def __init__(self, store: str, reason: str) -> None:
+        super().__init__(
+            f"the store {store} does not answer: {reason}",
+            fix="check that the server runs and that the URL and credentials in [stores] are right, then run again",
+            store=store,
+            reason=reason,
+        )
+
+
+class AlreadyExists(WrongUse):
+    """A unique row is there already."""
+
+    code = "already-exists"
+
+    def __init__(self, table: str) -> None:
+        super().__init__(f"a row with this key is already in the catalog's table {table!r}", table=table)
+
+
+class SchemaTooNew(WrongUse):
+    """The catalog was written by a newer release."""
+
+    code = "schema-too-new"
+
+    def __init__(self, found: str, known: str) -> None:
+        super().__init__(
+            f"the catalog has schema {found}, this release knows up to {known}",
+            fix="use the newer headrace, or restore the backup that was taken before the upgrade",
+            found=found,
+            known=known,
+        )
+
+
+class TableCorrupted(TroubleOutside):
+    """A table's log or file is damaged where it cannot be repaired."""
+
+    code = "table-corrupted"
+
+    def __init__(self, table: str, entry: str) -> None:
+        super().__init__(
+            f"table {table!r} is damaged at {entry}",
+            fix="restore the table from a backup; only a torn last entry can be repaired in place",
+            table=table,
+            entry=entry,
+        )

@@ -1,0 +1,41 @@
+"""Tables that grow: Delta Lake on the object store, for what is appended for ever (usage, later predictions).
+
+Every adapter keeps these promises, and `headrace.testing.tables.TableStoreSuite` checks them: an append is whole or absent and
+durable once it returns; concurrent appends all land, versions have no gap; an old version stays readable until `vacuum`; a
+torn tail left by a power cut is repaired on open, and a damaged middle is named, never skipped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class TableStore(Protocol):
+    """Named Delta tables."""
+
+    def append(self, table: str, rows: pl.DataFrame) -> int:
+        """Create the table with the rows' schema or append to it; the new version."""
+        ...
+
+    def scan(self, table: str, *, version: int | None = None) -> pl.LazyFrame:
+        """The rows at a version (None: the newest)."""
+        ...
+
+    def version(self, table: str) -> int | None:
+        """The newest version; None when the table does not exist."""
+        ...
+
+    def delete_where(self, table: str, predicate: str) -> int:
+        """Delete the rows for which the SQL predicate is true; the number of rows deleted."""
+        ...
+
+    def compact(self, table: str) -> None:
+        """Join small files; readers notice nothing."""
+        ...
+
+    def vacuum(self, table: str, *, keep_hours: float) -> int:
+        """Delete files that no version younger than `keep_hours` needs; the number of files deleted."""
+        ...

@@ -1,0 +1,132 @@
+"""What training hands on: trials, the choice among them, and the measured quality of the chosen one."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from headrace.definition.model import Task
+
+
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of what this station records."""
+
+
+class Trial(Struct, kw_only=True):
+    """One candidate fitted under cross-validation. Scores are out of fold; higher `score` is better."""
+
+    number: int
+    family: str
+    params: dict[str, Any]
+    state: Literal["done", "pruned", "failed"]
+    metric: str
+    score: float | None = None
+    fold_scores: tuple[float, ...] = ()
+    train_score: float | None = None
+    """The gap to `score` says how much it overfits."""
+    threshold: float | None = None
+    error_cost: float | None = None
+    """Expected cost of errors of one prediction at the threshold, in the currency of [costs]."""
+    fit_s: float = 0.0
+    model_bytes: int = 0
+    row_us: float | None = None
+    """Median time of one row through the compiled graph and calibration, microseconds."""
+    note: str = ""
+    """Why it failed or was pruned."""
+
+
+class Money(Struct, kw_only=True):
+    """A candidate's cost of a million predictions, in one currency."""
+
+    errors: float
+    serving: float
+    training: float
+
+    @property
+    def total(self) -> float:
+        """Their sum."""
+        return self.errors + self.serving + self.training
+
+
+class Candidate(Struct, kw_only=True):
+    """A trial as the choice saw it."""
+
+    trial: int
+    family: str
+    score: float
+    money: Money | None = None
+    on_frontier: bool
+    """No other candidate is both better and cheaper to serve."""
+
+
+class Choice(Struct, kw_only=True):
+    """The chosen trial, and what was given up."""
+
+    rule: str
+    trial: int
+    candidates: tuple[Candidate, ...]
+    """Best first by the rule."""
+    reason: str
+    currency: str = "USD"
+
+
+class Interval(Struct, kw_only=True):
+    """A metric on the holdout with its 95 % bootstrap interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    higher_is_better: bool
+
+
+class Curve(Struct, kw_only=True):
+    """Points of a picture."""
+
+    name: Literal["roc", "precision_recall", "calibration", "cost", "residuals", "predicted_actual"]
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    x_label: str
+    y_label: str
+
+
+class Importance(Struct, kw_only=True):
+    """How much the metric falls when one feature is shuffled on the holdout."""
+
+    feature: str
+    drop: float
+    low: float
+    high: float
+
+
+class Evaluation(Struct, kw_only=True):
+    """The one look at the holdout, made with the compiled package itself."""
+
+    task: Task
+    rows: int
+    prevalence: float | None = None
+    metrics: tuple[Interval, ...]
+    threshold: float | None = None
+    error_cost: Interval | None = None
+    confusion: tuple[tuple[int, ...], ...] = ()
+    """Truth by row, prediction by column, in the order of the classes."""
+    curves: tuple[Curve, ...] = ()
+    importances: tuple[Importance, ...] = ()
+    agreement: float
+    """Largest difference between the compiled package and the library that trained it, on the whole holdout."""
+    agreement_limit: float
+
+
+class Decision(Struct, kw_only=True):
+    """Calibration and threshold, fitted out of fold: part of the package, applied in float64 after the graph."""
+
+    format: int = 1
+    task: Task
+    classes: tuple[str, ...] = ()
+    knots: tuple[tuple[float, float], ...] = ()
+    """Binary: the calibration map, piecewise linear through (raw score, probability), both increasing; empty: identity."""
+    threshold: float | None = None
+    """Binary: act when the calibrated probability is at least this."""
+    cost_matrix: tuple[tuple[float, ...], ...] = ()
+    """Multiclass: cost[truth][predicted]; the answer is the class of least expected cost; empty: the most probable."""
