@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from headrace.definition.model import Task
+
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of what is saved in a package."""
@@ -67,3 +69,17 @@ class Lineage(Struct, kw_only=True):
     params: dict[str, Any]
     libraries: dict[str, str]
     headrace: str
+
+
+class Decision(Struct, kw_only=True):
+    """Calibration and threshold, fitted out of fold: part of the package, applied in float64 after the graph."""
+
+    format: int = 1
+    task: Task
+    classes: tuple[str, ...] = ()
+    knots: tuple[tuple[float, float], ...] = ()
+    """Binary: the calibration map, piecewise linear through (raw score, probability), both increasing; empty: identity."""
+    threshold: float | None = None
+    """Binary: act when the calibrated probability is at least this."""
+    cost_matrix: tuple[tuple[float, ...], ...] = ()
+    """Multiclass: cost[truth][predicted]; the answer is the class of least expected cost; empty: the most probable."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from headrace.definition.model import Task
+from headrace.scoring.model import Decision as Decision
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -116,17 +117,3 @@ class Evaluation(Struct, kw_only=True):
     agreement: float
     """Largest difference between the compiled package and the library that trained it, on the whole holdout."""
     agreement_limit: float
-
-
-class Decision(Struct, kw_only=True):
-    """Calibration and threshold, fitted out of fold: part of the package, applied in float64 after the graph."""
-
-    format: int = 1
-    task: Task
-    classes: tuple[str, ...] = ()
-    knots: tuple[tuple[float, float], ...] = ()
-    """Binary: the calibration map, piecewise linear through (raw score, probability), both increasing; empty: identity."""
-    threshold: float | None = None
-    """Binary: act when the calibrated probability is at least this."""
-    cost_matrix: tuple[tuple[float, ...], ...] = ()
-    """Multiclass: cost[truth][predicted]; the answer is the class of least expected cost; empty: the most probable."""
