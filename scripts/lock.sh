@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Writes requirements-dev.lock (everything) and requirements.lock (what runs), pinned and hashed, from pyproject.toml.
+# One resolution, so that both agree; it holds for Python 3.11 to 3.13 and every platform.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+common=(--universal --python-version 3.11 --all-extras --generate-hashes --no-annotate --no-header --quiet "$@")
+.venv/bin/uv pip compile pyproject.toml "${common[@]}" --group dev --group docs -o requirements-dev.lock
+.venv/bin/uv pip compile pyproject.toml "${common[@]}" -c requirements-dev.lock -o requirements.lock
