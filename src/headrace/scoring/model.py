@@ -13,7 +13,7 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Base of what is saved in a package."""
 
 
-class FileEntry(Struct, kw_only=True):
+class FileEntry(Struct, frozen=True, kw_only=True):
     """One file of a package."""
 
     name: str
@@ -21,7 +21,7 @@ class FileEntry(Struct, kw_only=True):
     size: int
 
 
-class Manifest(Struct, kw_only=True):
+class Manifest(Struct, frozen=True, kw_only=True):
     """`manifest.json`: every other file with its digest. Its own SHA-256 is the package's content id. No instant, no
     measured time and no path stands in it, so that the same training gives the same bytes."""
 
@@ -32,7 +32,17 @@ class Manifest(Struct, kw_only=True):
     """Sorted by name."""
 
 
-class Reason(Struct, kw_only=True):
+class ManifestSignature(Struct, frozen=True, kw_only=True):
+    """`manifest.sig`: whose signature, and the signature."""
+
+    format: int = 1
+    signer: str
+    """`ed25519:BASE64` of the public key."""
+    signature: str
+    """BASE64 of 64 bytes."""
+
+
+class Reason(Struct, frozen=True, kw_only=True):
     """What one feature did to one prediction: the answer's change when the feature is set to its typical value."""
 
     feature: str
@@ -40,7 +50,7 @@ class Reason(Struct, kw_only=True):
     effect: float
 
 
-class Prediction(Struct, kw_only=True):
+class Prediction(Struct, frozen=True, kw_only=True):
     """One answer."""
 
     model: str
@@ -55,7 +65,7 @@ class Prediction(Struct, kw_only=True):
     reasons: tuple[Reason, ...] = ()
 
 
-class Lineage(Struct, kw_only=True):
+class Lineage(Struct, frozen=True, kw_only=True):
     """`lineage.json`: what the package was made from, by content."""
 
     format: int = 1
@@ -71,14 +81,15 @@ class Lineage(Struct, kw_only=True):
     headrace: str
 
 
-class Decision(Struct, kw_only=True):
+class Decision(Struct, frozen=True, kw_only=True):
     """Calibration and threshold, fitted out of fold: part of the package, applied in float64 after the graph."""
 
     format: int = 1
     task: Task
     classes: tuple[str, ...] = ()
     knots: tuple[tuple[float, float], ...] = ()
-    """Binary: the calibration map, piecewise linear through (raw score, probability), both increasing; empty: identity."""
+    """Binary: the calibration map, piecewise linear through (raw score, probability), both
+    increasing. Empty: identity."""
     threshold: float | None = None
     """Binary: act when the calibrated probability is at least this."""
     cost_matrix: tuple[tuple[float, ...], ...] = ()

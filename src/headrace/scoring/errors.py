@@ -1,0 +1,205 @@
+"""Why a package is not loaded, and why a row is not scored."""
+
+from __future__ import annotations
+
+from headrace.errors import CheckFailed, WrongUse
+
+_AGAIN = "do not use this package: restore it from a backup, or run the project again, which makes it anew"
+
+
+class PackageRefused(CheckFailed):
+    """The package is not what was signed, or not by somebody trusted. `facts["file"]` names the file at fault."""
+
+    code = "package-refused"
+
+    def __init__(self, file: str, reason: str, *, fix: str = _AGAIN, **facts: object) -> None:
+        super().__init__(f"the package is refused at {file!r}: {reason}", fix=fix, file=file, **facts)
+
+
+class PackageDamaged(PackageRefused):
+    """A file's bytes are not those that the manifest lists."""
+
+    code = "package-damaged"
+
+    def __init__(self, file: str, *, what: str, expected: str | int, found: str | int) -> None:
+        super().__init__(file, f"{what} {expected} was signed, {found} was read", expected=expected, found=found)
+
+
+class PackageFileMissing(PackageRefused):
+    """A file that every package has is not there."""
+
+    code = "package-file-missing"
+
+    def __init__(self, file: str, where: str) -> None:
+        super().__init__(file, f"it is missing from the {where}", where=where)
+
+
+class PackageFileUnknown(PackageRefused):
+    """A file that no package has is there."""
+
+    code = "package-file-unknown"
+
+    def __init__(self, file: str, where: str) -> None:
+        super().__init__(file, f"the {where} has a file that no package of this format has", where=where)
+
+
+class PackageTooLarge(PackageRefused):
+    """A file is larger than this release reads."""
+
+    code = "package-too-large"
+
+    def __init__(self, file: str, *, size: int, limit: int) -> None:
+        super().__init__(
+            file,
+            f"it has {size:,} bytes, at most {limit:,} are read",
+            fix="train a smaller model: fewer or shallower trees, or columns with fewer levels",
+            size=size,
+            limit=limit,
+        )
+
+
+class PackageMismatch(PackageRefused):
+    """The files are a package, but not the one that was asked for."""
+
+    code = "package-mismatch"
+
+    def __init__(self, *, what: str, expected: str, found: str) -> None:
+        super().__init__("manifest.json", f"the {what} asked for is {expected}, this one's is {found}", found=found)
+
+
+class PackageUnreadable(PackageRefused):
+    """A file is not of the form that its format lays down."""
+
+    code = "package-unreadable"
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(file, reason, fix="load it with the release of headrace that made it, or make it anew")
+
+
+class SignerNotTrusted(PackageRefused):
+    """The package is signed by somebody the project does not list."""
+
+    code = "signer-not-trusted"
+
+    def __init__(self, signer: str, trusted: tuple[str, ...]) -> None:
+        known = ", ".join(trusted) if trusted else "nobody"
+        super().__init__(
+            "manifest.sig",
+            f"it is signed by {signer}, this project trusts {known}",
+            fix=f'if that key is yours or a colleague\'s, add "{signer}" to signers under [trust] in headrace.toml',
+            signer=signer,
+            trusted=trusted,
+        )
+
+
+class SignatureWrong(PackageRefused):
+    """The signature is not the signer's over this manifest."""
+
+    code = "package-signature-wrong"
+
+    def __init__(self, signer: str) -> None:
+        super().__init__("manifest.sig", f"its signature is not that of {signer} over this manifest", signer=signer)
+
+
+class GraphRefused(PackageRefused):
+    """The model graph holds something that our exporters never write."""
+
+    code = "graph-refused"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("model.onnx", reason)
+
+
+class ColumnMissing(WrongUse):
+    """A row lacks a column that the model needs."""
+
+    code = "column-missing"
+
+    def __init__(self, column: str, *, row: int, needs: tuple[str, ...] = ()) -> None:
+        instead = f", or all of {', '.join(needs)}, from which it is computed" if needs else ""
+        super().__init__(
+            f"rows[{row}] has no column {column!r}, which the model needs",
+            fix=f"send {column!r}{instead}; where the value is not known, send null",
+            row=row,
+            column=column,
+        )
+
+
+class ColumnUnknown(WrongUse):
+    """A row has a column that the model does not know."""
+
+    code = "column-unknown"
+
+    def __init__(self, column: str, *, row: int, near: str | None) -> None:
+        guess = f" (did you mean {near!r}?)" if near else ""
+        super().__init__(
+            f"rows[{row}] has a column {column!r} that the model does not know{guess}",
+            fix='leave the column out, or pass extra="ignore" if the rows carry more than the model needs',
+            row=row,
+            column=column,
+            near=near,
+        )
+
+
+class ValueRefused(WrongUse):
+    """A value is not of its column's type. The message holds no value."""
+
+    code = "value-refused"
+
+    def __init__(self, column: str, *, row: int, expected: str, found: str) -> None:
+        super().__init__(
+            f"rows[{row}], column {column!r}: expected {expected}, found {found}",
+            fix=f"send {column!r} as {expected}, or null where the value is not known",
+            row=row,
+            column=column,
+            expected=expected,
+            found=found,
+        )
+
+
+class RowsRefused(WrongUse):
+    """What was passed as rows is no table."""
+
+    code = "rows-refused"
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            f"expected rows as mappings or a Polars, pandas or Arrow frame, found {found}",
+            fix='pass a list such as [{"column": value, …}, …], or a frame',
+            found=found,
+        )
+
+
+class HistoryMissing(WrongUse):
+    """The model looks values up in history, and none was given."""
+
+    code = "history-missing"
+
+    def __init__(self, model: str, features: tuple[str, ...]) -> None:
+        super().__init__(
+            f"{model} needs history for {', '.join(features)}, and none was given",
+            fix="load the model with headrace.load(…) inside its project, which opens the history",
+            features=features,
+        )
+
+
+class ScoreNotFinite(CheckFailed):
+    """The graph answered with something that is no number."""
+
+    code = "score-not-finite"
+
+    def __init__(self, row: int) -> None:
+        super().__init__(
+            f"the model's answer for rows[{row}] is not a finite number",
+            fix="roll back to the version before; `headrace models verify` tells whether this one is whole",
+            row=row,
+        )
+
+
+class MatrixRefused(WrongUse):
+    """A matrix that does not fit the model's input."""
+
+    code = "matrix-refused"
+
+    def __init__(self, *, expected: str, found: str) -> None:
+        super().__init__(f"the model's input is {expected}, found {found}", expected=expected, found=found)
