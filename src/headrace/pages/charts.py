@@ -1,0 +1,158 @@
+"""Charts as SVG elements, built by a serializer: no markup is ever pasted together from values.
+
+Colours are CSS custom properties of the page (`--c1` … `--c4`, `--ink`, `--line`), so charts follow light and dark.
+Each chart carries a title for screen readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from headrace.pages.scale import short, ticks
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+WIDTH, HEIGHT = 460, 260
+LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 42
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One line of a chart."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One mark of a scatter chart."""
+
+    x: float
+    y: float
+    name: str
+    group: int = 0
+    """Which colour."""
+    marked: bool = False
+    """Drawn with a ring and its name beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar, with an interval if it has one."""
+
+    name: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class _Plane:
+    """The drawing area: data coordinates to pixels, axes and grid."""
+
+    def __init__(self, title: str, xs: Sequence[float], ys: Sequence[float], x_label: str, y_label: str) -> None:
+        x_ticks, y_ticks = ticks(min(xs), max(xs)), ticks(min(ys), max(ys))
+        self.svg = _svg(title, HEIGHT)
+        self._x0, self._x1, self._y0, self._y1 = x_ticks[0], x_ticks[-1], y_ticks[0], y_ticks[-1]
+        for value in y_ticks:
+            y = f"{self.y(value):.1f}"
+            ET.SubElement(self.svg, "line", x1=str(LEFT), x2=str(WIDTH - RIGHT), y1=y, y2=y, **{"class": "grid"})
+            _text(self.svg, short(value), LEFT - 6, self.y(value) + 4, anchor="end")
+        for value in x_ticks:
+            _text(self.svg, short(value), self.x(value), HEIGHT - BOTTOM + 16, anchor="middle")
+        _text(self.svg, x_label, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, anchor="middle", kind="axis")
+        label = _text(self.svg, y_label, 0, 0, anchor="middle", kind="axis")
+        label.set("transform", f"translate(12 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)")
+
+    def x(self, value: float) -> float:
+        """Data to pixels, across."""
+        return LEFT + (value - self._x0) / (self._x1 - self._x0) * (WIDTH - LEFT - RIGHT)
+
+    def y(self, value: float) -> float:
+        """Data to pixels, down."""
+        return HEIGHT - BOTTOM - (value - self._y0) / (self._y1 - self._y0) * (HEIGHT - TOP - BOTTOM)
+
+
+def line_chart(title: str, series: Sequence[Series], *, x_label: str, y_label: str) -> Markup:
+    """Lines over one pair of axes; empty series are left out."""
+    shown = [s for s in series if len(s.x)]
+    if not shown:
+        return _markup(_svg(title, 40))
+    plane = _Plane(title, [v for s in shown for v in s.x], [v for s in shown for v in s.y], x_label, y_label)
+    for number, one in enumerate(shown):
+        points = " ".join(f"{plane.x(a):.1f},{plane.y(b):.1f}" for a, b in zip(one.x, one.y, strict=True))
+        kind = f"line c{number % 4 + 1}" + (" dashed" if one.dashed else "")
+        ET.SubElement(plane.svg, "polyline", points=points, **{"class": kind})
+    if len(shown) > 1:
+        _legend(plane.svg, [s.name for s in shown])
+    return _markup(plane.svg)
+
+
+def scatter_chart(title: str, points: Sequence[Point], *, x_label: str, y_label: str, groups: Sequence[str]) -> Markup:
+    """Marks over one pair of axes; each says its name when pointed at."""
+    if not points:
+        return _markup(_svg(title, 40))
+    plane = _Plane(title, [p.x for p in points], [p.y for p in points], x_label, y_label)
+    for point in points:
+        x, y = plane.x(point.x), plane.y(point.y)
+        if point.marked:
+            ET.SubElement(plane.svg, "circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r="8", **{"class": "ring"})
+            side = "end" if x > WIDTH * 0.7 else "start"
+            _text(plane.svg, point.name, x + (-12 if side == "end" else 12), y - 8, anchor=side, kind="axis")
+        mark = ET.SubElement(
+            plane.svg, "circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r="3.5", **{"class": f"mark c{point.group % 4 + 1}"}
+        )
+        ET.SubElement(mark, "title").text = f"{point.name}: {short(point.x)}, {short(point.y)}"
+    _legend(plane.svg, groups)
+    return _markup(plane.svg)
+
+
+def bar_chart(title: str, bars: Sequence[Bar]) -> Markup:
+    """Horizontal bars from zero, largest first as given."""
+    row, left = 20, 170
+    svg = _svg(title, row * len(bars) + 8)
+    reach = max((max(abs(b.value), abs(b.high or 0.0)) for b in bars), default=0.0) or 1.0
+    for number, bar in enumerate(bars):
+        y = 4 + number * row
+        width = max(bar.value, 0.0) / reach * (WIDTH - left - 70)
+        _text(svg, bar.name, left - 6, y + 13, anchor="end")
+        ET.SubElement(svg, "rect", x=str(left), y=str(y + 3), width=f"{width:.1f}", height="12", **{"class": "bar"})
+        end = width
+        if bar.low is not None and bar.high is not None:
+            a, b = (left + max(v, 0.0) / reach * (WIDTH - left - 70) for v in (bar.low, bar.high))
+            ET.SubElement(svg, "line", x1=f"{a:.1f}", x2=f"{b:.1f}", y1=str(y + 9), y2=str(y + 9), **{"class": "whisker"})
+            end = max(end, b - left)
+        _text(svg, short(bar.value), left + end + 6, y + 13)
+    return _markup(svg)
+
+
+def _svg(title: str, height: int) -> ET.Element:
+    svg = ET.Element("svg", {"class": "chart", "viewBox": f"0 0 {WIDTH} {height}", "role": "img"})
+    ET.SubElement(svg, "title").text = title
+    return svg
+
+
+def _text(parent: ET.Element, text: str, x: float, y: float, *, anchor: str = "start", kind: str = "tick") -> ET.Element:
+    attributes = {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor, "class": kind}
+    element = ET.SubElement(parent, "text", attributes)
+    element.text = text
+    return element
+
+
+def _legend(svg: ET.Element, names: Sequence[str]) -> None:
+    for number, name in enumerate(names):
+        y = TOP + 10 + number * 16
+        ET.SubElement(svg, "circle", cx=str(WIDTH - RIGHT - 6), cy=str(y - 4), r="4", **{"class": f"mark c{number % 4 + 1}"})
+        _text(svg, name, WIDTH - RIGHT - 16, y, anchor="end")
+
+
+def _markup(svg: ET.Element) -> Markup:
+    from markupsafe import Markup
+
+    return Markup(ET.tostring(svg, encoding="unicode"))  # noqa: S704  (a serializer escaped every value)

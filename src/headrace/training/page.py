@@ -1,0 +1,83 @@
+"""The page of a run: what was chosen, why, how good it is, and what every candidate would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.pages.charts import Bar, Point, Series, bar_chart, line_chart, scatter_chart
+from headrace.pages.render import render
+from headrace.training.model import Candidate, Choice, Curve, Evaluation, Trial
+
+MOST_BARS = 15
+TITLES = {
+    "roc": "ROC curve",
+    "precision_recall": "Precision and recall",
+    "calibration": "Calibration: said against happened",
+    "cost": "Expected cost of one prediction, by threshold",
+    "residuals": "Residuals",
+    "predicted_actual": "Predicted against actual",
+}
+
+
+def run_page(
+    *,
+    project: str,
+    version: str,
+    trials: Sequence[Trial],
+    choice: Choice,
+    evaluation: Evaluation,
+    counts: Sequence[tuple[str, int]],
+) -> str:
+    """One HTML page for a finished run.
+
+    Parameters
+    ----------
+    version
+        `MODEL@NUMBER`.
+    counts
+        Pairs (what, rows) of the frame, in the order shown.
+    """
+    by_number = {t.number: t for t in trials}
+    return render(
+        "training/run.html.j2",
+        project=project,
+        version=version,
+        trials=by_number,
+        others=[t for t in trials if t.state != "done"],
+        choice=choice,
+        chosen=next(c for c in choice.candidates if c.trial == choice.trial),
+        evaluation=evaluation,
+        counts=counts,
+        frontier=frontier_chart(choice),
+        curves=[(TITLES[c.name], curve_chart(c)) for c in evaluation.curves],
+        importances=importance_chart(evaluation),
+    )
+
+
+def frontier_chart(choice: Choice) -> str:
+    """Every candidate: cost of a million predictions (or the metric's rank, without costs) against the metric."""
+    families = sorted({c.family for c in choice.candidates})
+
+    def cost(c: Candidate) -> float:
+        return 0.0 if c.money is None else c.money.total
+
+    points = [
+        Point(cost(c), c.score, f"{c.family} {c.trial}", families.index(c.family), marked=c.trial == choice.trial)
+        for c in choice.candidates
+    ]
+    label = f"{choice.currency} a million predictions"
+    return scatter_chart("Candidates", points, x_label=label, y_label="metric, out of fold", groups=families)
+
+
+def curve_chart(curve: Curve) -> str:
+    """One curve, with the line of reference where there is one."""
+    series = [Series(curve.name.replace("_", " "), curve.x, curve.y)]
+    if curve.name in ("roc", "calibration"):
+        series.append(Series("chance" if curve.name == "roc" else "perfect", (0.0, 1.0), (0.0, 1.0), dashed=True))
+    return line_chart(TITLES[curve.name], series, x_label=curve.x_label, y_label=curve.y_label)
+
+
+def importance_chart(evaluation: Evaluation) -> str:
+    """The features that matter most."""
+    largest = sorted(evaluation.importances, key=lambda i: (-i.drop, i.feature))[:MOST_BARS]
+    return bar_chart("Importances", [Bar(i.feature, i.drop, i.low, i.high) for i in largest])
