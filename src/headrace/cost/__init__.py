@@ -1,0 +1,1 @@
+"""What work costs: the price book and the sums made with it."""
