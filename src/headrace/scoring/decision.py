@@ -1,7 +1,7 @@
 """From the graph's answer to a decision: calibration, threshold and costs, in float64.
 
-Each step is written twice, for one value and for a column, with the same IEEE operations in the same order, so that a row
-gets the same bits alone and in a batch; a property test holds the two together.
+Each step is written twice, for one value and for a column, with the same IEEE operations in the same order, so that a
+row gets the same bits alone and in a batch; a property test holds the two together.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ Column = NDArray[np.float64]
 
 
 class Calibration:
-    """A map from raw score to probability: linear between knots, constant outside them; without knots, what it was given.
+    """A map from raw score to probability: linear between knots, constant outside; without knots, what it was given.
 
-    Raises `PackageUnreadable` unless the knots' scores increase strictly and their probabilities increase within [0, 1].
+    Raises `PackageUnreadable` unless the knots' scores increase and their probabilities do not fall within [0, 1].
 
     Examples
     --------
-    >>> calibration = Calibration([(0.0, 0.1), (1.0, 0.5)])
+    >>> calibration = Calibration(((0.0, 0.25), (1.0, 0.75)))
     >>> calibration.one(0.5), calibration.one(-3.0), calibration.one(7.0)
-    (0.3, 0.1, 0.5)
+    (0.5, 0.25, 0.75)
     """
 
     __slots__ = ("_scores", "_x", "_y")
 
-    def __init__(self, knots: tuple[tuple[float, float], ...] | list[tuple[float, float]]) -> None:
+    def __init__(self, knots: tuple[tuple[float, float], ...]) -> None:
         self._x = [float(x) for x, _ in knots]
-        self._y = [float(y) for _, y in knots]
+        self._y = [float(y) + 0.0 for _, y in knots]  # + 0.0: no -0.0, whose maximum with 0.0 is either
         rising = all(a < b for a, b in zip(self._x, self._x[1:], strict=False))
         ordered = all(a <= b for a, b in zip(self._y, self._y[1:], strict=False))
         finite = all(map(math.isfinite, self._x + self._y))
@@ -72,7 +72,8 @@ class Calibration:
             share = (scores - x[left]) / (x[right] - x[left])
             value = y[left] + share * (y[right] - y[left])
         value = np.minimum(np.maximum(value, y[left]), y[right])
-        return np.where(place == 0, y[0], np.where(place == len(x), y[-1], value))
+        within: Column = np.where(place == 0, y[0], np.where(place == len(x), y[-1], value))
+        return within
 
 
 class Decider:
@@ -127,13 +128,15 @@ class Decider:
     def choices(self, probabilities: Column) -> NDArray[np.intp]:
         """The same for the rows of a matrix."""
         if not self._costs:
-            return np.argmax(probabilities, axis=1)
+            likeliest: NDArray[np.intp] = np.argmax(probabilities, axis=1)
+            return likeliest
         n, k = probabilities.shape
         expected = np.zeros((n, k))
         for predicted in range(k):
             for truth in range(k):  # summed class by class, as `choice` does: a matrix product may add in any order
                 expected[:, predicted] += probabilities[:, truth] * self._costs[truth][predicted]
-        return np.argmin(expected, axis=1)
+        cheapest: NDArray[np.intp] = np.argmin(expected, axis=1)
+        return cheapest
 
 
 def _check(decision: Decision) -> None:
