@@ -15,12 +15,28 @@ class ObjectNotFound(TroubleOutside):
 
 
 class InvalidKey(WrongUse):
-    """A key that is not segments of letters, digits, `.`, `_` and `-` joined by `/`."""
+    """A key that is not segments of letters, digits, `.`, `_` and `-` joined by `/`, or that the store cannot hold."""
 
     code = "invalid-key"
 
-    def __init__(self, key: str) -> None:
-        super().__init__(f"{key!r} is not a key: segments of A-Z a-z 0-9 . _ - joined by /, none of them . or ..", key=key)
+    def __init__(
+        self, key: str, reason: str = "a key is segments of A-Z a-z 0-9 . _ - joined by /, none of them . or .."
+    ) -> None:
+        super().__init__(f"{key!r} is not a key of this store: {reason}", key=key, reason=reason)
+
+
+class UnknownStore(WrongUse):
+    """A URL in `[stores]` that names no adapter, or not a place."""
+
+    code = "unknown-store"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"{url!r} is not a store's URL: {reason}",
+            fix="correct the URL in [stores] of headrace.toml",
+            url=url,
+            reason=reason,
+        )
 
 
 class ObjectCorrupted(TroubleOutside):
@@ -85,6 +101,20 @@ class SchemaTooNew(WrongUse):
             fix="use the newer headrace, or restore the backup that was taken before the upgrade",
             found=found,
             known=known,
+        )
+
+
+class CatalogCorrupted(TroubleOutside):
+    """The catalog's file is damaged."""
+
+    code = "catalog-corrupted"
+
+    def __init__(self, catalog: str, reason: str) -> None:
+        super().__init__(
+            f"the catalog {catalog} is damaged: {reason}",
+            fix="restore the catalog from a backup",
+            catalog=catalog,
+            reason=reason,
         )
 
 
