@@ -17,7 +17,11 @@ from headrace.runs.model import RunRecord, StageRecord, Usage
 from headrace.runs.place import decode_owner, is_gone
 from headrace.stores.catalog import Catalog, Reader, Row, Value
 
+LAST = "last"
+"""Names the newest run."""
+
 _NEAR = 3
+_AT_ONCE = 500  # ids in one question: databases bound the number of its parameters
 
 
 def list_runs(reader: Reader, project: str, limit: int | None = 20) -> list[RunRecord]:
@@ -27,7 +31,7 @@ def list_runs(reader: Reader, project: str, limit: int | None = 20) -> list[RunR
 
 
 def get_run(reader: Reader, project: str, run_id: str) -> RunRecord:
-    """One run by its id, or by the beginning of it where no other run's begins so.
+    """One run by its id, by the beginning of it where no other run's begins so, or the newest by `last`.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def _refuse_needed(reader: Reader, project: str, run_id: str, *, force: bool) ->
     """Raise when a version that this run registered still needs it."""
     versions = reader.select("versions", {"project": project, "run": run_id}, order_by=("model", "number"))
     for version in versions:
-        name = f"{version['model']}@{version['number']}"
+        name = f"{version['model']!s}@{version['number']!s}"
         held = {"project": project, "model": version["model"], "number": version["number"]}
         aliases = [str(alias["alias"]) for alias in reader.select("aliases", held, order_by=("alias",))]
         if aliases:
@@ -88,6 +92,8 @@ def _find(reader: Reader, project: str, run_id: str) -> Row:
     if row is not None:
         return row
     rows = reader.select("runs", {"project": project}, order_by=("-started_us", "-id"))
+    if rows and run_id == LAST:
+        return rows[0]
     begun = [row for row in rows if run_id and str(row["id"]).startswith(run_id)]
     if len(begun) == 1:
         return begun[0]
@@ -97,9 +103,9 @@ def _find(reader: Reader, project: str, run_id: str) -> Row:
 
 
 def _records(reader: Reader, project: str, rows: Sequence[Row]) -> list[RunRecord]:
-    ids = [row["id"] for row in rows]
     stages: dict[Value, list[StageRecord]] = defaultdict(list)
-    if ids:
+    for first in range(0, len(rows), _AT_ONCE):
+        ids = [row["id"] for row in rows[first : first + _AT_ONCE]]
         for row in reader.select("stages", {"project": project, "run_id": ids}, order_by=("run_id", "position")):
             stages[row["run_id"]].append(_stage(row))
     return [_run(row, stages[row["id"]]) for row in rows]
@@ -113,7 +119,7 @@ def _run(row: Row, stages: Sequence[StageRecord]) -> RunRecord:
 
 
 def _state(row: Row) -> Value:
-    """The recorded state; a running run whose process has certainly ended is interrupted, before the next run says so."""
+    """The recorded state; a run whose process has certainly ended is interrupted also before the next run says so."""
     owner = decode_owner(row["result"]) if row["state"] == "running" else None
     return "interrupted" if owner is not None and is_gone(owner) else row["state"]
 

@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -73,8 +73,10 @@ def decode_owner(result: object) -> Owner | None:
 
 
 @contextmanager
-def hold(folder: Path, project: str, new_id: Callable[[], str]) -> Iterator[str]:
-    """Hold the working folder alone, emptied of what dead runs left; gives the folder's token.
+def hold(folder: Path, project: str, token: str) -> Iterator[str]:
+    """Hold the working folder alone, emptied of what dead runs left.
+
+    Gives the folder's token: the one it has had since it was first held, when `token` became it.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def hold(folder: Path, project: str, new_id: Callable[[], str]) -> Iterator[str]
     except OSError as error:
         refuse(error, folder)
     try:
-        note = _take(lock, folder, project, new_id)
+        note = _take(lock, folder, project, token)
         for left in folder.iterdir():
             if left.name != _LOCK:
                 discard(left)
@@ -107,7 +109,7 @@ def refuse(error: OSError, where: Path) -> NoReturn:
     raise StoreUnavailable(str(where), error.strerror or type(error).__name__) from error
 
 
-def _take(lock: int, folder: Path, project: str, new_id: Callable[[], str]) -> _Note:
+def _take(lock: int, folder: Path, project: str, token: str) -> _Note:
     """Lock the file, and write who holds it."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -117,7 +119,7 @@ def _take(lock: int, folder: Path, project: str, new_id: Callable[[], str]) -> _
     except OSError as error:
         refuse(error, folder)
     before = _read(lock)
-    note = _Note(before.place if before else new_id(), os.getpid())
+    note = _Note(before.place if before else token, os.getpid())
     data = msgspec.json.encode(note)
     try:
         os.ftruncate(lock, 0)

@@ -94,7 +94,7 @@ class Runner:
         ------
         RunInProgress : another process runs this project from this folder.
         """
-        with hold(self.workdir, self.project, self.new_id) as place:
+        with hold(self.workdir, self.project, self.new_id()) as place:
             run = Run(self, RunId(self.new_id()))
             with self.catalog.write() as writer:
                 self._mark_dead(writer, place)
