@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+
+from headrace.scoring.model import Lineage
 
 
 class Version(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -33,3 +35,43 @@ class AliasChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     at_us: int
     by: str
     reason: str
+
+
+class Verified(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What was read and found whole."""
+
+    version: Version
+    files: int
+    size: int
+    """Bytes of the files that the manifest lists."""
+    signer: str
+    lineage: Lineage
+    snapshots_kept: dict[str, bool]
+    """Source → whether the snapshot that it was trained on is still in the store."""
+
+
+class ComparedNumber(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One metric or cost of two versions."""
+
+    name: str
+    a: float | None
+    b: float | None
+    better: Literal["a", "b"] | None
+    """None: equal, or not known of both."""
+
+
+class ComparedFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One file of two packages."""
+
+    name: str
+    same: bool
+
+
+class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Two versions side by side."""
+
+    a: Version
+    b: Version
+    metrics: tuple[ComparedNumber, ...]
+    costs: tuple[ComparedNumber, ...]
+    files: tuple[ComparedFile, ...]

@@ -73,6 +73,8 @@ class Package:
     manifest: Manifest
     id: str
     """SHA-256 of the manifest's bytes."""
+    signer: str | None
+    """The public key that signed it; None for a draft."""
 
 
 def build_manifest(model: str, task: Task, files: Mapping[str, bytes]) -> bytes:
@@ -102,7 +104,9 @@ def sign_manifest(manifest: bytes, key: Signs) -> bytes:
 def draft_package(model: str, task: Task, files: Mapping[str, bytes]) -> Package:
     """An unsigned package of files that never left this process: what training measures before it registers."""
     manifest = build_manifest(model, task, files)
-    return Package(MappingProxyType(dict(files)), msgspec.json.decode(manifest, type=Manifest), content_id(manifest))
+    return Package(
+        MappingProxyType(dict(files)), msgspec.json.decode(manifest, type=Manifest), content_id(manifest), None
+    )
 
 
 def read_package(
@@ -135,7 +139,7 @@ def read_package(
     manifest_bytes = _read(read, MANIFEST)
     if content_id(manifest_bytes) != package:
         raise PackageMismatch(what="package", expected=package, found=content_id(manifest_bytes))
-    _check_signature(_read(read, SIGNATURE), manifest_bytes, signers)
+    signer = check_signature(_read(read, SIGNATURE), manifest_bytes, signers)
     manifest = _decode(MANIFEST, manifest_bytes, Manifest)
     if manifest.format != 1:
         raise PackageUnreadable(MANIFEST, f"it has format {manifest.format}, this release reads format 1")
@@ -149,7 +153,27 @@ def read_package(
         if listing is not None and listing[entry.name] != entry.size:
             raise PackageDamaged(entry.name, what="size", expected=entry.size, found=listing[entry.name])
         files[entry.name] = _read_entry(read, entry)
-    return Package(MappingProxyType(files), manifest, package)
+    return Package(MappingProxyType(files), manifest, package, signer)
+
+
+def check_signature(signature: bytes, manifest: bytes, signers: Sequence[str]) -> str:
+    """The signer of the manifest, by the bytes of `manifest.sig`, if it is one of the trusted ones.
+
+    Raises `SignerNotTrusted`, `SignatureWrong` or `PackageUnreadable`.
+    """
+    signed = _decode(SIGNATURE, signature, ManifestSignature)
+    if signed.format != 1:
+        raise PackageUnreadable(SIGNATURE, f"it has format {signed.format}, this release reads format 1")
+    if signed.signer not in signers:
+        raise SignerNotTrusted(signed.signer, tuple(signers))
+    try:
+        raw = base64.b64decode(signed.signature, validate=True)
+        verify(signed.signer, _DOMAIN + manifest, raw)
+    except (binascii.Error, ValueError, SignatureRefused, PublicKeyInvalid) as error:
+        raise SignatureWrong(signed.signer) from error
+    if _canonical(signed) != signature:
+        raise PackageUnreadable(SIGNATURE, "it is not in canonical form")
+    return signed.signer
 
 
 def decode_json(package: Package, name: str, kind: type[T]) -> T:
@@ -176,21 +200,6 @@ def _read(read: Callable[[str], bytes], name: str) -> bytes:
     if len(data) > (limit := _ENVELOPE.get(name) or FILES[name]):
         raise PackageTooLarge(name, size=len(data), limit=limit)
     return data
-
-
-def _check_signature(signature: bytes, manifest: bytes, signers: Sequence[str]) -> None:
-    signed = _decode(SIGNATURE, signature, ManifestSignature)
-    if signed.format != 1:
-        raise PackageUnreadable(SIGNATURE, f"it has format {signed.format}, this release reads format 1")
-    if signed.signer not in signers:
-        raise SignerNotTrusted(signed.signer, tuple(signers))
-    try:
-        raw = base64.b64decode(signed.signature, validate=True)
-        verify(signed.signer, _DOMAIN + manifest, raw)
-    except (binascii.Error, ValueError, SignatureRefused, PublicKeyInvalid) as error:
-        raise SignatureWrong(signed.signer) from error
-    if _canonical(signed) != signature:
-        raise PackageUnreadable(SIGNATURE, "it is not in canonical form")
 
 
 def _check_listing(listing: Mapping[str, int]) -> None:
