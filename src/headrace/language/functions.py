@@ -1,0 +1,536 @@
+"""The one table of functions: every function and operator of the language, once, with both its forms.
+
+To add a function, add one entry here; the parser, both compilers, the reference page and the parity property test take it
+up by themselves. An entry gives
+
+* its name, and how it is written if that is not ``name(…)``;
+* one form for each type rule (`headrace.language.signatures` says how a rule is written), and in it
+* the *columns* form: a callable over Polars expressions, or, so that Polars is imported only when used, the name of one
+  in `headrace.language.column_kernels`;
+* the *row* form: a template of Python source in which ``{0}`` is the first argument, or a helper to call. In either
+  form constants come as values; a helper of a form with constants is given them first, once, and returns what is called
+  for each row;
+* the null rule: null if any argument is null (the templates and helpers never see one), or `own_nulls`.
+
+Rules of meaning, equal in both forms to the bit:
+
+* a NaN that is read becomes null; an operation that would give NaN gives null; infinities stay;
+* an integer result outside 64 bits is null, so is a date or timestamp outside the years 1 to 9999;
+* ``/`` gives a float; division by zero, by ``/``, ``div`` or ``%``, is null; ``div`` cuts toward zero and ``%`` has the
+  sign of its left side;
+* AND, OR and NOT are three-valued; a comparison with null is null; -0.0 equals 0.0; text compares by code point;
+* `round` rounds halves away from zero; CAST gives null where it fails;
+* the C library's own exp, ln, sin, … serve both forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from headrace.language import row_kernels as k
+from headrace.language.signatures import Match, Signature, signature
+from headrace.language.tree import Call, Literal
+from headrace.language.types import Type
+
+Columns = str | Callable[..., Any]
+Row = str | Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A function for one type rule."""
+
+    signature: Signature
+    columns: Columns
+    row: Row
+    checked: bool = False
+    """The row form may leave the range of its result type; what leaves it is null. (The columns form sees to it itself.)"""
+    total: bool = False
+    """Never null when no argument is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One entry of the table."""
+
+    name: str
+    group: str
+    doc: str
+    forms: tuple[Form, ...]
+    written: str | None = None
+    """How an operator is written; None: `name(…)`."""
+    own_nulls: bool = False
+
+
+def _form(rule: str, columns: Columns, row: Row, *, checked: bool = False, total: bool = False) -> Form:
+    return Form(signature(rule), columns, row, checked=checked, total=total)
+
+
+def _function(name: str, doc: str, *forms: Form, written: str | None = None, own_nulls: bool = False) -> Function:
+    return Function(name, "", doc, forms, written, own_nulls)
+
+
+def _float(columns: Columns, row: Row) -> Form:
+    return _form("float -> float", columns, row)
+
+
+def _alike(rules: tuple[str, ...], columns: Columns, row: Row, *, total: bool = False) -> tuple[Form, ...]:
+    return tuple(_form(rule, columns, row, total=total) for rule in rules)
+
+
+def _compare(name: str, sign: str, doc: str, columns: Columns, row: str, variable: str = "O") -> Function:
+    return _function(
+        name, doc, _form(f"{variable} {variable} -> boolean", columns, row, total=True), written=f"a {sign} b"
+    )
+
+
+def _part(
+    name: str, doc: str, columns: str, row: Row, row_of_date: Row | None = None, result: str = "integer"
+) -> Function:
+    forms = [_form(f"timestamp !zone=UTC -> {result}", columns, row)]
+    if row_of_date is not None:
+        forms.append(_form(f"date -> {result}", f"{columns}_of_date", row_of_date, total=True))
+    return _function(name, doc, *forms)
+
+
+_ARITHMETIC = (
+    _function(
+        "add",
+        "The sum; a timestamp or a duration and a duration; a date and a number of days.",
+        _form("integer integer -> integer", "add_integers", "{0} + {1}", checked=True),
+        _form("float float -> float", lambda a, b: a + b, "{0} + {1}"),
+        _form("timestamp duration -> timestamp", "shift", "{0} + {1}", checked=True),
+        _form("duration timestamp -> timestamp", lambda a, b: _kernel("shift")(b, a), "{0} + {1}", checked=True),
+        _form("duration duration -> duration", "add_durations", "{0} + {1}", checked=True),
+        _form("date integer -> date", "shift_days", "{0} + {1}", checked=True),
+        written="a + b",
+    ),
+    _function(
+        "subtract",
+        "The difference; of two timestamps a duration, of two dates a number of days.",
+        _form("integer integer -> integer", "subtract_integers", "{0} - {1}", checked=True),
+        _form("float float -> float", lambda a, b: a - b, "{0} - {1}"),
+        _form("timestamp duration -> timestamp", "shift_back", "{0} - {1}", checked=True),
+        _form("timestamp timestamp -> duration", "time_between", "{0} - {1}", total=True),
+        _form("duration duration -> duration", "subtract_durations", "{0} - {1}", checked=True),
+        _form("date integer -> date", "shift_days_back", "{0} - {1}", checked=True),
+        _form("date date -> integer", "days_between", "{0} - {1}", total=True),
+        written="a - b",
+    ),
+    _function(
+        "multiply",
+        "The product.",
+        _form("integer integer -> integer", "multiply_integers", "{0} * {1}", checked=True),
+        _form("float float -> float", lambda a, b: a * b, "{0} * {1}"),
+        written="a * b",
+    ),
+    _function(
+        "divide",
+        "The quotient as a float; null when b is 0.",
+        _form("float float -> float", "divide", "{0} / {1} if {1} else None"),
+        _form("duration duration -> float", "divide_durations", "{0} / {1} if {1} else None"),
+        written="a / b",
+    ),
+    _function(
+        "div",
+        "The quotient cut toward zero; null when b is 0.",
+        _form("integer integer -> integer", "integer_divide", k.integer_divide),
+        written="a div b",
+    ),
+    _function(
+        "modulo",
+        "What the division leaves, with the sign of a; null when b is 0.",
+        _form("integer integer -> integer", "integer_modulo", k.integer_modulo),
+        _form("float float -> float", "modulo", k.modulo),
+        written="a % b",
+    ),
+    _function(
+        "negate",
+        "The number with the other sign.",
+        _form("integer -> integer", "negate_integer", "-{0}", checked=True),
+        _form("float -> float", lambda a: -a, "-{0}", total=True),
+        _form("duration -> duration", "negate_duration", "-{0}", checked=True),
+        written="-a",
+    ),
+    _function(
+        "abs",
+        "The magnitude.",
+        _form("integer -> integer", "abs_integer", "{0} if {0} >= 0 else -{0}", checked=True),
+        _form("float -> float", lambda a: a.abs(), "{0} if {0} > 0.0 else 0.0 - {0}", total=True),
+        _form("duration -> duration", "abs_duration", "{0} if {0} >= 0 else -{0}", checked=True),
+    ),
+    _function(
+        "sign",
+        "-1, 0 or 1.",
+        _form("integer -> integer", lambda a: a.sign(), "({0} > 0) - ({0} < 0)", total=True),
+        _form("float -> integer", "sign", "({0} > 0.0) - ({0} < 0.0)", total=True),
+    ),
+    _function(
+        "round",
+        "To the nearest whole number, or to some digits after the point (0 to 15); halves go away from zero.",
+        _form("integer -> integer", lambda a: a, "{0}", total=True),
+        _form("float -> float", "round_half_away", k.round_half_away, total=True),
+        _form("float !digits -> float", "round_to_digits", k.round_in),
+    ),
+    _function(
+        "floor",
+        "The largest whole number that is not larger.",
+        _form("integer -> integer", lambda a: a, "{0}", total=True),
+        _form("float -> float", lambda a: a.floor(), k.floor, total=True),
+    ),
+    _function(
+        "ceil",
+        "The smallest whole number that is not smaller.",
+        _form("integer -> integer", lambda a: a, "{0}", total=True),
+        _form("float -> float", lambda a: a.ceil(), k.ceil, total=True),
+    ),
+    _function(
+        "greatest",
+        "The largest argument; null if any is null.",
+        _form("O O... -> O", "greatest", k.greatest, total=True),
+    ),
+    _function(
+        "least",
+        "The smallest argument; null if any is null.",
+        _form("O O... -> O", "least", k.least, total=True),
+    ),
+    _function(
+        "clip",
+        "x, but not below low and not above high.",
+        _form("O O O -> O", "clip", "{1} if {0} < {1} else {2} if {0} > {2} else {0}", total=True),
+    ),
+)
+
+_MATHEMATICS = (
+    _function("power", "a to the power b.", _form("float float -> float", "power", k.power)),
+    _function("sqrt", "The square root; null below 0.", _float("sqrt", k.sqrt)),
+    _function("exp", "e to the power x.", _float(lambda a: a.exp(), k.exp)),
+    _function("ln", "The natural logarithm: -infinity at 0, null below.", _float(lambda a: a.log(), k.ln)),
+    _function("log10", "The logarithm to base 10: -infinity at 0, null below.", _float("log10", k.log10)),
+    _function("sin", "The sine of an angle in radians; null at an infinity.", _float(lambda a: a.sin(), k.sin)),
+    _function("cos", "The cosine of an angle in radians; null at an infinity.", _float(lambda a: a.cos(), k.cos)),
+    _function("tan", "The tangent of an angle in radians; null at an infinity.", _float(lambda a: a.tan(), k.tan)),
+    _function(
+        "atan2",
+        "The angle of the point (x, y), written atan2(y, x), in radians.",
+        _form("float float -> float", "atan2", k.atan2, total=True),
+    ),
+    _function("radians", "Degrees as radians.", _float("radians", k.radians)),
+    _function(
+        "haversine",
+        "Great-circle distance in kilometres, haversine(lat1, lon1, lat2, lon2) in degrees, on a sphere of 6371.0088 km.",
+        _form("float float float float -> float", "haversine", k.haversine),
+    ),
+)
+
+_LOGIC = (
+    _compare("equal", "=", "Whether both are equal.", lambda a, b: a == b, "{0} == {1}", "T"),
+    _compare("not_equal", "<>", "Whether both differ.", lambda a, b: a != b, "{0} != {1}", "T"),
+    _compare("less", "<", "Whether a is before b.", lambda a, b: a < b, "{0} < {1}"),
+    _compare("less_equal", "<=", "Whether a is before b or equal.", lambda a, b: a <= b, "{0} <= {1}"),
+    _compare("greater", ">", "Whether a is after b.", lambda a, b: a > b, "{0} > {1}"),
+    _compare("greater_equal", ">=", "Whether a is after b or equal.", lambda a, b: a >= b, "{0} >= {1}"),
+    _function(
+        "and",
+        "False if either is false, else null if either is null.",
+        _form(
+            "boolean boolean -> boolean",
+            lambda a, b: a & b,
+            "False if {0} is False or {1} is False else None if {0} is None or {1} is None else True",
+            total=True,
+        ),
+        written="a AND b",
+        own_nulls=True,
+    ),
+    _function(
+        "or",
+        "True if either is true, else null if either is null.",
+        _form(
+            "boolean boolean -> boolean",
+            lambda a, b: a | b,
+            "True if {0} or {1} else None if {0} is None or {1} is None else False",
+            total=True,
+        ),
+        written="a OR b",
+        own_nulls=True,
+    ),
+    _function(
+        "not", "The opposite.", _form("boolean -> boolean", lambda a: ~a, "not {0}", total=True), written="NOT a"
+    ),
+    _function(
+        "is_null",
+        "Whether there is no value; never null itself. Also `a IS NOT NULL`.",
+        _form("T -> boolean", lambda a: a.is_null(), "{0} is None", total=True),
+        written="a IS NULL",
+        own_nulls=True,
+    ),
+    _function(
+        "in",
+        "Whether a equals one of the list; null if it equals none and a null is in the list. Also `a NOT IN (…)`.",
+        _form("T !T... -> boolean", "is_in", k.one_of, total=True),
+        written="a IN (b, …)",
+    ),
+    _function(
+        "if",
+        "a when the condition is true, else b. CASE is written with it.",
+        _form("boolean T T -> T", "if_else", "{1} if {0} else {2}", total=True),
+        own_nulls=True,
+    ),
+    _function(
+        "coalesce",
+        "The first argument that is not null.",
+        _form("T T... -> T", "coalesce", k.coalesce, total=True),
+        own_nulls=True,
+    ),
+    _function(
+        "nullif",
+        "Null when both are equal, else a.",
+        _form("T T -> T", "nullif", "None if {0} is None or {0} == {1} else {0}"),
+        own_nulls=True,
+    ),
+)
+
+_TEXT = (
+    _function(
+        "concat",
+        "The texts joined; null if any is null.",
+        _form("string string... -> string", "concat", k.concat, total=True),
+        written="a || b",
+    ),
+    _function("lower", "In small letters (Unicode).", _form("string -> string", "lower", "{0}.lower()", total=True)),
+    _function("upper", "In capital letters (Unicode).", _form("string -> string", "upper", "{0}.upper()", total=True)),
+    _function(
+        "trim",
+        "Without spaces (U+0020) at either end.",
+        _form("string -> string", "trim", '{0}.strip(" ")', total=True),
+    ),
+    _function("length", "The number of code points.", _form("string -> integer", "length", k.length, total=True)),
+    _function(
+        "substring",
+        "From the start-th code point, counted from 1, to the end or for length; null if length is negative.",
+        _form("string integer -> string", "substring_from", k.substring_from, total=True),
+        _form("string integer integer -> string", "substring", k.substring),
+    ),
+    _function("left", "The first n code points.", _form("string integer -> string", "left", k.left, total=True)),
+    _function("right", "The last n code points.", _form("string integer -> string", "right", k.right, total=True)),
+    _function(
+        "starts_with",
+        "Whether the text begins with the other.",
+        _form("string string -> boolean", lambda a, b: a.str.starts_with(b), "{0}.startswith({1})", total=True),
+    ),
+    _function(
+        "ends_with",
+        "Whether the text ends with the other.",
+        _form("string string -> boolean", lambda a, b: a.str.ends_with(b), "{0}.endswith({1})", total=True),
+    ),
+    _function(
+        "contains",
+        "Whether the other is in the text.",
+        _form("string string -> boolean", lambda a, b: a.str.contains(b, literal=True), "{1} in {0}", total=True),
+    ),
+    _function(
+        "replace",
+        "The text with every search, a constant, replaced by another constant; the same text if search is empty.",
+        _form("string !text !text -> string", "replace", k.replace_in, total=True),
+    ),
+)
+
+_TIME = (
+    _part("year", "The year.", "year", k.year_in, k.year),
+    _part("month", "The month, 1 to 12.", "month", k.month_in, k.month),
+    _part("day", "The day of the month, 1 to 31.", "day", k.day_in, k.day_of_month),
+    _part("weekday", "The day of the week, 1 (Monday) to 7 (Sunday).", "weekday", k.weekday_in, k.weekday),
+    _part("day_of_year", "The day of the year, 1 to 366.", "day_of_year", k.day_of_year_in, k.day_of_year),
+    _part(
+        "is_weekend", "Whether it is a Saturday or a Sunday.", "is_weekend", k.is_weekend_in, k.is_weekend, "boolean"
+    ),
+    _part("hour", "The hour, 0 to 23.", "hour", k.hour_in),
+    _part("minute", "The minute, 0 to 59.", "minute", k.minute_in),
+    _part("second", "The second, 0 to 59.", "second", k.second_in),
+    _part("date", "The date that the zone's calendar shows.", "date", k.date_in, result="date"),
+    _function(
+        "date_diff",
+        "Boundaries of the unit (second, minute, hour, day, month, year; in UTC) passed from start to end.",
+        _form("!unit timestamp timestamp -> integer", "timestamp_diff", k.timestamp_diff_in, total=True),
+        _form("!day_unit date date -> integer", "date_diff", k.date_diff_in, total=True),
+    ),
+    _function(
+        "date_trunc",
+        "The start of the second, minute, hour or day in which the instant falls, in the zone.",
+        _form("!trunc_unit timestamp !zone=UTC -> timestamp", "date_trunc", k.date_trunc_in),
+    ),
+    _function(
+        "local_time",
+        "The instant `minute` minutes past the full hour in which the timestamp falls, in the zone, which may be a column; "
+        "null for a minute outside 0 to 59 or an unknown zone.",
+        _form("timestamp integer ?zone -> timestamp", "local_time", k.local_time),
+    ),
+    _function(
+        "next_local_time",
+        "The first instant at or after the timestamp at which the zone's wall clock shows HHMM (2400 is midnight), "
+        "next_local_time(after, hhmm, zone); the zone may be a column. A time that a gap leaps over is the instant the gap "
+        "ends; of a time that comes twice the first that is not before. Null for no such hhmm and for an unknown zone.",
+        _form("timestamp integer ?zone -> timestamp", "next_local_time", k.next_local_time),
+    ),
+    *(
+        _function(
+            f"{name}s",
+            f"A number of {name}s as a duration, to the nearest microsecond.",
+            _form(
+                "integer -> duration",
+                lambda a, u=unit: _kernel("integer_duration")(a, u),
+                f"{{0}} * {unit}",
+                checked=True,
+            ),
+            _form("float -> duration", lambda a, u=unit: _kernel("float_duration")(a, u), k.duration_in(unit)),
+        )
+        for name, unit in (("second", k.SECOND), ("minute", k.MINUTE), ("hour", k.HOUR), ("day", k.DAY))
+    ),
+    *(
+        _function(
+            f"to_{name}s",
+            f"A duration as {name}s.",
+            _form(
+                "duration -> float",
+                lambda a, u=float(unit): _kernel("in_units")(a, u),
+                f"{{0}} / {float(unit)!r}",
+                total=True,
+            ),
+        )
+        for name, unit in (("second", k.SECOND), ("minute", k.MINUTE), ("hour", k.HOUR), ("day", k.DAY))
+    ),
+)
+
+_CAST = "CAST(a AS {})"
+_CASTS = (
+    _function(
+        "to_integer",
+        "As an integer: a float is cut toward zero, a text holds digits with or without a sign (19 at most); else null.",
+        _form("integer -> integer", lambda a: a, "{0}", total=True),
+        _form("float -> integer", "float_to_integer", k.float_to_integer),
+        _form("boolean -> integer", "to_integer", "1 if {0} else 0", total=True),
+        _form("string -> integer", "text_to_integer", k.text_to_integer),
+        written=f"to_integer(a), {_CAST.format('integer')}",
+    ),
+    _function(
+        "to_float",
+        "As a float: a text holds a decimal number such as -1.5e3; else null.",
+        _form("float -> float", lambda a: a, "{0}", total=True),
+        _form("integer -> float", "to_float", "{0} + 0.0", total=True),
+        _form("boolean -> float", "to_float", "1.0 if {0} else 0.0", total=True),
+        _form("string -> float", "text_to_float", k.text_to_float),
+        written=f"to_float(a), {_CAST.format('float')}",
+    ),
+    _function(
+        "to_string",
+        "As text: true and false, 2013-01-31, 2013-01-31T05:00:00Z, floats as Python writes them.",
+        _form("string -> string", lambda a: a, "{0}", total=True),
+        _form("integer -> string", "to_string", k.integer_to_text, total=True),
+        _form("float -> string", "float_to_string", k.float_to_text, total=True),
+        _form("boolean -> string", "to_string", '"true" if {0} else "false"', total=True),
+        _form("date -> string", "date_to_string", k.date_to_text, total=True),
+        _form("timestamp -> string", "timestamp_to_string", k.timestamp_to_text, total=True),
+        written=_CAST.format("string"),
+    ),
+    _function(
+        "to_boolean",
+        "As a boolean: a number is true when it is not 0, a text is true or false; else null.",
+        _form("boolean -> boolean", lambda a: a, "{0}", total=True),
+        _form("integer -> boolean", lambda a: a != 0, "{0} != 0", total=True),
+        _form("float -> boolean", lambda a: a != 0.0, "{0} != 0.0", total=True),
+        _form("string -> boolean", "text_to_boolean", k.text_to_boolean),
+        written=_CAST.format("boolean"),
+    ),
+    _function(
+        "to_date",
+        "As a date: a text is 2013-01-31, a timestamp gives its date in UTC; else null.",
+        _form("date -> date", lambda a: a, "{0}", total=True),
+        _form("timestamp -> date", "timestamp_to_date", f"{{0}} // {k.DAY}", total=True),
+        _form("string -> date", "text_to_date", k.text_to_date),
+        written=f"{_CAST.format('date')}, DATE '2013-01-31'",
+    ),
+    _function(
+        "to_timestamp",
+        "As a timestamp: a text is ISO 8601, in UTC unless it has an offset; a date is its midnight in UTC; else null.",
+        _form("timestamp -> timestamp", lambda a: a, "{0}", total=True),
+        _form("date -> timestamp", "date_to_timestamp", f"{{0}} * {k.DAY}", total=True),
+        _form("string -> timestamp", "text_to_timestamp", k.text_to_timestamp),
+        written=f"{_CAST.format('timestamp')}, TIMESTAMP '2013-01-31T05:00:00Z'",
+    ),
+)
+
+CASTS: dict[Type, str] = {
+    Type.INTEGER: "to_integer",
+    Type.FLOAT: "to_float",
+    Type.STRING: "to_string",
+    Type.BOOLEAN: "to_boolean",
+    Type.DATE: "to_date",
+    Type.TIMESTAMP: "to_timestamp",
+}
+"""What CAST(… AS type) calls."""
+
+_GROUPS = {
+    "Arithmetic": _ARITHMETIC,
+    "Mathematics": _MATHEMATICS,
+    "Comparison and logic": _LOGIC,
+    "Text": _TEXT,
+    "Time": _TIME,
+    "Conversion": _CASTS,
+}
+
+FUNCTIONS: dict[str, Function] = {
+    function.name: replace(function, group=group) for group, functions in _GROUPS.items() for function in functions
+}
+
+
+def _kernel(name: str) -> Callable[..., Any]:
+    """A columns form by name: this is where Polars is imported."""
+    from headrace.language import column_kernels
+
+    kernel: Callable[..., Any] = getattr(column_kernels, name)
+    return kernel
+
+
+def columns_form(form: Form) -> Callable[..., Any]:
+    """The columns form, ready to call."""
+    return _kernel(form.columns) if isinstance(form.columns, str) else form.columns
+
+
+def choose_form(function: Function, arguments: Sequence[Type | None]) -> tuple[Form, Match] | None:
+    """The form that the arguments meet with the fewest promotions, the first of equals; None if they meet none."""
+    best: tuple[Form, Match] | None = None
+    for form in function.forms:
+        match = form.signature.match(arguments)
+        if match is not None and (best is None or match.promotions < best[1].promotions):
+            best = (form, match)
+    return best
+
+
+@lru_cache(maxsize=4096)
+def _form_for(function: Function, arguments: tuple[Type, ...]) -> Form:
+    chosen = choose_form(function, arguments)
+    if chosen is None:
+        raise ValueError(f"function {function.name!r} does not take ({', '.join(arguments)})")
+    return chosen[0]
+
+
+def form_of(call: Call) -> Form:
+    """The form of a call in a typed tree; a ValueError when the tree was not made by this language."""
+    function = FUNCTIONS.get(call.function)
+    if function is None:
+        raise ValueError(f"no function {call.function!r} in this version")
+    return _form_for(function, tuple(argument.type for argument in call.arguments))
+
+
+def constants_of(call: Call, form: Form) -> dict[int, Any]:
+    """Values of the arguments that are constants by the form's rule, by position."""
+    constants = {}
+    for position, argument in enumerate(call.arguments):
+        if form.signature.parameter(position).constant:
+            if not isinstance(argument, Literal):
+                raise ValueError(f"argument {position + 1} of {call.function!r} has to be a constant")
+            constants[position] = argument.value
+    return constants

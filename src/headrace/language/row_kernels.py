@@ -1,0 +1,434 @@
+"""The row forms that do not fit in a template: plain functions of one row's values, without any library.
+
+Arguments are never None here: the generated code sees to nulls. A result of None is null. Names that end in `_in` take
+constants and give the function to call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+from headrace.language.zones import (
+    DAY,
+    FIRST_DAY,
+    FIRST_INSTANT,
+    HOUR,
+    LAST_DAY,
+    LAST_INSTANT,
+    MINUTE,
+    SECOND,
+    find_zone,
+    zone,
+)
+
+LEAST_INTEGER, GREATEST_INTEGER = -(1 << 63), (1 << 63) - 1
+EARTH_RADIUS_KM = 6371.0088
+_EPOCH = date(1970, 1, 1).toordinal()
+_date_of = date.fromordinal
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def exp(x: float) -> float:
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return math.inf
+
+
+def power(x: float, y: float) -> float | None:
+    try:
+        return math.pow(x, y)
+    except OverflowError:
+        return -math.inf if x < 0 and y % 2 == 1 else math.inf
+    except ValueError:  # a negative number to a fraction has no value; zero to a negative power is infinite
+        return None if x != 0 else (math.copysign(math.inf, x) if y % 2 == 1 else math.inf)
+
+
+def ln(x: float) -> float | None:
+    return math.log(x) if x > 0 else (-math.inf if x == 0 else None)
+
+
+def log10(x: float) -> float | None:
+    return math.log10(x) if x > 0 else (-math.inf if x == 0 else None)
+
+
+def circular(function: Callable[[float], float]) -> Callable[[float], float | None]:
+    """A function that has no value at infinity."""
+
+    def of(x: float) -> float | None:
+        return None if math.isinf(x) else function(x)
+
+    return of
+
+
+sin, cos, tan = circular(math.sin), circular(math.cos), circular(math.tan)
+
+
+def modulo(x: float, y: float) -> float | None:
+    return None if y == 0 or math.isinf(x) else math.fmod(x, y)
+
+
+def integer_divide(a: int, b: int) -> int | None:
+    if b == 0:
+        return None
+    quotient = a // b if (a < 0) == (b < 0) else -(-a // b)
+    return quotient if quotient <= GREATEST_INTEGER else None
+
+
+def integer_modulo(a: int, b: int) -> int | None:
+    if b == 0:
+        return None
+    rest = abs(a) % abs(b)
+    return -rest if a < 0 else rest
+
+
+def round_half_away(x: float) -> float:
+    if not -4503599627370496.0 < x < 4503599627370496.0:
+        return x
+    whole = math.floor(abs(x))
+    return math.copysign(whole + 1 if abs(x) - whole >= 0.5 else whole, x)
+
+
+def floor(x: float) -> float:
+    return x if not -4503599627370496.0 < x < 4503599627370496.0 else math.copysign(math.floor(x), x)
+
+
+def ceil(x: float) -> float:
+    return x if not -4503599627370496.0 < x < 4503599627370496.0 else math.copysign(math.ceil(x), x)
+
+
+def round_in(digits: int) -> Callable[[float], float]:
+    scale = 10.0**digits
+
+    def of(x: float) -> float:
+        scaled = x * scale
+        return x if math.isinf(scaled) else round_half_away(scaled) / scale
+
+    return of
+
+
+def float_to_integer(x: float) -> int | None:
+    return int(x) if -9223372036854775808.0 <= x < 9223372036854775808.0 else None
+
+
+sqrt: Callable[[float], float | None] = lambda x: math.sqrt(x) if x >= 0.0 else None  # noqa: E731
+atan2, radians = math.atan2, math.radians
+
+
+def greatest(first: Any, *others: Any) -> Any:
+    for other in others:
+        if other > first:
+            first = other
+    return first
+
+
+def least(first: Any, *others: Any) -> Any:
+    for other in others:
+        if other < first:
+            first = other
+    return first
+
+
+def coalesce(*values: Any) -> Any:
+    for value in values:
+        if value is not None:
+            return value
+    return None
+
+
+def one_of(*values: Any) -> Callable[[Any], bool]:
+    return frozenset(values).__contains__
+
+
+def haversine(lat1: float, lon1: float, lat2: float, lon2: float) -> float | None:
+    if not (math.isfinite(lat1) and math.isfinite(lon1) and math.isfinite(lat2) and math.isfinite(lon2)):
+        return None
+    north1, north2 = math.radians(lat1), math.radians(lat2)
+    s = math.sin((north2 - north1) / 2.0)
+    t = math.sin((math.radians(lon2) - math.radians(lon1)) / 2.0)
+    h = s * s + math.cos(north1) * math.cos(north2) * (t * t)
+    return 2.0 * EARTH_RADIUS_KM * math.asin(math.sqrt(h if h < 1.0 else 1.0))
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+length = len
+integer_to_text = str
+float_to_text = repr
+
+
+def concat(*texts: str) -> str:
+    return "".join(texts)
+
+
+def substring(text: str, start: int, length: int) -> str | None:
+    if length < 0:
+        return None
+    return text[max(start - 1, 0) : max(start - 1 + length, 0)]
+
+
+def substring_from(text: str, start: int) -> str:
+    return text[max(start - 1, 0) :]
+
+
+def left(text: str, length: int) -> str:
+    return text[: max(length, 0)]
+
+
+def right(text: str, length: int) -> str:
+    return text[len(text) - min(max(length, 0), len(text)) :]
+
+
+def replace_in(search: str, replacement: str) -> Callable[[str], str]:
+    return lambda text: text.replace(search, replacement) if search else text
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+def wall_in(name: str) -> Callable[[int], int | None]:
+    """The wall clock of a zone; None outside the years 1 to 9999."""
+    if name == "UTC":
+        return lambda instant: instant
+    offset = zone(name).offset
+
+    def of(instant: int) -> int | None:
+        wall = instant + offset(instant)
+        return wall if FIRST_INSTANT <= wall <= LAST_INSTANT else None
+
+    return of
+
+
+def of_wall(part: Callable[[int], int | bool]) -> Callable[[str], Callable[[int], int | bool | None]]:
+    """A part of the wall clock, as a function of the zone."""
+
+    def in_zone(name: str) -> Callable[[int], int | bool | None]:
+        if name == "UTC":
+            return part
+        wall_of = wall_in(name)
+
+        def of(instant: int) -> int | bool | None:
+            wall = wall_of(instant)
+            return None if wall is None else part(wall)
+
+        return of
+
+    return in_zone
+
+
+hour_in = of_wall(lambda wall: wall // HOUR % 24)
+minute_in = of_wall(lambda wall: wall // MINUTE % 60)
+second_in = of_wall(lambda wall: wall // SECOND % 60)
+date_in = of_wall(lambda wall: wall // DAY)
+
+
+def year(day: int) -> int:
+    return _date_of(day + _EPOCH).year
+
+
+def month(day: int) -> int:
+    return _date_of(day + _EPOCH).month
+
+
+def day_of_month(day: int) -> int:
+    return _date_of(day + _EPOCH).day
+
+
+def weekday(day: int) -> int:
+    return (day + 3) % 7 + 1
+
+
+def is_weekend(day: int) -> bool:
+    return (day + 3) % 7 >= 5
+
+
+def day_of_year(day: int) -> int:
+    there = _date_of(day + _EPOCH)
+    return there.toordinal() - date(there.year, 1, 1).toordinal() + 1
+
+
+def of_wall_day(part: Callable[[int], int | bool]) -> Callable[[str], Callable[[int], int | bool | None]]:
+    return of_wall(lambda wall: part(wall // DAY))
+
+
+year_in, month_in, day_in = of_wall_day(year), of_wall_day(month), of_wall_day(day_of_month)
+weekday_in, is_weekend_in, day_of_year_in = of_wall_day(weekday), of_wall_day(is_weekend), of_wall_day(day_of_year)
+
+
+def months(day: int) -> int:
+    there = _date_of(day + _EPOCH)
+    return there.year * 12 + there.month
+
+
+_WALL_UNITS: dict[str, Callable[[int], int]] = {
+    "second": lambda wall: wall // SECOND,
+    "minute": lambda wall: wall // MINUTE,
+    "hour": lambda wall: wall // HOUR,
+    "day": lambda wall: wall // DAY,
+    "month": lambda wall: months(wall // DAY),
+    "year": lambda wall: year(wall // DAY),
+}
+_DAY_UNITS: dict[str, Callable[[int], int]] = {"day": lambda day: day, "month": months, "year": year}
+UNITS = tuple(_WALL_UNITS)
+DAY_UNITS = tuple(_DAY_UNITS)
+
+
+def timestamp_diff_in(unit: str) -> Callable[[int, int], int]:
+    of = _WALL_UNITS[unit]
+    return lambda start, end: of(end) - of(start)
+
+
+def date_diff_in(unit: str) -> Callable[[int, int], int]:
+    of = _DAY_UNITS[unit]
+    return lambda start, end: of(end) - of(start)
+
+
+def date_trunc_in(unit: str, name: str) -> Callable[[int], int | None]:
+    """The start of the wall clock's second, minute or hour (by time passed), or the first instant of its day."""
+    there = zone(name)
+    if unit == "day":
+
+        def start_of_day(instant: int) -> int | None:
+            wall = instant + there.offset(instant)
+            return within(there.earliest(wall - wall % DAY))
+
+        return start_of_day
+    step = {"second": SECOND, "minute": MINUTE, "hour": HOUR}[unit]
+    return lambda instant: within(instant - (instant + there.offset(instant)) % step)
+
+
+TRUNC_UNITS = ("second", "minute", "hour", "day")
+
+
+def within(instant: int) -> int | None:
+    return instant if FIRST_INSTANT <= instant <= LAST_INSTANT else None
+
+
+def within_days(day: int) -> int | None:
+    return day if FIRST_DAY <= day <= LAST_DAY else None
+
+
+def local_time(instant: int, minute: int, name: str) -> int | None:
+    there = find_zone(name)
+    if there is None or not 0 <= minute < 60:
+        return None
+    return within(instant - (instant + there.offset(instant)) % HOUR + minute * MINUTE)
+
+
+def clock_of(hhmm: int) -> int | None:
+    """Microseconds past midnight of 0 (00:00) to 2359, and of 2400, which is midnight too."""
+    hour, minute = divmod(hhmm, 100)
+    if not (0 <= hhmm < 2400 and minute < 60):
+        return 0 if hhmm == 2400 else None
+    return hour * HOUR + minute * MINUTE
+
+
+def next_local_time(after: int, hhmm: int, name: str) -> int | None:
+    there = find_zone(name)
+    clock = clock_of(hhmm)
+    if there is None or clock is None:
+        return None
+    wall = after + there.offset(after)
+    midnight = wall - wall % DAY
+    if there.is_calm(after):
+        first = midnight + clock
+        return within(after + (first - wall if first >= wall else first + DAY - wall))
+    best: int | None = None
+    for day in (midnight - DAY, midnight, midnight + DAY, midnight + 2 * DAY):
+        for instant in (there.earliest(day + clock), there.latest(day + clock)):
+            if instant >= after and (best is None or instant < best):
+                best = instant
+    return None if best is None else within(best)
+
+
+def duration_in(unit: int) -> Callable[[float], int | None]:
+    """A number of units as microseconds, rounded half away from zero."""
+
+    def of(x: float) -> int | None:
+        return float_to_integer(round_half_away(x * unit))
+
+    return of
+
+
+# --- from and to text ------------------------------------------------------------------------------------------------
+
+
+def text_to_integer(text: str) -> int | None:
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 19):
+        return None
+    value = int(text)
+    return value if LEAST_INTEGER <= value <= GREATEST_INTEGER else None
+
+
+_FLOAT_CHARACTERS = frozenset("0123456789+-.eE")
+
+
+def text_to_float(text: str) -> float | None:
+    if not _FLOAT_CHARACTERS.issuperset(text):
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def text_to_boolean(text: str) -> bool | None:
+    return {"true": True, "false": False}.get(text)
+
+
+def text_to_date(text: str) -> int | None:
+    if not (len(text) == 10 and text.isascii() and text[4] == "-" and text[7] == "-"):
+        return None
+    try:
+        return date.fromisoformat(text).toordinal() - _EPOCH
+    except ValueError:
+        return None
+
+
+def date_to_text(day: int) -> str:
+    return _date_of(day + _EPOCH).isoformat()
+
+
+@lru_cache(maxsize=1)
+def _instant_pattern() -> Callable[[str], object]:
+    import re
+
+    return re.compile(
+        r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6}))?)?"
+        r"(?:Z|([+-])([0-9]{2}):?([0-9]{2}))?)?"
+    ).fullmatch
+
+
+def text_to_timestamp(text: str) -> int | None:
+    """ISO 8601: a date, or a date and a time with an offset, Z, or neither, which means UTC."""
+    found = _instant_pattern()(text)
+    if found is None:
+        return None
+    day_text, hour, minute, second, fraction, sign, offset_hour, offset_minute = found.groups()  # type: ignore[attr-defined]
+    day = text_to_date(day_text)
+    if day is None:
+        return None
+    hours, minutes, seconds = int(hour or 0), int(minute or 0), int(second or 0)
+    away = int(offset_hour or 0) * 60 + int(offset_minute or 0)
+    if hours > 23 or minutes > 59 or seconds > 59 or away > 1439 or int(offset_minute or 0) > 59:
+        return None
+    instant = day * DAY + hours * HOUR + minutes * MINUTE + seconds * SECOND + int((fraction or "").ljust(6, "0"))
+    return within(instant + away * MINUTE if sign == "-" else instant - away * MINUTE)
+
+
+def timestamp_to_text(instant: int) -> str:
+    """2013-01-31T05:00:00Z, with six more digits when there is a fraction of a second."""
+    day, rest = divmod(instant, DAY)
+    hour, rest = divmod(rest, HOUR)
+    minute, rest = divmod(rest, MINUTE)
+    second, fraction = divmod(rest, SECOND)
+    tail = f".{fraction:06d}" if fraction else ""
+    return f"{date_to_text(day)}T{hour:02d}:{minute:02d}:{second:02d}{tail}Z"

@@ -1,0 +1,159 @@
+"""Typed trees as one compiled Python function of a row: the form for the request and the stream.
+
+This file is the one place of the code base that compiles source text. The text is made of positional names (`v3`, `h1`,
+`k0`), of templates of the table of functions and of nothing else: names of columns stay in Python objects, constants
+travel in a tuple, and no builtins are within reach of the compiled function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace.language import row_kernels as k
+from headrace.language.functions import FUNCTIONS, Form, constants_of, form_of
+from headrace.language.tree import Call, Column, Literal, Node
+from headrace.language.types import Type
+
+RowFunction = Callable[[Sequence[object]], tuple[object, ...]]
+
+_RANGES: dict[Type, tuple[int, int]] = {
+    Type.INTEGER: (k.LEAST_INTEGER, k.GREATEST_INTEGER),
+    Type.DURATION: (k.LEAST_INTEGER, k.GREATEST_INTEGER),
+    Type.TIMESTAMP: (k.FIRST_INSTANT, k.LAST_INSTANT),
+    Type.DATE: (k.FIRST_DAY, k.LAST_DAY),
+}
+
+
+def compile_rows(inputs: Sequence[tuple[str, Type]], steps: Sequence[tuple[str, Node]]) -> RowFunction:
+    """A function from the inputs' values, in order, to the steps' values, in order.
+
+    Parameters
+    ----------
+    inputs
+        Names and types of a row's values; values are in row form (`headrace.language.types`), None is null.
+    steps
+        Names and trees; a tree may name inputs and earlier steps. What several trees share is computed once.
+
+    Examples
+    --------
+    >>> from headrace.language.parse import parse
+    >>> tree = parse("a / b", {"a": Type.INTEGER, "b": Type.INTEGER})
+    >>> row = compile_rows([("a", Type.INTEGER), ("b", Type.INTEGER)], [("ratio", tree)])
+    >>> row((1, 4)), row((1, 0)), row((None, 4))
+    ((0.25,), (None,), (None,))
+    """
+    writer = _Writer({name: (position, type_) for position, (name, type_) in enumerate(inputs)})
+    results = []
+    for name, node in steps:
+        value = writer.value(node)
+        writer.names[name] = value
+        results.append(value.text)
+    body = "\n".join(f"        {line}" for line in writer.lines)
+    constants = "".join(f"k{i}, " for i in range(len(writer.constants)))
+    helpers = "".join(f"h{i}, " for i in range(len(writer.helpers)))
+    source = (
+        "def make(constants, helpers):\n"
+        + (f"    {constants} = constants\n" if constants else "")
+        + (f"    {helpers} = helpers\n" if helpers else "")
+        + f"    def row(r):\n{body}\n        return ({''.join(f'{result}, ' for result in results)})\n"
+        + "    return row\n"
+    )
+    scope: dict[str, Any] = {"__builtins__": {}}
+    exec(compile(source, "<headrace row program>", "exec"), scope)  # noqa: S102  (see the module's docstring)
+    made: RowFunction = scope["make"](tuple(writer.constants), tuple(writer.helpers))
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A computed value: the name that holds it and whether it can be None."""
+
+    text: str
+    nullable: bool
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Lines of the row function, one assignment for each distinct value."""
+
+    inputs: dict[str, tuple[int, Type]]
+    names: dict[str, _Value] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    constants: list[object] = field(default_factory=list)
+    helpers: list[Callable[..., Any]] = field(default_factory=list)
+    known: dict[tuple[object, ...], _Value] = field(default_factory=dict)
+
+    def value(self, node: Node) -> _Value:
+        if isinstance(node, Column):
+            return self.column(node)
+        if isinstance(node, Literal):
+            return self.literal(node)
+        return self.call(node)
+
+    def column(self, column: Column) -> _Value:
+        found = self.names.get(column.name)
+        if found is None:
+            position, type_ = self.inputs[column.name]
+            found = self.names[column.name] = self.new()
+            self.lines.append(f"{found.text} = r[{position}]")
+            if type_ is Type.FLOAT:
+                self.lines.append(f"if {found.text} != {found.text}: {found.text} = None")
+        return found
+
+    def literal(self, literal: Literal) -> _Value:
+        if literal.value is None:
+            return _Value("None", nullable=True)
+        if isinstance(literal.value, bool):
+            return _Value("True" if literal.value else "False", nullable=False)
+        key = ("literal", literal.type, repr(literal.value))  # repr: -0.0 is another constant than 0.0
+        if key not in self.known:
+            self.known[key] = _Value(f"k{len(self.constants)}", nullable=False)
+            self.constants.append(literal.value)
+        return self.known[key]
+
+    def call(self, call: Call) -> _Value:
+        form = form_of(call)
+        constants = constants_of(call, form)
+        values = [self.value(argument) for position, argument in enumerate(call.arguments) if position not in constants]
+        key = (
+            call.function,
+            tuple(argument.type for argument in call.arguments),
+            repr(constants),
+            *(value.text for value in values),
+        )
+        if key not in self.known:
+            self.known[key] = self.assign(call, form, constants, values)
+        return self.known[key]
+
+    def assign(self, call: Call, form: Form, constants: dict[int, Any], values: list[_Value]) -> _Value:
+        """Write the lines that compute one call."""
+        texts = [value.text for value in values]
+        own_nulls = FUNCTIONS[call.function].own_nulls
+        nullable = [] if own_nulls else [value.text for value in values if value.nullable]
+        if "None" in nullable:
+            return _Value("None", nullable=True)
+        made = self.new(nullable=bool(nullable) or not form.total or own_nulls)
+        lines = [f"{made.text} = {self.expression(form, constants, texts)}"]
+        if form.checked:
+            low, high = _RANGES[call.type]
+            lines.append(f"if not {low} <= {made.text} <= {high}: {made.text} = None")
+        elif call.type is Type.FLOAT and not form.total:
+            lines.append(f"if {made.text} != {made.text}: {made.text} = None")
+        if nullable:
+            test = " or ".join(f"{text} is None" for text in dict.fromkeys(nullable))
+            self.lines += [f"if {test}: {made.text} = None", "else:", *(f"    {line}" for line in lines)]
+        else:
+            self.lines += lines
+        return made
+
+    def expression(self, form: Form, constants: dict[int, Any], texts: list[str]) -> str:
+        if isinstance(form.row, str):
+            return form.row.format(*texts)
+        helper = form.row(*constants.values()) if constants else form.row
+        self.helpers.append(helper)
+        return f"h{len(self.helpers) - 1}({', '.join(texts)})"
+
+    def new(self, *, nullable: bool = True) -> _Value:
+        return _Value(f"v{len(self.lines)}", nullable)

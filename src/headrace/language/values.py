@@ -1,0 +1,192 @@
+"""Values at the edge: from JSON, CSV text, Python and NumPy into the row form and back, strictly."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from headrace.language import row_kernels as k
+from headrace.language.errors import ValueMismatch
+from headrace.language.types import Type
+
+if TYPE_CHECKING:
+    import polars as pl
+
+RowValue = int | float | str | bool | None
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+def decode(value: object, type: Type) -> RowValue:
+    """A value in the row form of its type.
+
+    Accepted are None; booleans for boolean; integers, and floats without a fraction, for integer; numbers for float, where
+    NaN becomes None; text for string and category; for dates and timestamps `datetime` objects (naive is UTC) and ISO
+    8601 text; for durations `timedelta` and a number of seconds. NumPy scalars count as what they hold.
+
+    Raises
+    ------
+    ValueMismatch : anything else; a boolean is not an integer, text is not a number.
+
+    Examples
+    --------
+    >>> decode("1970-01-01T00:00:01Z", Type.TIMESTAMP)
+    1000000
+    >>> decode(3.0, Type.INTEGER), decode(float("nan"), Type.FLOAT)
+    (3, None)
+    """
+    if value is None:
+        return None
+    if hasattr(value, "item") and not isinstance(value, (int, float, str)):
+        value = value.item()
+    return _DECODERS[type](value)
+
+
+def _integer(value: object) -> RowValue:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _mismatch("an integer", value)
+    if not k.LEAST_INTEGER <= value <= k.GREATEST_INTEGER:
+        raise ValueMismatch(expected="an integer within 64 bits", found="a larger one")
+    return int(value)
+
+
+def _float(value: object) -> RowValue:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _mismatch("a number", value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueMismatch(expected="a number within the range of a float", found="a larger integer") from None
+    return None if math.isnan(number) else number
+
+
+def _text(value: object) -> RowValue:
+    if not isinstance(value, str):
+        raise _mismatch("text", value)
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueMismatch(expected="text", found="text with a lone surrogate") from None
+    return str(value)
+
+
+def _boolean(value: object) -> RowValue:
+    if not isinstance(value, bool):
+        raise _mismatch("true or false", value)
+    return value
+
+
+def _date(value: object) -> RowValue:
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return value.toordinal() - _EPOCH.toordinal()
+    day = k.text_to_date(value) if isinstance(value, str) else None
+    if day is None:
+        raise _mismatch("a date such as 2013-01-31", value)
+    return day
+
+
+def _timestamp(value: object) -> RowValue:
+    instant: int | None = None
+    if isinstance(value, dt.datetime):
+        aware = value.replace(tzinfo=dt.UTC) if value.utcoffset() is None else value
+        instant = k.within((aware - _EPOCH) // _MICROSECOND)
+    elif isinstance(value, str):
+        instant = k.text_to_timestamp(value)
+    if instant is None:
+        raise _mismatch("a timestamp such as 2013-01-31T05:00:00Z", value)
+    return instant
+
+
+def _duration(value: object) -> RowValue:
+    if isinstance(value, dt.timedelta):
+        return value // _MICROSECOND
+    seconds = None if isinstance(value, (bool, str)) else _float(value)
+    microseconds = None if seconds is None else k.duration_in(k.SECOND)(float(seconds))
+    if microseconds is None:
+        raise _mismatch("a duration in seconds", value)
+    return microseconds
+
+
+_DECODERS: dict[Type, Callable[[object], RowValue]] = {
+    Type.INTEGER: _integer,
+    Type.FLOAT: _float,
+    Type.STRING: _text,
+    Type.CATEGORY: _text,
+    Type.BOOLEAN: _boolean,
+    Type.DATE: _date,
+    Type.TIMESTAMP: _timestamp,
+    Type.DURATION: _duration,
+}
+
+
+def _mismatch(expected: str, value: object) -> ValueMismatch:
+    names = {"str": "text", "bool": "a boolean", "int": "an integer", "float": "a number", "list": "a list"}
+    found = names.get(type(value).__name__, type(value).__name__)
+    if isinstance(value, str) and expected.startswith(("a date", "a timestamp")):
+        found = "other text"
+    return ValueMismatch(expected=expected, found=found)
+
+
+def encode(value: RowValue, type: Type) -> RowValue:
+    """A row value as JSON holds it: dates and timestamps as ISO 8601 text, durations as seconds, infinities as null.
+
+    Examples
+    --------
+    >>> encode(1_000_000, Type.TIMESTAMP)
+    '1970-01-01T00:00:01Z'
+    """
+    if value is None:
+        return None
+    if type is Type.TIMESTAMP:
+        return k.timestamp_to_text(int(value))
+    if type is Type.DATE:
+        return k.date_to_text(int(value))
+    if type is Type.DURATION:
+        return int(value) / k.SECOND
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def dtype(type: Type) -> pl.DataType:
+    """The Polars type that holds a type's columns."""
+    import polars as pl
+
+    types: dict[Type, Any] = {
+        Type.INTEGER: pl.Int64(),
+        Type.FLOAT: pl.Float64(),
+        Type.STRING: pl.String(),
+        Type.CATEGORY: pl.String(),
+        Type.BOOLEAN: pl.Boolean(),
+        Type.DATE: pl.Date(),
+        Type.TIMESTAMP: pl.Datetime("us", "UTC"),
+        Type.DURATION: pl.Duration("us"),
+    }
+    found: pl.DataType = types[type]
+    return found
+
+
+def type_of_dtype(dtype: pl.DataType) -> Type | None:
+    """The type that a Polars type is cast to without loss of meaning; None when there is none."""
+    import polars as pl
+
+    if dtype.is_integer():
+        return Type.INTEGER
+    if dtype.is_float():
+        return Type.FLOAT
+    found: dict[Any, Type] = {
+        pl.String: Type.STRING,
+        pl.Categorical: Type.CATEGORY,
+        pl.Enum: Type.CATEGORY,
+        pl.Boolean: Type.BOOLEAN,
+        pl.Date: Type.DATE,
+        pl.Datetime: Type.TIMESTAMP,
+        pl.Duration: Type.DURATION,
+    }
+    return found.get(dtype.base_type())
