@@ -20,14 +20,14 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Base of every part of the definition."""
 
 
-class Known(Struct, kw_only=True):
+class Known(Struct, frozen=True, kw_only=True):
     """When a value becomes known: at the instant in column `after`, plus a delay."""
 
     after: str
     delay_us: int = 0
 
 
-class ColumnRule(Struct, kw_only=True):
+class ColumnRule(Struct, frozen=True, kw_only=True):
     """What the contract says of one column of a source."""
 
     type: Type | None = None
@@ -48,7 +48,7 @@ class ColumnRule(Struct, kw_only=True):
     on_fail: OnFail = "quarantine"
 
 
-class Check(Struct, kw_only=True):
+class Check(Struct, frozen=True, kw_only=True):
     """A named row rule: rows for which `where` is not true fail it. Null counts as not true."""
 
     name: str
@@ -56,7 +56,7 @@ class Check(Struct, kw_only=True):
     on_fail: OnFail = "fail"
 
 
-class Join(Struct, kw_only=True):
+class Join(Struct, frozen=True, kw_only=True):
     """Columns of a static table joined to this source before `derive`: `NAME_COLUMN` for each of `take`."""
 
     name: str
@@ -66,7 +66,7 @@ class Join(Struct, kw_only=True):
     take: tuple[str, ...]
 
 
-class Source(Struct, kw_only=True):
+class Source(Struct, frozen=True, kw_only=True):
     """Where raw rows come from, and what they promise."""
 
     name: str
@@ -99,7 +99,7 @@ class Source(Struct, kw_only=True):
 _NO_RULE = ColumnRule()
 
 
-class Lookup(Struct, kw_only=True):
+class Lookup(Struct, frozen=True, kw_only=True):
     """The newest row of a source known before prediction time; a static table is a plain key join."""
 
     name: str
@@ -113,7 +113,7 @@ class Lookup(Struct, kw_only=True):
 Aggregate = Literal["count", "sum", "mean", "min", "max"]
 
 
-class Window(Struct, kw_only=True):
+class Window(Struct, frozen=True, kw_only=True):
     """Sawtooth aggregates over what was known in [floor(t - W, hop), t)."""
 
     name: str
@@ -126,7 +126,7 @@ class Window(Struct, kw_only=True):
     take: tuple[Aggregate, ...]
 
 
-class Features(Struct, kw_only=True):
+class Features(Struct, frozen=True, kw_only=True):
     """What the model sees beside the request columns."""
 
     expressions: tuple[tuple[str, str], ...] = ()
@@ -136,7 +136,7 @@ class Features(Struct, kw_only=True):
     """Request columns and features that feed others and are not themselves inputs of the model."""
 
 
-class Split(Struct, kw_only=True):
+class Split(Struct, frozen=True, kw_only=True):
     """How rows are divided for training and for the one look at the holdout."""
 
     by: Literal["time", "random", "stratified", "group"] = "random"
@@ -146,14 +146,14 @@ class Split(Struct, kw_only=True):
     seed: int = 0
 
 
-class Budget(Struct, kw_only=True):
+class Budget(Struct, frozen=True, kw_only=True):
     """What a search may spend: exactly one is set."""
 
     seconds: float | None = None
     trials: int | None = None
 
 
-class Training(Struct, kw_only=True):
+class Training(Struct, frozen=True, kw_only=True):
     """How candidates are searched."""
 
     families: tuple[str, ...] = ("linear", "lightgbm")
@@ -165,7 +165,7 @@ class Training(Struct, kw_only=True):
     threads: int = 2
 
 
-class Costs(Struct, kw_only=True):
+class Costs(Struct, frozen=True, kw_only=True):
     """What wrong answers cost, in one currency."""
 
     currency: str = "USD"
@@ -178,7 +178,7 @@ class Costs(Struct, kw_only=True):
     volume_per_month: float | None = None
 
 
-class Selection(Struct, kw_only=True):
+class Selection(Struct, frozen=True, kw_only=True):
     """How the one version is chosen."""
 
     rule: Literal["best_metric", "least_cost", "cheapest_within"] = "best_metric"
@@ -186,20 +186,20 @@ class Selection(Struct, kw_only=True):
     """cheapest_within: largest relative loss of the metric that a cheaper candidate may have."""
 
 
-class Stores(Struct, kw_only=True):
+class Stores(Struct, frozen=True, kw_only=True):
     """URLs of the stores; paths are relative to the definition."""
 
     catalog: str = ".headrace/catalog.db"
     objects: str = ".headrace/objects"
 
 
-class Trust(Struct, kw_only=True):
+class Trust(Struct, frozen=True, kw_only=True):
     """Whose packages are loaded. Empty: only those signed with the user's own key."""
 
     signers: tuple[str, ...] = ()
 
 
-class Project(Struct, kw_only=True):
+class Project(Struct, frozen=True, kw_only=True):
     """What is predicted, and when."""
 
     name: str
@@ -216,7 +216,7 @@ class Project(Struct, kw_only=True):
     """Empty: with one source and no time, every column but label and key."""
 
 
-class Definition(Struct, kw_only=True):
+class Definition(Struct, frozen=True, kw_only=True):
     """A whole `headrace.toml`, read and checked."""
 
     format: Literal[1]

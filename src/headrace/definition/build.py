@@ -1,0 +1,372 @@
+"""Sections as read → the objects of `headrace.definition.model`, with the checks that one section can answer alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from headrace.definition.document import At, shown, suggestion
+from headrace.definition.grammar import METRICS, PROJECT_NAME_PATTERN
+from headrace.definition.kinds import Fields
+from headrace.definition.locations import DATABASES, check_address, source_format
+from headrace.definition.model import (
+    Check,
+    ColumnRule,
+    Costs,
+    Features,
+    Join,
+    Known,
+    Lookup,
+    Project,
+    Selection,
+    Source,
+    Split,
+    Stores,
+    Training,
+    Trust,
+    Window,
+)
+from headrace.definition.quantities import Money, parse_duration
+from headrace.language.types import Type
+
+_US = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+
+
+def hop_us(width_us: int) -> int:
+    """How far the old edge of a window moves at a time: 1 day from 12 days, 1 hour from 12 hours, else 5 minutes."""
+    if width_us >= 12 * _US["d"]:
+        return _US["d"]
+    return _US["h"] if width_us >= 12 * _US["h"] else 5 * _US["m"]
+
+
+def build_project(fields: Fields, folder: str, sources: Sequence[str]) -> Project:
+    """[project]; `sources` are the names that the file declares, whether or not they could be read."""
+    at = fields.at
+    name = fields.get("name")
+    if name is None:
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-._")[:100] or "project"
+        if not re.search(PROJECT_NAME_PATTERN, name):
+            at.missing("name", expected="a name, as the folder's does not serve", fix='write name = "delays"')
+    source = fields.get("source")
+    if source is None:
+        if len(sources) > 1 and not at.key("source").is_broken:
+            at.missing("source", expected="the source whose rows are predicted", fix=f'write source = "{sources[0]}"')
+        source = sources[0] if sources else ""
+    if "positive" in fields.values and fields.get("task") in ("multiclass", "regression"):
+        at.key("positive").wrong(
+            "`positive` is for binary labels",
+            expected='task = "binary"',
+            found=f'"{fields.get("task")}"',
+            fix="take it out",
+        )
+    return Project(name=name, source=source, **fields.only("task", "key", "time", "label", "positive", "request"))
+
+
+def build_source(name: str, fields: Fields) -> Source:
+    """[sources.NAME]."""
+    at = fields.at
+    read = fields.get("read", ())
+    for i, url in enumerate(read):
+        check_address(url, at.key("read").item(i))
+    format_ = fields.get("format")
+    if read and not at.key("read").is_broken and not at.key("format").is_broken:
+        format_ = source_format(read, format_, at)
+        _check_query(fields, format_, read)
+    if "separator" in fields.values and format_ not in ("csv", None):
+        at.key("separator").wrong(
+            "only CSV has separators", expected="a CSV source", found=f'"{format_}"', fix="take it out"
+        )
+    if "known" in fields.values and "event_time" not in fields.values and not at.key("event_time").is_broken:
+        at.key("known").wrong(
+            "a static table has no `known`: without event_time its rows hold for all time",
+            expected="event_time beside it",
+            found="no event_time",
+            fix='name the column: event_time = "…", or take `known` out',
+        )
+    return Source(
+        name=name,
+        read=read,
+        format=format_ or "csv",
+        known=_known(fields),
+        joins=tuple(_join(join, inner) for join, inner in fields.get("join", ())),
+        columns=tuple((column, _column_rule(inner)) for column, inner in fields.get("columns", ())),
+        checks=_checks(fields.get("checks", ())),
+        **fields.only("query", "separator", "missing", "event_time", "unique", "on_duplicate", "rename", "derive"),
+    )
+
+
+def _check_query(fields: Fields, format_: str | None, read: Sequence[str]) -> None:
+    at = fields.at
+    if format_ in DATABASES:
+        if "query" not in fields.values and not at.key("query").is_broken:
+            at.missing("query", expected="the SQL query that gives the rows", fix='write query = "SELECT … FROM …"')
+        if len(read) > 1:
+            at.key("read").wrong(
+                "a query reads one database", expected="one address", found=f"{len(read)}", fix="split it"
+            )
+    elif "query" in fields.values and format_ is not None:
+        fix = "take `query` out; choose and derive columns below"
+        at.key("query").wrong("only databases are queried", expected="no query", found=f'format "{format_}"', fix=fix)
+
+
+def _known(fields: Fields) -> Known | None:
+    value = fields.get("known")
+    if isinstance(value, Fields):
+        after = value.get("after")
+        return None if after is None else Known(after=after, delay_us=value.get("delay", 0))
+    return None if value is None else Known(after=value)
+
+
+def _column_rule(fields: Fields) -> ColumnRule:
+    at = fields.at
+    low, high = fields.get("min"), fields.get("max")
+    if low is not None and high is not None and low > high:
+        at.key("min").wrong(
+            "`min` is above `max`", expected=f"at most {high:g}", found=f"{low:g}", fix="swap or correct them"
+        )
+    if (zone := fields.get("zone")) is not None:
+        _check_zone(zone, at.key("zone"))
+    if (pattern := fields.get("pattern")) is not None:
+        _check_pattern(pattern, at.key("pattern"))
+    type_ = fields.get("type")
+    plain = ("unit", "zone", "min", "max", "allowed", "pattern", "max_null", "missing", "on_fail")
+    return ColumnRule(type=None if type_ is None else Type(type_), known=_known(fields), **fields.only(*plain))
+
+
+def _check_zone(zone: str, at: At) -> None:
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        guess = suggestion(zone, available_timezones())
+        fix = f'did you mean "{guess}"?' if guess else 'name a region and a city: "Europe/Paris"'
+        at.wrong(
+            "there is no such time zone", expected="a name of the IANA time zone database", found=shown(zone), fix=fix
+        )
+
+
+def _check_pattern(pattern: str, at: At) -> None:
+    # The engine runs in linear time, so it has neither of these; the rest of its syntax is judged when data is read.
+    without_escapes = re.sub(r"\\[^1-9]", "", pattern)
+    without_classes = re.sub(r"\[\^?\]?[^\]]*\]", "", without_escapes)
+    if match := re.search(r"\(\?<?[=!]|\\[1-9]", without_classes):
+        at.wrong(
+            "patterns have no look-around and no back-references: they are matched in linear time",
+            expected="a pattern without them",
+            found=match[0],
+            fix="say it without, or as a [[checks]] expression",
+        )
+
+
+def _checks(found: Sequence[Fields]) -> tuple[Check, ...]:
+    checks: list[Check] = []
+    for fields in found:
+        name, where = fields.get("name"), fields.get("where")
+        if name is None or where is None:
+            continue
+        if any(name == check.name for check in checks):
+            fields.at.key("name").wrong(
+                "two checks have one name",
+                expected="names that differ",
+                found=shown(name),
+                fix="rename one",
+                code="duplicate",
+            )
+        checks.append(Check(name=name, where=where, **fields.only("on_fail")))
+    return tuple(checks)
+
+
+def _join(name: str, fields: Fields) -> Join:
+    return Join(name=name, source=fields.get("source", ""), key=fields.get("key", ()), take=fields.get("take", ()))
+
+
+def build_features(fields: Fields) -> Features:
+    """[features]; expressions are in the order as written."""
+    lookups = tuple(
+        Lookup(
+            name=name,
+            source=inner.get("source", ""),
+            key=inner.get("key", ()),
+            take=inner.get("take", ()),
+            max_age_us=inner.get("max_age"),
+        )
+        for name, inner in fields.get("lookups", ())
+    )
+    windows = tuple(_window(name, inner) for name, inner in fields.get("windows", ()))
+    return Features(lookups=lookups, windows=windows, **fields.only("expressions", "drop"))
+
+
+def _window(name: str, fields: Fields) -> Window:
+    over = fields.get("over", ())
+    at = fields.at.key("over")
+    widths = [_width(text, at.item(i)) for i, text in enumerate(over)]
+    for i, width in enumerate(widths):
+        if width is not None and width in widths[:i]:
+            fix = "take one out"
+            at.key(i).wrong(
+                "one width, written twice",
+                expected="widths that differ",
+                found=shown(over[i]),
+                fix=fix,
+                code="duplicate",
+            )
+    return Window(
+        name=name,
+        source=fields.get("source", ""),
+        key=fields.get("key", ()),
+        value=fields.get("value", ""),
+        over_us=tuple(width for width in widths if width is not None),
+        over_text=tuple(text for text, width in zip(over, widths, strict=True) if width is not None),
+        take=fields.get("take", ()),
+    )
+
+
+def _width(text: str, at: At) -> int | None:
+    width = parse_duration(text)
+    if width is None:
+        at.wrong(
+            "the duration cannot be read",
+            expected='a whole number and s, m, h, d or w, such as "24h"',
+            found=shown(text),
+            fix='for example "1h"',
+        )
+        return None
+    hop = hop_us(width)
+    if width == 0 or width % hop:
+        steps = {_US["d"]: "whole days from 12 days on", _US["h"]: "whole hours from 12 hours on"}
+        at.wrong(
+            "a window is made of whole tiles",
+            expected=steps.get(hop, "a multiple of 5 minutes (whole hours from 12 h on, whole days from 12 d on)"),
+            found=shown(text),
+            fix=f'the next larger is "{_next_width(width, hop)}"',
+        )
+        return None
+    return width
+
+
+def _next_width(width: int, hop: int) -> str:
+    rounded = max(1, -(-width // hop)) * hop
+    unit = next(unit for unit in ("d", "h", "m") if rounded % _US[unit] == 0)
+    return f"{rounded // _US[unit]}{unit}"
+
+
+def build_split(fields: Fields, project: Project) -> Split:
+    """[split]: by time when the project has one."""
+    at = fields.at
+    by: Any = fields.get("by") or ("time" if project.time else "random")
+    if by == "time" and not project.time and not at.document.is_broken("project"):
+        at.key("by").wrong(
+            "a split by time needs a time",
+            expected="project.time",
+            found="none",
+            fix='set [project] time, or by = "random"',
+        )
+    group = fields.get("group")
+    if by == "group" and group is None and not at.key("group").is_broken:
+        at.missing("group", expected="the column whose rows stay together", fix='write group = "customer"')
+    if group is not None and by != "group" and not at.key("by").is_broken:
+        at.key("group").wrong(
+            "`group` is for a split by group", expected='by = "group"', found=f'"{by}"', fix="take one out"
+        )
+    return Split(by=by, **fields.only("group", "holdout", "folds", "seed"))
+
+
+def build_training(fields: Fields, project: Project) -> Training:
+    """[training]."""
+    metric = fields.get("metric")
+    if metric is not None and project.task is not None and metric not in METRICS[project.task]:
+        fits = ", ".join(f'"{name}"' for name in METRICS[project.task])
+        fields.at.key("metric").wrong(
+            f"the metric does not fit the task {project.task}",
+            expected=fits,
+            found=shown(metric),
+            fix="use one of these",
+        )
+    return Training(**fields.only("families", "search", "budget", "metric", "seed", "threads"))
+
+
+_COSTS_OF = {"binary": ("false_positive", "false_negative"), "multiclass": ("matrix",), "regression": ("over", "under")}
+
+
+def build_costs(fields: Fields, project: Project) -> Costs:
+    """[costs]: the amounts of one task, all in one currency."""
+    at = fields.at
+    given = [task for task, keys in _COSTS_OF.items() if any(at.document.has("costs", key) for key in keys)]
+    if not given:
+        fix = 'for a binary task: false_positive = "4 USD" and false_negative = "60 USD"'
+        at.wrong(
+            "no wrong answer has a price", expected="the costs of one task", found="none", fix=fix, code="missing-key"
+        )
+    elif len(given) > 1:
+        found = " and ".join(given)
+        at.wrong(
+            "costs of more than one task", expected="those of the project's task", found=found, fix="keep one task's"
+        )
+    elif project.task is not None and given[0] != project.task:
+        keys = " and ".join(f"`{key}`" for key in _COSTS_OF[project.task])
+        at.wrong(f"the task is {project.task}", expected=keys, found=f"costs of a {given[0]} task", fix=f"give {keys}")
+    else:
+        for key in _COSTS_OF[given[0]]:
+            if not at.document.has("costs", key):
+                at.missing(key, expected="both costs: the threshold is their balance", fix=f'write {key} = "4 USD"')
+    amounts = _amounts(fields)
+    currency = amounts[0][1].currency if amounts else "USD"
+    for where, money in amounts:
+        if money.currency != currency:
+            where.wrong(
+                "two currencies", expected=f"{currency}, as above", found=money.currency, fix="convert one of them"
+            )
+    single = {
+        key: fields.values[key].amount
+        for key in ("false_positive", "false_negative", "over", "under")
+        if key in fields.values
+    }
+    matrix = tuple((*map(str.strip, name.split(">", 1)), money.amount) for name, money in fields.get("matrix", ()))
+    return Costs(currency=currency, matrix=matrix, volume_per_month=fields.get("volume"), **single)
+
+
+def _amounts(fields: Fields) -> list[tuple[At, Money]]:
+    """Every amount, in the order as written."""
+    amounts: list[tuple[At, Money]] = []
+    for key, value in fields.values.items():
+        if isinstance(value, Money):
+            amounts.append((fields.at.key(key), value))
+        elif key == "matrix":
+            amounts += [(fields.at.key(key, name), money) for name, money in value]
+    return amounts
+
+
+def build_selection(fields: Fields, has_costs: bool) -> Selection:
+    """[selection]: by money when there are costs."""
+    at = fields.at
+    rule: Any = fields.get("rule") or ("least_cost" if has_costs else "best_metric")
+    if rule == "least_cost" and not has_costs:
+        at.key("rule").wrong(
+            "least_cost needs costs", expected="a section [costs]", found="none", fix='add it, or rule = "best_metric"'
+        )
+    if "within" in fields.values and rule != "cheapest_within" and not at.key("rule").is_broken:
+        at.key("within").wrong(
+            "`within` is for cheapest_within",
+            expected='rule = "cheapest_within"',
+            found=f'"{rule}"',
+            fix="take one out",
+        )
+    return Selection(rule=rule, **fields.only("within"))
+
+
+def build_stores(fields: Fields) -> Stores:
+    """[stores]."""
+    at = fields.at
+    if catalog := fields.get("catalog"):
+        check_address(
+            catalog, at.key("catalog"), ("file", "postgresql"), "a path, file:///PATH or postgresql://HOST/DATABASE"
+        )
+    if objects := fields.get("objects"):
+        check_address(objects, at.key("objects"), ("file", "s3"), "a path, file:///PATH or s3://BUCKET/PREFIX")
+    return Stores(**fields.only("catalog", "objects"))
+
+
+def build_trust(fields: Fields) -> Trust:
+    """[trust]."""
+    return Trust(**fields.only("signers"))

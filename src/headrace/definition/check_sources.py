@@ -1,0 +1,179 @@
+"""What sources say of one another and of their own columns, as far as it can be judged before data is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from headrace.definition.document import At, Document, listed, shown, suggestion
+from headrace.definition.expressions import columns_at, place_of
+from headrace.definition.model import Join, Source
+from headrace.definition.order import ordered
+
+
+def check_sources(sources: Sequence[Source], names: Sequence[str], document: Document) -> tuple[Source, ...]:
+    """The sources with `derive` in an order in which it can be computed; mistakes are noted in `document`."""
+    by_name = {source.name: source for source in sources}
+    checked = tuple(_check_source(source, by_name, names, document.at("sources", source.name)) for source in sources)
+    _check_join_circles(sources, document)
+    return checked
+
+
+def check_source_name(name: str, names: Sequence[str], at: At) -> bool:
+    """Whether a source of that name is declared; notes it when not."""
+    if not name or name in names:
+        return bool(name)
+    guess = suggestion(name, names)
+    fix = f'did you mean "{guess}"?' if guess else f"write a section [sources.{name}]"
+    at.wrong("there is no such source", expected=listed(names), found=shown(name), fix=fix, code="unknown-name")
+    return False
+
+
+def check_column(source: Source, column: str, at: At, character: int | None = None) -> bool:
+    """Whether a column may be there: all that can be told without the data is what `rename` took away."""
+    renamed = dict(source.rename)
+    if column not in renamed or column in renamed.values() or column in made_columns(source):
+        return True
+    at.wrong(
+        f"the column `{column}` of source {source.name} was renamed",
+        expected=f"`{renamed[column]}`",
+        found=f"`{column}`",
+        fix=f"use `{renamed[column]}`, or take the renaming out",
+        code="unknown-name",
+        character=character,
+    )
+    return False
+
+
+def made_columns(source: Source) -> set[str]:
+    """The columns that the definition adds: joined and derived."""
+    joined = {f"{join.name}_{column}" for join in source.joins for column in join.take}
+    return joined | {name for name, _ in source.derive}
+
+
+def _check_source(source: Source, by_name: Mapping[str, Source], names: Sequence[str], at: At) -> Source:
+    _check_rename(source, at)
+    for join in source.joins:
+        _check_join(source, join, by_name, names, at.key("join", join.name))
+    for column in source.unique if not at.key("unique").is_broken else ():
+        check_column(source, column, at.key("unique"))
+    if source.event_time is not None:
+        check_column(source, source.event_time, at.key("event_time"))
+    if source.known is not None:
+        check_column(source, source.known.after, at.key("known"))
+    for column, rule in source.columns:
+        inner = at.key("columns", column)
+        if check_column(source, column, inner) and rule.known is not None:
+            check_column(source, rule.known.after, inner.key("known"))
+    for i, where in _checks_as_written(at):
+        _check_expression(source, where, at.key("checks", i, "where"))
+    return msgspec.structs.replace(source, derive=_ordered_derive(source, at))
+
+
+def _checks_as_written(at: At) -> Iterable[tuple[int, str]]:
+    source = at.document.table["sources"][at.path[-1]]  # type: ignore[index]
+    checks = source.get("checks")
+    for i, check in enumerate(checks if isinstance(checks, list) else ()):
+        if isinstance(check, dict) and isinstance(check.get("where"), str) and check["where"]:
+            yield i, check["where"]
+
+
+def _check_expression(source: Source, text: str, at: At) -> frozenset[str] | None:
+    uses = columns_at(text, at)
+    for column in sorted(uses or ()):
+        check_column(source, column, at, place_of(column, text))
+    return uses
+
+
+def _check_rename(source: Source, at: At) -> None:
+    taken: dict[str, str] = {}
+    for old, new in source.rename:
+        if new in taken:
+            at.key("rename", old).wrong(
+                "two columns get one name",
+                expected="names that differ",
+                found=f"`{taken[new]}` and `{old}` → `{new}`",
+                fix="rename one of them otherwise",
+                code="duplicate",
+            )
+        taken[new] = old
+
+
+def _check_join(source: Source, join: Join, by_name: Mapping[str, Source], names: Sequence[str], at: At) -> None:
+    if at.key("source").is_broken or not check_source_name(join.source, names, at.key("source")):
+        return
+    if join.source == source.name:
+        fix = "derive the columns instead, or name another source"
+        at.key("source").wrong(
+            "a source cannot join itself", expected="another source", found=shown(join.source), fix=fix
+        )
+        return
+    derived = dict(source.derive)
+    for column in (here for here, _ in join.key):
+        if column in derived:
+            at.key("key").wrong(
+                f"`{column}` is derived, and joins come before `derive`",
+                expected="a column as read, renamed or joined",
+                found=f"`{column}`",
+                fix="join by the columns that it is derived from",
+            )
+        elif not at.key("key").is_broken:
+            check_column(source, column, at.key("key"))
+    for column in join.take:
+        if f"{join.name}_{column}" in derived:
+            at.key("take").wrong(
+                f"`{join.name}_{column}` is derived as well",
+                expected="names that differ",
+                found=f"`{join.name}_{column}`",
+                fix="rename the join or the derived column",
+                code="duplicate",
+            )
+    other = by_name.get(join.source)
+    if other is None:
+        return  # its own mistakes are noted there
+    if other.event_time is not None:
+        at.key("source").wrong(
+            f"source {other.name} has event_time: which of its rows holds depends on the instant",
+            expected="a static source (one without event_time)",
+            found=shown(other.name),
+            fix="use it in [features.lookups.…], or take its event_time out",
+        )
+    for column in [*(there for _, there in join.key), *join.take]:
+        check_column(other, column, at)
+
+
+def _check_join_circles(sources: Sequence[Source], document: Document) -> None:
+    needs = {source.name: [join.source for join in source.joins if join.source != source.name] for source in sources}
+    _, circles = ordered(list(needs), needs)
+    for circle in circles:
+        first = next(source for source in sources if source.name == circle[0])
+        join = next(join for join in first.joins if join.source in circle)
+        document.at("sources", first.name, "join", join.name).wrong(
+            "the sources join one another in a circle",
+            expected="joins that end somewhere",
+            found=" → ".join([*circle, circle[0]]),
+            fix="take one of these joins out",
+            code="circle",
+        )
+
+
+def _ordered_derive(source: Source, at: At) -> tuple[tuple[str, str], ...]:
+    texts = dict(source.derive)
+    needs: dict[str, frozenset[str]] = {}
+    for name, text in source.derive:
+        inner = at.key("derive", name)
+        uses = columns_at(text, inner) or frozenset()
+        needs[name] = uses
+        for column in sorted(uses):
+            check_column(source, column, inner, place_of(column, text))
+    order, circles = ordered(list(texts), needs)
+    for circle in circles:
+        at.key("derive", circle[0]).wrong(
+            "the column is derived from itself",
+            expected="an expression over other columns",
+            found=" → ".join([*circle, circle[0]]),
+            fix="give the derived column a name of its own" if len(circle) == 1 else "break the circle",
+            code="circle",
+        )
+    return tuple((name, texts[name]) for name in order)

@@ -1,0 +1,395 @@
+"""The language of `headrace.toml`: every section and key, its kind, and what it is for.
+
+The walker reads by these tables, `headrace schema` prints them, and a test holds `docs/reference/definition.md` to
+them.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from headrace.definition.kinds import (
+    COLUMN,
+    IDENTIFIER,
+    Choice,
+    ColumnPairs,
+    Fields,
+    Key,
+    ListOf,
+    MapOf,
+    MoneyAmount,
+    Number,
+    Quantity,
+    Section,
+    Text,
+    TextOrTable,
+)
+from headrace.definition.model import Aggregate, OnFail, Task
+from headrace.definition.quantities import (
+    BUDGET_PATTERN,
+    DURATION_PATTERN,
+    VOLUME_PATTERN,
+    parse_budget,
+    parse_duration,
+    parse_volume,
+)
+from headrace.language.types import Type
+
+METRICS = {
+    "binary": ("average_precision", "roc_auc", "log_loss", "brier"),
+    "multiclass": ("log_loss", "accuracy", "macro_f1"),
+    "regression": ("rmse", "mae", "r2"),
+}
+"""What a search may prune by, by task; the first is the default."""
+
+PROJECT_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+
+_ALL_METRICS = tuple(dict.fromkeys(name for names in METRICS.values() for name in names))
+_DURATION = Quantity(
+    parse_duration, DURATION_PATTERN, 'a duration: a whole number and ms, s, m, h, d or w, such as "10m"', "10m"
+)
+_EXPRESSION = Text("an expression (SQL)", "arr_delay > 30")
+_COLUMNS = ListOf(COLUMN, "columns")
+_ONE_OR_MORE_COLUMNS = ListOf(COLUMN, "columns", one_allowed=True)
+_NEW_COLUMN = r"^[^_]"
+_NEW_COLUMN_EXPECTED = "a name that does not begin with _ (those are ours)"
+_SEED = Number(minimum=0, maximum=2**32 - 1, whole=True)
+_SOURCE_NAME = Text("the name of a source", "flights")
+_TOKENS = ListOf(Text("a text", "NA", may_be_empty=True), "texts", may_be_empty=True)
+_ON_FAIL = Choice(get_args(OnFail), {"error": "fail", "drop": "quarantine", "ignore": "warn", "raise": "fail"})
+_TYPE = Choice(
+    tuple(Type),
+    {
+        **dict.fromkeys(("int", "bigint", "int64", "long"), "integer"),
+        **dict.fromkeys(("double", "float64", "real", "number", "decimal"), "float"),
+        **dict.fromkeys(("str", "text", "varchar", "utf8"), "string"),
+        **dict.fromkeys(("bool", "logical"), "boolean"),
+        **dict.fromkeys(("datetime", "time", "timestamptz", "instant"), "timestamp"),
+        **dict.fromkeys(("enum", "factor", "categorical"), "category"),
+        **dict.fromkeys(("interval", "timedelta"), "duration"),
+    },
+)
+
+
+def _named(item: Section, what: str) -> MapOf[Fields]:
+    return MapOf(item, what, IDENTIFIER, "a letter, then letters, digits and _")
+
+
+PROJECT = Section(
+    "What is predicted, and when.",
+    (
+        Key(
+            "name",
+            Text("letters, digits, `.`, `_` and `-`, beginning with a letter or digit", "delays", PROJECT_NAME_PATTERN),
+            "The model's name; the folder's when left out.",
+        ),
+        Key(
+            "task",
+            Choice(get_args(Task), {"classification": "binary", "numeric": "regression"}),
+            "What kind of answer: inferred from the label when left out.",
+        ),
+        Key("source", _SOURCE_NAME, "The source whose rows are predicted; may be left out when there is one."),
+        Key("key", _ONE_OR_MORE_COLUMNS, "What one row is about; the row number when left out."),
+        Key("time", COLUMN, "The column that says when a prediction is asked for."),
+        Key("label", _EXPRESSION, "What is predicted: an expression over the source's columns."),
+        Key("positive", Text("a text", "yes"), "Of two text labels, the one that counts as positive."),
+        Key("request", _COLUMNS, "The columns that a prediction request carries."),
+    ),
+)
+
+KNOWN = Section(
+    "When a value becomes known: at the instant in a column, plus a delay.",
+    (
+        Key("after", COLUMN, "The column with the instant.", required=True, fix='write after = "event_time_column"'),
+        Key("delay", _DURATION, "How long after it.", default="0s"),
+    ),
+)
+_KNOWN = TextOrTable(COLUMN, KNOWN)
+
+COLUMN_RULE = Section(
+    "What is promised of a column.",
+    (
+        Key("type", _TYPE, "Inferred, and frozen in headrace.lock, when left out."),
+        Key("unit", Text("a unit", "minute"), "For people and reports."),
+        Key("zone", Text("a time zone", "Europe/Paris"), "IANA zone of text times without an offset.", default="UTC"),
+        Key("min", Number(), "Smallest value allowed."),
+        Key("max", Number(), "Largest value allowed."),
+        Key("allowed", ListOf(Text(may_be_empty=True), "texts"), "The only texts allowed."),
+        Key("pattern", Text("a regular expression", "[A-Z]{3}"), "What the whole text must match."),
+        Key("max_null", Number(minimum=0, maximum=1), "Largest share of nulls, 0 to 1."),
+        Key("missing", _TOKENS, "Further texts that mean null in this column."),
+        Key("known", _KNOWN, "When a value of this column becomes known."),
+        Key("on_fail", _ON_FAIL, "What happens to a row that breaks a rule of this column.", default="quarantine"),
+    ),
+)
+
+CHECK = Section(
+    "A named rule for rows.",
+    (
+        Key("name", Text("a name", "plausible", IDENTIFIER), "What reports call it.", True, 'write name = "plausible"'),
+        Key("where", _EXPRESSION, "What must be true of every row.", True, 'write where = "distance > 0"'),
+        Key("on_fail", _ON_FAIL, "What happens to a row for which it is not true.", default="fail"),
+    ),
+)
+
+JOIN = Section(
+    "Columns of a static source joined before `derive`: NAME_COLUMN for each of `take`.",
+    (
+        Key("source", _SOURCE_NAME, "The other source, which has no event_time.", True, 'write source = "airports"'),
+        Key(
+            "key",
+            ColumnPairs(),
+            "The columns that must be equal, here and there.",
+            True,
+            'write key = { dest = "faa" }',
+        ),
+        Key("take", _ONE_OR_MORE_COLUMNS, "The columns to take.", True, 'write take = ["tzone"]'),
+    ),
+)
+
+SOURCE = Section(
+    "Where raw rows come from, and what they promise.",
+    (
+        Key(
+            "read",
+            ListOf(Text("a path, a glob or a URL", "data/flights/*.csv"), "paths, globs or URLs", one_allowed=True),
+            "Where the rows are, relative to this file.",
+            required=True,
+            fix='write read = "data/rows.csv"',
+        ),
+        Key(
+            "format",
+            Choice(
+                ("csv", "parquet", "ndjson", "sqlite", "postgresql"),
+                {"jsonl": "ndjson", "json": "ndjson", "postgres": "postgresql", "tsv": "csv"},
+            ),
+            "What `read` leads to; told from its ending or scheme when left out.",
+        ),
+        Key("query", Text("an SQL query", "SELECT faa, lat FROM airports"), "The rows of a database."),
+        Key("separator", Text("one character", ";", r"^[\x01-\x7f]$"), "Between the fields of CSV.", default=","),
+        Key("missing", _TOKENS, "The texts that mean null.", default=["", "NA"]),
+        Key("event_time", COLUMN, "When what a row tells happened; without it the table is static."),
+        Key("known", _KNOWN, "When a row became known."),
+        Key("unique", _ONE_OR_MORE_COLUMNS, "The columns that tell rows apart."),
+        Key(
+            "on_duplicate",
+            Choice(("quarantine", "fail"), {"drop": "quarantine", "error": "fail"}),
+            "What happens to further rows with the same `unique`.",
+            default="quarantine",
+        ),
+        Key("rename", MapOf(Text("a new name", "built", _NEW_COLUMN), "column"), "Name as read → name from here on."),
+        Key("join", _named(JOIN, "join"), "Columns of static sources, joined before `derive`."),
+        Key("derive", MapOf(_EXPRESSION, "column", _NEW_COLUMN, _NEW_COLUMN_EXPECTED), "New column → expression."),
+        Key("columns", MapOf(COLUMN_RULE, "column"), "The contract, column by column."),
+        Key("checks", ListOf(CHECK, "checks", unique=False, may_be_empty=True), "Rules for rows."),
+    ),
+)
+
+LOOKUP = Section(
+    "The newest row of a source known before prediction time: feature NAME_COLUMN for each of `take`.",
+    (
+        Key("source", _SOURCE_NAME, "The source looked up.", True, 'write source = "weather"'),
+        Key(
+            "key",
+            ColumnPairs(),
+            "The columns that must be equal, of the request and of it.",
+            True,
+            'write key = ["origin"]',
+        ),
+        Key("take", _ONE_OR_MORE_COLUMNS, "The columns to take.", True, 'write take = ["temp"]'),
+        Key("max_age", _DURATION, "How old a row may be; older gives null."),
+    ),
+)
+
+WINDOW = Section(
+    "Aggregates over what was known in a time before prediction: feature NAME_AGGREGATE_OVER for each.",
+    (
+        Key("source", _SOURCE_NAME, "The source aggregated.", True, 'write source = "flights"'),
+        Key(
+            "key",
+            ColumnPairs(),
+            "The columns that must be equal, of the request and of it.",
+            True,
+            'write key = ["origin"]',
+        ),
+        Key("value", COLUMN, "The column aggregated.", True, 'write value = "dep_delay"'),
+        Key(
+            "over",
+            ListOf(Text("a duration", "1h"), "durations", one_allowed=True),
+            "How far back.",
+            required=True,
+            fix='write over = ["1h", "24h"]',
+        ),
+        Key(
+            "take",
+            ListOf(
+                Choice(get_args(Aggregate), {"avg": "mean", "average": "mean", "total": "sum", "n": "count"}),
+                "aggregates",
+                one_allowed=True,
+            ),
+            "What is computed.",
+            required=True,
+            fix='write take = ["mean", "count"]',
+        ),
+    ),
+)
+
+FEATURES = Section(
+    "What the model sees beside the request columns.",
+    (
+        Key("expressions", MapOf(_EXPRESSION, "feature", _NEW_COLUMN, _NEW_COLUMN_EXPECTED), "Feature → expression."),
+        Key("lookups", _named(LOOKUP, "lookup"), "Values of other sources, as of prediction time."),
+        Key("windows", _named(WINDOW, "window"), "Aggregates over the past."),
+        Key("drop", _COLUMNS, "Request columns and features that are not themselves inputs of the model."),
+    ),
+)
+
+SPLIT = Section(
+    "How rows are divided for training and for the one look at the holdout.",
+    (
+        Key(
+            "by",
+            Choice(("time", "random", "stratified", "group"), {"stratify": "stratified", "temporal": "time"}),
+            "time when the project has a `time`, else random.",
+        ),
+        Key("group", COLUMN, "Rows with the same value stay together."),
+        Key("holdout", Number(0, 1, exclusive=True), "The share kept for the one look at the end.", default=0.2),
+        Key("folds", Number(2, 50, whole=True), "Folds of cross-validation; expanding under time.", default=5),
+        Key("seed", _SEED, "Of whatever is random in it.", default=0),
+    ),
+)
+
+TRAINING = Section(
+    "How candidates are searched.",
+    (
+        Key(
+            "families",
+            ListOf(
+                Choice(("linear", "lightgbm"), {"lgbm": "lightgbm", "logistic": "linear", "ridge": "linear"}),
+                "families",
+                one_allowed=True,
+            ),
+            "The kinds of model tried.",
+            default=["linear", "lightgbm"],
+        ),
+        Key("search", Choice(("tpe", "random"), {"bayesian": "tpe"}), "How the next trial is chosen.", default="tpe"),
+        Key(
+            "budget",
+            Quantity(
+                parse_budget,
+                BUDGET_PATTERN,
+                'a duration or a number of trials, such as "120s" or "60 trials"',
+                "120s",
+                ((r"^[0-9.]+ ?[A-Z]{3}$", "money"),),
+            ),
+            "What the search may spend.",
+            default="60s",
+        ),
+        Key(
+            "imbalance",
+            ListOf(Choice(("none",)), "strategies", one_allowed=True),
+            "Strategies against imbalance.",
+            default=["none"],
+        ),
+        Key(
+            "metric",
+            Choice(_ALL_METRICS, {"auc": "roc_auc", "pr_auc": "average_precision", "ap": "average_precision"}),
+            "What the search prunes by: average_precision, log_loss or rmse, by task, when left out.",
+        ),
+        Key("seed", _SEED, "Of whatever is random in it.", default=0),
+        Key("threads", Number(1, 1024, whole=True), "Threads of one fit: part of what makes it repeatable.", default=2),
+    ),
+)
+
+COSTS = Section(
+    "What wrong answers cost, in one currency; right ones cost nothing.",
+    (
+        Key("false_positive", MoneyAmount(), "Binary: of a negative row acted on."),
+        Key("false_negative", MoneyAmount(), "Binary: of a positive row let pass."),
+        Key(
+            "matrix",
+            MapOf(MoneyAmount(), "cost", r"^[^>]+>[^>]+$", 'truth and answer, such as "cat>dog"'),
+            'Multiclass: "truth>answer" → cost.',
+        ),
+        Key("over", MoneyAmount(), "Regression: of a unit predicted too much."),
+        Key("under", MoneyAmount(), "Regression: of a unit predicted too little."),
+        Key(
+            "volume",
+            Quantity(
+                parse_volume,
+                VOLUME_PATTERN,
+                'a number (k, M or G) / day, week, month or year, such as "2M / month"',
+                "2M / month",
+            ),
+            "How many predictions are made.",
+        ),
+    ),
+)
+
+SELECTION = Section(
+    "How the one version is chosen.",
+    (
+        Key(
+            "rule",
+            Choice(("best_metric", "least_cost", "cheapest_within")),
+            "least_cost when there are [costs], else best_metric.",
+        ),
+        Key(
+            "within",
+            Number(minimum=0, maximum=1),
+            "cheapest_within: the largest relative loss of the metric allowed.",
+            default=0.01,
+        ),
+    ),
+)
+
+STORES = Section(
+    "Where results are kept.",
+    (
+        Key("catalog", Text("a path or a URL", ".headrace/catalog.db"), "SQLite file or postgresql:// URL."),
+        Key("objects", Text("a path or a URL", ".headrace/objects"), "Folder or s3:// URL."),
+    ),
+)
+
+TRUST = Section(
+    "Whose packages are loaded.",
+    (
+        Key(
+            "signers",
+            ListOf(
+                Text("a public key", "ed25519:BASE64", r"^ed25519:[A-Za-z0-9+/]{43}=$"),
+                "public keys",
+                may_be_empty=True,
+            ),
+            "Public keys; only your own when left out.",
+        ),
+    ),
+)
+
+DEFINITION = Section(
+    "A Headrace definition.",
+    (
+        Key(
+            "format",
+            Number(1, 1, whole=True),
+            "The version of this language: 1.",
+            True,
+            "write format = 1 as first line",
+        ),
+        Key("project", PROJECT, PROJECT.doc, True, "write a section [project]"),
+        Key(
+            "sources",
+            _named(SOURCE, "source"),
+            "Where raw rows come from.",
+            required=True,
+            fix='write a section [sources.rows] with read = "data/rows.csv"',
+        ),
+        Key("features", FEATURES, FEATURES.doc),
+        Key("split", SPLIT, SPLIT.doc),
+        Key("training", TRAINING, TRAINING.doc),
+        Key("costs", COSTS, COSTS.doc),
+        Key("selection", SELECTION, SELECTION.doc),
+        Key("stores", STORES, STORES.doc),
+        Key("trust", TRUST, TRUST.doc),
+    ),
+)

@@ -1,0 +1,102 @@
+"""Where sources and stores are: formats by ending, URL schemes, and no credentials in the clear."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeAlias
+
+from headrace.definition.document import At, shown, suggestion
+from headrace.definition.not_yet import not_yet
+from headrace.definition.secrets import REFERENCE, has_literal_credential
+
+SourceFormat: TypeAlias = Literal["csv", "parquet", "ndjson", "sqlite", "postgresql"]
+
+ENDINGS: dict[str, SourceFormat] = {
+    ".csv": "csv",
+    ".csv.gz": "csv",
+    ".csv.zst": "csv",
+    ".parquet": "parquet",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".db": "sqlite",
+    ".sqlite": "sqlite",
+    ".sqlite3": "sqlite",
+}
+DATABASES: tuple[SourceFormat, ...] = ("sqlite", "postgresql")
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_SOURCE_SCHEMES = ("file", "s3", "postgresql")
+_PLACES = "a path, file:///PATH, s3://BUCKET/KEY or postgresql://HOST/DATABASE"
+
+
+def scheme_of(url: str) -> str | None:
+    """`s3` of `s3://…`; None of a path."""
+    match = _SCHEME.match(url)
+    return match[1].lower() if match else None
+
+
+def format_of(url: str) -> SourceFormat | None:
+    """The format that an address tells by itself."""
+    if scheme_of(url) == "postgresql":
+        return "postgresql"
+    name = url.lower()
+    endings = sorted((ending for ending in ENDINGS if name.endswith(ending)), key=len)
+    return ENDINGS[endings[-1]] if endings else None
+
+
+def check_address(url: str, at: At, schemes: tuple[str, ...] = _SOURCE_SCHEMES, expected: str = _PLACES) -> None:
+    """Note an unknown scheme, a relative `file://` or a credential in the clear."""
+    if has_literal_credential(url):
+        at.wrong(
+            "a credential stands in the definition in the clear",
+            expected="a reference to it",
+            found=shown(url),
+            fix="put ${env:NAME} or ${file:PATH} in its place, set that, and change the credential: this one is spent",
+            code="credential",
+        )
+        return
+    scheme = scheme_of(url)
+    if scheme is None and (reference := re.search(r"\$\{(?!env:[A-Za-z_][A-Za-z0-9_]*\}|file:[^}]+\})[^}]*\}?", url)):
+        at.wrong(
+            "this is no reference", expected="${env:NAME} or ${file:PATH}", found=shown(reference[0]), fix="correct it"
+        )
+    elif scheme is not None and scheme not in schemes:
+        if line := not_yet(at.path, f"{scheme}://"):
+            at.not_available(line, expected)
+            return
+        guess = suggestion(scheme, schemes)
+        fix = f"did you mean {guess}://?" if guess else "copy the data to one of these, or use a path"
+        at.wrong("there is no such scheme", expected=expected, found=f"{scheme}://", fix=fix)
+    elif scheme == "file" and not url.startswith("file:///"):
+        fix = "write file:///absolute/path, or the relative path alone"
+        at.wrong("file:// takes absolute paths only", expected="file:///PATH", found=shown(url), fix=fix)
+
+
+def source_format(read: tuple[str, ...], declared: SourceFormat | None, at: At) -> SourceFormat | None:
+    """The one format of all that a source reads; None after noting that it cannot be told."""
+    told = {url: format_of(url) for url in read}
+    if declared is not None:
+        clash = next((url for url in read if (declared in DATABASES) != (told[url] in DATABASES) and told[url]), None)
+        if clash is not None:
+            fix = f'write format = "{told[clash]}", or leave `format` out'
+            at.key("format").wrong(
+                "`format` and `read` disagree", expected=f'"{told[clash]}"', found=f'"{declared}"', fix=fix
+            )
+        return declared
+    untold = next((url for url, format_ in told.items() if format_ is None), None)
+    if untold is not None:
+        whole = " (a reference tells nothing before it is opened)" if REFERENCE.search(untold) else ""
+        at.key("read").wrong(
+            f"the format cannot be told from the address{whole}",
+            expected=f"an ending {', '.join(ENDINGS)}, or postgresql://",
+            found=shown(untold),
+            fix='say it: format = "csv"',
+        )
+        return None
+    formats = sorted(set(told.values()), key=str)
+    if len(formats) > 1:
+        found = " and ".join(map(str, formats))
+        at.key("read").wrong(
+            "one source has one format", expected="files of one format", found=found, fix="make it two sources"
+        )
+    return formats[0]

@@ -1,0 +1,69 @@
+"""The parts of the language whose station is not built: refused by name, never ignored.
+
+One line a part. The station that builds it deletes the line and adds the key to `headrace.definition.grammar`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.definition.positions import KeyPath
+
+
+class NotYet(msgspec.Struct, frozen=True):
+    """A key, or one value of a key, that this version does not have."""
+
+    path: str
+    """Key path; `*` stands for any name or number."""
+    value: str | None = None
+    """None: the key itself. Else the one value that is refused."""
+    reason: str = ""
+    """Why a definition with it cannot simply leave it unread, when that is not plain."""
+    fix: str = "take it out"
+
+
+NOT_YET = (
+    NotYet("serving"),
+    NotYet("monitoring"),
+    NotYet("notify"),
+    NotYet("privacy"),
+    NotYet("cost"),
+    NotYet("team"),
+    NotYet("schedule"),
+    NotYet("sources.*.fresh"),
+    NotYet("sources.*.read", "kafka://"),
+    NotYet("sources.*.read", "http://"),
+    NotYet("sources.*.read", "https://"),
+    NotYet(
+        "sources.*.columns.*.personal",
+        reason="`personal` is refused until pseudonyms exist: no run stores a personal column in the clear",
+        fix="keep the column out of what is read, or wait for pseudonyms",
+    ),
+    NotYet("sources.*.columns.*.on_fail", "repair", fix='use "quarantine", "fail" or "warn"'),
+    NotYet("sources.*.checks.*.on_fail", "repair", fix='use "quarantine", "fail" or "warn"'),
+    NotYet("training.families.*", "forest", fix='use "linear" or "lightgbm"'),
+    NotYet("training.families.*", "xgboost", fix='use "linear" or "lightgbm"'),
+    NotYet("training.families.*", "mlp", fix='use "linear" or "lightgbm"'),
+    NotYet("training.search", "grid", fix='use "tpe" or "random"'),
+    NotYet("training.search", "halving", fix='use "tpe" or "random"'),
+    NotYet("training.budget", "money", fix='give it in time or in trials: "120s", "60 trials"'),
+    NotYet("training.imbalance.*", "weights", fix='use ["none"]; the threshold already follows [costs]'),
+    NotYet("training.imbalance.*", "oversample", fix='use ["none"]; the threshold already follows [costs]'),
+    NotYet("training.imbalance.*", "undersample", fix='use ["none"]; the threshold already follows [costs]'),
+    NotYet("training.imbalance.*", "smote", fix='use ["none"]; the threshold already follows [costs]'),
+    NotYet("costs.*.column", fix='give one amount for every row: "4 USD"'),
+    NotYet("costs.matrix.*.column", fix='give one amount for every row: "4 USD"'),
+    NotYet("stores.online"),
+    NotYet("stores.broker"),
+    NotYet("stores.engine"),
+)
+
+
+def not_yet(path: KeyPath, value: str | None = None) -> NotYet | None:
+    """The line that refuses this key, or this value of it, if there is one."""
+    return next((line for line in NOT_YET if line.value == value and _matches(line.path, path)), None)
+
+
+def _matches(pattern: str, path: KeyPath) -> bool:
+    parts = pattern.split(".")
+    return len(parts) == len(path) and all(want in ("*", have) for want, have in zip(parts, path, strict=True))

@@ -1,0 +1,65 @@
+"""`headrace.toml` → `Definition`, or every mistake in it at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headrace.definition import build
+from headrace.definition.check_features import check_features
+from headrace.definition.check_sources import check_sources
+from headrace.definition.document import Document, load
+from headrace.definition.errors import DefinitionErrors
+from headrace.definition.grammar import DEFINITION
+from headrace.definition.kinds import Fields
+from headrace.definition.model import Definition, Features
+
+
+def read_definition(path: Path) -> Definition:
+    """Read and check a definition.
+
+    Nothing but the file is looked at: what depends on the data (whether a column exists, the types of an expression) is
+    checked when a run meets it.
+
+    Raises
+    ------
+    DefinitionErrors : all mistakes, each with line, key, expected, found and fix.
+    """
+    document = load(path)
+    definition = _checked(document, path)
+    if document.mistakes:
+        raise DefinitionErrors(document.mistakes)
+    return definition
+
+
+def _checked(document: Document, path: Path) -> Definition:
+    fields = DEFINITION.read(dict(document.table), document.at()) or Fields(document.at(), {})
+
+    def section(name: str) -> Fields:
+        return fields.get(name) or Fields(document.at(name), {})
+
+    declared = document.table.get("sources")
+    names = list(declared) if isinstance(declared, dict) else []
+    if declared == {}:
+        document.at("sources").wrong(
+            "there is no source",
+            expected="at least one",
+            found="none",
+            fix='write [sources.rows] with read = "data/rows.csv"',
+            code="missing-key",
+        )
+    sources = tuple(build.build_source(name, inner) for name, inner in fields.get("sources", ()))
+    project = build.build_project(section("project"), path.absolute().parent.name, names)
+    has_costs = document.has("costs")
+    definition = Definition(
+        format=1,
+        project=project,
+        sources=check_sources(sources, names, document),
+        features=build.build_features(section("features")) if "features" in fields.values else Features(),
+        split=build.build_split(section("split"), project),
+        training=build.build_training(section("training"), project),
+        costs=build.build_costs(fields.get("costs"), project) if "costs" in fields.values else None,
+        selection=build.build_selection(section("selection"), has_costs),
+        stores=build.build_stores(section("stores")),
+        trust=build.build_trust(section("trust")),
+    )
+    return check_features(definition, names, document)
