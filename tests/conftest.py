@@ -1,0 +1,63 @@
+"""What every test may use: real servers, one of each a session, and Hypothesis without deadlines."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # `tests.…` by name, in child processes too
+
+from tests import servers
+
+settings.register_profile("headrace", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "headrace"))
+
+_owned = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not servers.in_session():  # else this is a worker, or a session inside one
+        config.stash[_owned] = servers.begin_session()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _owned in config.stash:
+        servers.end_session(config.stash[_owned])
+
+
+@dataclass(frozen=True, slots=True)
+class S3Place:
+    """An empty prefix on a real S3 server."""
+
+    url: str
+    """`s3://BUCKET/PREFIX`, as `[stores] objects` takes it."""
+    env: dict[str, str]
+    """`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, …"""
+
+
+@pytest.fixture
+def s3_server() -> S3Place:
+    """A place of this test's own on the session's S3 server."""
+    facts = servers.shared("s3")
+    return S3Place(f"s3://{facts['bucket']}/test-{secrets.token_hex(8)}", facts["env"])
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """The URL of an empty database of this test's own on the session's PostgreSQL server."""
+    import psycopg
+
+    url = servers.shared("postgres")["url"]
+    name = f"test_{secrets.token_hex(8)}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")  # a name of our own making
+    yield f"{url.rpartition('/')[0]}/{name}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
