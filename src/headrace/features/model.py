@@ -5,7 +5,6 @@ Nothing here imports a table engine: the scorer loads a program without Polars.
 
 from __future__ import annotations
 
-
 import msgspec
 
 from headrace.data.model import Field
@@ -19,7 +18,7 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Base of what is saved in a package."""
 
 
-class ExpressionStep(Struct, tag="expression", tag_field="step", kw_only=True):
+class ExpressionStep(Struct, tag="expression", tag_field="step", frozen=True, kw_only=True):
     """A row expression over request columns and earlier steps."""
 
     name: str
@@ -27,7 +26,7 @@ class ExpressionStep(Struct, tag="expression", tag_field="step", kw_only=True):
     node: Node
 
 
-class LookupStep(Struct, tag="lookup", tag_field="step", kw_only=True):
+class LookupStep(Struct, tag="lookup", tag_field="step", frozen=True, kw_only=True):
     """The newest row (by event time, then known, then sequence) with known < t and event time >= t - max_age."""
 
     name: str
@@ -43,7 +42,7 @@ class LookupStep(Struct, tag="lookup", tag_field="step", kw_only=True):
     max_age_us: int | None = None
 
 
-class WindowStep(Struct, tag="window", tag_field="step", kw_only=True):
+class WindowStep(Struct, tag="window", tag_field="step", frozen=True, kw_only=True):
     """Sawtooth aggregates over values known in [floor(t - W, hop), t)."""
 
     name: str
@@ -62,7 +61,7 @@ class WindowStep(Struct, tag="window", tag_field="step", kw_only=True):
 Step = ExpressionStep | LookupStep | WindowStep
 
 
-class Program(Struct, kw_only=True):
+class Program(Struct, frozen=True, kw_only=True):
     """Everything between a request's columns and the model's input, but for the encoder."""
 
     format: int = 1
@@ -82,12 +81,14 @@ class Program(Struct, kw_only=True):
     """The model's inputs, in order."""
 
 
-class Frame(Struct, kw_only=True):
+class Frame(Struct, frozen=True, kw_only=True):
     """The training table: one row a labelled example, every value as it was known at prediction time.
 
     Parquet columns: `_row` (UInt32 position in the accepted table), the key columns, the time column if any, `_label`
-    (Boolean, Int32 class code or Float64), `_label_known` (when known), then `program.outputs`, unencoded. Sorted by
-    (time, key, _row); the last `holdout_rows` rows are the holdout under a time split, else `_holdout` says which are."""
+    (Boolean, Int32 class code or Float64), `_label_known` (when known), then `program.outputs`, unencoded; a key column
+    that is also an output stands once, among the key. Sorted by (time, key, _row). The last `holdout_rows` rows are the
+    holdout under a time split, else `_holdout` (Boolean, after `_label_known`) says which are; under a group split
+    `_group` (UInt64, before `_holdout`) is equal for the rows of one group."""
 
     ref: ObjectRef
     program: Program
@@ -102,18 +103,18 @@ class Frame(Struct, kw_only=True):
     """Rows whose label was known before the prediction was asked for: counted, never trained on."""
 
 
-class CategoryLevels(Struct, tag="category", tag_field="kind", kw_only=True):
+class CategoryLevels(Struct, tag="category", tag_field="kind", frozen=True, kw_only=True):
     """Text → code: the place in `levels` (most frequent first, ties by name); an unseen or rare level is len(levels);
     null is NaN."""
 
     levels: tuple[str, ...]
 
 
-class Numeric(Struct, tag="numeric", tag_field="kind", kw_only=True):
+class Numeric(Struct, tag="numeric", tag_field="kind", frozen=True, kw_only=True):
     """A number as float32; null is NaN; a boolean is 0 or 1; a magnitude beyond float32 is the largest float32."""
 
 
-class EncodedColumn(Struct, kw_only=True):
+class EncodedColumn(Struct, frozen=True, kw_only=True):
     """One input of the model."""
 
     name: str
@@ -123,10 +124,8 @@ class EncodedColumn(Struct, kw_only=True):
     """The median, or the most frequent code: what a reason compares with."""
 
 
-class Encoder(Struct, kw_only=True):
+class Encoder(Struct, frozen=True, kw_only=True):
     """Fitted on training rows only; part of the package; turns typed features into one float32 row."""
 
     format: int = 1
     columns: tuple[EncodedColumn, ...]
-
-

@@ -1,0 +1,76 @@
+"""The columns form: a program applied to many rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from headrace.features.lookups import LookupIndex
+from headrace.features.model import ExpressionStep, LookupStep, Program, Step, WindowStep
+from headrace.features.windows import WindowIndex
+from headrace.language.columns import to_polars
+
+Index = LookupIndex | WindowIndex
+
+
+class FeatureColumns:
+    """A program with its history indexed, ready for rows by the batch."""
+
+    def __init__(self, program: Program, tables: Mapping[str, pl.LazyFrame]) -> None:
+        self._program = program
+        self._indexes = build_indexes(program, tables)
+
+    def add(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The program's outputs for `rows`, in their order.
+
+        `rows` holds the request columns and, if the program has one, the time column, in the program's types. A row
+        without a prediction time finds nothing in lookups as of a time, nor in windows.
+        """
+        program = self._program
+        instants = _instants(rows, program.time)
+        needed = [field.name for field in program.request]
+        known = rows.select(needed)
+        expressions: list[ExpressionStep] = []
+        for number, step in enumerate(program.steps):
+            if isinstance(step, ExpressionStep):
+                expressions.append(step)
+                continue
+            known, expressions = _compute(known, expressions), []
+            keys = known.select(pl.col(ours).alias(f"_key_{place}") for place, (ours, _) in enumerate(step.key))
+            known = known.with_columns(self._indexes[number].columns(keys, instants))
+        return _compute(known, expressions).select(field.name for field in program.outputs)
+
+
+def add_features(rows: pl.DataFrame, program: Program, tables: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
+    """The program's outputs for `rows`, in their order; see `FeatureColumns.add`."""
+    return FeatureColumns(program, tables).add(rows)
+
+
+def build_indexes(program: Program, tables: Mapping[str, pl.LazyFrame]) -> dict[int, Index]:
+    """The history of every lookup and window, by the step's place in the program."""
+    return {number: index for number, step in enumerate(program.steps) if (index := _index(step, tables)) is not None}
+
+
+def _index(step: Step, tables: Mapping[str, pl.LazyFrame]) -> Index | None:
+    match step:
+        case LookupStep():
+            return LookupIndex(step, tables[step.source])
+        case WindowStep():
+            return WindowIndex(step, tables[step.source])
+        case ExpressionStep():
+            return None
+
+
+def _instants(rows: pl.DataFrame, time: str | None) -> pl.Series:
+    if time is None:
+        return pl.Series("_time", [None], dtype=pl.Int64).new_from_index(0, rows.height)
+    return rows[time].to_physical().cast(pl.Int64)
+
+
+def _compute(rows: pl.DataFrame, steps: Sequence[ExpressionStep]) -> pl.DataFrame:
+    """Add expressions, each of which may use those before it."""
+    frame = rows.lazy()
+    for step in steps:
+        frame = frame.with_columns(to_polars(step.node).alias(step.name))
+    return frame.collect() if steps else rows

@@ -1,0 +1,74 @@
+"""Sums that do not depend on the order of rows: values count as whole numbers, and whole numbers are added.
+
+A value v counts as round(v · 2**scale). The scale is fixed from the largest magnitude in history, so that it keeps 52
+bits, and values a thousand times larger still fit. Prefix sums of such numbers can pass 64 bits, so they are kept in
+two limbs (high · 2**32 + low); both forms turn the limbs of a difference into a float64 by the same operations.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+KEPT_BITS: Final = 52
+_LIMIT: Final = 2.0**62
+_LIMB: Final = 32
+_MASK: Final = 2**32 - 1
+_BASE: Final = 2.0**32
+
+
+def scale_of(largest: float) -> int:
+    """The scale under which a value of magnitude `largest` keeps 52 bits; 0 for no values or only zeros."""
+    return KEPT_BITS - math.frexp(largest)[1] if largest > 0 else 0
+
+
+def whole_numbers(values: NDArray[np.float64], scale: int) -> NDArray[np.int64]:
+    """round(v · 2**scale), half to even; beyond 2**62 it saturates."""
+    with np.errstate(over="ignore"):
+        scaled = np.rint(np.ldexp(values, scale))
+    return np.clip(scaled, -_LIMIT, _LIMIT).astype(np.int64)
+
+
+class PrefixSums:
+    """Sums of any run of whole numbers, exactly; `high` is None when one limb holds them all."""
+
+    def __init__(self, numbers: NDArray[np.int64], scale: int) -> None:
+        self.scale = scale
+        one_limb = float(np.abs(numbers.astype(np.float64)).sum()) < _LIMIT if len(numbers) else True
+        self.low = _prefix(numbers if one_limb else numbers & _MASK)
+        self.high = None if one_limb else _prefix(numbers >> _LIMB)
+        self._low_view = self.low.data
+        self._high_view = None if self.high is None else self.high.data
+
+    def between(self, start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The sums of numbers[start:stop], unscaled."""
+        low = self.low[stop] - self.low[start]
+        high = low >> _LIMB
+        low &= _MASK
+        if self.high is not None:
+            high += self.high[stop] - self.high[start]
+        with np.errstate(over="ignore"):
+            return np.ldexp(high.astype(np.float64) * _BASE + low.astype(np.float64), -self.scale)
+
+    def between_one(self, start: int, stop: int) -> float:
+        """`between` for one run: the same operations on Python numbers."""
+        low = self._low_view[stop] - self._low_view[start]
+        high = low >> _LIMB
+        low &= _MASK
+        if self._high_view is not None:
+            high += self._high_view[stop] - self._high_view[start]
+        total = float(high) * _BASE + float(low)
+        try:
+            return math.ldexp(total, -self.scale)
+        except OverflowError:  # numpy's ldexp gives the infinity
+            return math.copysign(math.inf, total)
+
+
+def _prefix(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    sums = np.empty(len(numbers) + 1, np.int64)
+    sums[0] = 0
+    np.cumsum(numbers, out=sums[1:])
+    return sums

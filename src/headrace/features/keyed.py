@@ -1,0 +1,110 @@
+"""Keys as whole numbers, and (key, instant) pairs as one sorted array: what lookups and windows search in."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+NULL_KEY: Final = -1
+UNKNOWN_KEY: Final = -2
+
+
+class Keys:
+    """The distinct keys of a source; equal keys have equal numbers, 0 to len - 1."""
+
+    def __init__(self, keys: pl.DataFrame) -> None:
+        self.names = keys.columns
+        self._distinct = keys.drop_nulls().unique()
+
+    def __len__(self) -> int:
+        return self._distinct.height
+
+    def numbers(self, keys: pl.DataFrame) -> NDArray[np.int64]:
+        """The number of each row's key (columns in the order of this source's): -1 when a part is null, -2 when the
+        source does not hold it."""
+        numbered = self._distinct.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("_number"))
+        named = keys.rename(dict(zip(keys.columns, self.names, strict=True)))
+        null = pl.any_horizontal(pl.col(self.names).is_null())
+        found = named.join(numbered, on=self.names, how="left", maintain_order="left").select(
+            pl.when(null).then(NULL_KEY).otherwise(pl.col("_number").fill_null(UNKNOWN_KEY))
+        )
+        return found.to_series().to_numpy()
+
+    @cached_property
+    def of(self) -> dict[object, int]:
+        """Key in the row form (the value, or a tuple of them) → number."""
+        columns = [physical(self._distinct[name]).to_list() for name in self.names]
+        keys: Sequence[object] = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+        return {key: number for number, key in enumerate(keys)}
+
+
+class Moments:
+    """(key number, instant) pairs as single int64 codes that compare like the pairs.
+
+    A code is number · span + tick. A tick is the instant's distance from the first one, or, when that would not fit,
+    its rank among the distinct instants. Instants before the first share its tick, instants after the last share one
+    more: comparisons with the pairs held (`<`, `>=`) are exact for any instant.
+    """
+
+    def __init__(self, numbers: NDArray[np.int64], instants: NDArray[np.int64], keys: int) -> None:
+        self._first = int(instants.min()) if len(instants) else 0
+        distance = int(instants.max()) - self._first if len(instants) else 0
+        self._ranks: NDArray[np.int64] | None = None
+        self.span = distance + 2
+        if self.span * (keys + 1) >= 2**62:
+            self._ranks = np.unique(instants)
+            self._rank_view = self._ranks.data
+            self.span = len(self._ranks) + 1
+        codes = self.codes(numbers, instants)
+        self._order = pl.Series(codes).arg_sort().to_numpy()
+        self.sorted = codes[self._order]
+        self.view = self.sorted.data
+
+    def take_order(self) -> NDArray[np.uint32]:
+        """The positions of the pairs as given, in the order of their codes; handed out once, then forgotten."""
+        order, self._order = self._order, np.empty(0, np.uint32)
+        return order
+
+    def keep(self, chosen: NDArray[np.bool_]) -> None:
+        """Forget the other pairs."""
+        self.sorted = self.sorted[chosen]
+        self.view = self.sorted.data
+
+    def codes(self, numbers: NDArray[np.int64], instants: NDArray[np.int64]) -> NDArray[np.int64]:
+        if self._ranks is None:
+            ticks = instants - self._first
+            np.clip(ticks, 0, self.span - 1, out=ticks)
+        else:
+            ticks = np.searchsorted(self._ranks, instants).astype(np.int64)
+        ticks += numbers * self.span
+        return ticks
+
+    def code(self, number: int, instant: int) -> int:
+        """`codes` for one pair."""
+        if self._ranks is None:
+            tick = min(max(instant - self._first, 0), self.span - 1)
+        else:
+            tick = bisect_left(self._rank_view, instant)
+        return number * self.span + tick
+
+    def longest(self) -> int:
+        """The most pairs that one key has."""
+        return int(np.bincount(self.sorted // self.span).max()) if len(self.sorted) else 0
+
+
+def physical(series: pl.Series) -> pl.Series:
+    """A column in the values of the row form: dates as days, timestamps and durations as microseconds."""
+    return series.to_physical() if series.dtype.is_temporal() else series
+
+
+def known_at(known_after: Sequence[tuple[str, int]]) -> pl.Expr:
+    """The instant at which a row is known, in microseconds; null (never) when one of the columns is null."""
+    instants = [pl.col(column).to_physical().cast(pl.Int64) + delay for column, delay in known_after]
+    never = pl.any_horizontal(instant.is_null() for instant in instants)
+    return pl.when(~never).then(pl.max_horizontal(instants))

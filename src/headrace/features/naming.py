@@ -1,0 +1,47 @@
+"""The names and types of what a step gives, and the hops of windows: one place for both forms."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from headrace.data.model import Field
+from headrace.definition.model import Aggregate
+from headrace.features.model import ExpressionStep, LookupStep, Step, WindowStep
+from headrace.language.types import Type
+
+_SECOND: Final = 1_000_000
+_HOUR: Final = 3600 * _SECOND
+_DAY: Final = 24 * _HOUR
+
+
+def hop_of(width_us: int) -> int:
+    """How far the old edge of a sawtooth window moves at a time: Chronon's rule."""
+    if width_us >= 12 * _DAY:
+        return _DAY
+    return _HOUR if width_us >= 12 * _HOUR else 300 * _SECOND
+
+
+def fields_of(step: Step) -> tuple[Field, ...]:
+    """What the step adds to a row, in order; a window's aggregates each over every width."""
+    match step:
+        case ExpressionStep():
+            return (Field(name=step.name, type=step.type),)
+        case LookupStep():
+            return tuple(Field(name=f"{step.name}_{column}", type=type_) for column, type_ in step.take)
+        case WindowStep():
+            return tuple(
+                Field(name=f"{step.name}_{aggregate}_{written}", type=aggregate_type(aggregate, step.value_type))
+                for aggregate in step.take
+                for written, _, _ in step.over
+            )
+
+
+def aggregate_type(aggregate: Aggregate, value: Type) -> Type:
+    """The type of a window's aggregate of values of a type."""
+    match aggregate:
+        case "count":
+            return Type.INTEGER
+        case "sum" | "mean":
+            return Type.FLOAT
+        case "min" | "max":
+            return value

@@ -1,0 +1,118 @@
+"""The row form: a program as plain Python calls. Loads no table engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from typing import Protocol
+
+from headrace.features.model import ExpressionStep, Program
+from headrace.features.naming import fields_of
+from headrace.language.rows import compile_rows
+from headrace.language.types import Type
+
+Row = tuple[object, ...]
+_Extend = Callable[[list[object], "int | None"], None]
+
+
+class HistoryLike(Protocol):
+    """Where a row's lookups and windows come from."""
+
+    def lookup_values(self, step_index: int, key: Sequence[object], t_us: int | None) -> Row:
+        """The features of one lookup or window step for a key (values in the row form) at prediction time."""
+        ...
+
+
+class RowProgram:
+    """Request values in, features out, one row at a time."""
+
+    def __init__(self, program: Program, history: HistoryLike | None) -> None:
+        self._needs_history = any(not isinstance(step, ExpressionStep) for step in program.steps)
+        if self._needs_history and history is None:
+            raise ValueError("this program has lookups or windows: it needs a history")
+        names = [field.name for field in program.request]
+        self._time = names.index(program.time) if program.time in names else None
+        have = [(field.name, field.type) for field in program.request]
+        self._parts: list[_Extend] = []
+        group: list[ExpressionStep] = []
+        for number, step in enumerate(program.steps):
+            if isinstance(step, ExpressionStep):
+                group.append(step)
+                continue
+            self._compile(have, group)
+            group = []
+            places = [[name for name, _ in have].index(ours) for ours, _ in step.key]
+            assert history is not None
+            self._parts.append(_ask(history, number, places))
+            have += [(field.name, field.type) for field in fields_of(step)]
+        self._compile(have, group)
+        places = [[name for name, _ in have].index(field.name) for field in program.outputs]
+        self._pick = _picker(places)
+
+    def _compile(self, have: list[tuple[str, Type]], group: Sequence[ExpressionStep]) -> None:
+        """Expressions between two lookups become one compiled function."""
+        if group:
+            compute = compile_rows(tuple(have), [(step.name, step.node) for step in group])
+            self._parts.append(lambda values, _: values.extend(compute(values)))
+            have += [(step.name, step.type) for step in group]
+
+    def outputs(self, row: Sequence[object], now_us: int | None = None) -> Row:
+        """The model's inputs, in the order and the types of `program.outputs`.
+
+        Parameters
+        ----------
+        row
+            Values of the request columns in the row form (`language.values.decode`), in the order of `program.request`.
+        now_us
+            The instant of asking; the prediction time is the earlier of it and the row's own time, if it has one.
+        """
+        values = list(row)
+        instant = now_us
+        if self._time is not None:
+            own = values[self._time]
+            if isinstance(own, int):
+                instant = own if now_us is None else min(own, now_us)
+        for part in self._parts:
+            part(values, instant)
+        return self._pick(values)
+
+
+class RequestFiller:
+    """Makes a whole request row of what was sent: columns that were not sent are derived where that is possible."""
+
+    def __init__(self, program: Program) -> None:
+        self._names = tuple(field.name for field in program.request)
+        inputs = {field.name: field.type for field in (*program.request, *program.raw)}
+        derived = {step.name for step in program.derive}
+        self._raw = tuple(name for name in inputs if name not in derived)
+        self.derivable = derived & set(self._names)
+        """The request columns that need not be sent when the raw columns are."""
+        self._places = {step.name: place for place, step in enumerate(program.derive)}
+        self._compute = compile_rows(
+            [(name, inputs[name]) for name in self._raw], [(step.name, step.node) for step in program.derive]
+        )
+
+    def fill(self, sent: Mapping[str, object]) -> Row:
+        """The request columns in order; what was sent wins over what is derived, what is neither is null."""
+        if all(name in sent for name in self.derivable):
+            return tuple([sent.get(name) for name in self._names])
+        computed = self._compute([sent.get(name) for name in self._raw])
+        places = self._places
+        return tuple(
+            [sent[name] if name in sent else computed[places[name]] if name in places else None for name in self._names]
+        )
+
+
+def _ask(history: HistoryLike, number: int, places: Sequence[int]) -> _Extend:
+    if len(places) == 1:
+        place = places[0]
+        return lambda values, instant: values.extend(history.lookup_values(number, (values[place],), instant))
+    key = itemgetter(*places)
+    return lambda values, instant: values.extend(history.lookup_values(number, key(values), instant))
+
+
+def _picker(places: Sequence[int]) -> Callable[[Sequence[object]], Row]:
+    if len(places) == 1:
+        return lambda values: (values[places[0]],)
+    pick: Callable[[Sequence[object]], Row] = itemgetter(*places) if places else lambda _: ()
+    return pick
