@@ -1,0 +1,245 @@
+"""A loaded package that answers: rows in, predictions out. The same numbers, to the bit, as the columns form gives.
+
+Loads no table engine and no training library; a frame is read through narwhals, imported when one is passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.errors import HeadraceError
+from headrace.features.encoder import row_encoder
+from headrace.features.model import Encoder, ExpressionStep, Program
+from headrace.features.program import HistoryLike, RowProgram
+from headrace.language.values import RowValue, encode
+from headrace.scoring.decision import Decider
+from headrace.scoring.errors import HistoryMissing, PackageUnreadable, ScoreNotFinite
+from headrace.scoring.graph import Graph
+from headrace.scoring.model import Decision, Prediction, Reason
+from headrace.scoring.package import Package, decode_json
+from headrace.scoring.rows import RowReader, as_mappings
+
+Extra = Literal["error", "ignore"]
+_EFFECT_CELLS: Final = 4 * 1024 * 1024
+"""Most cells of one matrix of changed rows when effects are computed: 16 MiB."""
+
+
+class Scorer:
+    """Answers for one package.
+
+    Parameters
+    ----------
+    package
+        What `read_package` gave.
+    version
+        The number that answers name; None outside a registry.
+    history
+        Where lookups and windows come from; without it only a program of row expressions answers rows, while
+        `score_matrix` always does.
+
+    Raises
+    ------
+    PackageRefused : the graph is not allowed, or the files do not fit together.
+
+    Notes
+    -----
+    One instance may serve many threads if its history may.
+    """
+
+    def __init__(self, package: Package, version: int | None = None, history: HistoryLike | None = None) -> None:
+        self.model: Final = package.manifest.model
+        self.version: Final = version
+        self.program: Final = decode_json(package, "program.json", Program)
+        self.encoder: Final = decode_json(package, "encoder.json", Encoder)
+        self.decider: Final = Decider(decode_json(package, "decision.json", Decision))
+        self.graph: Final = Graph(package.files["model.onnx"])
+        _check_fit(self.program, self.encoder, self.decider.decision, self.graph)
+        self._typical = np.array([column.typical for column in self.encoder.columns], np.float32)
+        self._needs_history = tuple(s.name for s in self.program.steps if not isinstance(s, ExpressionStep))
+        self._has_history = history is not None
+        try:
+            self._reader = RowReader(self.program)
+            self._encode = row_encoder(self.encoder)
+            self._outputs = RowProgram(self.program, history or _NO_HISTORY).outputs
+        except (HeadraceError, KeyError, ValueError, TypeError, IndexError) as error:
+            raise PackageUnreadable("program.json", f"it cannot be compiled: {error}") from error
+
+    def predict(
+        self, rows: Any, *, reasons: int = 0, extra: Extra = "error", now_us: int | None = None
+    ) -> list[Prediction]:
+        """One prediction a row, in order.
+
+        Parameters
+        ----------
+        rows
+            A sequence of mappings from column to value, or a Polars, pandas or Arrow frame. Every request column must
+            be there unless it can be derived from others that are; null means not known. Instants are ISO 8601 text
+            or `datetime`; without an offset they are UTC. A level that training did not see counts as rare.
+        reasons
+            How many reasons each prediction carries at most: the features whose setting to their typical value changes
+            the answer most. Each costs no more than one further row for every feature.
+        extra
+            What becomes of columns that the model does not know.
+        now_us
+            The instant of asking, microseconds since 1970 UTC: a row's prediction time is the earlier of it and the
+            row's own time.
+
+        Raises
+        ------
+        ColumnMissing, ColumnUnknown, ValueRefused : naming row (from 0) and column, never a value.
+        RowsRefused, HistoryMissing, ScoreNotFinite
+        """
+        mappings = as_mappings(rows)
+        features = [self._features(row, number, extra, now_us) for number, row in enumerate(mappings)]
+        encoded = [self._encode(values) for values in features]
+        if len(encoded) == 1 and not reasons:
+            return [self._one(encoded[0])]
+        X = np.frombuffer(b"".join(encoded), np.float32).reshape(len(encoded), self.graph.width)
+        scores = self.score_matrix(X)
+        why: list[tuple[Reason, ...]] = [()] * len(X)
+        if reasons > 0 and len(X):
+            why = [self._reasons(values, row, reasons) for values, row in zip(features, self.effects(X), strict=True)]
+        return self._predictions(scores, why)
+
+    def row_to_features(self, row: Mapping[str, object], *, now_us: int | None = None) -> bytes:
+        """The hot path up to the graph: one request row as the model's input, little-endian float32."""
+        return self._encode(self._features(row, 0, "error", now_us))
+
+    def score_features(self, features: bytes) -> float:
+        """The hot path from there: the probability (binary) or the value (regression) of one row's input."""
+        raw = float(self.graph.row(features)[0])
+        if raw - raw != 0.0:  # NaN or an infinity
+            raise ScoreNotFinite(0)
+        return self.decider.probability(raw)
+
+    def score_matrix(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Binary: P(positive), shape (n,). Multiclass: shape (n, k). Regression: values, shape (n,).
+
+        `X` has the shape (n, width), as `features.encoder.encode_columns` makes it.
+        """
+        return self.decider.probabilities(self.graph.raw(X))
+
+    def decisions(self, scores: NDArray[np.float64]) -> list[bool] | list[str] | None:
+        """What is decided at these scores; None for a regression, and for a binary model without a threshold."""
+        decision = self.decider.decision
+        if decision.task == "multiclass":
+            return [decision.classes[code] for code in self.decider.choices(scores)]
+        acted = self.decider.positives(scores) if decision.task == "binary" else None
+        return None if acted is None else [bool(act) for act in acted]
+
+    def effects(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """What each feature does to each answer: the answer less the answer with the feature at its typical value.
+
+        Shape (n, width). The answer is P(positive), the value, or the probability of the class that is decided.
+        """
+        effects = np.zeros(X.shape)
+        step = max(1, _EFFECT_CELLS // (self.graph.width * (self.graph.width + 1)))
+        for start in range(0, len(X), step):
+            effects[start : start + step] = self._effects(X[start : start + step])
+        return effects
+
+    def _effects(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        n, m = X.shape
+        changed = np.repeat(X[:, None, :], m + 1, axis=1)
+        features = np.arange(m)
+        changed[:, features, features] = self._typical
+        scores = self.score_matrix(changed.reshape(-1, m))
+        if scores.ndim == 1:
+            answers = scores.reshape(n, m + 1)
+        else:
+            k = scores.shape[1]
+            scores = scores.reshape(n, m + 1, k)
+            decided = self.decider.choices(scores[:, m, :])
+            answers = np.take_along_axis(scores, decided[:, None, None], axis=2)[:, :, 0]
+        effects: NDArray[np.float64] = answers[:, m:] - answers[:, :m]
+        return effects
+
+    def _features(self, row: Mapping[str, object], number: int, extra: Extra, now_us: int | None) -> tuple[object, ...]:
+        values = self._reader.read(row, number, ignore_unknown=extra == "ignore")
+        if self._needs_history and not self._has_history:
+            raise HistoryMissing(self.model, self._needs_history)
+        return self._outputs(values, now_us)
+
+    def _reasons(self, values: Sequence[object], effects: NDArray[np.float64], most: int) -> tuple[Reason, ...]:
+        order = np.argsort(-np.abs(effects), kind="stable")[:most]
+        columns = self.encoder.columns
+        return tuple(
+            Reason(
+                feature=columns[place].name,
+                value=encode(_row_value(values[place]), columns[place].type),
+                effect=float(effects[place]),
+            )
+            for place in order
+            if effects[place] != 0.0
+        )
+
+    def _one(self, features: bytes) -> Prediction:
+        """The answer for one row, without a matrix."""
+        task = self.decider.decision.task
+        if task == "multiclass":
+            scores = self.score_matrix(np.frombuffer(features, np.float32).reshape(1, -1))
+            return self._predictions(scores, [()])[0]
+        score = self.score_features(features)
+        if task == "regression":
+            return Prediction(model=self.model, version=self.version, value=score)
+        decision = self.decider.positive(score)
+        return Prediction(model=self.model, version=self.version, probability=score, decision=decision)
+
+    def _predictions(self, scores: NDArray[np.float64], why: Sequence[tuple[Reason, ...]]) -> list[Prediction]:
+        model, version, decision = self.model, self.version, self.decider.decision
+        if decision.task == "regression":
+            return [
+                Prediction(model=model, version=version, value=score, reasons=reasons)
+                for score, reasons in zip(scores.tolist(), why, strict=True)
+            ]
+        decided = self.decisions(scores) or [None] * len(scores)
+        if decision.task == "binary":
+            return [
+                Prediction(model=model, version=version, probability=score, decision=act, reasons=reasons)
+                for score, act, reasons in zip(scores.tolist(), decided, why, strict=True)
+            ]
+        return [
+            Prediction(
+                model=model,
+                version=version,
+                probabilities=dict(zip(decision.classes, row, strict=True)),
+                decision=chosen,
+                reasons=reasons,
+            )
+            for row, chosen, reasons in zip(scores.tolist(), decided, why, strict=True)
+        ]
+
+
+class _NoHistory:
+    """Stands in where none was given; `Scorer` refuses rows before it is asked."""
+
+    def lookup_values(self, step_index: int, key: Sequence[object], t_us: int | None) -> tuple[object, ...]:
+        raise AssertionError((step_index, len(key), t_us))
+
+
+_NO_HISTORY: Final = _NoHistory()
+
+
+def _row_value(value: object) -> RowValue:
+    assert value is None or isinstance(value, int | float | str | bool)
+    return value
+
+
+def _check_fit(program: Program, encoder: Encoder, decision: Decision, graph: Graph) -> None:
+    """Refuse files that were not made for each other."""
+    if program.format != 1:
+        raise PackageUnreadable("program.json", f"it has format {program.format}, this release reads format 1")
+    if encoder.format != 1:
+        raise PackageUnreadable("encoder.json", f"it has format {encoder.format}, this release reads format 1")
+    if [(c.name, c.type) for c in encoder.columns] != [(f.name, f.type) for f in program.outputs]:
+        raise PackageUnreadable("encoder.json", "its columns are not the outputs of program.json")
+    if graph.width != len(encoder.columns):
+        reason = f"it takes {graph.width} columns, encoder.json gives {len(encoder.columns)}"
+        raise PackageUnreadable("model.onnx", reason)
+    expected = len(decision.classes) if decision.task == "multiclass" else 1
+    if graph.outputs != expected:
+        raise PackageUnreadable("model.onnx", f"it gives {graph.outputs} numbers a row, decision.json takes {expected}")
