@@ -1,0 +1,159 @@
+"""What can go wrong while candidates are searched, compared and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.errors import CheckFailed, WrongUse
+
+
+class TargetUnusable(CheckFailed):
+    """The label cannot be trained on: one value only, NaN or infinite values, no rows."""
+
+    code = "target-unusable"
+
+    def __init__(self, found: str, *, expected: str, fix: str, **facts: object) -> None:
+        super().__init__(f"the label of the training rows is {found}; expected {expected}", fix=fix, **facts)
+
+
+class FoldsImpossible(CheckFailed):
+    """The training rows cannot be divided into even one usable fold."""
+
+    code = "folds-impossible"
+
+    def __init__(self, why: str, *, by: str, folds: int, rows: int) -> None:
+        super().__init__(
+            f'no usable fold of {rows} training rows under [split] by = "{by}", folds = {folds}: {why}',
+            fix="give more rows, lower [split] folds, or split by another rule",
+            by=by,
+            folds=folds,
+            rows=rows,
+        )
+
+
+class GroupColumnMissing(WrongUse):
+    """`[split] group` names a column that the frame does not carry."""
+
+    code = "group-column-missing"
+
+    def __init__(self, column: str | None, *, columns: Sequence[str]) -> None:
+        found = "no column is named" if column is None else f"{column!r} is not a column of the frame"
+        super().__init__(
+            f'[split] by = "group" divides rows by a column, but {found}; the frame has {", ".join(columns)}',
+            fix="set [split] group to a key column or a feature",
+            column=column,
+            columns=list(columns),
+        )
+
+
+class UnknownMetric(WrongUse):
+    """`[training] metric` is not a metric of this task."""
+
+    code = "unknown-metric"
+
+    def __init__(self, metric: str, *, task: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"[training] metric = {metric!r} is not a metric of a {task} task; there are {', '.join(known)}",
+            fix="name one of them, or leave metric out",
+            metric=metric,
+            task=task,
+            known=list(known),
+        )
+
+
+class UnknownFamily(WrongUse):
+    """`[training] families` names a family that is not there, or that does not do this task."""
+
+    code = "unknown-family"
+
+    def __init__(self, family: str, *, known: Sequence[str]) -> None:
+        super().__init__(
+            f"[training] families has {family!r}; the families are {', '.join(known)}",
+            fix="correct the name in [training] families",
+            family=family,
+            known=list(known),
+        )
+
+
+class UnknownClass(WrongUse):
+    """`[costs] matrix` names a class that the label does not have."""
+
+    code = "unknown-class"
+
+    def __init__(self, name: str, *, classes: Sequence[str]) -> None:
+        super().__init__(
+            f"[costs] matrix names the class {name!r}; the label has {len(classes)} other classes",
+            fix="correct the names in [costs] matrix",
+            name=name,
+            classes=len(classes),
+        )
+
+
+class CurrencyNotPriced(WrongUse):
+    """Machines are priced in USD, and no exchange rate is known."""
+
+    code = "currency-not-priced"
+
+    def __init__(self, currency: str) -> None:
+        super().__init__(
+            f"[costs] is in {currency}, but serving and training are priced in USD and no exchange rate is known",
+            fix="write the amounts of [costs] in USD",
+            currency=currency,
+        )
+
+
+class BudgetTooSmall(CheckFailed):
+    """The budget ended before one candidate had been fitted."""
+
+    code = "budget-too-small"
+
+    def __init__(self, *, seconds: float, spent: float) -> None:
+        super().__init__(
+            f"the budget of {seconds:g} s ended after {spent:.1f} s, before one candidate had been fitted on every fold",
+            fix='raise [training] budget, for example to "120s", or write it in trials: "10 trials"',
+            seconds=seconds,
+            spent=spent,
+        )
+
+
+class NothingFitted(CheckFailed):
+    """Every trial failed."""
+
+    code = "nothing-fitted"
+
+    def __init__(self, notes: Sequence[str]) -> None:
+        listed = "; ".join(dict.fromkeys(notes))
+        super().__init__(
+            f"all {len(notes)} trials failed, no candidate is left: {listed}",
+            fix="read the notes; fewer or other [training] families, or other features, may help",
+            notes=list(notes),
+        )
+
+
+class ReplayDiffers(CheckFailed):
+    """A recorded trial is not the one that the search would make now."""
+
+    code = "replay-differs"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"trial {number} was recorded with other parameters than the search now asks for",
+            fix="run again with --refresh: the search starts anew",
+            number=number,
+        )
+
+
+class PackageDisagrees(CheckFailed):
+    """The compiled model does not answer as the library that trained it."""
+
+    code = "package-disagrees"
+
+    def __init__(self, *, difference: float, limit: float, rows: int) -> None:
+        super().__init__(
+            f"the compiled model differs from its library by {difference:.3g} on the holdout ({rows} rows); "
+            f"the limit is {limit:.3g}, so it is not registered",
+            fix="take this family out of [training] families and report the case",
+            difference=difference,
+            limit=limit,
+            rows=rows,
+        )

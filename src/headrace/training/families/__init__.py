@@ -1,0 +1,93 @@
+"""What a model family is, and where to find one.
+
+To add a family: write `families/NAME.py` with a class that keeps the promises of `Family`, add its line to `FAMILIES`,
+and subclass `headrace.testing.families.FamilySuite`. Entries are strings, so that no library is loaded before it is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.definition.model import Task
+from headrace.training.errors import UnknownFamily
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+Params = Mapping[str, Any]
+"""Hyperparameters as JSON values."""
+
+FAMILIES: Mapping[str, str] = {
+    "linear": "headrace.training.families.linear:Linear",
+    "lightgbm": "headrace.training.families.lightgbm:LightGBM",
+}
+
+
+class Fitted(Protocol):
+    """A model that has learnt."""
+
+    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The library's own answer: (n,) P(positive) or value; (n, k) probabilities for k classes."""
+        ...
+
+    def to_onnx(self) -> bytes:
+        """One graph, `x` float32 (n, m) → `y` float32 of `predict`'s shape, of `EMITTED_OPS` only.
+
+        It agrees with `predict` to 1e-6 on probabilities and to 1e-5 of the label's spread on values; equal models
+        give equal bytes; with one thread, a row alone gives the bits that it gives in a batch."""
+        ...
+
+
+class Family(Protocol):
+    """A kind of model. `headrace.testing.families.FamilySuite` checks what is promised here."""
+
+    @property
+    def tasks(self) -> frozenset[Task]: ...
+
+    def defaults(self, task: Task) -> Sequence[Params]:
+        """Configurations to try before any search, the safest first; each is a point of `space`."""
+        ...
+
+    def space(self, task: Task) -> Mapping[str, BaseDistribution]:
+        """What the search may vary."""
+        ...
+
+    def fit(
+        self,
+        X: NDArray[np.float32],
+        y: NDArray[Any],
+        params: Params,
+        *,
+        task: Task,
+        n_classes: int,
+        levels: Sequence[int | None],
+        seed: int,
+        threads: int,
+    ) -> Fitted:
+        """Learn from encoded rows.
+
+        Parameters
+        ----------
+        X : shape (n, m); NaN is missing
+        y : shape (n,); 0 and 1, class codes below `n_classes`, or finite float64
+        params : a point of `space`
+        levels : for each column None (a number) or L: codes 0 … L-1 are levels, L is "some other level"
+        seed, threads : equal arguments give an equal model, byte by byte
+        """
+        ...
+
+
+def load_family(name: str, task: Task) -> Family:
+    """The family of that name; `UnknownFamily` when there is none for the task."""
+    if name not in FAMILIES:
+        raise UnknownFamily(name, known=sorted(FAMILIES))
+    module, _, attribute = FAMILIES[name].partition(":")
+    family = cast("Family", getattr(import_module(module), attribute)())
+    if task not in family.tasks:
+        raise UnknownFamily(name, known=sorted(set(FAMILIES) - {name}))
+    return family

@@ -1,0 +1,78 @@
+"""Binary trees as the attributes of one ONNX TreeEnsembleRegressor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """One tree: s inner nodes, numbered from 0 (the root), and s + 1 leaves. Without inner nodes: the leaf alone."""
+
+    feature: NDArray[np.int64]
+    """Shape (s,): the column that a node looks at."""
+    threshold: NDArray[np.float64]
+    """Shape (s,): left when x <= threshold."""
+    missing_left: NDArray[np.bool_]
+    """Shape (s,): where NaN goes."""
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    """Shape (s,): an inner node, or a leaf c as ~c < 0."""
+    leaf: NDArray[np.float64]
+    """Shape (s + 1,): what the tree adds."""
+    target: int = 0
+    """The output that it adds to."""
+
+
+def round_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The largest float32 at or below each value: for a float32 x, `x <= value` and `x <= rounded` are the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bool(np.float32(0.1) > 0.1), bool(round_down(np.array([0.1]))[0] <= 0.1)
+    (True, True)
+    """
+    with np.errstate(over="ignore"):
+        rounded = values.astype(np.float32)
+    above = rounded.astype(np.float64) > values
+    rounded[above] = np.nextafter(rounded[above], np.float32(-np.inf))
+    return rounded
+
+
+def ensemble_attributes(trees: Sequence[Tree], n_targets: int) -> dict[str, Any]:
+    """Attributes with the trees' own branches and float32 leaves; a row's leaves are added in the order of `trees`."""
+    parts: dict[str, list[NDArray[Any]]] = {}
+
+    def add(name: str, inner: NDArray[Any], leaves: NDArray[Any]) -> None:
+        parts.setdefault(name, []).append(np.concatenate([inner, leaves]))
+
+    for number, tree in enumerate(trees):
+        splits, n_leaves = len(tree.feature), len(tree.leaf)
+        none = np.zeros(n_leaves, np.int64)
+        add("treeids", np.full(splits, number), np.full(n_leaves, number))
+        add("nodeids", np.arange(splits), splits + np.arange(n_leaves))
+        add("featureids", tree.feature, none)
+        add("values", round_down(tree.threshold), none.astype(np.float32))
+        add("truenodeids", np.where(tree.left < 0, splits + ~tree.left, tree.left), none)
+        add("falsenodeids", np.where(tree.right < 0, splits + ~tree.right, tree.right), none)
+        add("missing_value_tracks_true", tree.missing_left.astype(np.int64), none)
+        add("leaf", np.zeros(splits, np.bool_), np.ones(n_leaves, np.bool_))
+    columns = {name: np.concatenate(values) for name, values in parts.items()}
+    is_leaf = columns.pop("leaf")
+    attributes: dict[str, Any] = {f"nodes_{name}": column.tolist() for name, column in columns.items()}
+    attributes["nodes_modes"] = ["LEAF" if leaf else "BRANCH_LEQ" for leaf in is_leaf.tolist()]
+    return attributes | {
+        "n_targets": n_targets,
+        "aggregate_function": "SUM",
+        "post_transform": "NONE",
+        "target_treeids": columns["treeids"][is_leaf].tolist(),
+        "target_nodeids": columns["nodeids"][is_leaf].tolist(),
+        "target_ids": np.repeat([t.target for t in trees], [len(t.leaf) for t in trees]).tolist(),
+        "target_weights": np.concatenate([t.leaf for t in trees]).astype(np.float32).tolist(),
+    }
