@@ -14,16 +14,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
 
 import msgspec
 
 from headrace.runs.errors import RunInProgress
-from headrace.stores.errors import StoreFull, StoreUnavailable
-
-DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+from headrace.stores import durable
 
 _LOCK = "lock"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,11 +80,9 @@ def hold(folder: Path, project: str, token: str) -> Iterator[str]:
     ------
     RunInProgress : another process holds it.
     """
-    try:
+    with durable.translated(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        refuse(error, folder)
     try:
         note = _take(lock, folder, project, token)
         for left in folder.iterdir():
@@ -102,30 +98,28 @@ def discard(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def refuse(error: OSError, where: Path) -> NoReturn:
-    """Raise the error of ours that says what an `OSError` of the working folder means."""
-    if error.errno in DISK_FULL:
-        raise StoreFull(str(where)) from error
-    raise StoreUnavailable(str(where), error.strerror or type(error).__name__) from error
+def is_disk_full(error: Exception) -> bool:
+    """Whether a stage's error is that the disk, or the quota, is full.
+
+    Polars and other Rust libraries give no error number, only its text.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _FULL
+    return any(f"(os error {number})" in str(error) for number in _FULL)
 
 
 def _take(lock: int, folder: Path, project: str, token: str) -> _Note:
     """Lock the file, and write who holds it."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        held = _read(lock)
-        raise RunInProgress(project, pid=held.pid if held else None) from None
-    except OSError as error:
-        refuse(error, folder)
-    before = _read(lock)
-    note = _Note(before.place if before else token, os.getpid())
-    data = msgspec.json.encode(note)
-    try:
+    with durable.translated(str(folder)):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held = _read(lock)
+            raise RunInProgress(project, pid=held.pid if held else None) from None
+        before = _read(lock)
+        note = _Note(before.place if before else token, os.getpid())
         os.ftruncate(lock, 0)
-        os.pwrite(lock, data, 0)
-    except OSError as error:
-        refuse(error, folder)
+        os.pwrite(lock, msgspec.json.encode(note), 0)
     return note
 
 

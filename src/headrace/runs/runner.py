@@ -20,16 +20,16 @@ from headrace.runs.fingerprint import as_json, fingerprint_of
 from headrace.runs.meter import Consumption, Meter
 from headrace.runs.model import Fingerprint, Progress, RunId, RunState, StageContext, StageState, Usage
 from headrace.runs.place import (
-    DISK_FULL,
     decode_owner,
     discard,
     encode_owner,
     hold,
+    is_disk_full,
     is_gone,
-    refuse,
     this_process,
 )
 from headrace.runs.stage import WorkingStage, object_refs
+from headrace.stores import durable
 from headrace.stores.catalog import Catalog, Reader, Row, Writer
 from headrace.stores.errors import StoreFull
 from headrace.stores.objects import ObjectStore
@@ -257,10 +257,8 @@ class Run:
         """Do the work in a folder of its own, metered."""
         runner = self._runner
         workdir = runner.workdir / self.id / str(stage.position)
-        try:
+        with durable.translated(str(workdir)):
             workdir.mkdir(parents=True)
-        except OSError as error:
-            refuse(error, workdir)
         context = WorkingStage(
             catalog=runner.catalog,
             objects=runner.objects,
@@ -275,8 +273,8 @@ class Run:
         meter = Meter()
         try:
             outcome = compute(context)
-        except OSError as error:
-            if error.errno in DISK_FULL:
+        except Exception as error:
+            if is_disk_full(error) and not isinstance(error, HeadraceError):
                 raise StoreFull(str(workdir)) from error
             raise
         finally:
