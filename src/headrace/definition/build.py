@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from headrace.definition.document import At, shown, suggestion
-from headrace.definition.grammar import METRICS, PROJECT_NAME_PATTERN
+from headrace.definition.grammar import METRICS
 from headrace.definition.kinds import Fields
 from headrace.definition.locations import DATABASES, check_address, source_format
 from headrace.definition.model import (
@@ -41,14 +41,26 @@ def hop_us(width_us: int) -> int:
     return _US["h"] if width_us >= 12 * _US["h"] else 5 * _US["m"]
 
 
+def project_name(fields: Fields, folder: str) -> str:
+    """The name given, else one made from the folder's."""
+    name: str | None = fields.get("name")
+    if name is not None:
+        return name
+    made = name_from(folder)
+    if not made and not fields.at.key("name").is_broken:
+        fields.at.missing("name", expected="a name, as the folder's does not serve", fix='write name = "delays"')
+    return made or "project"
+
+
+def name_from(text: str) -> str:
+    """`text` with what a project's name may not hold made "-"; empty when nothing is left."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:100]
+
+
 def build_project(fields: Fields, folder: str, sources: Sequence[str]) -> Project:
     """[project]; `sources` are the names that the file declares, whether or not they could be read."""
     at = fields.at
-    name = fields.get("name")
-    if name is None:
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-._")[:100] or "project"
-        if not re.search(PROJECT_NAME_PATTERN, name):
-            at.missing("name", expected="a name, as the folder's does not serve", fix='write name = "delays"')
+    name = project_name(fields, folder)
     source = fields.get("source")
     if source is None:
         if len(sources) > 1 and not at.key("source").is_broken:
@@ -291,25 +303,7 @@ _COSTS_OF = {"binary": ("false_positive", "false_negative"), "multiclass": ("mat
 
 def build_costs(fields: Fields, project: Project) -> Costs:
     """[costs]: the amounts of one task, all in one currency."""
-    at = fields.at
-    given = [task for task, keys in _COSTS_OF.items() if any(at.document.has("costs", key) for key in keys)]
-    if not given:
-        fix = 'for a binary task: false_positive = "4 USD" and false_negative = "60 USD"'
-        at.wrong(
-            "no wrong answer has a price", expected="the costs of one task", found="none", fix=fix, code="missing-key"
-        )
-    elif len(given) > 1:
-        found = " and ".join(given)
-        at.wrong(
-            "costs of more than one task", expected="those of the project's task", found=found, fix="keep one task's"
-        )
-    elif project.task is not None and given[0] != project.task:
-        keys = " and ".join(f"`{key}`" for key in _COSTS_OF[project.task])
-        at.wrong(f"the task is {project.task}", expected=keys, found=f"costs of a {given[0]} task", fix=f"give {keys}")
-    else:
-        for key in _COSTS_OF[given[0]]:
-            if not at.document.has("costs", key):
-                at.missing(key, expected="both costs: the threshold is their balance", fix=f'write {key} = "4 USD"')
+    _check_costs(fields.at, project)
     amounts = _amounts(fields)
     currency = amounts[0][1].currency if amounts else "USD"
     for where, money in amounts:
@@ -324,6 +318,28 @@ def build_costs(fields: Fields, project: Project) -> Costs:
     }
     matrix = tuple((*map(str.strip, name.split(">", 1)), money.amount) for name, money in fields.get("matrix", ()))
     return Costs(currency=currency, matrix=matrix, volume_per_month=fields.get("volume"), **single)
+
+
+def _check_costs(at: At, project: Project) -> None:
+    written = {
+        key for keys in _COSTS_OF.values() for key in keys if at.document.has("costs", key) or at.key(key).is_broken
+    }
+    given = [task for task, keys in _COSTS_OF.items() if written & set(keys)]
+    if not given:
+        fix = 'for a binary task: false_positive = "4 USD" and false_negative = "60 USD"'
+        at.wrong(
+            "no wrong answer has a price", expected="the costs of one task", found="none", fix=fix, code="missing-key"
+        )
+    elif len(given) > 1:
+        found = " and ".join(given)
+        at.wrong("costs of two kinds of task", expected="those of the project's task", found=found, fix="keep one kind")
+    elif project.task is not None and given[0] != project.task:
+        keys = " and ".join(f"`{key}`" for key in _COSTS_OF[project.task])
+        at.wrong(f"the task is {project.task}", expected=keys, found=f"costs of a {given[0]} task", fix=f"give {keys}")
+    else:
+        for key in _COSTS_OF[given[0]]:
+            if key not in written:
+                at.missing(key, expected="both costs: the decision is their balance", fix=f'write {key} = "4 USD"')
 
 
 def _amounts(fields: Fields) -> list[tuple[At, Money]]:

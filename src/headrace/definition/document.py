@@ -48,6 +48,10 @@ class Document:
     def add(self, mistake: Mistake, path: KeyPath) -> None:
         """Note a mistake."""
         self.mistakes.append(mistake)
+        self.mark_broken(path)
+
+    def mark_broken(self, path: KeyPath) -> None:
+        """Note that what should stand at `path` is not known, so that nothing is said of its absence."""
         self._broken.update(path[:end] for end in range(len(path) + 1))
 
 
@@ -122,6 +126,8 @@ class At:
         self.wrong(
             f"there is no key `{name}` here", expected=listed(known), found=f"`{name}`", fix=fix, code="unknown-key"
         )
+        if guess:
+            self.document.mark_broken((*self.path[:-1], guess))
 
     def not_available(self, line: NotYet, expected: str) -> None:
         """Refuse a part of the language that is not built."""

@@ -358,7 +358,7 @@ class Section:
             if read is not None:
                 values[name] = read
         for key in self.keys:
-            if key.required and key.name not in value:
+            if key.required and key.name not in value and not at.key(key.name).is_broken:
                 at.missing(key.name, expected=key.doc, fix=key.fix)
         return Fields(at, values)
 

@@ -84,8 +84,13 @@ def written(path: KeyPath) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += ("." if text else "") + (part if _BARE_KEY.fullmatch(part) else toml_string(part))
+            text += ("." if text else "") + toml_key(part)
     return text
+
+
+def toml_key(name: str) -> str:
+    """`name` as a TOML key, quoted when it must be."""
+    return name if _BARE_KEY.fullmatch(name) else toml_string(name)
 
 
 def toml_string(text: str) -> str:

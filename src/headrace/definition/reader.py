@@ -9,9 +9,9 @@ from headrace.definition.check_features import check_features
 from headrace.definition.check_sources import check_sources
 from headrace.definition.document import Document, load
 from headrace.definition.errors import DefinitionErrors
-from headrace.definition.grammar import DEFINITION
+from headrace.definition.grammar import DEFINITION, PROJECT, STORES
 from headrace.definition.kinds import Fields
-from headrace.definition.model import Definition, Features
+from headrace.definition.model import Definition, Features, Stores
 
 
 def read_definition(path: Path) -> Definition:
@@ -31,6 +31,28 @@ def read_definition(path: Path) -> Definition:
     return definition
 
 
+def read_stores(path: Path) -> tuple[str, Stores]:
+    """The project's name and its stores, for commands that only look at what is recorded: expressions stay unread.
+
+    Raises
+    ------
+    DefinitionErrors : the file is no TOML, or one of these two is wrong.
+    """
+    document = load(path)
+    project, stores = document.table.get("project", {}), document.table.get("stores", {})
+    project_fields = PROJECT.read(project, document.at("project")) or Fields(document.at("project"), {})
+    stores_fields = STORES.read(stores, document.at("stores")) or Fields(document.at("stores"), {})
+    name = build.project_name(project_fields, _folder(path))
+    read = build.build_stores(stores_fields)
+    if document.is_broken("project", "name") or document.is_broken("stores"):
+        raise DefinitionErrors(document.mistakes)
+    return name, read
+
+
+def _folder(path: Path) -> str:
+    return path.absolute().parent.name
+
+
 def _checked(document: Document, path: Path) -> Definition:
     fields = DEFINITION.read(dict(document.table), document.at()) or Fields(document.at(), {})
 
@@ -48,7 +70,7 @@ def _checked(document: Document, path: Path) -> Definition:
             code="missing-key",
         )
     sources = tuple(build.build_source(name, inner) for name, inner in fields.get("sources", ()))
-    project = build.build_project(section("project"), path.absolute().parent.name, names)
+    project = build.build_project(section("project"), _folder(path), names)
     has_costs = document.has("costs")
     definition = Definition(
         format=1,
