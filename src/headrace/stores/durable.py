@@ -1,8 +1,8 @@
 """The one place that makes files durable: whole or absent for every reader, and there after a power cut.
 
-The order never changes: write a temporary file, fsync it, link or rename it to its name, fsync the folder. Without the
-two fsyncs a power cut lost everything or left torn files in 30 of 30 cuts; with them, none of 7,266 acknowledged writes.
-A failed fsync is never tried again: the kernel may have dropped the pages and would answer "done" the second time.
+The order never changes: write a temporary file, fsync it, link or rename it to its name, fsync the folder. Without
+the two fsyncs a power cut lost everything or left torn files in 30 of 30 cuts; with them, none of 7,266 acknowledged
+writes. A failed fsync is never tried again: the kernel may have dropped the pages and answer "done" the second time.
 
 All calls go through the module `os` by name, so that `headrace.testing.faults` can fail or kill at each of them.
 """

@@ -62,7 +62,7 @@ class StoreFull(TroubleOutside):
     def __init__(self, where: str) -> None:
         super().__init__(
             f"no space is left for {where}",
-            fix="free some space (headrace runs gc deletes what no kept run needs) and run again: finished work is kept",
+            fix="free some space (headrace runs gc deletes what no kept run needs), run again: finished work is kept",
             where=where,
         )
 
@@ -129,4 +129,20 @@ class TableCorrupted(TroubleOutside):
             fix="restore the table from a backup; only a torn last entry can be repaired in place",
             table=table,
             entry=entry,
+        )
+
+
+class TableSchemaMismatch(WrongUse):
+    """Rows that do not have the table's columns."""
+
+    code = "table-schema-mismatch"
+
+    def __init__(self, table: str, column: str, *, expected: str, found: str) -> None:
+        super().__init__(
+            f"column {column!r} of table {table!r}: expected {expected}, found {found}",
+            fix="give the rows the table's columns and types, or append to another table",
+            table=table,
+            column=column,
+            expected=expected,
+            found=found,
         )

@@ -1,9 +1,10 @@
 """The catalog: small rows in transactions. SQLite by default, PostgreSQL in production, one schema.
 
-Every adapter keeps these promises, and `headrace.testing.catalog.CatalogSuite` checks them: a transaction is all or nothing
-and durable once it has committed; writers never lose each other's updates; a writer waits for another, it does not fail; a
-lost server raises `StoreUnavailable`; a catalog written by a newer release is refused. Values are `int`, `float`, `str`,
-`bytes`, `bool` and None; instants are integers, microseconds since 1970 UTC; structured values are JSON text.
+Every adapter keeps these promises, and `headrace.testing.catalog.CatalogSuite` checks them: a transaction is all or
+nothing and durable once it has committed; writers never lose each other's updates; a writer waits for another, it
+does not fail; a lost server raises `StoreUnavailable`; a catalog written by a newer release is refused. Values are
+`int`, `float`, `str`, `bytes`, `bool` and None; instants are integers, microseconds since 1970 UTC; structured values
+are JSON text.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Reader(Protocol):
 
 
 class Writer(Reader, Protocol):
-    """Reading and writing inside one transaction; commits at the end of the `with` block, rolls back on an exception."""
+    """Reading and writing inside one transaction: committed by the end of the `with` block, undone by an exception."""
 
     def insert(self, table: str, row: Mapping[str, Value]) -> None:
         """Raises `AlreadyExists` when a unique constraint refuses the row."""

@@ -1,7 +1,7 @@
 """Bringing an older catalog to this release's schema, step by step, by the Alembic scripts in `migrations/versions`.
 
-Everything happens in the caller's transaction: SQLite and PostgreSQL both roll table definitions back, so a migration that
-is killed leaves the old schema.
+Everything happens in the caller's transaction: SQLite and PostgreSQL both roll table definitions back, so a migration
+that is killed leaves the old schema.
 """
 
 from __future__ import annotations

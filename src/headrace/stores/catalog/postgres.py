@@ -1,7 +1,8 @@
 """The catalog on PostgreSQL through psycopg 3: the same tables, the same one writer at a time.
 
-A writer takes one advisory lock before it reads anything, so that what it reads is what it changes: no update is lost and no
-transaction has to be run twice, which a `with` block could not be. Transactions of the catalog are short; readers never wait.
+A writer takes one advisory lock before it reads anything, so that what it reads is what it changes: no update is lost
+and no transaction has to be run twice, which a `with` block could not be. Transactions of the catalog are short;
+readers never wait.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The catalog's tables as this release knows them. A change here needs a migration beside it; a test compares the two."""
+"""The catalog's tables as this release knows them. A change here needs a migration too; a test compares the two."""
 
 from __future__ import annotations
 

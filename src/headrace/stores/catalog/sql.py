@@ -77,7 +77,7 @@ class SqlCatalog:
 
     @contextmanager
     def _transaction(self, options: Mapping[str, Any]) -> Iterator[Connection]:
-        """One transaction; the driver's errors at its beginning and end are ours, those of the block are the block's."""
+        """One transaction; the driver's errors at its beginning and end are ours, the block's are its own."""
         with translated(self._server):
             connection = self._engine.connect().execution_options(**options)
         try:
@@ -94,7 +94,7 @@ class SqlCatalog:
                 try:
                     transaction.commit()
                 except BaseException:
-                    connection.invalidate()  # closed, and so rolled back: SQLAlchemy takes it for ended, SQLite does not
+                    connection.invalidate()  # closed, so rolled back: SQLAlchemy takes it for ended, SQLite does not
                     raise
         finally:
             with translated(self._server):

@@ -1,8 +1,8 @@
 """The catalog in one SQLite file: WAL, fsynced at every commit, one writer at a time by BEGIN IMMEDIATE.
 
-Each setting was measured: with `synchronous=NORMAL` 23 of 30 power cuts lost acknowledged commits, with FULL none of 14,849;
-with a plain BEGIN that turns into a writer, 50 writers failed 85 to 97 % of the time, with BEGIN IMMEDIATE and a busy
-timeout never.
+Each setting was measured: with `synchronous=NORMAL` 23 of 30 power cuts lost acknowledged commits, with FULL none of
+14,849; with a plain BEGIN that turns into a writer, 50 writers failed 85 to 97 % of the time, with BEGIN IMMEDIATE
+and a busy timeout never.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch to the write-ahead log. SQLite's busy timeout does not cover the switch, so the racing first opens wait here."""
+    """Switch to the write-ahead log. SQLite's busy timeout does not cover the switch: racing first opens wait here."""
     give_up = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Reading the catalog's SQLite file with the standard library alone: what `headrace runs` prints needs no SQLAlchemy."""
+"""Reading the catalog's SQLite file with the standard library alone: `headrace runs` need not wait for SQLAlchemy."""
 
 from __future__ import annotations
 
@@ -75,11 +75,16 @@ class _SqliteReader:
 
 class _NoCatalog:
     def select(
-        self, table: str, where: Where | None = None, *, order_by: Sequence[str] = (), limit: int | None = None
+        self,
+        table: str,  # noqa: ARG002
+        where: Where | None = None,  # noqa: ARG002
+        *,
+        order_by: Sequence[str] = (),  # noqa: ARG002
+        limit: int | None = None,  # noqa: ARG002
     ) -> list[Row]:
         return []
 
-    def get(self, table: str, where: Where) -> Row | None:
+    def get(self, table: str, where: Where) -> Row | None:  # noqa: ARG002
         return None
 
 

@@ -1,6 +1,7 @@
 """`Where` and `order_by`, read once for both ways to the catalog: SQLAlchemy and the light reader on stdlib sqlite3.
 
-Null follows SQL: a column equals None where it is null, and null satisfies no comparison. Nulls sort first, on every server.
+Null follows SQL: a column equals None where it is null, and null satisfies no comparison. Nulls sort first, on every
+server.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ def conditions(where: Where | None) -> list[Condition]:
 
     Examples
     --------
-    >>> conditions({"state": "done", "started_us": (">=", 7), "run": ["a", "b"], "error": None})[1:3]
-    [Condition(column='started_us', operator='>=', values=(7,)), Condition(column='run', operator='in', values=('a', 'b'))]
+    >>> [(test.operator, test.values) for test in conditions({"started_us": (">=", 7), "run": ["a", "b"], "end": None})]
+    [('>=', (7,)), ('in', ('a', 'b')), ('is null', ())]
     """
     return [_condition(column, wanted) for column, wanted in (where or {}).items()]
 

@@ -1,10 +1,10 @@
 """Named, immutable or replaceable byte blobs: snapshots, frames, packages, reports.
 
-Every adapter keeps these promises, and `headrace.testing.objects.ObjectStoreSuite` checks them: a put is atomic and durable
-once it returns (a reader sees the whole old blob or the whole new one, also after a power cut); `put_if_absent` and
-`replace` have exactly one winner among racing writers; an absent key raises `ObjectNotFound`; a key that would leave the
-store raises `InvalidKey`; bytes that no longer match what was stored raise `ObjectCorrupted` where a digest is asked for;
-one instance may serve many threads.
+Every adapter keeps these promises, and `headrace.testing.objects.ObjectStoreSuite` checks them: a put is atomic and
+durable once it returns (a reader sees the whole old blob or the whole new one, also after a power cut);
+`put_if_absent` and `replace` have exactly one winner among racing writers; an absent key raises `ObjectNotFound`; a
+key that would leave the store raises `InvalidKey`; bytes that no longer match what was stored raise `ObjectCorrupted`
+where a digest is asked for; one instance may serve many threads.
 """
 
 from __future__ import annotations

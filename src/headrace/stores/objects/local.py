@@ -1,12 +1,14 @@
 """Objects in a local folder: a file a blob, readable by the owner alone.
 
-Every path is walked folder by folder without following symbolic links, so a key cannot leave the store even when somebody
-plants a link in it. `put_if_absent` is a hard link (one winner, decided by the kernel); `replace` compares and renames under
-a lock that `put` and `delete` take too. Temporary files and locks live in folders whose names are not keys.
+Every path is walked folder by folder without following symbolic links, so a key cannot leave the store even when
+somebody plants a link in it. `put_if_absent` is a hard link (one winner, decided by the kernel); `replace` compares
+and renames under a lock that `put` and `delete` take too. Temporary files and locks live in folders whose names are
+not keys.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -111,10 +113,14 @@ class LocalObjectStore:
         return self._walk(self._root, "", safe_prefix(prefix))
 
     def delete(self, key: str) -> None:
-        with durable.translated(self._where(key)), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            with self._folder_of(key, make=False) as folder, self._locked(key):
-                os.unlink(_name(key), dir_fd=folder)
-                os.fsync(folder)
+        with (
+            durable.translated(self._where(key)),
+            suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError),
+            self._folder_of(key, make=False) as folder,
+            self._locked(key),
+        ):
+            os.unlink(_name(key), dir_fd=folder)
+            os.fsync(folder)
 
     def scan_target(self, key: str) -> ScanTarget:
         with suppress(ObjectNotFound), self._reading(key):
@@ -129,7 +135,7 @@ class LocalObjectStore:
             for entry in entries:
                 with suppress(FileNotFoundError):  # another process cleans up as well
                     if entry.stat(follow_symlinks=False).st_mtime < oldest:
-                        os.unlink(entry.path)
+                        os.unlink(entry.path)  # noqa: PTH108  by name, for the fault tests
                         removed += 1
         return removed
 
@@ -172,7 +178,7 @@ class LocalObjectStore:
             except (FileNotFoundError, NotADirectoryError):
                 raise ObjectNotFound(key) from None
             except OSError as error:
-                if error.errno == 40:  # ELOOP
+                if error.errno == errno.ELOOP:
                     raise InvalidKey(key, "a symbolic link stands in its way") from None
                 raise
             try:
@@ -219,7 +225,7 @@ class LocalObjectStore:
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
-        """Hold the lock that this key shares with a few others, against threads and processes; a killed holder frees it."""
+        """Hold the key's lock, shared with a few other keys, against threads and processes; a killed one frees it."""
         shard = hashlib.blake2b(key.encode(), digest_size=1).hexdigest()
         descriptor = os.open(self._root / _LOCKS / shard, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

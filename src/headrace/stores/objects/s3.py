@@ -1,8 +1,9 @@
 """Objects on any S3-compatible server, through obstore.
 
-"One winner" is the server's conditional put (`If-None-Match: *`, `If-Match: etag`). A request that is sent again after a
-lost answer is refused by its own first copy; each write carries a random name, so a refused writer sees whether the blob
-that is there is its own. Order, prefixes and key rules are those of the local store: servers differ in all three.
+"One winner" is the server's conditional put (`If-None-Match: *`, `If-Match: etag`). A request that is sent again
+after a lost answer is refused by its own first copy; each write carries a random name, so a refused writer sees
+whether the blob that is there is its own. Order, prefixes and key rules are those of the local store: servers differ
+in all three.
 """
 
 from __future__ import annotations

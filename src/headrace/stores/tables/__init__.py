@@ -1,8 +1,8 @@
 """Tables that grow: Delta Lake on the object store, for what is appended for ever (usage, later predictions).
 
-Every adapter keeps these promises, and `headrace.testing.tables.TableStoreSuite` checks them: an append is whole or absent and
-durable once it returns; concurrent appends all land, versions have no gap; an old version stays readable until `vacuum`; a
-torn tail left by a power cut is repaired on open, and a damaged middle is named, never skipped.
+Every adapter keeps these promises, and `headrace.testing.tables.TableStoreSuite` checks them: an append is whole or
+absent and durable once it returns; concurrent appends all land, versions have no gap; an old version stays readable
+until `vacuum`; a torn tail left by a power cut is repaired on open, and a damaged middle is named, never skipped.
 """
 
 from __future__ import annotations
@@ -17,11 +17,17 @@ class TableStore(Protocol):
     """Named Delta tables."""
 
     def append(self, table: str, rows: pl.DataFrame) -> int:
-        """Create the table with the rows' schema or append to it; the new version."""
+        """Create the table with the rows' schema or append to it; the new version.
+
+        Raises
+        ------
+        TableSchemaMismatch
+            The rows do not have the table's columns, or a column has a type that Delta does not know.
+        """
         ...
 
     def scan(self, table: str, *, version: int | None = None) -> pl.LazyFrame:
-        """The rows at a version (None: the newest)."""
+        """The rows at a version (None: the newest), in no particular order; files that are damaged are refused."""
         ...
 
     def version(self, table: str) -> int | None:
@@ -37,5 +43,8 @@ class TableStore(Protocol):
         ...
 
     def vacuum(self, table: str, *, keep_hours: float) -> int:
-        """Delete files that no version younger than `keep_hours` needs; the number of files deleted."""
+        """Delete files that no version younger than `keep_hours` needs; the number of files deleted.
+
+        An append takes its file's age into account: `keep_hours` longer than the longest append is safe beside writers.
+        """
         ...

@@ -1,0 +1,176 @@
+"""Delta's transaction log as far as we write it: what an entry says, which files are alive, whether two commits clash.
+
+An entry is one JSON object a line (Delta protocol, reader 1 and writer 2). We write no column statistics: they would
+keep the values of rows that were deleted. The last line of our entries carries a digest of the others, so that a
+flipped byte in an entry is found even where it is still JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+ENTRY_NAME = re.compile(r"(\d{20})\.json\Z")
+_DIGEST = "headraceSha256"
+
+
+class DamagedEntryError(ValueError):
+    """The bytes are not a log entry, or not the one that was written."""
+
+
+class TornEntryError(DamagedEntryError):
+    """The bytes are no log entry at all, as a power cut leaves one that nobody synced: empty, zeros, half a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A Parquet file of a table."""
+
+    path: str
+    """Relative to the table's folder."""
+    size: int
+    rows: int | None
+    """None where another writer did not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one version changed."""
+
+    adds: tuple[DataFile, ...] = ()
+    removes: frozenset[str] = frozenset()
+    schema: Mapping[str, str] | None = None
+    """Column → Delta type, where the entry sets it."""
+    at_ms: int = 0
+    """When it was committed, by its writer's clock; 0 where another writer did not say."""
+
+
+@dataclass(slots=True)
+class State:
+    """A table at one version, folded from the entries up to it."""
+
+    version: int = -1
+    schema: Mapping[str, str] = field(default_factory=dict)
+    files: dict[str, DataFile] = field(default_factory=dict)
+    removed_ms: dict[str, int] = field(default_factory=dict)
+    """When a file that is alive no more was removed."""
+
+    def apply(self, entry: Entry) -> None:
+        """Step to the next version."""
+        self.version += 1
+        if entry.schema is not None:
+            self.schema = entry.schema
+        for path in entry.removes:
+            self.files.pop(path, None)
+            self.removed_ms[path] = entry.at_ms
+        self.files.update((added.path, added) for added in entry.adds)
+
+
+def entry_key(table: str, version: int) -> str:
+    return f"{table}/_delta_log/{version:020d}.json"
+
+
+def encode_entry(
+    *,
+    operation: str,
+    at_ms: int,
+    create: tuple[str, Mapping[str, str]] | None = None,
+    adds: Sequence[DataFile] = (),
+    removes: Iterable[DataFile] = (),
+    changes_data: bool = True,
+) -> bytes:
+    """One entry's bytes; `create` is the new table's id and columns."""
+    lines: list[dict[str, Any]] = []
+    if create is not None:
+        lines.append({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}})
+        lines.append({"metaData": _metadata(*create, at_ms)})
+    lines += [
+        {
+            "add": {
+                "path": added.path,
+                "partitionValues": {},
+                "size": added.size,
+                "modificationTime": at_ms,
+                "dataChange": changes_data,
+                "stats": msgspec.json.encode({"numRecords": added.rows}).decode(),
+            }
+        }
+        for added in adds
+    ]
+    lines += [
+        {
+            "remove": {
+                "path": removed.path,
+                "deletionTimestamp": at_ms,
+                "dataChange": changes_data,
+                "extendedFileMetadata": True,
+                "partitionValues": {},
+                "size": removed.size,
+            }
+        }
+        for removed in removes
+    ]
+    body = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+    info = {"timestamp": at_ms, "operation": operation, "engineInfo": "headrace", _DIGEST: _digest(body)}
+    return body + msgspec.json.encode({"commitInfo": info}) + b"\n"
+
+
+def decode_entry(data: bytes) -> Entry:
+    """Read an entry, ours or another writer's; `DamagedEntryError` says why not."""
+    lines = data.splitlines(keepends=True)
+    if not lines:
+        raise TornEntryError("it is empty")
+    try:
+        actions = [msgspec.json.decode(line, type=dict[str, Any]) for line in lines if line.strip()]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise TornEntryError("it is not JSON") from error
+    try:
+        entry = _entry(actions)
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DamagedEntryError("it is not a Delta log entry") from error
+    expected = next((action["commitInfo"].get(_DIGEST) for action in actions if "commitInfo" in action), None)
+    if expected is not None and expected != _digest(b"".join(lines[:-1])):
+        raise DamagedEntryError("its digest differs")
+    return entry
+
+
+def clashes(theirs: Entry, our_removes: Iterable[str]) -> bool:
+    """Whether an entry that came first makes ours wrong: it set the columns, or removed a file that ours removes."""
+    return theirs.schema is not None or not theirs.removes.isdisjoint(our_removes)
+
+
+def _entry(actions: Sequence[Mapping[str, Any]]) -> Entry:
+    adds, removes, schema, at_ms = [], set(), None, 0
+    for action in actions:
+        if (added := action.get("add")) is not None:
+            stats = msgspec.json.decode(added.get("stats") or "{}", type=dict[str, Any])
+            adds.append(DataFile(str(added["path"]), int(added["size"]), stats.get("numRecords")))
+        elif (removed := action.get("remove")) is not None:
+            removes.add(str(removed["path"]))
+        elif (metadata := action.get("metaData")) is not None:
+            columns = msgspec.json.decode(metadata["schemaString"], type=dict[str, Any])["fields"]
+            schema = {str(column["name"]): str(column["type"]) for column in columns}
+        elif (info := action.get("commitInfo")) is not None:
+            at_ms = int(info.get("timestamp", 0))
+    return Entry(tuple(adds), frozenset(removes), schema, at_ms)
+
+
+def _metadata(table_id: str, columns: Mapping[str, str], at_ms: int) -> dict[str, Any]:
+    fields = [{"name": name, "type": kind, "nullable": True, "metadata": {}} for name, kind in columns.items()]
+    return {
+        "id": table_id,
+        "format": {"provider": "parquet", "options": {}},
+        "schemaString": msgspec.json.encode({"type": "struct", "fields": fields}).decode(),
+        "partitionColumns": [],
+        "configuration": {},
+        "createdTime": at_ms,
+    }
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
