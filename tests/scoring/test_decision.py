@@ -1,0 +1,144 @@
+"""Calibration, threshold and costs: one value and a column give the same bits."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from headrace.scoring.decision import Calibration, Decider
+from headrace.scoring.errors import PackageUnreadable, ScoreNotFinite
+from headrace.scoring.model import Decision
+
+finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
+
+
+@st.composite
+def knots(draw: st.DrawFn) -> tuple[tuple[float, float], ...]:
+    scores = sorted(draw(st.sets(st.one_of(finite, st.floats(0, 1)), min_size=1, max_size=12)))
+    share = st.floats(0, 1)
+    values = sorted(draw(st.lists(share, min_size=len(scores), max_size=len(scores))))
+    return tuple(zip(scores, values, strict=True))
+
+
+@given(knots(), st.lists(finite, min_size=1, max_size=40))
+@example(((0.0, -0.0), (1.0, 0.0)), [0.5, -0.0, 0.0])
+@example(((0.0, 0.0), (5e-324, 1.0)), [0.0, 5e-45])
+def test_one_value_and_a_column_are_calibrated_to_the_same_bits(
+    points: tuple[tuple[float, float], ...], scores: list[float]
+) -> None:
+    calibration = Calibration(points)
+    raw = np.array([*scores, *(x for x, _ in points)], np.float32)
+    raw = raw[np.isfinite(raw)]
+    column = calibration.column(raw)
+    alone = np.array([calibration.one(float(score)) for score in raw])
+    assert column.view(np.uint64).tolist() == alone.view(np.uint64).tolist()
+    assert all(points[0][1] <= value <= points[-1][1] for value in alone)
+
+
+@given(knots(), st.lists(finite, min_size=2, max_size=40))
+def test_calibration_never_changes_the_order(points: tuple[tuple[float, float], ...], scores: list[float]) -> None:
+    column = Calibration(points).column(np.array(sorted(scores), np.float32))
+    assert (np.diff(column) >= 0).all()
+
+
+def test_knots_are_hit_and_the_ends_hold() -> None:
+    calibration = Calibration(((0.25, 0.1), (0.5, 0.3), (0.75, 0.9)))
+    assert [calibration.one(x) for x in (0.25, 0.5, 0.75, -9.0, 9.0)] == [0.1, 0.3, 0.9, 0.1, 0.9]
+    assert calibration.one(0.625) == pytest.approx(0.6)
+
+
+def test_without_knots_the_score_is_the_probability() -> None:
+    assert Calibration(()).one(0.3) == 0.3
+    assert Calibration(()).column(np.array([0.25], np.float32)).tolist() == [0.25]
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        ((0.5, 0.1), (0.5, 0.2)),
+        ((0.5, 0.1), (0.4, 0.2)),
+        ((0.1, 0.5), (0.2, 0.4)),
+        ((0.1, -0.1), (0.2, 0.4)),
+        ((0.1, 0.1), (0.2, 1.1)),
+        ((math.nan, 0.1), (0.2, 0.4)),
+        ((0.1, math.nan), (0.2, 0.4)),
+        ((0.1, 0.1), (math.inf, 0.4)),
+        ((-1e308, 0.1), (1e308, 0.4)),
+    ],
+)
+def test_knots_that_are_no_map_are_refused(points: tuple[tuple[float, float], ...]) -> None:
+    with pytest.raises(PackageUnreadable, match="knots"):
+        Calibration(points)
+
+
+cost = st.floats(-1e6, 1e6)
+
+
+@given(
+    st.integers(2, 6).flatmap(
+        lambda k: st.tuples(
+            st.lists(st.lists(cost, min_size=k, max_size=k).map(tuple), min_size=k, max_size=k).map(tuple),
+            st.lists(st.lists(st.floats(0, 1, width=32), min_size=k, max_size=k), min_size=1, max_size=20),
+        )
+    )
+)
+def test_one_row_and_many_choose_the_same_class(case: tuple[tuple[tuple[float, ...], ...], list[list[float]]]) -> None:
+    costs, rows = case
+    names = tuple(f"c{i}" for i in range(len(costs)))
+    for matrix in (costs, ()):
+        decider = Decider(Decision(task="multiclass", classes=names, cost_matrix=matrix))
+        assert decider.choices(np.array(rows)).tolist() == [decider.choice(row) for row in rows]
+
+
+def test_the_class_of_least_expected_cost_is_chosen() -> None:
+    costs = ((0.0, 10.0), (1.0, 0.0))
+    decider = Decider(Decision(task="multiclass", classes=("calm", "storm"), cost_matrix=costs))
+    assert decider.choice([0.05, 0.95]) == 1  # 0.95 against 0.5
+    assert decider.choice([0.2, 0.8]) == 0  # 0.8 against 2.0
+    assert Decider(Decision(task="multiclass", classes=("calm", "storm"))).choice([0.2, 0.8]) == 1
+
+
+def test_equals_are_decided_for_the_first_class() -> None:
+    decider = Decider(Decision(task="multiclass", classes=("a", "b", "c")))
+    assert decider.choice([0.4, 0.4, 0.2]) == 0
+    assert decider.choices(np.array([[0.2, 0.4, 0.4]])).tolist() == [1]
+
+
+def test_the_threshold_itself_counts_as_positive() -> None:
+    decider = Decider(Decision(task="binary", threshold=0.5))
+    assert [decider.positive(p) for p in (0.5, np.nextafter(0.5, 0))] == [True, False]
+    positives = decider.positives(np.array([0.5, 0.4]))
+    assert positives is not None
+    assert positives.tolist() == [True, False]
+    assert Decider(Decision(task="binary")).positive(0.9) is None
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_an_answer_that_is_no_number_is_an_error_that_names_the_row(bad: float) -> None:
+    with pytest.raises(ScoreNotFinite, match=r"rows\[2\]"):
+        Decider(Decision(task="binary")).probabilities(np.array([0.1, 0.2, bad], np.float32))
+    with pytest.raises(ScoreNotFinite, match=r"rows\[1\]"):
+        Decider(Decision(task="multiclass", classes=("a", "b"))).probabilities(np.array([[0, 1], [1, bad]], np.float32))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"task": "binary", "format": 2},
+        {"task": "binary", "threshold": 1.5},
+        {"task": "binary", "threshold": math.nan},
+        {"task": "multiclass", "classes": ("a",)},
+        {"task": "multiclass", "classes": ("a", "a")},
+        {"task": "multiclass", "classes": ("a", "b"), "cost_matrix": ((0.0, 1.0),)},
+        {"task": "multiclass", "classes": ("a", "b"), "cost_matrix": ((0.0,), (1.0, 0.0))},
+        {"task": "multiclass", "classes": ("a", "b"), "cost_matrix": ((0.0, math.nan), (1.0, 0.0))},
+    ],
+)
+def test_a_decision_that_contradicts_itself_is_refused(parts: dict[str, Any]) -> None:
+    with pytest.raises(PackageUnreadable, match=r"decision\.json"):
+        Decider(Decision(**parts))
