@@ -66,11 +66,12 @@ class Calibration:
         if not len(x):
             return scores
         place = np.searchsorted(x, scores, side="right")
-        inner = np.clip(place, 1, max(len(x) - 1, 1))
-        left, right = inner - 1, np.minimum(inner, len(x) - 1)
-        with np.errstate(divide="ignore", invalid="ignore"):  # rows outside the knots, replaced below
-            share = (scores - x[left]) / (x[right] - x[left])
-            value = y[left] + share * (y[right] - y[left])
+        right = np.clip(place, 1, len(x) - 1)
+        left = np.maximum(right - 1, 0)
+        inside = np.clip(scores, x[0], x[-1])  # what lies outside is replaced below, and must not overflow here
+        with np.errstate(invalid="ignore"):  # a single knot
+            share = (inside - x[left]) / (x[right] - x[left])
+        value = y[left] + share * (y[right] - y[left])
         value = np.minimum(np.maximum(value, y[left]), y[right])
         within: Column = np.where(place == 0, y[0], np.where(place == len(x), y[-1], value))
         return within
