@@ -106,7 +106,16 @@ def code_hash(room: str, roots: tuple[Path, ...] = ()) -> str:
 def library_versions(rooms: Sequence[str]) -> dict[str, str | None]:
     """Installed versions of the libraries that the rooms compute with; None for one that is not installed."""
     names = {"msgspec"}.union(*(LIBRARIES.get(room.split(".")[0], ()) for room in rooms))
-    return {name: _version(name) for name in sorted(names)}
+    return {name: version_of(name) for name in sorted(names)}
+
+
+@functools.cache
+def version_of(library: str) -> str | None:
+    """The installed version, looked up once a process; None for a library that is not installed."""
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _plain(value: Any, what: str, order: Literal["sorted"] | None) -> Any:
@@ -118,13 +127,6 @@ def _plain(value: Any, what: str, order: Literal["sorted"] | None) -> Any:
     for place in _not_finite(plain, ""):
         raise NotCanonical(what, place, "not a finite number")
     return plain
-
-
-def _version(library: str) -> str | None:
-    try:
-        return importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _sources(base: Path) -> Iterator[Path]:
