@@ -121,12 +121,12 @@ class _Guard:
             self._check_request_column(column, request.key(i))
 
     def _check_own_columns(self, columns: Sequence[str], at: At) -> None:
-        for column in columns:
+        for i, column in enumerate(columns):
             if column.startswith("_"):
                 fix = f'rename it in its source: rename = {{ {column} = "{column.lstrip("_") or "id"}" }}'
-                at.wrong("names that begin with _ are ours", expected="another name", found=f"`{column}`", fix=fix)
+                at.item(i).wrong("names that begin with _ are ours", expected="another name", found=f"`{column}`", fix=fix)
             elif self.source is not None:
-                check_column(self.source, column, at)
+                check_column(self.source, column, at.item(i))
 
     def _check_label(self, label: str, at: At) -> None:
         uses = columns_at(label, at)
@@ -304,8 +304,8 @@ def _check_lookup(lookup: Lookup, guard: _Guard, sources: dict[str, Source], nam
     _check_key(lookup.key, f"lookups.{lookup.name}", source, guard, at.key("key"))
     if source is None:
         return
-    for column in lookup.take:
-        check_column(source, column, at.key("take"))
+    for i, column in enumerate(lookup.take):
+        check_column(source, column, at.key("take").item(i))
     place = document.at("sources", source.name)
     if source.event_time is None:
         if lookup.max_age_us is not None and not place.key("event_time").is_broken:
@@ -316,13 +316,13 @@ def _check_lookup(lookup: Lookup, guard: _Guard, sources: dict[str, Source], nam
         return
     if project.time is None and not document.is_broken("project", "time"):
         _no_time(at.key("source"), "a lookup of a source with event_time")
-    for column in lookup.take:
+    for i, column in enumerate(lookup.take):
         if (
             not waits_for(source, column)
             and not place.key("known").is_broken
             and not place.key("columns", column).is_broken
         ):
-            _not_known(column, source, at.key("take"))
+            _not_known(column, source, at.key("take").item(i))
 
 
 def _check_window(window: Window, guard: _Guard, sources: dict[str, Source], names: Sequence[str]) -> None:

@@ -56,8 +56,8 @@ def _check_source(source: Source, by_name: Mapping[str, Source], names: Sequence
     _check_rename(source, at)
     for join in source.joins:
         _check_join(source, join, by_name, names, at.key("join", join.name))
-    for column in source.unique if not at.key("unique").is_broken else ():
-        check_column(source, column, at.key("unique"))
+    for i, column in enumerate(source.unique):
+        check_column(source, column, at.key("unique").item(i))
     if source.event_time is not None:
         check_column(source, source.event_time, at.key("event_time"))
     if source.known is not None:

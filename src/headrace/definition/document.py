@@ -146,53 +146,70 @@ def load(file: Path) -> Document:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise _unreadable(file, 1, 1, "unreadable", error.strerror or "an error", "a file that can be read") from None
+        raise _unreadable(file, found=error.strerror or "an error", expected="a file that can be read") from None
     if len(data) > MAX_BYTES:
-        raise _unreadable(file, 1, 1, "unreadable", f"{len(data):,} bytes", f"at most {MAX_BYTES:,} bytes")
+        raise _unreadable(file, found=f"{len(data):,} bytes", expected=f"at most {MAX_BYTES:,} bytes")
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        before = data[: error.start]
-        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
-        raise _unreadable(file, line, column, "syntax", f"byte 0x{data[error.start]:02x}", "UTF-8 text") from None
+        before = data[: error.start].decode(errors="replace").replace("\r\n", "\n")
+        raise _no_toml(file, before, len(before), f"byte 0x{data[error.start]:02x} is not UTF-8") from None
     try:
         table = tomllib.loads(text)
         positions = Positions(text)
     except RecursionError:
-        raise _unreadable(file, 1, 1, "syntax", "values nested too deeply", "TOML of a few levels") from None
+        raise _no_toml(file, text, 0, "values are nested too deeply") from None
     except ValueError as error:  # TOMLDecodeError, and Python's own limit on the digits of an integer
-        message, line, column = _located(str(error), text)
-        raise _unreadable(file, line, column, "syntax", message, "TOML: https://toml.io/en/v1.0.0") from None
+        message, offset = _located(str(error), text)
+        raise _no_toml(file, text, offset, message) from None
     return Document(file, table, positions)
 
 
-def _unreadable(file: Path, line: int, column: int, code: str, found: str, expected: str) -> DefinitionErrors:
-    message, fix = "the file is not TOML", f"correct line {line}"
-    if code == "unreadable":
-        message, fix = "the file cannot be read", "name a headrace.toml that this user may read"
+def _unreadable(file: Path, *, found: str, expected: str) -> DefinitionErrors:
     mistake = Mistake(
-        code=code,
+        code="unreadable",
         file=file.name,
-        line=line,
-        column=column,
+        line=1,
+        column=1,
         key="",
-        message=message,
+        message="the file cannot be read",
         expected=expected,
         found=found,
-        fix=fix,
+        fix="name a headrace.toml that this user may read",
     )
     return DefinitionErrors([mistake])
 
 
-def _located(message: str, text: str) -> tuple[str, int, int]:
-    """tomllib's message without its place, and the place."""
+def _no_toml(file: Path, text: str, offset: int, message: str) -> DefinitionErrors:
+    start = text.rfind("\n", 0, offset) + 1
+    line_text = redact(text[start:].partition("\n")[0])
+    line, column = text.count("\n", 0, start) + 1, offset - start + 1
+    mistake = Mistake(
+        code="syntax",
+        file=file.name,
+        line=line,
+        column=column,
+        key="",
+        message=f"this is not TOML: {message}",
+        expected="TOML, as https://toml.io describes it",
+        found=shown(line_text)[1:-1] or "an empty line",
+        fix=f"correct line {line}, column {column}",
+    )
+    return DefinitionErrors([mistake])
+
+
+def _located(message: str, text: str) -> tuple[str, int]:
+    """tomllib's message without its place, and the place as an offset."""
     match = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
     if match is None:
-        return "a number with too many digits", 1, 1
+        digits = re.search(r"[0-9_]{4000,}", text)
+        return "a number has too many digits", digits.start() if digits else 0
     if match[1] is None:
-        last = text.rstrip("\n")
-        return f"{message[: match.start()]} at the end", last.count("\n") + 1, len(last) - (last.rfind("\n") + 1) + 1
-    return message[: match.start()], int(match[1]), int(match[2])
+        return f"{message[: match.start()]} at the end", len(text.rstrip("\n"))
+    start = 0
+    for _ in range(int(match[1]) - 1):
+        start = text.index("\n", start) + 1
+    return message[: match.start()], start + int(match[2]) - 1
 
 
 def shown(value: object) -> str:

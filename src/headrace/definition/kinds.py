@@ -126,7 +126,7 @@ class Number:
         low, high = ("above", "below") if self.exclusive else ("from", "up to")
         bounds = [f"{low} {self.minimum:g}"] if self.minimum is not None else []
         bounds += [f"{high} {self.maximum:g}"] if self.maximum is not None else []
-        return " ".join([text, *bounds])
+        return f"{text} {' and '.join(bounds)}".rstrip()
 
     def _fix(self, value: object) -> str:
         if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,9})?) ?%", value)):
@@ -264,7 +264,7 @@ class MapOf(Generic[T]):
         for name, item in value.items():
             inner = at.key(name)
             if not name or "\0" in name or (self.name_pattern and not re.search(self.name_pattern, name)):
-                fix = "begin with a letter, go on with letters, digits and _" if self.name_pattern else "give it a name"
+                fix = f"write {self.name_expected}"
                 inner.wrong(
                     f"the name of a {self.what} has a form", expected=self.name_expected, found=shown(name), fix=fix
                 )
@@ -359,7 +359,7 @@ class Section:
                 values[name] = read
         for key in self.keys:
             if key.required and key.name not in value and not at.key(key.name).is_broken:
-                at.missing(key.name, expected=key.doc, fix=key.fix)
+                at.missing(key.name, expected=key.doc.rstrip("."), fix=key.fix)
         return Fields(at, values)
 
     def schema(self) -> JsonSchema:

@@ -31,9 +31,9 @@ NOT_YET = (
     NotYet("team"),
     NotYet("schedule"),
     NotYet("sources.*.fresh"),
-    NotYet("sources.*.read", "kafka://"),
-    NotYet("sources.*.read", "http://"),
-    NotYet("sources.*.read", "https://"),
+    NotYet("sources.*.read.*", "kafka://"),
+    NotYet("sources.*.read.*", "http://"),
+    NotYet("sources.*.read.*", "https://"),
     NotYet(
         "sources.*.columns.*.personal",
         reason="`personal` is refused until pseudonyms exist: no run stores a personal column in the clear",
@@ -66,4 +66,6 @@ def not_yet(path: KeyPath, value: str | None = None) -> NotYet | None:
 
 def _matches(pattern: str, path: KeyPath) -> bool:
     parts = pattern.split(".")
+    if parts[-1] == "*" and len(parts) == len(path) + 1:
+        parts.pop()  # a single value stands for an array of one
     return len(parts) == len(path) and all(want in ("*", have) for want, have in zip(parts, path, strict=True))
