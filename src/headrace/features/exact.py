@@ -37,7 +37,8 @@ class PrefixSums:
 
     def __init__(self, numbers: NDArray[np.int64], scale: int) -> None:
         self.scale = scale
-        one_limb = float(np.abs(numbers.astype(np.float64)).sum()) < _LIMIT if len(numbers) else True
+        largest = max(-int(numbers.min(initial=0)), int(numbers.max(initial=0)))
+        one_limb = largest * len(numbers) < _LIMIT
         self.low = _prefix(numbers if one_limb else numbers & _MASK)
         self.high = None if one_limb else _prefix(numbers >> _LIMB)
         self._low_view = self.low.data

@@ -31,7 +31,9 @@ class Extremes:
         flat[: len(values)] = values
         flat[len(values) :] = values[-1] if len(values) else 0
         self._head = self._op.accumulate(padded, axis=1).reshape(-1)
-        self._tail = np.ascontiguousarray(self._op.accumulate(padded[:, ::-1], axis=1)[:, ::-1]).reshape(-1)
+        for place in range(_BLOCK - 2, -1, -1):
+            self._op(padded[:, place], padded[:, place + 1], out=padded[:, place])
+        self._tail = flat
         levels = [np.ascontiguousarray(self._head[_BLOCK - 1 :: _BLOCK])]
         while 1 << len(levels) <= longest >> _SHIFT:
             half = 1 << (len(levels) - 1)

@@ -28,13 +28,14 @@ class Keys:
     def numbers(self, keys: pl.DataFrame) -> NDArray[np.int64]:
         """The number of each row's key (columns in the order of this source's): -1 when a part is null, -2 when the
         source does not hold it."""
-        numbered = self._distinct.with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("_number"))
+        numbered = self._distinct.lazy().with_columns(pl.int_range(pl.len(), dtype=pl.Int64).alias("_number"))
         named = keys.rename(dict(zip(keys.columns, self.names, strict=True)))
-        null = pl.any_horizontal(pl.col(self.names).is_null())
-        found = named.join(numbered, on=self.names, how="left", maintain_order="left").select(
-            pl.when(null).then(NULL_KEY).otherwise(pl.col("_number").fill_null(UNKNOWN_KEY))
-        )
-        return found.to_series().to_numpy()
+        found = named.lazy().join(numbered, on=self.names, how="left", maintain_order="left").select("_number")
+        numbers = found.collect(engine="in-memory").to_series().fill_null(UNKNOWN_KEY).to_numpy(writable=True)
+        for column in keys.get_columns():
+            if column.null_count():
+                numbers[column.is_null().to_numpy()] = NULL_KEY
+        return numbers
 
     @cached_property
     def of(self) -> dict[object, int]:
@@ -85,6 +86,14 @@ class Moments:
         ticks += numbers * self.span
         return ticks
 
+    def places(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many of the pairs held lie before each code; fast when the codes lie close together."""
+        if not len(codes):
+            return np.empty(0, np.int64)
+        # a search among the few pairs between the least and the greatest code stays in the cache
+        first, last = (int(place) for place in np.searchsorted(self.sorted, [codes.min(), codes.max()]))
+        return np.searchsorted(self.sorted[first:last], codes) + first
+
     def code(self, number: int, instant: int) -> int:
         """`codes` for one pair."""
         if self._ranks is None:
@@ -96,6 +105,13 @@ class Moments:
     def longest(self) -> int:
         """The most pairs that one key has."""
         return int(np.bincount(self.sorted // self.span).max()) if len(self.sorted) else 0
+
+
+def asked(numbers: NDArray[np.int64], instants: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Key numbers and prediction times in microseconds; a row without a time is one without a key."""
+    if instants.null_count():
+        return np.where(instants.is_null().to_numpy(), NULL_KEY, numbers), instants.fill_null(0).to_numpy()
+    return numbers, instants.to_numpy()
 
 
 def physical(series: pl.Series) -> pl.Series:

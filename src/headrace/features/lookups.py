@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from headrace.features.errors import DuplicateStaticKey
-from headrace.features.keyed import NULL_KEY, Keys, Moments, known_at, physical
+from headrace.features.keyed import Keys, Moments, asked, known_at, physical
 from headrace.features.model import LookupStep
 from headrace.features.naming import fields_of
 
@@ -70,22 +70,21 @@ class LookupIndex:
         if self._moments is None:
             rows = np.where(numbers >= 0, self._best[np.maximum(numbers, 0)] if len(self._best) else _NO_ROW, _NO_ROW)
         else:
-            numbers = np.where(instants.is_null().to_numpy(), NULL_KEY, numbers)
-            rows = self._newest(self._moments, numbers, instants.fill_null(0).to_numpy())
+            rows = self._newest(self._moments, *asked(numbers, instants))
         at = pl.Series(rows).replace(_NO_ROW, None)
         return self._taken.select(pl.all().gather(at)).get_columns()
 
     def _newest(self, moments: Moments, numbers: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.int64]:
         rows = np.full(len(numbers), _NO_ROW, np.int64)
-        asked = np.flatnonzero(numbers >= 0)
-        codes = moments.codes(numbers[asked], times[asked])
+        keyed = np.flatnonzero(numbers >= 0)
+        codes = moments.codes(numbers[keyed], times[keyed])
         in_order = pl.Series(codes).arg_sort().to_numpy()
-        asked, codes = asked[in_order], codes[in_order]
+        keyed, codes = keyed[in_order], codes[in_order]
         place = np.searchsorted(moments.sorted, codes) - 1
-        found = (place >= 0) & (moments.sorted[np.maximum(place, 0)] >= numbers[asked] * moments.span)
+        found = (place >= 0) & (moments.sorted[np.maximum(place, 0)] >= numbers[keyed] * moments.span)
         if self.step.max_age_us is not None:
-            found &= self._events[np.maximum(place, 0)] >= times[asked] - self.step.max_age_us
-        rows[asked[found]] = self._best[place[found]]
+            found &= self._events[np.maximum(place, 0)] >= times[keyed] - self.step.max_age_us
+        rows[keyed[found]] = self._best[place[found]]
         return rows
 
     def row(self, key: object, instant: int | None) -> tuple[object, ...]:
