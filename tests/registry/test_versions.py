@@ -44,7 +44,9 @@ SUMMARY: dict[str, Any] = {
     "family": "lightgbm",
     "trial": 3,
     "metrics": [{"name": "log_loss", "value": 0.4, "low": 0.39, "high": 0.41, "higher_is_better": False}],
-    "cost_per_million": {"currency": "USD", "errors": 900.0, "serving": 5.0, "training": 1.0, "total": 906.0},
+    "currency": "USD",
+    "cost_per_million": 906.0,
+    "costs": {"errors": 900.0, "serving": 5.0, "training": 1.0},
 }
 
 
@@ -219,11 +221,16 @@ def test_a_package_signed_by_a_colleague_keeps_its_signature(
 
 
 def test_a_version_is_named_by_number_or_alias(registry: Registry) -> None:
+    assert registry.champion("delays") is None
     register(registry, 0)
     register(registry, 1)
+    assert registry.champion("delays") is None
     registry.promote("delays", 2, by="ada")
     registry.promote("delays", 1, "challenger", by="ada")
-    assert registry.get("delays").number == 2
+    champion = registry.champion("delays")
+    assert champion is not None
+    assert champion == registry.get("delays")
+    assert champion.number == 2
     assert registry.get("delays@champion").aliases == ("champion",)
     assert registry.get("delays@challenger").number == 1
     assert registry.get("delays@1").aliases == ("challenger",)
@@ -494,7 +501,7 @@ def test_two_versions_are_compared(registry: Registry) -> None:
     a = register(registry, 0)
     worse = {"name": "log_loss", "value": 0.5, "low": 0.4, "high": 0.6, "higher_is_better": False}
     only = {"name": "roc_auc", "value": 0.7, "low": 0.6, "high": 0.8, "higher_is_better": True}
-    summary = {**SUMMARY, "metrics": [worse, only], "cost_per_million": {**SUMMARY["cost_per_million"], "serving": 2.0}}
+    summary = {**SUMMARY, "metrics": [worse, only], "costs": {**SUMMARY["costs"], "serving": 2.0}}
     b = registry.register("delays", package_files(seed=1), "run-2", summary)
     found = registry.compare(a, b)
     assert [(m.name, m.a, m.b, m.better) for m in found.metrics] == [

@@ -91,10 +91,7 @@ def _summary(definition: Definition, decision: Decision, choice: Choice, lineage
         lines.append(f"Classes: {', '.join(map(_code, decision.classes))}.")
     if decision.task == "binary" and decision.threshold is not None:
         lines.append(f"It says yes from a calibrated probability of {decision.threshold:.6g} on.")
-    lines.append(
-        f"A model of the family {_code(lineage.family)}, compiled to ONNX; chosen among {len(choice.candidates)} "
-        f"candidates by the rule {_code(choice.rule)}: {_text(choice.reason)}"
-    )
+    lines.append(f"A model of the family {_code(lineage.family)}, compiled to ONNX. {_text(choice.reason)}")
     settings = ", ".join(f"{_code(name)} {_code(str(value))}" for name, value in sorted(lineage.params.items()))
     return "\n".join(lines) + "\n" + (f"\nHyperparameters: {settings}.\n" if settings else "")
 

@@ -52,8 +52,7 @@ def _number(name: str, a: float | None, b: float | None, *, higher_is_better: bo
 
 def _costs(summary: Summary) -> dict[str, float]:
     """Each kind of cost with its currency in its name: two currencies are never set against each other."""
-    money = summary.cost_per_million
-    if money is None:
+    if summary.cost_per_million is None:
         return {}
-    kinds = {"errors": money.errors, "serving": money.serving, "training": money.training, "total": money.total}
-    return {f"{kind} ({money.currency} per million predictions)": value for kind, value in kinds.items()}
+    costs = {**summary.costs, "total": summary.cost_per_million}
+    return {f"{kind} ({summary.currency} per million predictions)": value for kind, value in costs.items()}

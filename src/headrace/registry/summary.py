@@ -7,17 +7,8 @@ from typing import Any
 import msgspec
 
 from headrace.definition.model import Task
+from headrace.registry.model import Version
 from headrace.training.model import Choice, Evaluation, Interval
-
-
-class CostPerMillion(msgspec.Struct, frozen=True, kw_only=True):
-    """What a million predictions cost, in one currency."""
-
-    currency: str
-    errors: float
-    serving: float
-    training: float
-    total: float
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,23 +20,25 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     rule: str | None = None
     holdout_rows: int | None = None
     threshold: float | None = None
+    metric: str | None = None
+    """The evaluation's first metric, with its value and 95 % interval on the holdout."""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
     metrics: tuple[Interval, ...] = ()
-    cost_per_million: CostPerMillion | None = None
+    """All of them."""
+    currency: str = "USD"
+    cost_per_million: float | None = None
+    """Of a million predictions: errors, serving and training together."""
+    costs: dict[str, float] = {}
+    """The same by kind."""
 
 
 def version_summary(evaluation: Evaluation, choice: Choice) -> dict[str, Any]:
     """The summary of the chosen candidate, as `Registry.register` takes it."""
     chosen = next(candidate for candidate in choice.candidates if candidate.trial == choice.trial)
-    cost = None
-    if chosen.money is not None:
-        money = chosen.money
-        cost = CostPerMillion(
-            currency=choice.currency,
-            errors=money.errors,
-            serving=money.serving,
-            training=money.training,
-            total=money.total,
-        )
+    first = evaluation.metrics[0] if evaluation.metrics else None
+    money = chosen.money
     summary = Summary(
         task=evaluation.task,
         family=chosen.family,
@@ -53,8 +46,19 @@ def version_summary(evaluation: Evaluation, choice: Choice) -> dict[str, Any]:
         rule=choice.rule,
         holdout_rows=evaluation.rows,
         threshold=evaluation.threshold,
+        metric=None if first is None else first.name,
+        value=None if first is None else first.value,
+        low=None if first is None else first.low,
+        high=None if first is None else first.high,
         metrics=evaluation.metrics,
-        cost_per_million=cost,
+        currency=choice.currency,
+        cost_per_million=None if money is None else money.total,
+        costs={} if money is None else msgspec.to_builtins(money),
     )
     plain: dict[str, Any] = msgspec.to_builtins(summary)
     return plain
+
+
+def read_summary(version: Version) -> Summary:
+    """The summary of a registered version; what an older release did not write is missing."""
+    return msgspec.convert(version.summary, Summary)

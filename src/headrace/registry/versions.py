@@ -133,6 +133,12 @@ class Registry:
                 number = self._aliased(reader, wanted.model, wanted.alias or CHAMPION)
             return self._get(reader, wanted.model, number)
 
+    def champion(self, model: str) -> Version | None:
+        """The version that the alias `champion` points at; None while the model has no champion, or no version."""
+        with self._catalog.read() as reader:
+            row = reader.get("aliases", {**self._of(model), "alias": CHAMPION})
+            return None if row is None else self._get(reader, model, whole(row["number"]))
+
     def read(self, version: Version) -> Package:
         """The version's package, every byte checked; raises `PackageRefused` or `RecordMismatch`."""
         prefix = _key(version.package, "")
