@@ -152,6 +152,21 @@ def test_an_outcome_keeps_objects_of_earlier_stages_alive(make_runner: MakeRunne
         assert [row["key"] for row in reader.select("outcome_objects")] == [first.ref.key] * 2
 
 
+def test_of_two_at_once_the_first_to_commit_decides_for_both(
+    make_runner: MakeRunner, catalog: Catalog, tmp_path: Path
+) -> None:
+    def overtaken(context: StageContext) -> Table:
+        run_once(make_runner(workdir=tmp_path / "elsewhere"), stored(b"first", notes={"a": 1}))
+        return stored(b"second", notes={"a": 2})(context)
+
+    table, run_id = run_once(make_runner(), overtaken)
+    assert table.notes == {"a": 1}
+    assert run_once(make_runner(), refuse)[0] == table
+    assert record(catalog, run_id).stages[0].state == "done"
+    with catalog.read() as reader:
+        assert [row["key"] for row in reader.select("outcome_objects")] == [table.ref.key]
+
+
 def test_a_damaged_object_is_written_again_when_its_stage_makes_it_again(
     make_runner: MakeRunner, objects: ObjectStore
 ) -> None:
