@@ -62,7 +62,7 @@ class _Plane:
         self._x0, self._x1, self._y0, self._y1 = x_ticks[0], x_ticks[-1], y_ticks[0], y_ticks[-1]
         for value in y_ticks:
             y = f"{self.y(value):.1f}"
-            ET.SubElement(self.svg, "line", x1=str(LEFT), x2=str(WIDTH - RIGHT), y1=y, y2=y, **{"class": "grid"})
+            _shape(self.svg, "line", "grid", x1=str(LEFT), x2=str(WIDTH - RIGHT), y1=y, y2=y)
             _text(self.svg, short(value), LEFT - 6, self.y(value) + 4, anchor="end")
         for value in x_ticks:
             _text(self.svg, short(value), self.x(value), HEIGHT - BOTTOM + 16, anchor="middle")
@@ -88,7 +88,7 @@ def line_chart(title: str, series: Sequence[Series], *, x_label: str, y_label: s
     for number, one in enumerate(shown):
         points = " ".join(f"{plane.x(a):.1f},{plane.y(b):.1f}" for a, b in zip(one.x, one.y, strict=True))
         kind = f"line c{number % 4 + 1}" + (" dashed" if one.dashed else "")
-        ET.SubElement(plane.svg, "polyline", points=points, **{"class": kind})
+        _shape(plane.svg, "polyline", kind, points=points)
     if len(shown) > 1:
         _legend(plane.svg, [s.name for s in shown])
     return _markup(plane.svg)
@@ -102,12 +102,10 @@ def scatter_chart(title: str, points: Sequence[Point], *, x_label: str, y_label:
     for point in points:
         x, y = plane.x(point.x), plane.y(point.y)
         if point.marked:
-            ET.SubElement(plane.svg, "circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r="8", **{"class": "ring"})
+            _shape(plane.svg, "circle", "ring", cx=f"{x:.1f}", cy=f"{y:.1f}", r="8")
             side = "end" if x > WIDTH * 0.7 else "start"
             _text(plane.svg, point.name, x + (-12 if side == "end" else 12), y - 8, anchor=side, kind="axis")
-        mark = ET.SubElement(
-            plane.svg, "circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r="3.5", **{"class": f"mark c{point.group % 4 + 1}"}
-        )
+        mark = _shape(plane.svg, "circle", f"mark c{point.group % 4 + 1}", cx=f"{x:.1f}", cy=f"{y:.1f}", r="3.5")
         ET.SubElement(mark, "title").text = f"{point.name}: {short(point.x)}, {short(point.y)}"
     _legend(plane.svg, groups)
     return _markup(plane.svg)
@@ -122,11 +120,11 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> Markup:
         y = 4 + number * row
         width = max(bar.value, 0.0) / reach * (WIDTH - left - 70)
         _text(svg, bar.name, left - 6, y + 13, anchor="end")
-        ET.SubElement(svg, "rect", x=str(left), y=str(y + 3), width=f"{width:.1f}", height="12", **{"class": "bar"})
+        _shape(svg, "rect", "bar", x=str(left), y=str(y + 3), width=f"{width:.1f}", height="12")
         end = width
         if bar.low is not None and bar.high is not None:
             a, b = (left + max(v, 0.0) / reach * (WIDTH - left - 70) for v in (bar.low, bar.high))
-            ET.SubElement(svg, "line", x1=f"{a:.1f}", x2=f"{b:.1f}", y1=str(y + 9), y2=str(y + 9), **{"class": "whisker"})
+            _shape(svg, "line", "whisker", x1=f"{a:.1f}", x2=f"{b:.1f}", y1=str(y + 9), y2=str(y + 9))
             end = max(end, b - left)
         _text(svg, short(bar.value), left + end + 6, y + 13)
     return _markup(svg)
@@ -138,7 +136,14 @@ def _svg(title: str, height: int) -> ET.Element:
     return svg
 
 
-def _text(parent: ET.Element, text: str, x: float, y: float, *, anchor: str = "start", kind: str = "tick") -> ET.Element:
+def _shape(parent: ET.Element, tag: str, kind: str, **attributes: str) -> ET.Element:
+    """A shape whose look the page's style sheet gives by its class."""
+    return ET.SubElement(parent, tag, {"class": kind, **attributes})
+
+
+def _text(
+    parent: ET.Element, text: str, x: float, y: float, *, anchor: str = "start", kind: str = "tick"
+) -> ET.Element:
     attributes = {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor, "class": kind}
     element = ET.SubElement(parent, "text", attributes)
     element.text = text
@@ -148,7 +153,7 @@ def _text(parent: ET.Element, text: str, x: float, y: float, *, anchor: str = "s
 def _legend(svg: ET.Element, names: Sequence[str]) -> None:
     for number, name in enumerate(names):
         y = TOP + 10 + number * 16
-        ET.SubElement(svg, "circle", cx=str(WIDTH - RIGHT - 6), cy=str(y - 4), r="4", **{"class": f"mark c{number % 4 + 1}"})
+        _shape(svg, "circle", f"mark c{number % 4 + 1}", cx=str(WIDTH - RIGHT - 6), cy=str(y - 4), r="4")
         _text(svg, name, WIDTH - RIGHT - 16, y, anchor="end")
 
 

@@ -26,7 +26,9 @@ def _environment() -> Environment:
     except ImportError:
         raise MissingDependency("jinja2", extra="build", needed_for="writing a report page") from None
     loader = PrefixLoader({station: PackageLoader(f"headrace.{station}", "templates") for station in STATIONS})
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["number"] = short
     environment.filters["count"] = lambda value: f"{value:,.0f}"
     environment.filters["share"] = lambda value: f"{100 * value:.2f} %"

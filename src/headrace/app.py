@@ -1,0 +1,290 @@
+"""The composition root: opens the stores that a definition names and hands them to the stations as arguments.
+
+This is the only place where URLs become adapters and where the clock, the environment and fresh identities enter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.definition.find import find_project
+from headrace.definition.lock import Lock
+from headrace.definition.lockfile import read_lock
+from headrace.definition.model import Definition
+from headrace.definition.reader import read_definition
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from headrace.governance.signing import SigningKey
+    from headrace.pipeline import Checked, Outcome, Workspace
+    from headrace.registry.versions import Registry
+    from headrace.runs.model import Progress
+    from headrace.runs.runner import Runner
+    from headrace.scoring.scorer import Scorer
+    from headrace.stores.catalog import Catalog, Reader
+    from headrace.stores.objects import ObjectStore
+
+WORKDIR = ".headrace/work"
+REPORTS = ".headrace/reports"
+
+
+def now_us() -> int:
+    """Microseconds since 1970, by the system's clock."""
+    return time.time_ns() // 1000
+
+
+def new_run_id() -> str:
+    """A run's name: sorts by time, twelve characters of it random."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    return f"{stamp}-{uuid.uuid4().hex[:6]}"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project that has been opened: its definition, read and checked, and its stores, opened when first used.
+
+    Examples
+    --------
+    >>> project = Project.open("examples/flights")  # doctest: +SKIP
+    >>> outcome = project.run()  # doctest: +SKIP
+    >>> project.load("flight-delays@champion").predict([{"carrier": "UA", ...}])  # doctest: +SKIP
+    """
+
+    path: Path
+    """Of `headrace.toml`."""
+    definition: Definition
+    environment: Mapping[str, str]
+
+    @classmethod
+    def open(cls, path: str | Path | None = None, *, environment: Mapping[str, str] | None = None) -> Project:
+        """Find a definition (`path`, then HEADRACE_PROJECT, then the nearest parent folder), read and check it.
+
+        Raises
+        ------
+        ProjectNotFound, DefinitionErrors
+        """
+        env = os.environ if environment is None else environment
+        found = find_project(None if path is None else str(path), env, Path.cwd())
+        return cls(path=found, definition=read_definition(found), environment=dict(env))
+
+    @property
+    def name(self) -> str:
+        """The project's name, which every stored row carries."""
+        return self.definition.project.name
+
+    @property
+    def root(self) -> Path:
+        """The folder that relative paths are relative to."""
+        return self.path.parent
+
+    @property
+    def lock_path(self) -> Path:
+        """Where the inferred types are frozen."""
+        return self.root / "headrace.lock"
+
+    @property
+    def definition_sha256(self) -> str:
+        """Digest of the definition's text."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+    def read_lock(self) -> Lock:
+        """The frozen types; empty before the first run."""
+        return read_lock(self.lock_path) if self.lock_path.exists() else Lock()
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The catalog, migrated to this release's schema."""
+        from headrace.stores.catalog.open import open_catalog
+
+        return open_catalog(self._resolved(self.definition.stores.catalog), self.root)
+
+    @cached_property
+    def objects(self) -> ObjectStore:
+        """The object store."""
+        from headrace.stores.objects.open import open_objects
+
+        return open_objects(self._resolved(self.definition.stores.objects), self.root, self.environment)
+
+    @contextmanager
+    def quick_reader(self) -> Iterator[Reader | None]:
+        """The catalog for looking only: by the standard library where that is enough; None before the first run."""
+        url = self.definition.stores.catalog
+        if "://" in url:
+            with self.catalog.read() as reader:
+                yield reader
+            return
+        path = self.root / url
+        if not path.exists():
+            yield None
+            return
+        from headrace.stores.catalog.sqlite_reader import quick_reader
+
+        with quick_reader(path) as reader:
+            yield reader
+
+    def registry(self, key: SigningKey | None = None) -> Registry:
+        """The versions of this project; signing needs the user's key."""
+        from headrace.governance.signing import config_dir, load_key
+        from headrace.registry.versions import Registry
+
+        own = key or load_key(config_dir(self.environment))
+        signers = self.definition.trust.signers or (() if own is None else (own.public,))
+        return Registry(self.catalog, self.objects, self.name, clock=now_us, signers=signers, key=own)
+
+    def runner(self, progress: Progress) -> Runner:
+        """What wraps stages: fingerprints, resume, usage."""
+        from headrace.cost.prices import load_prices
+        from headrace.runs.runner import Runner
+
+        return Runner(
+            self.catalog,
+            self.objects,
+            self.name,
+            clock=now_us,
+            new_id=new_run_id,
+            prices=load_prices(),
+            progress=progress,
+            workdir=self.root / WORKDIR,
+        )
+
+    def workspace(self, progress: Progress) -> Workspace:
+        """Everything that a run works with; makes the user's signing key if there is none."""
+        from headrace.cost.prices import load_prices
+        from headrace.governance.signing import config_dir, load_or_create_key
+        from headrace.pipeline import Workspace
+
+        return Workspace(
+            definition=self.definition,
+            definition_sha256=self.definition_sha256,
+            root=self.root,
+            environment=self.environment,
+            lock_path=self.lock_path,
+            reports=self.root / REPORTS,
+            runner=self.runner(progress),
+            registry=self.registry(load_or_create_key(config_dir(self.environment))),
+            prices=load_prices(),
+            clock=now_us,
+        )
+
+    def run(self, *, progress: Progress | None = None, refresh: bool = False) -> Outcome:
+        """Sources in, a chosen, priced, signed version out; what was done before is not done again.
+
+        Raises
+        ------
+        HeadraceError : a contract is broken, a store is gone, the definition does not fit the data; run again to go on.
+        """
+        from headrace.pipeline import run_pipeline
+        from headrace.runs.progress import SilentProgress
+
+        return run_pipeline(self.workspace(progress or SilentProgress()), refresh=refresh)
+
+    def check(self, *, progress: Progress | None = None, refresh: bool = False) -> Checked:
+        """Read the sources and hold them against their contracts; broken contracts are in the reports, not raised."""
+        from headrace.pipeline import check_only
+        from headrace.runs.progress import SilentProgress
+
+        return check_only(self.workspace(progress or SilentProgress()), refresh=refresh)
+
+    def tables(self) -> dict[str, pl.LazyFrame]:
+        """The accepted tables of the newest finished checks: the history that lookups and windows are computed from."""
+        import polars as pl
+
+        from headrace.data.model import CheckedSource
+        from headrace.runs.outcomes import newest_outcomes
+
+        names = {f"check {source.name}": source.name for source in self.definition.sources}
+        with self.catalog.read() as reader:
+            checked = newest_outcomes(reader, self.name, list(names), CheckedSource)
+        targets = {names[stage]: self.objects.scan_target(found.table.ref.key) for stage, found in checked.items()}
+        return {name: pl.scan_parquet(t.url, storage_options=t.options or None) for name, t in targets.items()}
+
+    def load(self, reference: str) -> Scorer:
+        """A version, verified, ready to answer row by row; lookups and windows come from this project's history.
+
+        Raises
+        ------
+        ReferenceInvalid, ModelUnknown, AliasUnknown, VersionUnknown, PackageRefused
+        """
+        from headrace.features.history import History
+        from headrace.features.model import Program
+        from headrace.scoring.package import decode_json
+        from headrace.scoring.scorer import Scorer
+
+        registry = self.registry()
+        version = registry.get(reference, model=self.name)
+        package = registry.read(version)
+        program = decode_json(package, "program.json", Program)
+        return Scorer(package, version.number, History(program, self.tables()))
+
+    def predict(
+        self,
+        reference: str,
+        path: Path,
+        out: Path,
+        *,
+        reasons: int = 0,
+        ignore_unknown: bool = False,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> int:
+        """Score every row of a file with a version; the number of rows. See `headrace.scoring.batch.predict_file`."""
+        from headrace.scoring.batch import Contract, predict_file
+        from headrace.scoring.scorer import Scorer
+
+        registry = self.registry()
+        version = registry.get(reference, model=self.name)
+        scorer = Scorer(registry.read(version), version.number)
+        source = self.definition.source(scorer.program.source)
+        contract = Contract(source, self.read_lock().types(source.name))
+        return predict_file(
+            scorer,
+            contract,
+            self.tables(),
+            path,
+            out,
+            reasons=reasons,
+            ignore_unknown=ignore_unknown,
+            progress=progress,
+        )
+
+    def with_definition(self, **parts: Any) -> Project:
+        """The same project with parts of its definition replaced, for experiments from Python."""
+        import msgspec
+
+        return replace(self, definition=msgspec.structs.replace(self.definition, **parts))
+
+    def _resolved(self, url: str) -> str:
+        from headrace.definition.secrets import resolve
+
+        return resolve(url, self.environment, self.root)
+
+
+def load(reference: str, *, project: str | Path | None = None) -> Scorer:
+    """`Project.open(project).load(reference)`: a registered version, ready to predict."""
+    return Project.open(project).load(reference)
+
+
+def init_project(folder: Path, data: Sequence[Path], *, label: str | None, environment: Mapping[str, str]) -> str:
+    """Write a first definition and its lock from data files, and make the user's signing key; the public key."""
+    from headrace.data.first import describe_sources
+    from headrace.definition.lockfile import write_lock
+    from headrace.definition.writer import first_definition
+    from headrace.governance.signing import config_dir, load_or_create_key
+    from headrace.stores.durable import write_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    first, lock = describe_sources(folder, data, environment)
+    text = first_definition(folder.resolve().name, first, label, request=())
+    public = load_or_create_key(config_dir(environment)).public
+    write_lock(folder / "headrace.lock", lock)
+    write_file(folder / "headrace.toml", text.encode())
+    return public

@@ -1,0 +1,64 @@
+"""The table of commands: the only place to add one. Targets are strings, so nothing is imported until it is called."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """One command: its words, where it is written, and one line of help."""
+
+    words: str
+    target: str
+    help: str
+
+
+COMMANDS = (
+    Command("init", "headrace.cli.start:init", "Write a first headrace.toml from data files"),
+    Command("check", "headrace.cli.run:check", "Read the sources and hold them against their contracts"),
+    Command("run", "headrace.cli.run:run", "Sources in, a chosen, priced, signed model version out"),
+    Command("predict", "headrace.cli.predict:predict", "Score a file of rows with a registered version"),
+    Command("runs", "headrace.cli.runs:list_runs", "What has been run"),
+    Command("runs rm", "headrace.cli.runs:remove", "Forget a run"),
+    Command("runs gc", "headrace.cli.runs:collect", "Delete stored data that no kept run needs"),
+    Command("show", "headrace.cli.runs:show", "One run: stages, usage, cost, result"),
+    Command("models", "headrace.cli.models:list_versions", "Registered versions"),
+    Command("models list", "headrace.cli.models:list_versions", "Registered versions"),
+    Command("models show", "headrace.cli.models:show", "One version"),
+    Command("models compare", "headrace.cli.models:compare", "Two versions side by side"),
+    Command("models promote", "headrace.cli.models:promote", "Point an alias at a version"),
+    Command("models rollback", "headrace.cli.models:rollback", "Point an alias back at what it named before"),
+    Command("models verify", "headrace.cli.models:verify", "Check every byte and the signature of a version"),
+    Command("models export", "headrace.cli.models:export", "Write a version's files into a folder"),
+    Command("models at", "headrace.cli.models:at", "What an alias named at an instant"),
+    Command("schema", "headrace.cli.start:schema", "Print the JSON Schema of headrace.toml, for editors"),
+    Command("keys", "headrace.cli.start:keys", "Show the public key that signs this user's packages"),
+)
+
+GROUPS = (
+    ("Start", ("init", "schema", "keys")),
+    ("Work", ("check", "run", "predict")),
+    ("Look", ("runs", "show", "models")),
+)
+
+
+def help_text() -> str:
+    """What `headrace --help` prints."""
+    lines = [
+        "headrace: from raw tables to a governed, costed prediction service, from one definition",
+        "",
+        "usage: headrace COMMAND [ARGUMENTS] [--json] [--project PATH]",
+    ]
+    for title, names in GROUPS:
+        lines += ["", f"{title}:"]
+        for name in names:
+            command = next(c for c in COMMANDS if c.words == name)
+            lines.append(f"  {name:<10} {command.help}")
+            below = [c.words.split()[1] for c in COMMANDS if c.words.startswith(name + " ")]
+            if below:
+                lines.append(f"  {'':<10}   also: {', '.join(f'{name} {word}' for word in below)}")
+    lines += [
+        "",
+        "headrace COMMAND --help tells more. Exit: 0 done, 1 the answer is no, 2 wrong use, 3 trouble outside.",
+    ]
+    return "\n".join(lines) + "\n"

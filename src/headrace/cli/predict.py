@@ -1,0 +1,63 @@
+"""`headrace predict`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from headrace.cli.options import AsJson, ProjectPath
+from headrace.cli.output import count, print_json, print_line, seconds
+
+
+def predict(
+    reference: str,
+    rows: Path,
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o"])],
+    reasons: int = 0,
+    ignore_unknown: Annotated[bool, Parameter(negative="")] = False,
+    project: ProjectPath = None,
+    as_json: AsJson = False,
+) -> int:
+    """Score a file of rows with a registered version.
+
+    Rows are raw, as the source has them: renamed, cast and derived by its contract. Lookups and windows are computed
+    from the project's history as of the last run or check.
+
+    Parameters
+    ----------
+    reference
+        MODEL@ALIAS, MODEL@NUMBER, or MODEL for its champion.
+    rows
+        CSV, Parquet or NDJSON (text also as .gz or .zst).
+    out
+        Where the answers go: .parquet, .csv or .ndjson.
+    reasons
+        How many reasons each answer carries.
+    ignore_unknown
+        Pass over columns that the contract does not know.
+    """
+    from headrace.app import Project
+
+    started = time.perf_counter()
+    show = sys.stderr.isatty() and not as_json
+
+    def say(done: int) -> None:
+        if show:
+            sys.stderr.write(f"\r{count(done)} rows")
+
+    done = Project.open(project).predict(
+        reference, rows, out, reasons=reasons, ignore_unknown=ignore_unknown, progress=say
+    )
+    took = time.perf_counter() - started
+    if show:
+        sys.stderr.write("\r")
+    if as_json:
+        print_json({"reference": reference, "rows": done, "out": str(out), "seconds": round(took, 3)})
+    else:
+        print_line(f"{count(done)} rows scored in {seconds(took)}: {out}")
+    return 0

@@ -1,0 +1,110 @@
+"""`headrace run` and `headrace check`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from headrace.cli.options import AsJson, ProjectPath
+from headrace.cli.output import count, money, print_json, print_line, seconds
+
+if TYPE_CHECKING:
+    from headrace.data.model import QualityReport
+    from headrace.pipeline import Outcome
+    from headrace.runs.model import Progress
+
+
+def run(*, refresh: bool = False, project: ProjectPath = None, as_json: AsJson = False) -> int:
+    """Sources in, a chosen, priced, signed model version out; what was done before is not done again.
+
+    Parameters
+    ----------
+    refresh
+        Read every source again, changed or not.
+    """
+    from headrace.app import Project
+
+    opened = Project.open(project)
+    outcome = opened.run(progress=_progress(as_json), refresh=refresh)
+    if as_json:
+        print_json(outcome.summary())
+    else:
+        _tell(outcome)
+    return 0
+
+
+def check(*, refresh: bool = False, project: ProjectPath = None, as_json: AsJson = False) -> int:
+    """Read the sources and hold them against their contracts: exit 1 when one is broken.
+
+    Parameters
+    ----------
+    refresh
+        Read every source again, changed or not.
+    """
+    from headrace.app import Project
+
+    opened = Project.open(project)
+    checked = opened.check(progress=_progress(as_json), refresh=refresh)
+    passed = all(report.passed for report in checked.reports)
+    if as_json:
+        print_json({"passed": passed, "page": str(checked.page), "sources": checked.reports})
+    else:
+        for report in checked.reports:
+            print_line(_ledger(report))
+        print_line(f"page: {checked.page}")
+    return 0 if passed else 1
+
+
+def _progress(as_json: bool) -> Progress:
+    from headrace.runs.progress import LiveProgress, PlainProgress, SilentProgress
+
+    if as_json:
+        return SilentProgress()
+    return LiveProgress() if sys.stderr.isatty() else PlainProgress()
+
+
+def _ledger(report: QualityReport) -> str:
+    broken = [rule.rule for rule in report.rules if not rule.passed]
+    verdict = f"broken: {', '.join(broken)}" if broken else "holds"
+    kept = f"{count(report.accepted)} accepted + {count(report.repaired)} repaired"
+    return (
+        f"{report.source:<12} {count(report.read)} rows = {kept} + {count(report.quarantined)} quarantined  ({verdict})"
+    )
+
+
+def _next(version: str) -> tuple[str, str, str]:
+    """Three commands that a person types after a run."""
+    model = version.partition("@")[0]
+    return (
+        f"headrace models show {model}@champion",
+        f"headrace predict {model}@champion ROWS.csv -o scores.parquet",
+        "headrace show last",
+    )
+
+
+def _tell(outcome: Outcome) -> None:
+    """What a person wants to know at the end of a run, and what to type next."""
+    version, choice, evaluation = outcome.version, outcome.choice, outcome.evaluation
+    for report in outcome.reports:
+        print_line(_ledger(report))
+    print_line()
+    name = f"{version.model}@{version.number}"
+    print_line(f"{name}{' (' + ', '.join(version.aliases) + ')' if version.aliases else ''}: {choice.reason}")
+    for metric in evaluation.metrics[:4]:
+        label = metric.name.replace("_", " ")
+        print_line(f"  {label:<26} {metric.value:.4f}   95 % interval {metric.low:.4f} to {metric.high:.4f}")
+    chosen = next(c for c in choice.candidates if c.trial == choice.trial)
+    if chosen.money is not None:
+        parts = {"errors": chosen.money.errors, "serving": chosen.money.serving, "training": chosen.money.training}
+        split = ", ".join(f"{part} {money(value, choice.currency)}" for part, value in parts.items())
+        print_line(f"  {'cost a million predictions':<26} {money(chosen.money.total, choice.currency)}   ({split})")
+    print_line(
+        f"  {'this run':<26} {seconds(outcome.wall_s)}, {money(outcome.cost_usd)}, "
+        f"{outcome.stages_done} stages computed"
+    )
+    print_line(f"  {'package':<26} {version.package}")
+    print_line(f"  {'pages':<26} {outcome.run_page}, {outcome.quality_page}")
+    print_line()
+    print_line("next:")
+    for command in _next(name):
+        print_line(f"  {command}")

@@ -1,0 +1,304 @@
+"""Scoring by the file: rows stream through the columns form by the batch and give the row form's numbers to the bit."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.data.align import align_request
+from headrace.definition.model import Source
+from headrace.errors import TroubleOutside, WrongUse
+from headrace.features.columns import FeatureColumns
+from headrace.features.encoder import encode_columns
+from headrace.language.parse import references
+from headrace.language.types import Type
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from headrace.scoring.scorer import Scorer
+
+BATCH_ROWS: Final = 1 << 17
+"""Rows held at a time. Features of a batch are computed together, so a larger one costs memory and saves little."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What turns raw rows into request columns: the source of the predicted rows and the types it was frozen with."""
+
+    source: Source
+    types: Mapping[str, Type]
+    """As read, after `rename`."""
+
+
+def predict_file(
+    scorer: Scorer,
+    contract: Contract,
+    tables: Mapping[str, pl.LazyFrame],
+    path: Path,
+    out: Path,
+    *,
+    reasons: int = 0,
+    ignore_unknown: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Score every row of a file, in order; the number of rows.
+
+    Parameters
+    ----------
+    tables
+        The accepted tables that lookups and windows read.
+    path
+        CSV, Parquet or NDJSON, by its ending (also .gz and .zst for text), of raw rows as the source has them: renamed,
+        cast and derived by the source's contract. Request columns that are there already are taken as they are.
+    out
+        Parquet, CSV or NDJSON, by its ending; whole or absent.
+    reasons
+        How many reasons each row carries at most.
+    ignore_unknown
+        Pass over columns that the contract does not know, instead of refusing them.
+    progress
+        Told how many rows are done.
+    """
+    write = _writer(out)
+    features = FeatureColumns(scorer.program, tables)
+    rows = _scan(path)
+    _check_columns(scorer, contract, rows, path, ignore_unknown=ignore_unknown)
+    statics = {join.source: tables[join.source] for join in contract.source.joins}
+    request = {field.name: field.type for field in scorer.program.request}
+    wanted = tuple(dict.fromkeys([*scorer.program.key, *request]))
+    sent = set(rows.collect_schema().names())
+    types = {**contract.types, **{name: kind for name, kind in request.items() if name in sent}}
+    done = 0
+
+    def scored() -> Iterator[pl.DataFrame]:
+        nonlocal done
+        for batch in rows.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
+            aligned = align_request(batch.lazy(), contract.source, types, statics, wanted).collect()
+            yield score_rows(scorer, features, aligned, reasons=reasons)
+            done += batch.height
+            progress(done)
+
+    part = out.with_name(f".{out.name}.part")
+    try:
+        write(scored(), part)
+        part.replace(out)
+    except OSError as error:
+        raise OutputFailed(out, error.strerror or type(error).__name__) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return done
+
+
+def score_rows(scorer: Scorer, features: FeatureColumns, rows: pl.DataFrame, *, reasons: int = 0) -> pl.DataFrame:
+    """Answers for aligned rows, in order: the key, then what `headrace.scoring.model.Prediction` holds."""
+    import polars as pl
+
+    X = encode_columns(scorer.encoder, features.add(rows))
+    scores = scorer.score_matrix(X)
+    decision = scorer.decider.decision
+    columns: list[pl.Series] = [rows[name] for name in scorer.program.key]
+    if decision.task == "regression":
+        columns.append(pl.Series("value", scores))
+    elif decision.task == "binary":
+        columns.append(pl.Series("probability", scores))
+        columns.append(pl.Series("decision", scorer.decisions(scores) or [None] * len(X), dtype=pl.Boolean))
+    else:
+        columns += [pl.Series(f"probability_{name}", scores[:, code]) for code, name in enumerate(decision.classes)]
+        columns.append(pl.Series("decision", scorer.decisions(scores), dtype=pl.String))
+    if reasons:
+        columns.append(_reasons(scorer, X, reasons))
+    frame = pl.DataFrame(columns)
+    return frame.with_columns(
+        pl.lit(scorer.model).alias("model"), pl.lit(scorer.version, dtype=pl.Int64).alias("version")
+    )
+
+
+def _reasons(scorer: Scorer, X: NDArray[np.float32], most: int) -> pl.Series:
+    """For each row the features that moved its answer most, as a list of (feature, effect)."""
+    import polars as pl
+
+    names = [column.name for column in scorer.encoder.columns]
+    effects = scorer.effects(X)
+    order = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :most]
+    kept = [
+        [{"feature": names[place], "effect": float(row[place])} for place in places if row[place] != 0.0]
+        for row, places in zip(effects, order, strict=True)
+    ]
+    kind = pl.List(pl.Struct({"feature": pl.String, "effect": pl.Float64}))
+    return pl.Series("reasons", kept, dtype=kind)
+
+
+def _scan(path: Path) -> pl.LazyFrame:
+    """The rows as they are: text of a CSV is cast by the contract, never guessed."""
+    import polars as pl
+
+    if not path.is_file():
+        raise RowsUnreadable(path, "there is no such file", "give the path of a CSV, Parquet or NDJSON file")
+    name = path.name.removesuffix(".gz").removesuffix(".zst")
+    try:
+        if name.endswith(".parquet"):
+            rows = pl.scan_parquet(path)
+        elif name.endswith((".ndjson", ".jsonl")):
+            rows = pl.scan_ndjson(path, infer_schema_length=None)
+        elif name.endswith((".csv", ".tsv")):
+            rows = pl.scan_csv(path, infer_schema=False, separator="\t" if name.endswith(".tsv") else ",")
+        else:
+            raise RowsUnreadable(path, "its ending says no format", "name it .csv, .tsv, .parquet, .ndjson or .jsonl")
+        rows.collect_schema()
+    except pl.exceptions.PolarsError as error:
+        raise RowsUnreadable(
+            path, str(error).splitlines()[0], "check that the file is whole and of that format"
+        ) from error
+    return rows
+
+
+def _check_columns(scorer: Scorer, contract: Contract, rows: pl.LazyFrame, path: Path, *, ignore_unknown: bool) -> None:
+    """Refuse a file that lacks a request column, or has one that nothing knows."""
+    names = rows.collect_schema().names()
+    renamed = dict(contract.source.rename)
+    have = {renamed.get(name, name) for name in names}
+    program = scorer.program
+    joined = {f"{join.name}_{column}" for join in contract.source.joins for column in join.take}
+    derived = dict(contract.source.derive)
+    available = have | joined
+    for name, text in contract.source.derive:
+        if references(text) <= available:
+            available.add(name)
+    for field in program.request:
+        if field.name not in available:
+            needs = sorted(references(derived[field.name]) - joined) if field.name in derived else []
+            raise FileColumnMissing(path, field.name, needs=needs)
+    known = {
+        *contract.types,
+        *derived,
+        *joined,
+        *(field.name for field in (*program.request, *program.raw)),
+        *program.key,
+    }
+    unknown = sorted(have - known)
+    if unknown and not ignore_unknown:
+        near = difflib.get_close_matches(unknown[0], sorted(known), n=1)
+        raise FileColumnUnknown(path, unknown[0], near=near[0] if near else None)
+
+
+def _writer(out: Path) -> Callable[[Iterator[pl.DataFrame], Path], None]:
+    """How to write a file of that ending, a batch at a time."""
+    if out.suffix == ".parquet":
+        return _write_parquet
+    if out.suffix == ".csv":
+        return _write_csv
+    if out.suffix in (".ndjson", ".jsonl"):
+        return _write_ndjson
+    raise OutputUnknown(out)
+
+
+def _write_parquet(batches: Iterator[pl.DataFrame], path: Path) -> None:
+    """One row group a batch, streamed: a source of known schema into Polars' own sink."""
+    import polars as pl
+    from polars.io.plugins import register_io_source
+
+    first = next(batches, None)
+    if first is None:
+        pl.DataFrame().write_parquet(path)
+        return
+
+    def read(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        assert (with_columns, predicate, n_rows) == (None, None, None), (
+            f"a sink reads all ({batch_size} rows at a time)"
+        )
+        yield first
+        yield from batches
+
+    register_io_source(read, schema=first.schema).sink_parquet(path, compression="zstd", maintain_order=True)
+
+
+def _write_csv(batches: Iterator[pl.DataFrame], path: Path) -> None:
+    with path.open("wb") as out:
+        for number, batch in enumerate(batches):
+            flat = batch.with_columns(_as_text(batch)) if "reasons" in batch.columns else batch
+            flat.write_csv(out, include_header=number == 0, datetime_format="%Y-%m-%dT%H:%M:%S%.fZ")
+
+
+def _write_ndjson(batches: Iterator[pl.DataFrame], path: Path) -> None:
+    with path.open("wb") as out:
+        for batch in batches:
+            batch.write_ndjson(out)
+
+
+def _as_text(batch: pl.DataFrame) -> pl.Series:
+    """Reasons as JSON text: a CSV has no lists."""
+    import polars as pl
+
+    return pl.Series("reasons", [msgspec.json.encode(row).decode() for row in batch["reasons"].to_list()])
+
+
+class RowsUnreadable(TroubleOutside):
+    """The file to score cannot be read."""
+
+    code = "rows-unreadable"
+
+    def __init__(self, path: Path, reason: str, fix: str) -> None:
+        super().__init__(f"{path}: {reason}", fix=fix, path=str(path))
+
+
+class OutputUnknown(WrongUse):
+    """The ending of the output says no format."""
+
+    code = "output-unknown"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: its ending says no format", fix="name it .parquet, .csv or .ndjson", path=str(path))
+
+
+class OutputFailed(TroubleOutside):
+    """The answers cannot be written."""
+
+    code = "output-failed"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} cannot be written: {reason}; what was there before is untouched",
+            fix="free some space or name another place with -o, and run again",
+            path=str(path),
+        )
+
+
+class FileColumnMissing(WrongUse):
+    """The file lacks a column that the model needs."""
+
+    code = "column-missing"
+
+    def __init__(self, path: Path, column: str, *, needs: Sequence[str]) -> None:
+        instead = f", or {', '.join(needs)}, from which it is computed" if needs else ""
+        super().__init__(
+            f"{path} has no column {column!r}, which the model needs",
+            fix=f"add {column!r}{instead}; leave the cells empty where the value is not known",
+            path=str(path),
+            column=column,
+        )
+
+
+class FileColumnUnknown(WrongUse):
+    """The file has a column that the contract does not know."""
+
+    code = "column-unknown"
+
+    def __init__(self, path: Path, column: str, *, near: str | None) -> None:
+        guess = f" (did you mean {near!r}?)" if near else ""
+        super().__init__(
+            f"{path} has a column {column!r} that the source's contract does not know{guess}",
+            fix="leave the column out, or pass --ignore-unknown if the file carries more than the model needs",
+            path=str(path),
+            column=column,
+            near=near,
+        )
