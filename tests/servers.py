@@ -1,8 +1,9 @@
 """Real servers for tests: S3 (SeaweedFS) and PostgreSQL, on loopback, in a temporary folder, stopped whatever happens.
 
-`shared(name)` gives the one server of a test session. The first test that needs it starts it, in whichever worker that
-test runs, through a *keeper*: a small process that outlives the worker, stops the server when the session's first
-process is gone, even by kill -9, and cleans up. A server that is missing or does not start is an error: nothing is skipped.
+`shared(name)` gives the one server of a test session. The first test that needs it starts it, in whichever worker
+that test runs, through a *keeper*: a small process that outlives the worker, stops the server when the session's
+first process is gone, even by kill -9, and cleans up. A server that is missing or does not start is an error: nothing
+is skipped.
 
 A test that stops or breaks its server starts one of its own: `with PostgresServer(folder) as server: server.stop()`.
 """
@@ -46,6 +47,7 @@ class S3Server:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._ports: list[int] = []
+        self._command: list[str] = []
         self.env: dict[str, str] = {}
 
     def start(self) -> None:
@@ -58,9 +60,8 @@ class S3Server:
         grpc = dict(zip(names, ports[len(names) :], strict=False))
         spare = ports[2 * len(names) :]
         key, secret = secrets.token_hex(10), secrets.token_hex(20)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / "data").mkdir(exist_ok=True)
-        (self._folder / "log").mkdir(exist_ok=True)
+        for folder in ("data", "log"):
+            (self._folder / folder).mkdir(parents=True, exist_ok=True)
         identity = {"name": "test", "credentials": [{"accessKey": key, "secretKey": secret}], "actions": ["Admin"]}
         config = self._folder / "s3.json"
         config.write_text(json.dumps({"identities": [identity]}))
@@ -83,14 +84,19 @@ class S3Server:
             **{f"{name}.port": port for name, port in http.items()},
             **{f"{name}.port.grpc": port for name, port in grpc.items()},
         }
-        command = [str(weed), f"-logdir={self._folder / 'log'}", "mini", *(f"-{k}={v}" for k, v in options.items())]
-        self._process = _start(command, self._folder)
+        self._command = [str(weed), f"-logdir={self._folder / 'log'}", "mini"]
+        self._command += [f"-{name}={value}" for name, value in options.items()]
         self.env = {
             "AWS_ACCESS_KEY_ID": key,
             "AWS_SECRET_ACCESS_KEY": secret,
             "AWS_REGION": "us-east-1",
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{http['s3']}",
         }
+        self.start_again()
+
+    def start_again(self) -> None:
+        """Start with the same ports and the data that is there."""
+        self._process = _start(self._command, self._folder)
         _wait_until(self._answers, self._process, self._folder)
 
     def _answers(self) -> bool:
