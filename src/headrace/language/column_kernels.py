@@ -8,20 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from headrace.language import row_kernels as k
+from headrace.language.column_batches import arrays, each, even, names_twice, physical
+from headrace.language.regex import compile_pattern
 from headrace.language.types import Type
 from headrace.language.values import dtype
+from headrace.language.zones import DAY, FIRST_DAY, FIRST_INSTANT, LAST_DAY, LAST_INSTANT, SECOND
 
 _TIMESTAMP, _DURATION = pl.Datetime("us", "UTC"), pl.Duration("us")
 
 
 def read(name: str, type_: Type) -> pl.Expr:
-    """A column as the language sees it: a NaN, and an instant outside the years 1 to 9999, is null."""
+    """A column as the language sees it: an instant outside the years 1 to 9999 is null (NaN is seen to in `columns`)."""
     column = pl.col(name)
-    if type_ is Type.FLOAT:
-        return column.fill_nan(None)
     if type_ is Type.TIMESTAMP:
         return _within(column.cast(pl.Int64))
     if type_ is Type.DATE:
@@ -31,30 +33,7 @@ def read(name: str, type_: Type) -> pl.Expr:
 
 def literal(value: Any, type_: Type) -> pl.Expr:
     """A constant; an instant is given as its integer, so that no date passes through Python."""
-    physical = {Type.TIMESTAMP: pl.Int64, Type.DURATION: pl.Int64, Type.DATE: pl.Int32}.get(type_, dtype(type_))
-    return pl.lit(value, dtype=physical).cast(dtype(type_))
-
-
-def each(kernel: Callable[..., Any], result: Type, *columns: pl.Expr) -> pl.Expr:
-    """The row form over columns, value by value: for what is rare, or has no equal among the expressions of Polars."""
-
-    def over(series: Sequence[pl.Series]) -> pl.Series:
-        height = _height(series)
-        lists = [_full(one, height).to_physical().to_list() for one in series]
-        values = [None if None in row else kernel(*row) for row in zip(*lists, strict=True)]
-        physical = {Type.TIMESTAMP: pl.Int64, Type.DURATION: pl.Int64, Type.DATE: pl.Int32}.get(result, dtype(result))
-        return pl.Series(series[0].name, values, dtype=physical).cast(dtype(result))
-
-    return pl.map_batches(list(columns), over, return_dtype=dtype(result), is_elementwise=True)
-
-
-def _height(series: Sequence[pl.Series]) -> int:
-    """Rows of a batch: a constant comes as one row."""
-    return next((len(one) for one in series if len(one) != 1), 1)
-
-
-def _full(series: pl.Series, height: int) -> pl.Series:
-    return series if len(series) == height else series.new_from_index(0, height)
+    return pl.lit(value, dtype=physical(type_)).cast(dtype(type_))
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -93,56 +72,70 @@ def abs_integer(a: pl.Expr) -> pl.Expr:
 
 
 def divide(a: pl.Expr, b: pl.Expr) -> pl.Expr:
-    return pl.when(b != 0.0).then(a / b)
+    return arrays(lambda x, y: (np.divide(x, y), y != 0.0), Type.FLOAT, a, b)
 
 
+@names_twice
 def integer_divide(a: pl.Expr, b: pl.Expr) -> pl.Expr:
-    wide_a, wide_b = _wide(a), _wide(pl.when(b != 0).then(b))
-    magnitude = wide_a.abs() // wide_b.abs()
+    magnitude = _wide(a).abs() // _wide(pl.when(b != 0).then(b)).abs()
     return _narrow(pl.when((a < 0) == (b < 0)).then(magnitude).otherwise(_opposite(magnitude)))
 
 
+@names_twice
 def integer_modulo(a: pl.Expr, b: pl.Expr) -> pl.Expr:
     rest = _wide(a).abs() % _wide(pl.when(b != 0).then(b)).abs()
     return _narrow(pl.when(a < 0).then(_opposite(rest)).otherwise(rest))
 
 
 def modulo(a: pl.Expr, b: pl.Expr) -> pl.Expr:
-    return each(k.modulo, Type.FLOAT, a, b)
+    return arrays(lambda x, y: (np.fmod(x, y), (y != 0.0) & np.isfinite(x)), Type.FLOAT, a, b)
 
 
 def sign(a: pl.Expr) -> pl.Expr:
-    return (a > 0.0).cast(pl.Int64) - (a < 0.0).cast(pl.Int64)
+    return a.sign().cast(pl.Int64)
 
 
 def round_half_away(a: pl.Expr) -> pl.Expr:
     return a.round(0, mode="half_away_from_zero")
 
 
+@names_twice
 def round_to_digits(a: pl.Expr, digits: int) -> pl.Expr:
     scaled = a * 10.0**digits
-    return pl.when(scaled.is_infinite()).then(a).otherwise(round_half_away(scaled) / 10.0**digits)
+    return pl.when(scaled.is_infinite()).then(a).otherwise(divide(round_half_away(scaled), pl.lit(10.0**digits)))
 
 
+@names_twice
 def greatest(first: pl.Expr, *others: pl.Expr) -> pl.Expr:
-    for other in others:
-        first = pl.when((other > first).is_null()).then(None).when(other > first).then(other).otherwise(first)
-    return first
+    return _chosen(lambda other, best: other > best, first, others)
 
 
+@names_twice
 def least(first: pl.Expr, *others: pl.Expr) -> pl.Expr:
+    return _chosen(lambda other, best: other < best, first, others)
+
+
+def _chosen(better: Callable[[pl.Expr, pl.Expr], pl.Expr], first: pl.Expr, others: Sequence[pl.Expr]) -> pl.Expr:
     for other in others:
-        first = pl.when((other < first).is_null()).then(None).when(other < first).then(other).otherwise(first)
+        answer = better(other, first)
+        first = pl.when(answer).then(other).when(answer.is_not_null()).then(first)
     return first
 
 
+@names_twice
 def clip(a: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
     known = a.is_not_null() & low.is_not_null() & high.is_not_null()
     return pl.when(known).then(pl.when(a < low).then(low).when(a > high).then(high).otherwise(a))
 
 
 def power(a: pl.Expr, b: pl.Expr) -> pl.Expr:
-    return each(k.power, Type.FLOAT, a, b)
+    """The C library's pow, as in Python; Polars takes short cuts if the exponent is one value, so it never is here."""
+
+    def over(series: Sequence[pl.Series]) -> pl.Series:
+        x, y = even([*series, pl.Series([1.0, 1.0])] if len(series[0]) == len(series[1]) == 1 else series)[:2]
+        return x.pow(y).head(max(len(one) for one in series))
+
+    return pl.map_batches([a, b], over, return_dtype=pl.Float64(), is_elementwise=True)
 
 
 def sqrt(a: pl.Expr) -> pl.Expr:
@@ -161,22 +154,22 @@ def radians(a: pl.Expr) -> pl.Expr:
     return a.radians()
 
 
+@names_twice
 def haversine(lat1: pl.Expr, lon1: pl.Expr, lat2: pl.Expr, lon2: pl.Expr) -> pl.Expr:
     north1, north2 = lat1.radians(), lat2.radians()
     s = ((north2 - north1) / 2.0).sin()
     t = ((lon2.radians() - lon1.radians()) / 2.0).sin()
     h = s * s + north1.cos() * north2.cos() * (t * t)
-    return 2.0 * k.EARTH_RADIUS_KM * pl.when(h < 1.0).then(h).otherwise(h * 0.0 + 1.0).sqrt().arcsin()
+    # NaN is above every number to Polars, so it must go the way of the numbers above 1, and stay NaN there
+    distance = pl.when(h < 1.0).then(h).otherwise(h * 0.0 + 1.0).sqrt().arcsin() * (2.0 * k.EARTH_RADIUS_KM)
+    return pl.when(lat1.is_between(-90.0, 90.0) & lat2.is_between(-90.0, 90.0)).then(distance)
 
 
 # --- logic -----------------------------------------------------------------------------------------------------------
 
 
 def is_in(a: pl.Expr, *values: Any) -> pl.Expr:
-    expression = a == values[0] if len(values) == 1 else None
-    if expression is None:
-        expression = a.is_in(list(values))
-    return pl.when(a.is_not_null()).then(expression)
+    return a.to_physical().is_in(list(values))
 
 
 def if_else(condition: pl.Expr, a: pl.Expr, b: pl.Expr) -> pl.Expr:
@@ -187,6 +180,7 @@ def coalesce(*values: pl.Expr) -> pl.Expr:
     return pl.coalesce(*values)
 
 
+@names_twice
 def nullif(a: pl.Expr, b: pl.Expr) -> pl.Expr:
     return pl.when((a == b).fill_null(value=False)).then(None).otherwise(a)
 
@@ -199,11 +193,22 @@ def concat(*texts: pl.Expr) -> pl.Expr:
 
 
 def lower(a: pl.Expr) -> pl.Expr:
-    return each(str.lower, Type.STRING, a)
+    return _cased(a, str.lower, lambda series: series.str.to_lowercase())
 
 
 def upper(a: pl.Expr) -> pl.Expr:
-    return each(str.upper, Type.STRING, a)
+    return _cased(a, str.upper, lambda series: series.str.to_uppercase())
+
+
+def _cased(a: pl.Expr, slow: Callable[[str], str], fast: Callable[[pl.Series], pl.Series]) -> pl.Expr:
+    """Polars and Python carry different editions of Unicode; they agree on ASCII, the rest is Python's."""
+
+    def over(series: pl.Series) -> pl.Series:
+        if (series.str.len_bytes() == series.str.len_chars()).all():
+            return fast(series)
+        return pl.Series(series.name, [None if text is None else slow(text) for text in series], dtype=pl.String)
+
+    return a.map_batches(over, return_dtype=pl.String(), is_elementwise=True)
 
 
 def trim(a: pl.Expr) -> pl.Expr:
@@ -214,41 +219,68 @@ def length(a: pl.Expr) -> pl.Expr:
     return a.str.len_chars().cast(pl.Int64)
 
 
+_LONGEST = 1 << 40
+"""More than any text has; counts are cut to it so that sums of them stay in range."""
+
+
+def _count(a: pl.Expr) -> pl.Expr:
+    return a.clip(0, _LONGEST)
+
+
+@names_twice
 def substring_from(a: pl.Expr, start: pl.Expr) -> pl.Expr:
-    return each(k.substring_from, Type.STRING, a, start)
+    return _sliced(a, start.clip(1, _LONGEST) - 1, pl.lit(_LONGEST))
 
 
+@names_twice
 def substring(a: pl.Expr, start: pl.Expr, length: pl.Expr) -> pl.Expr:
-    return each(k.substring, Type.STRING, a, start, length)
+    begin = start.clip(1, _LONGEST) - 1
+    end = _wide(start) - 1 + _wide(pl.when(length >= 0).then(length))
+    count = pl.when(end < 0).then(0).when(end > _LONGEST).then(_LONGEST).otherwise(_narrow(end)) - begin
+    return pl.when(end.is_not_null()).then(_sliced(a, begin, _count(count)))
 
 
+@names_twice
 def left(a: pl.Expr, count: pl.Expr) -> pl.Expr:
-    return each(k.left, Type.STRING, a, count)
+    return _sliced(a, pl.lit(0), _count(count))
 
 
+@names_twice
 def right(a: pl.Expr, count: pl.Expr) -> pl.Expr:
-    return each(k.right, Type.STRING, a, count)
+    size = length(a)
+    return _sliced(a, _count(size - _count(count)), _count(count))
+
+
+def _sliced(a: pl.Expr, offset: pl.Expr, count: pl.Expr) -> pl.Expr:
+    known = offset.is_not_null() & count.is_not_null()
+    return pl.when(known).then(a.str.slice(offset.fill_null(0), count.fill_null(0).cast(pl.UInt64)))
 
 
 def replace(a: pl.Expr, search: str, replacement: str) -> pl.Expr:
     return a.str.replace_all(search, replacement, literal=True) if search else a
 
 
+def regexp_matches(a: pl.Expr, pattern: str) -> pl.Expr:
+    return a.str.contains(compile_pattern(pattern).rust)
+
+
 # --- time ------------------------------------------------------------------------------------------------------------
 
 
 def _within(instant: pl.Expr) -> pl.Expr:
-    return pl.when(instant.is_between(k.FIRST_INSTANT, k.LAST_INSTANT)).then(instant).cast(_TIMESTAMP)
+    return pl.when(instant.is_between(FIRST_INSTANT, LAST_INSTANT)).then(instant).cast(_TIMESTAMP)
 
 
 def _within_days(day: pl.Expr) -> pl.Expr:
-    return pl.when(day.is_between(k.FIRST_DAY, k.LAST_DAY)).then(day).cast(pl.Int32).cast(pl.Date)
+    return pl.when(day.is_between(FIRST_DAY, LAST_DAY)).then(day).cast(pl.Int32).cast(pl.Date)
 
 
+@names_twice
 def shift(a: pl.Expr, by: pl.Expr) -> pl.Expr:
     return _within(add_integers(a.cast(pl.Int64), by.cast(pl.Int64)))
 
 
+@names_twice
 def shift_back(a: pl.Expr, by: pl.Expr) -> pl.Expr:
     return _within(subtract_integers(a.cast(pl.Int64), by.cast(pl.Int64)))
 
@@ -269,10 +301,12 @@ def abs_duration(a: pl.Expr) -> pl.Expr:
     return abs_integer(a.cast(pl.Int64)).cast(_DURATION)
 
 
+@names_twice
 def shift_days(a: pl.Expr, by: pl.Expr) -> pl.Expr:
     return _within_days(add_integers(a.cast(pl.Int64), by))
 
 
+@names_twice
 def shift_days_back(a: pl.Expr, by: pl.Expr) -> pl.Expr:
     return _within_days(subtract_integers(a.cast(pl.Int64), by))
 
@@ -286,7 +320,7 @@ def days_between(a: pl.Expr, b: pl.Expr) -> pl.Expr:
 
 
 def divide_durations(a: pl.Expr, b: pl.Expr) -> pl.Expr:
-    return each(lambda x, y: x / y if y else None, Type.FLOAT, a, b)
+    return divide(_as_float(a), _as_float(b))
 
 
 def integer_duration(a: pl.Expr, unit: int) -> pl.Expr:
@@ -294,95 +328,15 @@ def integer_duration(a: pl.Expr, unit: int) -> pl.Expr:
 
 
 def float_duration(a: pl.Expr, unit: int) -> pl.Expr:
-    return float_to_integer(round_half_away(a * float(unit))).cast(_DURATION)
+    return _narrow(round_half_away(a * float(unit))).cast(_DURATION)
 
 
 def in_units(a: pl.Expr, unit: float) -> pl.Expr:
-    return a.cast(pl.Int64).cast(pl.Float64) / unit
+    return divide(_as_float(a), pl.lit(unit))
 
 
-def year(a: pl.Expr, zone: str) -> pl.Expr:
-    return each(k.year_in(zone), Type.INTEGER, a)
-
-
-def month(a: pl.Expr, zone: str) -> pl.Expr:
-    return each(k.month_in(zone), Type.INTEGER, a)
-
-
-def day(a: pl.Expr, zone: str) -> pl.Expr:
-    return each(k.day_in(zone), Type.INTEGER, a)
-
-
-def weekday(a: pl.Expr, zone: str) -> pl.Expr:
-    return each(k.weekday_in(zone), Type.INTEGER, a)
-
-
-def day_of_year(a: pl.Expr, zone: str) -> pl.Expr:
-    return each(k.day_of_year_in(zone), Type.INTEGER, a)
-
-
-def is_weekend(a: pl.Expr, zone: str) -> pl.Expr:
-    return each(k.is_weekend_in(zone), Type.BOOLEAN, a)
-
-
-def hour(a: pl.Expr, zone: str) -> pl.Expr:
-    return each(k.hour_in(zone), Type.INTEGER, a)
-
-
-def minute(a: pl.Expr, zone: str) -> pl.Expr:
-    return each(k.minute_in(zone), Type.INTEGER, a)
-
-
-def second(a: pl.Expr, zone: str) -> pl.Expr:
-    return each(k.second_in(zone), Type.INTEGER, a)
-
-
-def date(a: pl.Expr, zone: str) -> pl.Expr:
-    return each(k.date_in(zone), Type.DATE, a)
-
-
-def year_of_date(a: pl.Expr) -> pl.Expr:
-    return a.dt.year().cast(pl.Int64)
-
-
-def month_of_date(a: pl.Expr) -> pl.Expr:
-    return a.dt.month().cast(pl.Int64)
-
-
-def day_of_date(a: pl.Expr) -> pl.Expr:
-    return a.dt.day().cast(pl.Int64)
-
-
-def weekday_of_date(a: pl.Expr) -> pl.Expr:
-    return a.dt.weekday().cast(pl.Int64)
-
-
-def day_of_year_of_date(a: pl.Expr) -> pl.Expr:
-    return a.dt.ordinal_day().cast(pl.Int64)
-
-
-def is_weekend_of_date(a: pl.Expr) -> pl.Expr:
-    return a.dt.weekday() >= 6
-
-
-def timestamp_diff(unit: str, start: pl.Expr, end: pl.Expr) -> pl.Expr:
-    return each(k.timestamp_diff_in(unit), Type.INTEGER, start, end)
-
-
-def date_diff(unit: str, start: pl.Expr, end: pl.Expr) -> pl.Expr:
-    return each(k.date_diff_in(unit), Type.INTEGER, start, end)
-
-
-def date_trunc(unit: str, a: pl.Expr, zone: str) -> pl.Expr:
-    return each(k.date_trunc_in(unit, zone), Type.TIMESTAMP, a)
-
-
-def local_time(a: pl.Expr, minute: pl.Expr, zone: pl.Expr) -> pl.Expr:
-    return each(k.local_time, Type.TIMESTAMP, a, minute, zone)
-
-
-def next_local_time(after: pl.Expr, hhmm: pl.Expr, zone: pl.Expr) -> pl.Expr:
-    return each(k.next_local_time, Type.TIMESTAMP, after, hhmm, zone)
+def _as_float(duration: pl.Expr) -> pl.Expr:
+    return duration.cast(pl.Int64).cast(pl.Float64)
 
 
 # --- conversion ------------------------------------------------------------------------------------------------------
@@ -404,12 +358,16 @@ def float_to_integer(a: pl.Expr) -> pl.Expr:
     return _narrow(a)
 
 
+@names_twice
 def text_to_integer(a: pl.Expr) -> pl.Expr:
     return pl.when(a.str.contains(r"^[+-]?[0-9]{1,19}$")).then(a.str.strip_prefix("+").cast(pl.Int64, strict=False))
 
 
+@names_twice
 def text_to_float(a: pl.Expr) -> pl.Expr:
-    return each(k.text_to_float, Type.FLOAT, a)
+    return pl.when(a.str.contains(r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$")).then(
+        a.cast(pl.Float64, strict=False)
+    )
 
 
 def float_to_string(a: pl.Expr) -> pl.Expr:
@@ -417,13 +375,16 @@ def float_to_string(a: pl.Expr) -> pl.Expr:
 
 
 def date_to_string(a: pl.Expr) -> pl.Expr:
-    return each(k.date_to_text, Type.STRING, a)
+    return a.dt.to_string("%Y-%m-%d")
 
 
+@names_twice
 def timestamp_to_string(a: pl.Expr) -> pl.Expr:
-    return each(k.timestamp_to_text, Type.STRING, a)
+    whole = a.dt.to_string("%Y-%m-%dT%H:%M:%SZ")
+    return pl.when(a.cast(pl.Int64) % SECOND == 0).then(whole).otherwise(a.dt.to_string("%Y-%m-%dT%H:%M:%S%.6fZ"))
 
 
+@names_twice
 def text_to_boolean(a: pl.Expr) -> pl.Expr:
     return pl.when(a == "true").then(pl.lit(value=True)).when(a == "false").then(pl.lit(value=False))
 
@@ -437,8 +398,8 @@ def text_to_timestamp(a: pl.Expr) -> pl.Expr:
 
 
 def timestamp_to_date(a: pl.Expr) -> pl.Expr:
-    return (a.cast(pl.Int64) // k.DAY).cast(pl.Int32).cast(pl.Date)
+    return (a.cast(pl.Int64) // DAY).cast(pl.Int32).cast(pl.Date)
 
 
 def date_to_timestamp(a: pl.Expr) -> pl.Expr:
-    return (a.cast(pl.Int64) * k.DAY).cast(_TIMESTAMP)
+    return (a.cast(pl.Int64) * DAY).cast(_TIMESTAMP)

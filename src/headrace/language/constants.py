@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from headrace.language.regex import PatternError, compile_pattern
 from headrace.language.row_kernels import DAY_UNITS, TRUNC_UNITS, UNITS
 from headrace.language.zones import zone_names
 
@@ -20,7 +21,8 @@ class Mistake:
 
 def check_constant(kind: str, value: object) -> Mistake | None:
     """What is wrong with a constant of a kind (see `headrace.language.signatures`), None if nothing is."""
-    return _CHECKS[kind](value)
+    check = _CHECKS.get(kind)
+    return None if check is None else check(value)
 
 
 def near_miss(name: str, known: Iterable[str]) -> str | None:
@@ -52,11 +54,19 @@ def _digits(value: object) -> Mistake | None:
     return None if isinstance(value, int) and 0 <= value <= 15 else Mistake("the number of digits is 0 to 15")
 
 
+def _pattern(value: object) -> Mistake | None:
+    try:
+        compile_pattern(str(value))
+    except PatternError as error:
+        return Mistake(f"this pattern cannot be used: {error}")
+    return None
+
+
 _CHECKS: dict[str, Callable[[object], Mistake | None]] = {
     "zone": _zone,
     "unit": _one_of(UNITS),
     "day_unit": _one_of(DAY_UNITS),
     "trunc_unit": _one_of(TRUNC_UNITS),
     "digits": _digits,
-    "text": lambda value: None,
+    "pattern": _pattern,
 }

@@ -1,12 +1,12 @@
 """The one table of functions: every function and operator of the language, once, with both its forms.
 
-To add a function, add one entry here; the parser, both compilers, the reference page and the parity property test take it
-up by themselves. An entry gives
+To add a function, add one entry here; the parser, both compilers, the reference page and the parity property test take
+it up by themselves. An entry gives
 
 * its name, and how it is written if that is not ``name(…)``;
 * one form for each type rule (`headrace.language.signatures` says how a rule is written), and in it
 * the *columns* form: a callable over Polars expressions, or, so that Polars is imported only when used, the name of one
-  in `headrace.language.column_kernels`;
+  in `headrace.language.column_kernels` ("times:…" for one in `headrace.language.column_times`);
 * the *row* form: a template of Python source in which ``{0}`` is the first argument, or a helper to call. In either
   form constants come as values; a helper of a form with constants is given them first, once, and returns what is called
   for each row;
@@ -25,48 +25,19 @@ Rules of meaning, equal in both forms to the bit:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any
+from dataclasses import replace
 
 from headrace.language import row_kernels as k
-from headrace.language.signatures import Match, Signature, signature
-from headrace.language.tree import Call, Literal
+from headrace.language.forms import Columns, Form, Function, Row, kernel
+from headrace.language.signatures import signature
 from headrace.language.types import Type
-
-Columns = str | Callable[..., Any]
-Row = str | Callable[..., Any]
+from headrace.language.zones import DAY, HOUR, MINUTE, SECOND
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """A function for one type rule."""
-
-    signature: Signature
-    columns: Columns
-    row: Row
-    checked: bool = False
-    """The row form may leave the range of its result type; what leaves it is null. (The columns form sees to it itself.)"""
-    total: bool = False
-    """Never null when no argument is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """One entry of the table."""
-
-    name: str
-    group: str
-    doc: str
-    forms: tuple[Form, ...]
-    written: str | None = None
-    """How an operator is written; None: `name(…)`."""
-    own_nulls: bool = False
-
-
-def _form(rule: str, columns: Columns, row: Row, *, checked: bool = False, total: bool = False) -> Form:
-    return Form(signature(rule), columns, row, checked=checked, total=total)
+def _form(
+    rule: str, columns: Columns, row: Row, *, checked: bool = False, total: bool = False, takes_nan: bool = False
+) -> Form:
+    return Form(signature(rule), columns, row, checked, total, takes_nan)
 
 
 def _function(name: str, doc: str, *forms: Form, written: str | None = None, own_nulls: bool = False) -> Function:
@@ -74,7 +45,7 @@ def _function(name: str, doc: str, *forms: Form, written: str | None = None, own
 
 
 def _float(columns: Columns, row: Row) -> Form:
-    return _form("float -> float", columns, row)
+    return _form("float -> float", columns, row, takes_nan=True)
 
 
 def _alike(rules: tuple[str, ...], columns: Columns, row: Row, *, total: bool = False) -> tuple[Form, ...]:
@@ -101,9 +72,9 @@ _ARITHMETIC = (
         "add",
         "The sum; a timestamp or a duration and a duration; a date and a number of days.",
         _form("integer integer -> integer", "add_integers", "{0} + {1}", checked=True),
-        _form("float float -> float", lambda a, b: a + b, "{0} + {1}"),
+        _form("float float -> float", lambda a, b: a + b, "{0} + {1}", takes_nan=True),
         _form("timestamp duration -> timestamp", "shift", "{0} + {1}", checked=True),
-        _form("duration timestamp -> timestamp", lambda a, b: _kernel("shift")(b, a), "{0} + {1}", checked=True),
+        _form("duration timestamp -> timestamp", lambda a, b: kernel("shift")(b, a), "{0} + {1}", checked=True),
         _form("duration duration -> duration", "add_durations", "{0} + {1}", checked=True),
         _form("date integer -> date", "shift_days", "{0} + {1}", checked=True),
         written="a + b",
@@ -112,7 +83,7 @@ _ARITHMETIC = (
         "subtract",
         "The difference; of two timestamps a duration, of two dates a number of days.",
         _form("integer integer -> integer", "subtract_integers", "{0} - {1}", checked=True),
-        _form("float float -> float", lambda a, b: a - b, "{0} - {1}"),
+        _form("float float -> float", lambda a, b: a - b, "{0} - {1}", takes_nan=True),
         _form("timestamp duration -> timestamp", "shift_back", "{0} - {1}", checked=True),
         _form("timestamp timestamp -> duration", "time_between", "{0} - {1}", total=True),
         _form("duration duration -> duration", "subtract_durations", "{0} - {1}", checked=True),
@@ -124,7 +95,7 @@ _ARITHMETIC = (
         "multiply",
         "The product.",
         _form("integer integer -> integer", "multiply_integers", "{0} * {1}", checked=True),
-        _form("float float -> float", lambda a, b: a * b, "{0} * {1}"),
+        _form("float float -> float", lambda a, b: a * b, "{0} * {1}", takes_nan=True),
         written="a * b",
     ),
     _function(
@@ -151,7 +122,7 @@ _ARITHMETIC = (
         "negate",
         "The number with the other sign.",
         _form("integer -> integer", "negate_integer", "-{0}", checked=True),
-        _form("float -> float", lambda a: -a, "-{0}", total=True),
+        _form("float -> float", lambda a: -a, "-{0}", total=True, takes_nan=True),
         _form("duration -> duration", "negate_duration", "-{0}", checked=True),
         written="-a",
     ),
@@ -159,7 +130,7 @@ _ARITHMETIC = (
         "abs",
         "The magnitude.",
         _form("integer -> integer", "abs_integer", "{0} if {0} >= 0 else -{0}", checked=True),
-        _form("float -> float", lambda a: a.abs(), "{0} if {0} > 0.0 else 0.0 - {0}", total=True),
+        _form("float -> float", lambda a: a.abs(), "{0} if {0} > 0.0 else 0.0 - {0}", total=True, takes_nan=True),
         _form("duration -> duration", "abs_duration", "{0} if {0} >= 0 else -{0}", checked=True),
     ),
     _function(
@@ -172,20 +143,20 @@ _ARITHMETIC = (
         "round",
         "To the nearest whole number, or to some digits after the point (0 to 15); halves go away from zero.",
         _form("integer -> integer", lambda a: a, "{0}", total=True),
-        _form("float -> float", "round_half_away", k.round_half_away, total=True),
-        _form("float !digits -> float", "round_to_digits", k.round_in),
+        _form("float -> float", "round_half_away", k.round_half_away, total=True, takes_nan=True),
+        _form("float !digits -> float", "round_to_digits", k.round_in, takes_nan=True),
     ),
     _function(
         "floor",
         "The largest whole number that is not larger.",
         _form("integer -> integer", lambda a: a, "{0}", total=True),
-        _form("float -> float", lambda a: a.floor(), k.floor, total=True),
+        _form("float -> float", lambda a: a.floor(), k.floor, total=True, takes_nan=True),
     ),
     _function(
         "ceil",
         "The smallest whole number that is not smaller.",
         _form("integer -> integer", lambda a: a, "{0}", total=True),
-        _form("float -> float", lambda a: a.ceil(), k.ceil, total=True),
+        _form("float -> float", lambda a: a.ceil(), k.ceil, total=True, takes_nan=True),
     ),
     _function(
         "greatest",
@@ -216,13 +187,14 @@ _MATHEMATICS = (
     _function(
         "atan2",
         "The angle of the point (x, y), written atan2(y, x), in radians.",
-        _form("float float -> float", "atan2", k.atan2, total=True),
+        _form("float float -> float", "atan2", k.atan2, total=True, takes_nan=True),
     ),
     _function("radians", "Degrees as radians.", _float("radians", k.radians)),
     _function(
         "haversine",
-        "Great-circle distance in kilometres, haversine(lat1, lon1, lat2, lon2) in degrees, on a sphere of 6371.0088 km.",
-        _form("float float float float -> float", "haversine", k.haversine),
+        "haversine(lat1, lon1, lat2, lon2): the great-circle distance in km of two points in degrees, on a sphere of "
+        "radius 6371.0088 km; null for a latitude beyond 90.",
+        _form("float float float float -> float", "haversine", k.haversine, takes_nan=True),
     ),
 )
 
@@ -276,7 +248,7 @@ _LOGIC = (
     _function(
         "if",
         "a when the condition is true, else b. CASE is written with it.",
-        _form("boolean T T -> T", "if_else", "{1} if {0} else {2}", total=True),
+        _form("boolean T T -> T", "if_else", "{1} if {0} else {2}", total=True, takes_nan=True),
         own_nulls=True,
     ),
     _function(
@@ -338,42 +310,56 @@ _TEXT = (
     ),
 )
 
-_TIME = (
-    _part("year", "The year.", "year", k.year_in, k.year),
-    _part("month", "The month, 1 to 12.", "month", k.month_in, k.month),
-    _part("day", "The day of the month, 1 to 31.", "day", k.day_in, k.day_of_month),
-    _part("weekday", "The day of the week, 1 (Monday) to 7 (Sunday).", "weekday", k.weekday_in, k.weekday),
-    _part("day_of_year", "The day of the year, 1 to 366.", "day_of_year", k.day_of_year_in, k.day_of_year),
-    _part(
-        "is_weekend", "Whether it is a Saturday or a Sunday.", "is_weekend", k.is_weekend_in, k.is_weekend, "boolean"
+_PATTERNS = (
+    _function(
+        "regexp_matches",
+        "Whether the pattern, a constant, matches somewhere in the text, in time linear in its length. The syntax: "
+        "characters, `.`, classes, `\\d \\w \\s` (ASCII) and their opposites, groups, `|`, `* + ? {m,n}`, `^` and `$`.",
+        _form("string !pattern -> boolean", "regexp_matches", k.matches_in, total=True),
     ),
-    _part("hour", "The hour, 0 to 23.", "hour", k.hour_in),
-    _part("minute", "The minute, 0 to 59.", "minute", k.minute_in),
-    _part("second", "The second, 0 to 59.", "second", k.second_in),
-    _part("date", "The date that the zone's calendar shows.", "date", k.date_in, result="date"),
+)
+
+_TIME = (
+    _part("year", "The year.", "times:year", k.year_in, k.year),
+    _part("month", "The month, 1 to 12.", "times:month", k.month_in, k.month),
+    _part("day", "The day of the month, 1 to 31.", "times:day", k.day_in, k.day_of_month),
+    _part("weekday", "The day of the week, 1 (Monday) to 7 (Sunday).", "times:weekday", k.weekday_in, k.weekday),
+    _part("day_of_year", "The day of the year, 1 to 366.", "times:day_of_year", k.day_of_year_in, k.day_of_year),
+    _part(
+        "is_weekend",
+        "Whether it is a Saturday or a Sunday.",
+        "times:is_weekend",
+        k.is_weekend_in,
+        k.is_weekend,
+        "boolean",
+    ),
+    _part("hour", "The hour, 0 to 23.", "times:hour", k.hour_in),
+    _part("minute", "The minute, 0 to 59.", "times:minute", k.minute_in),
+    _part("second", "The second, 0 to 59.", "times:second", k.second_in),
+    _part("date", "The date that the zone's calendar shows.", "times:date", k.date_in, result="date"),
     _function(
         "date_diff",
         "Boundaries of the unit (second, minute, hour, day, month, year; in UTC) passed from start to end.",
-        _form("!unit timestamp timestamp -> integer", "timestamp_diff", k.timestamp_diff_in, total=True),
-        _form("!day_unit date date -> integer", "date_diff", k.date_diff_in, total=True),
+        _form("!unit timestamp timestamp -> integer", "times:timestamp_diff", k.timestamp_diff_in, total=True),
+        _form("!day_unit date date -> integer", "times:date_diff", k.date_diff_in, total=True),
     ),
     _function(
         "date_trunc",
         "The start of the second, minute, hour or day in which the instant falls, in the zone.",
-        _form("!trunc_unit timestamp !zone=UTC -> timestamp", "date_trunc", k.date_trunc_in),
+        _form("!trunc_unit timestamp !zone=UTC -> timestamp", "times:date_trunc", k.date_trunc_in),
     ),
     _function(
         "local_time",
-        "The instant `minute` minutes past the full hour in which the timestamp falls, in the zone, which may be a column; "
-        "null for a minute outside 0 to 59 or an unknown zone.",
-        _form("timestamp integer ?zone -> timestamp", "local_time", k.local_time),
+        "The instant `minute` minutes past the full hour in which the timestamp falls, in the zone, which may be a "
+        "column; null for a minute outside 0 to 59 or an unknown zone.",
+        _form("timestamp integer ?zone -> timestamp", "times:local_time", k.local_time),
     ),
     _function(
         "next_local_time",
-        "The first instant at or after the timestamp at which the zone's wall clock shows HHMM (2400 is midnight), "
-        "next_local_time(after, hhmm, zone); the zone may be a column. A time that a gap leaps over is the instant the gap "
-        "ends; of a time that comes twice the first that is not before. Null for no such hhmm and for an unknown zone.",
-        _form("timestamp integer ?zone -> timestamp", "next_local_time", k.next_local_time),
+        "The first instant at or after the timestamp at which the zone's wall clock shows HHMM (2400 is midnight): "
+        "next_local_time(after, hhmm, zone); the zone may be a column. A time that a gap leaps over is the instant the "
+        "gap ends; of a time that comes twice, the first that is not before. Null for no such hhmm or an unknown zone.",
+        _form("timestamp integer ?zone -> timestamp", "times:next_local_time", k.next_local_time),
     ),
     *(
         _function(
@@ -381,13 +367,13 @@ _TIME = (
             f"A number of {name}s as a duration, to the nearest microsecond.",
             _form(
                 "integer -> duration",
-                lambda a, u=unit: _kernel("integer_duration")(a, u),
+                lambda a, u=unit: kernel("integer_duration")(a, u),
                 f"{{0}} * {unit}",
                 checked=True,
             ),
-            _form("float -> duration", lambda a, u=unit: _kernel("float_duration")(a, u), k.duration_in(unit)),
+            _form("float -> duration", lambda a, u=unit: kernel("float_duration")(a, u), k.duration_in(unit)),
         )
-        for name, unit in (("second", k.SECOND), ("minute", k.MINUTE), ("hour", k.HOUR), ("day", k.DAY))
+        for name, unit in (("second", SECOND), ("minute", MINUTE), ("hour", HOUR), ("day", DAY))
     ),
     *(
         _function(
@@ -395,12 +381,12 @@ _TIME = (
             f"A duration as {name}s.",
             _form(
                 "duration -> float",
-                lambda a, u=float(unit): _kernel("in_units")(a, u),
+                lambda a, u=float(unit): kernel("in_units")(a, u),
                 f"{{0}} / {float(unit)!r}",
                 total=True,
             ),
         )
-        for name, unit in (("second", k.SECOND), ("minute", k.MINUTE), ("hour", k.HOUR), ("day", k.DAY))
+        for name, unit in (("second", SECOND), ("minute", MINUTE), ("hour", HOUR), ("day", DAY))
     ),
 )
 
@@ -448,7 +434,7 @@ _CASTS = (
         "to_date",
         "As a date: a text is 2013-01-31, a timestamp gives its date in UTC; else null.",
         _form("date -> date", lambda a: a, "{0}", total=True),
-        _form("timestamp -> date", "timestamp_to_date", f"{{0}} // {k.DAY}", total=True),
+        _form("timestamp -> date", "timestamp_to_date", f"{{0}} // {DAY}", total=True),
         _form("string -> date", "text_to_date", k.text_to_date),
         written=f"{_CAST.format('date')}, DATE '2013-01-31'",
     ),
@@ -456,7 +442,7 @@ _CASTS = (
         "to_timestamp",
         "As a timestamp: a text is ISO 8601, in UTC unless it has an offset; a date is its midnight in UTC; else null.",
         _form("timestamp -> timestamp", lambda a: a, "{0}", total=True),
-        _form("date -> timestamp", "date_to_timestamp", f"{{0}} * {k.DAY}", total=True),
+        _form("date -> timestamp", "date_to_timestamp", f"{{0}} * {DAY}", total=True),
         _form("string -> timestamp", "text_to_timestamp", k.text_to_timestamp),
         written=f"{_CAST.format('timestamp')}, TIMESTAMP '2013-01-31T05:00:00Z'",
     ),
@@ -476,7 +462,7 @@ _GROUPS = {
     "Arithmetic": _ARITHMETIC,
     "Mathematics": _MATHEMATICS,
     "Comparison and logic": _LOGIC,
-    "Text": _TEXT,
+    "Text": _TEXT + _PATTERNS,
     "Time": _TIME,
     "Conversion": _CASTS,
 }
@@ -484,53 +470,3 @@ _GROUPS = {
 FUNCTIONS: dict[str, Function] = {
     function.name: replace(function, group=group) for group, functions in _GROUPS.items() for function in functions
 }
-
-
-def _kernel(name: str) -> Callable[..., Any]:
-    """A columns form by name: this is where Polars is imported."""
-    from headrace.language import column_kernels
-
-    kernel: Callable[..., Any] = getattr(column_kernels, name)
-    return kernel
-
-
-def columns_form(form: Form) -> Callable[..., Any]:
-    """The columns form, ready to call."""
-    return _kernel(form.columns) if isinstance(form.columns, str) else form.columns
-
-
-def choose_form(function: Function, arguments: Sequence[Type | None]) -> tuple[Form, Match] | None:
-    """The form that the arguments meet with the fewest promotions, the first of equals; None if they meet none."""
-    best: tuple[Form, Match] | None = None
-    for form in function.forms:
-        match = form.signature.match(arguments)
-        if match is not None and (best is None or match.promotions < best[1].promotions):
-            best = (form, match)
-    return best
-
-
-@lru_cache(maxsize=4096)
-def _form_for(function: Function, arguments: tuple[Type, ...]) -> Form:
-    chosen = choose_form(function, arguments)
-    if chosen is None:
-        raise ValueError(f"function {function.name!r} does not take ({', '.join(arguments)})")
-    return chosen[0]
-
-
-def form_of(call: Call) -> Form:
-    """The form of a call in a typed tree; a ValueError when the tree was not made by this language."""
-    function = FUNCTIONS.get(call.function)
-    if function is None:
-        raise ValueError(f"no function {call.function!r} in this version")
-    return _form_for(function, tuple(argument.type for argument in call.arguments))
-
-
-def constants_of(call: Call, form: Form) -> dict[int, Any]:
-    """Values of the arguments that are constants by the form's rule, by position."""
-    constants = {}
-    for position, argument in enumerate(call.arguments):
-        if form.signature.parameter(position).constant:
-            if not isinstance(argument, Literal):
-                raise ValueError(f"argument {position + 1} of {call.function!r} has to be a constant")
-            constants[position] = argument.value
-    return constants

@@ -18,7 +18,8 @@ from sqlglot.parser import Parser
 
 from headrace.language.constants import check_constant, near_miss
 from headrace.language.errors import ExpressionError, Kind
-from headrace.language.functions import CASTS, FUNCTIONS, Form, Function
+from headrace.language.forms import Form, Function
+from headrace.language.functions import CASTS, FUNCTIONS
 from headrace.language.row_kernels import GREATEST_INTEGER
 from headrace.language.rows import compile_rows
 from headrace.language.signatures import Match

@@ -12,6 +12,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
+from headrace.language.regex import compile_pattern
 from headrace.language.zones import (
     DAY,
     FIRST_DAY,
@@ -21,6 +22,7 @@ from headrace.language.zones import (
     LAST_INSTANT,
     MINUTE,
     SECOND,
+    Zone,
     find_zone,
     zone,
 )
@@ -147,13 +149,13 @@ def one_of(*values: Any) -> Callable[[Any], bool]:
 
 
 def haversine(lat1: float, lon1: float, lat2: float, lon2: float) -> float | None:
-    if not (math.isfinite(lat1) and math.isfinite(lon1) and math.isfinite(lat2) and math.isfinite(lon2)):
+    if not (-90.0 <= lat1 <= 90.0 and -90.0 <= lat2 <= 90.0) or math.isinf(lon1) or math.isinf(lon2):
         return None
     north1, north2 = math.radians(lat1), math.radians(lat2)
     s = math.sin((north2 - north1) / 2.0)
     t = math.sin((math.radians(lon2) - math.radians(lon1)) / 2.0)
     h = s * s + math.cos(north1) * math.cos(north2) * (t * t)
-    return 2.0 * EARTH_RADIUS_KM * math.asin(math.sqrt(h if h < 1.0 else 1.0))
+    return math.asin(math.sqrt(min(h, 1.0))) * (2.0 * EARTH_RADIUS_KM)
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
@@ -188,6 +190,10 @@ def right(text: str, length: int) -> str:
 
 def replace_in(search: str, replacement: str) -> Callable[[str], str]:
     return lambda text: text.replace(search, replacement) if search else text
+
+
+def matches_in(pattern: str) -> Callable[[str], bool]:
+    return compile_pattern(pattern).matches
 
 
 # --- time ------------------------------------------------------------------------------------------------------------
@@ -333,19 +339,19 @@ def clock_of(hhmm: int) -> int | None:
 def next_local_time(after: int, hhmm: int, name: str) -> int | None:
     there = find_zone(name)
     clock = clock_of(hhmm)
-    if there is None or clock is None:
-        return None
+    return None if there is None or clock is None else within(next_clock(there, after, clock))
+
+
+def next_clock(there: Zone, after: int, clock: int) -> int:
+    """The first instant from `after` on at which the zone's clock shows `clock` past midnight, or leaps over it."""
     wall = after + there.offset(after)
     midnight = wall - wall % DAY
     if there.is_calm(after):
         first = midnight + clock
-        return within(after + (first - wall if first >= wall else first + DAY - wall))
-    best: int | None = None
-    for day in (midnight - DAY, midnight, midnight + DAY, midnight + 2 * DAY):
-        for instant in (there.earliest(day + clock), there.latest(day + clock)):
-            if instant >= after and (best is None or instant < best):
-                best = instant
-    return None if best is None else within(best)
+        return after + (first - wall if first >= wall else first + DAY - wall)
+    days = (midnight - DAY, midnight, midnight + DAY, midnight + 2 * DAY)
+    instants = [instant for day in days for instant in (there.earliest(day + clock), there.latest(day + clock))]
+    return min(instant for instant in instants if instant >= after)
 
 
 def duration_in(unit: int) -> Callable[[float], int | None]:

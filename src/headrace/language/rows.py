@@ -12,17 +12,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace.language import row_kernels as k
-from headrace.language.functions import FUNCTIONS, Form, constants_of, form_of
+from headrace.language.calls import constants_of, form_of
+from headrace.language.forms import Form
+from headrace.language.functions import FUNCTIONS
 from headrace.language.tree import Call, Column, Literal, Node
 from headrace.language.types import Type
+from headrace.language.zones import FIRST_DAY, FIRST_INSTANT, LAST_DAY, LAST_INSTANT
 
 RowFunction = Callable[[Sequence[object]], tuple[object, ...]]
 
 _RANGES: dict[Type, tuple[int, int]] = {
     Type.INTEGER: (k.LEAST_INTEGER, k.GREATEST_INTEGER),
     Type.DURATION: (k.LEAST_INTEGER, k.GREATEST_INTEGER),
-    Type.TIMESTAMP: (k.FIRST_INSTANT, k.LAST_INSTANT),
-    Type.DATE: (k.FIRST_DAY, k.LAST_DAY),
+    Type.TIMESTAMP: (FIRST_INSTANT, LAST_INSTANT),
+    Type.DATE: (FIRST_DAY, LAST_DAY),
 }
 
 

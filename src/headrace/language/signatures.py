@@ -104,7 +104,7 @@ def _fits(given: Type, wanted: Type) -> bool:
     return (given, wanted) in ((Type.INTEGER, Type.FLOAT), (Type.CATEGORY, Type.STRING), (Type.STRING, Type.CATEGORY))
 
 
-def unify(types: Sequence[Type | None]) -> Type | None | Literal["apart"]:
+def unify(types: Sequence[Type | None]) -> Type | Literal["apart"] | None:
     """The one type that all of `types` become; None when all are NULL."""
     found = {type_ for type_ in types if type_ is not None}
     if len(found) <= 1:

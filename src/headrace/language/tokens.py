@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import sqlglot.errors
-from sqlglot.tokens import Token, Tokenizer, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot.tokens import Tokenizer
 
 from headrace.language.errors import ExpressionError
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.language import row_kernels as k
 from headrace.language.errors import ValueMismatch
 from headrace.language.types import Type
+from headrace.language.zones import SECOND
 
 if TYPE_CHECKING:
     import polars as pl
@@ -107,7 +108,7 @@ def _duration(value: object) -> RowValue:
     if isinstance(value, dt.timedelta):
         return value // _MICROSECOND
     seconds = None if isinstance(value, (bool, str)) else _float(value)
-    microseconds = None if seconds is None else k.duration_in(k.SECOND)(float(seconds))
+    microseconds = None if seconds is None else k.duration_in(SECOND)(float(seconds))
     if microseconds is None:
         raise _mismatch("a duration in seconds", value)
     return microseconds
@@ -148,7 +149,7 @@ def encode(value: RowValue, type: Type) -> RowValue:
     if type is Type.DATE:
         return k.date_to_text(int(value))
     if type is Type.DURATION:
-        return int(value) / k.SECOND
+        return int(value) / SECOND
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -5,7 +5,8 @@ neither the operating system's time zones nor a library's built-in ones can part
 clocks are microseconds; a wall clock counts from 1970-01-01T00:00 of the zone.
 
 Source of the format: RFC 9636 (TZif), version 2 and later; rules after the last listed transition are POSIX `TZ` rules,
-written out until 2500 and from there repeated every 400 years, after which the Gregorian calendar repeats to the weekday.
+written out until 2500 and from there repeated every 400 years, after which the Gregorian calendar repeats to the
+weekday.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from bisect import bisect_right
 from datetime import date
 from functools import lru_cache
 from importlib import resources
+from typing import Any
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -23,7 +25,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 _EPOCH = date(1970, 1, 1).toordinal()
-_HORIZON = (date(2500, 1, 1).toordinal() - _EPOCH) * DAY
+HORIZON = (date(2500, 1, 1).toordinal() - _EPOCH) * DAY
 _CYCLE = 146_097 * DAY
 _FIRST, _LAST = -(1 << 62), 1 << 62
 
@@ -52,13 +54,13 @@ class Zone:
 
     def offset(self, instant: int) -> int:
         """Wall clock minus UTC at `instant`."""
-        if instant >= _HORIZON:
-            instant -= _cycles(instant)
+        if instant >= HORIZON:
+            instant -= cycles(instant)
         return self.offsets[bisect_right(self.starts, instant) - 1]
 
     def is_calm(self, instant: int) -> bool:
         """Whether the offset stays the same for three days before and after `instant`."""
-        if instant >= _HORIZON - 3 * DAY:
+        if instant >= HORIZON - 3 * DAY:
             return False
         here = bisect_right(self.starts, instant)
         return instant - self.starts[here - 1] > 3 * DAY and (
@@ -67,14 +69,14 @@ class Zone:
 
     def earliest(self, wall: int) -> int:
         """The first instant at which the zone's wall clock shows `wall`, or the end of the gap that leaps over it."""
-        shift = _cycles(wall) if wall >= _HORIZON else 0
+        shift = cycles(wall) if wall >= HORIZON else 0
         wall -= shift
         here = bisect_right(self.wall_ends, wall)
         return max(self.starts[here], wall - self.offsets[here]) + shift
 
     def latest(self, wall: int) -> int:
         """The last instant at which the wall clock shows `wall`; before the gap's end when a gap leaps over it."""
-        shift = _cycles(wall) if wall >= _HORIZON else 0
+        shift = cycles(wall) if wall >= HORIZON else 0
         wall -= shift
         here = bisect_right(self.wall_ends, wall)
         instant = wall - self.offsets[here]
@@ -84,8 +86,9 @@ class Zone:
         return instant + shift
 
 
-def _cycles(instant: int) -> int:
-    return ((instant - _HORIZON) // _CYCLE + 1) * _CYCLE
+def cycles(instant: Any) -> Any:
+    """The whole calendar cycles by which instants from the horizon on (one, or an array) lie after it."""
+    return ((instant - HORIZON) // _CYCLE + 1) * _CYCLE
 
 
 @lru_cache(maxsize=1)
@@ -113,22 +116,23 @@ def zone(name: str) -> Zone:
 
 def _read(name: str, data: bytes) -> Zone:
     """A zone from a TZif file of version 2 or later: the 64-bit block follows the 32-bit one."""
-    skip = _block_size(data, 0, 4)
+    skip = _first_block_size(data)
     n_utc, n_std, n_leap, n_times, n_types, n_chars = struct.unpack_from(">6l", data, skip + 20)
     at = skip + 44
     instants = struct.unpack_from(f">{n_times}q", data, at)
     kinds = struct.unpack_from(f">{n_times}B", data, at + 8 * n_times)
     at += 9 * n_times
-    offsets = [struct.unpack_from(">l", data, at + 6 * kind)[0] * SECOND for kind in range(n_types)]
+    offsets = [int(struct.unpack_from(">l", data, at + 6 * kind)[0]) * SECOND for kind in range(n_types)]
     footer = data[at + 6 * n_types + n_chars + 12 * n_leap + n_std + n_utc :].strip(b"\n").decode("ascii")
     listed = [(instant * SECOND, offsets[kind]) for instant, kind in zip(instants, kinds, strict=True)]
     after = listed[-1][0] if listed else _FIRST
     return Zone(name, listed + [rule for rule in _rules(footer, after) if rule[0] > after], offsets[0])
 
 
-def _block_size(data: bytes, at: int, width: int) -> int:
-    n_utc, n_std, n_leap, n_times, n_types, n_chars = struct.unpack_from(">6l", data, at + 20)
-    return 44 + n_times * (width + 1) + n_types * 6 + n_chars + n_leap * (width + 4) + n_std + n_utc
+def _first_block_size(data: bytes) -> int:
+    n_utc, n_std, n_leap, n_times, n_types, n_chars = struct.unpack_from(">6l", data, 20)
+    size: int = 44 + n_times * 5 + n_types * 6 + n_chars + n_leap * 8 + n_std + n_utc
+    return size
 
 
 _NAME = r"(?:<[^>]+>|[A-Za-z]+)"

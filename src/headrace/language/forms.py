@@ -1,0 +1,55 @@
+"""What an entry of the table of functions is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.language.signatures import Signature
+
+Columns = str | Callable[..., Any]
+Row = str | Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A function for one type rule."""
+
+    signature: Signature
+    columns: Columns
+    row: Row
+    checked: bool = False
+    """The row form may leave the range of its result type; what leaves it becomes null. The columns form sees to it
+    itself."""
+    total: bool = False
+    """Never null when no argument is."""
+    takes_nan: bool = False
+    """The columns form gives NaN wherever an argument is NaN, so that NaN may stand for null until the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One entry of the table."""
+
+    name: str
+    group: str
+    doc: str
+    forms: tuple[Form, ...]
+    written: str | None = None
+    """How an operator is written; None: `name(…)`."""
+    own_nulls: bool = False
+
+
+def kernel(name: str) -> Callable[..., Any]:
+    """A columns form by name: this is where Polars is imported."""
+    from headrace.language import column_kernels, column_times
+
+    module, _, plain = name.rpartition(":")
+    found: Callable[..., Any] = getattr(column_times if module == "times" else column_kernels, plain)
+    return found
+
+
+def columns_form(form: Form) -> Callable[..., Any]:
+    """The columns form, ready to call."""
+    return kernel(form.columns) if isinstance(form.columns, str) else form.columns
