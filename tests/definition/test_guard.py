@@ -59,7 +59,12 @@ def test_an_expression_may_use_request_features_lookups_and_windows(mistakes: Mi
 @pytest.mark.parametrize(
     ("column", "code", "message", "fix"),
     [
-        ("dep_delay", "not-known-in-time", "is known at `dep_at`, which is after the prediction time `sched`", "windows"),
+        (
+            "dep_delay",
+            "not-known-in-time",
+            "is known at `dep_at`, which is after the prediction time `sched`",
+            "windows",
+        ),
         ("late_fee", "not-known-in-time", "is known at `sched` plus 10m, which is after", "windows"),
         ("slack", "not-known-in-time", "`slack` is known at `dep_at`", "windows"),
         ("arr_delay", "leak", "`arr_delay` makes the label", "take it out"),
@@ -114,7 +119,9 @@ def test_a_request_may_carry_what_is_known_at_the_prediction_time(mistakes: Mist
 
 
 def test_a_label_that_the_request_gives_away_is_a_leak(mistakes: Mistakes) -> None:
-    text = BASE.replace("arr_delay > 30", "far").replace("arr_hours = ", 'far = "half > 500"\nhalf = "distance / 2"\narr_hours = ')
+    text = BASE.replace("arr_delay > 30", "far").replace(
+        "arr_hours = ", 'far = "half > 500"\nhalf = "distance / 2"\narr_hours = '
+    )
 
     [mistake] = mistakes(text)
 
@@ -123,7 +130,9 @@ def test_a_label_that_the_request_gives_away_is_a_leak(mistakes: Mistakes) -> No
 
 
 def test_a_label_may_compare_through_a_derived_column(mistakes: Mistakes) -> None:
-    text = BASE.replace("arr_delay > 30", "longer").replace("arr_hours = ", 'longer = "air_time > distance"\narr_hours = ')
+    text = BASE.replace("arr_delay > 30", "longer").replace(
+        "arr_hours = ", 'longer = "air_time > distance"\narr_hours = '
+    )
 
     assert mistakes(text) == ()
 
@@ -191,8 +200,16 @@ def test_a_lookup_may_take_columns_that_are_known_by_themselves(mistakes: Mistak
     assert mistakes(BASE + LOOKUP.replace("planes", "weather").replace("built", "seen")) == ()
 
 
+def test_a_static_source_has_no_newest_row_to_wait_for(mistakes: Mistakes) -> None:
+    [mistake] = mistakes(BASE + LOOKUP + '[sources.planes.columns]\nbuilt = { known = "built_at" }\n')
+
+    assert (mistake.key, mistake.code) == ("features.lookups.p.take[0]", "not-known-in-time")
+
+
 def test_windows_and_lookups_in_time_need_a_prediction_time(mistakes: Mistakes) -> None:
-    text = BASE.replace('\ntime = "sched"\n', "\n") + WINDOW + LOOKUP.replace("planes", "weather").replace("built", "seen")
+    text = (
+        BASE.replace('\ntime = "sched"\n', "\n") + WINDOW + LOOKUP.replace("planes", "weather").replace("built", "seen")
+    )
 
     assert [(m.key, "project.time" in m.expected) for m in mistakes(text)] == [
         ("features.windows.w", True),
@@ -203,7 +220,11 @@ def test_windows_and_lookups_in_time_need_a_prediction_time(mistakes: Mistakes) 
 @pytest.mark.parametrize(
     ("text", "key", "circle"),
     [
-        ('[features.expressions]\na = "b"\nb = "c"\nc = "a"\nd = "a"\n', "expressions.a", "expressions.a → expressions.b → "),
+        (
+            '[features.expressions]\na = "b"\nb = "c"\nc = "a"\nd = "a"\n',
+            "expressions.a",
+            "expressions.a → expressions.b → ",
+        ),
         ('[features.expressions]\na = "a"\n', "expressions.a", "expressions.a → expressions.a"),
         (
             '[features.expressions]\nk = "p_built"\n' + LOOKUP.replace('["origin"]', '{ k = "id" }'),
@@ -290,7 +311,10 @@ def test_a_derived_column_waits_for_all_that_it_is_made_of() -> None:
         format="csv",
         known=Known(after="row_at"),
         derive=(("b", "a + x"), ("c", "b * 2")),
-        columns=(("a", ColumnRule(known=Known(after="a_at", delay_us=5))), ("c", ColumnRule(known=Known(after="c_at")))),
+        columns=(
+            ("a", ColumnRule(known=Known(after="a_at", delay_us=5))),
+            ("c", ColumnRule(known=Known(after="c_at"))),
+        ),
     )
 
     assert derived_from(source, "c") == ("c", "b", "a", "x")

@@ -102,7 +102,9 @@ def test_what_is_not_built_is_refused_by_name(mistakes: Mistakes, line: object) 
     if "[sources.rows]" in text and "read" not in text:
         text += '\nread = "rows.csv"'
 
-    found = mistakes(f"format = 1\n{text if '=' in text[:10] else ''}\n[project]\n{rows}{text if '=' not in text[:10] else ''}")
+    found = mistakes(
+        f"format = 1\n{text if '=' in text[:10] else ''}\n[project]\n{rows}{text if '=' not in text[:10] else ''}"
+    )
 
     assert [mistake.code for mistake in found] == ["not-available"]
     assert found[0].message.startswith("not available in this version")
@@ -211,8 +213,18 @@ def test_each_mistake_names_its_key_and_its_fix(mistakes: Mistakes, text: str, k
         ('read = "rows.csv"', "read = 's3a://b/a.csv'", "sources.rows.read", "did you mean s3://?"),
         ('read = "rows.csv"', "read = '${ENV:X}/a.csv'", "sources.rows.read", "correct it"),
         ('read = "rows.csv"', "read = 'a.csv'\nknown = 't'", "sources.rows.known", "event_time"),
-        ('read = "rows.csv"', "read = 'a.csv'\nevent_time = 't'\nknown = { delay = '1m' }", "sources.rows.known.after", "after"),
-        ('read = "rows.csv"', "read = 'a.csv'\nunique = ['u']\nrename = { u = 'v' }", "sources.rows.unique[0]", "use `v`"),
+        (
+            'read = "rows.csv"',
+            "read = 'a.csv'\nevent_time = 't'\nknown = { delay = '1m' }",
+            "sources.rows.known.after",
+            "after",
+        ),
+        (
+            'read = "rows.csv"',
+            "read = 'a.csv'\nunique = ['u']\nrename = { u = 'v' }",
+            "sources.rows.unique[0]",
+            "use `v`",
+        ),
     ],
 )
 def test_a_wrong_part_is_named(mistakes: Mistakes, old: str, new: str, key: str, fix: str) -> None:
@@ -263,7 +275,9 @@ def test_a_credential_in_the_clear_is_refused_and_not_repeated(read: Read, url: 
 
 def test_a_credential_is_not_repeated_by_other_mistakes_either(read: Read) -> None:
     with pytest.raises(DefinitionErrors) as caught:
-        read(SMALLEST + '[sources.x]\nread = 3\nquery = "postgresql://me:hunter2@db"\n[stores]\nobjets = "x"\n'
-             'catalog = ["postgresql://me:hunter2@db"]\n[trust]\nsigners = ["s3://a:hunter2@b"]\n')
+        read(
+            SMALLEST + '[sources.x]\nread = 3\nquery = "postgresql://me:hunter2@db"\n[stores]\nobjets = "x"\n'
+            'catalog = ["postgresql://me:hunter2@db"]\n[trust]\nsigners = ["s3://a:hunter2@b"]\n'
+        )
 
     assert "hunter2" not in str(caught.value) + json.dumps(caught.value.to_dict())

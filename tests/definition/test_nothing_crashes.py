@@ -105,4 +105,3 @@ def test_bytes(tmp_path: Path, content: bytes) -> None:
 
 def test_the_names_come_from_the_whole_grammar() -> None:
     assert {"label", "delay", "personal", "over", "where", "signers"} <= set(KEYS)
-

@@ -64,9 +64,7 @@ def test_the_flights_sample_becomes_the_expected_objects(read: Read, flights: st
             ("dep_delay", ColumnRule(type=Type.FLOAT, unit="minute", known=Known(after="dep_at"))),
             ("arr_delay", ColumnRule(type=Type.FLOAT, unit="minute", known=Known(after="arr_at"))),
         ),
-        checks=(
-            Check(name="plausible_air_time", where="air_time IS NULL OR air_time > 10", on_fail="quarantine"),
-        ),
+        checks=(Check(name="plausible_air_time", where="air_time IS NULL OR air_time > 10", on_fail="quarantine"),),
     )
     weather = Source(
         name="weather",
@@ -229,7 +227,7 @@ def test_a_mistake_in_the_stores_is_found_when_only_they_are_read(tmp_path: Path
     [
         (b"format = 1\n[project\n", 2, "Expected"),
         (b"format = 1\nformat = 2\n", 2, "Cannot overwrite"),
-        (b"format = 1\nname = 'a\n", 2, "Expected \"'\" at the end"),
+        (b"format = 1\nname = 'a\n", 2, 'Expected "\'" at the end'),
         (b"format = 1\n# caf\xe9\n", 2, "byte 0xe9"),
         (b"a = [1,\n\n", 1, "at the end"),
         (b"format = " + b"9" * 5000, 1, "too many digits"),

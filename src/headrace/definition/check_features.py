@@ -124,7 +124,9 @@ class _Guard:
         for i, column in enumerate(columns):
             if column.startswith("_"):
                 fix = f'rename it in its source: rename = {{ {column} = "{column.lstrip("_") or "id"}" }}'
-                at.item(i).wrong("names that begin with _ are ours", expected="another name", found=f"`{column}`", fix=fix)
+                at.item(i).wrong(
+                    "names that begin with _ are ours", expected="another name", found=f"`{column}`", fix=fix
+                )
             elif self.source is not None:
                 check_column(self.source, column, at.item(i))
 
@@ -308,6 +310,15 @@ def _check_lookup(lookup: Lookup, guard: _Guard, sources: dict[str, Source], nam
         check_column(source, column, at.key("take").item(i))
     place = document.at("sources", source.name)
     if source.event_time is None:
+        for i, column in enumerate(lookup.take):
+            if column_waits_for(source, column):
+                at.key("take").item(i).wrong(
+                    f"`{column}` has `known`, but source {source.name} is static: it has no newest row",
+                    expected="event_time on the source, or no `known`",
+                    found=f"`known` on `{column}` alone",
+                    fix=f'write [sources.{source.name}] event_time = "…", or take the `known` out',
+                    code="not-known-in-time",
+                )
         if lookup.max_age_us is not None and not place.key("event_time").is_broken:
             fix = "take `max_age` out, or name the source's event_time"
             at.key("max_age").wrong(

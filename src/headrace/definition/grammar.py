@@ -35,9 +35,10 @@ from headrace.definition.quantities import (
 )
 from headrace.language.types import Type
 
+_CLASS_METRICS = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1")
 METRICS = {
-    "binary": ("average_precision", "roc_auc", "log_loss", "brier"),
-    "multiclass": ("log_loss", "accuracy", "macro_f1"),
+    "binary": ("average_precision", "roc_auc", "brier", *_CLASS_METRICS, "precision", "recall", "f1"),
+    "multiclass": _CLASS_METRICS,
     "regression": ("rmse", "mae", "r2"),
 }
 """What a search may prune by, by task; the first is the default."""
