@@ -109,7 +109,7 @@ class BudgetTooSmall(CheckFailed):
 
     def __init__(self, *, seconds: float, spent: float) -> None:
         super().__init__(
-            f"the budget of {seconds:g} s ended after {spent:.1f} s, before one candidate had been fitted on every fold",
+            f"the budget of {seconds:g} s ended after {spent:.1f} s, before a first candidate was fitted on every fold",
             fix='raise [training] budget, for example to "120s", or write it in trials: "10 trials"',
             seconds=seconds,
             spent=spent,
@@ -156,4 +156,17 @@ class PackageDisagrees(CheckFailed):
             difference=difference,
             limit=limit,
             rows=rows,
+        )
+
+
+class CostsMissing(WrongUse):
+    """The rule compares costs, and errors have no price."""
+
+    code = "costs-missing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            '[selection] rule = "least_cost" compares what errors cost, but [costs] does not price them for this task',
+            fix="price errors in [costs] (false_positive and false_negative, matrix, or over and under), "
+            'or set rule = "best_metric"',
         )

@@ -14,7 +14,7 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Base of what this station records."""
 
 
-class Trial(Struct, kw_only=True):
+class Trial(Struct, frozen=True, kw_only=True):
     """One candidate fitted under cross-validation. Scores are out of fold; higher `score` is better."""
 
     number: int
@@ -29,6 +29,12 @@ class Trial(Struct, kw_only=True):
     threshold: float | None = None
     error_cost: float | None = None
     """Expected cost of errors of one prediction at the threshold, in the currency of [costs]."""
+    decision: Decision | None = None
+    """Calibration, threshold and cost matrix, fitted out of fold: what the package gets if this trial is chosen."""
+    best_threshold: float | None = None
+    """Binary with [costs]: the threshold of least cost on the out-of-fold rows themselves; the one used is Elkan's."""
+    best_cost: float | None = None
+    """Error cost with it."""
     fit_s: float = 0.0
     model_bytes: int = 0
     row_us: float | None = None
@@ -37,7 +43,18 @@ class Trial(Struct, kw_only=True):
     """Why it failed or was pruned."""
 
 
-class Money(Struct, kw_only=True):
+class SearchResult(Struct, frozen=True, kw_only=True):
+    """Every trial of a search, by number."""
+
+    metric: str
+    higher_is_better: bool
+    """Of the metric itself; scores are oriented so that higher is better: of rmse, `score` is minus its value."""
+    folds: int
+    """Folds that could be used."""
+    trials: tuple[Trial, ...]
+
+
+class Money(Struct, frozen=True, kw_only=True):
     """A candidate's cost of a million predictions, in one currency."""
 
     errors: float
@@ -50,7 +67,7 @@ class Money(Struct, kw_only=True):
         return self.errors + self.serving + self.training
 
 
-class Candidate(Struct, kw_only=True):
+class Candidate(Struct, frozen=True, kw_only=True):
     """A trial as the choice saw it."""
 
     trial: int
@@ -61,7 +78,7 @@ class Candidate(Struct, kw_only=True):
     """No other candidate is both better and cheaper to serve."""
 
 
-class Choice(Struct, kw_only=True):
+class Choice(Struct, frozen=True, kw_only=True):
     """The chosen trial, and what was given up."""
 
     rule: str
@@ -72,7 +89,7 @@ class Choice(Struct, kw_only=True):
     currency: str = "USD"
 
 
-class Interval(Struct, kw_only=True):
+class Interval(Struct, frozen=True, kw_only=True):
     """A metric on the holdout with its 95 % bootstrap interval."""
 
     name: str
@@ -82,7 +99,7 @@ class Interval(Struct, kw_only=True):
     higher_is_better: bool
 
 
-class Curve(Struct, kw_only=True):
+class Curve(Struct, frozen=True, kw_only=True):
     """Points of a picture."""
 
     name: Literal["roc", "precision_recall", "calibration", "cost", "residuals", "predicted_actual"]
@@ -92,7 +109,7 @@ class Curve(Struct, kw_only=True):
     y_label: str
 
 
-class Importance(Struct, kw_only=True):
+class Importance(Struct, frozen=True, kw_only=True):
     """How much the metric falls when one feature is shuffled on the holdout."""
 
     feature: str
@@ -101,7 +118,7 @@ class Importance(Struct, kw_only=True):
     high: float
 
 
-class Evaluation(Struct, kw_only=True):
+class Evaluation(Struct, frozen=True, kw_only=True):
     """The one look at the holdout, made with the compiled package itself."""
 
     task: Task

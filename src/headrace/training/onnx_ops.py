@@ -1,7 +1,7 @@
 """The ONNX that we emit: its operators, its versions, and the one way to turn nodes into bytes.
 
-The operators are few on purpose: a loader accepts a list and no others, so a graph can neither loop nor read files. Each
-gives a row the same bits alone and in a batch when the session has one thread.
+The operators are few on purpose: a loader accepts a list and no others, so a graph can neither loop nor read files.
+Each gives a row the same bits alone and in a batch when the session has one thread.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a model family is, and where to find one.
 
 To add a family: write `families/NAME.py` with a class that keeps the promises of `Family`, add its line to `FAMILIES`,
-and subclass `headrace.testing.families.FamilySuite`. Entries are strings, so that no library is loaded before it is chosen.
+and subclass `headrace.testing.families.FamilySuite`. Entries are strings: no library is loaded before it is chosen.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Family(Protocol):
     @property
     def tasks(self) -> frozenset[Task]: ...
 
-    def defaults(self, task: Task) -> Sequence[Params]:
+    def defaults(self) -> Sequence[Params]:
         """Configurations to try before any search, the safest first; each is a point of `space`."""
         ...
 
-    def space(self, task: Task) -> Mapping[str, BaseDistribution]:
+    def space(self) -> Mapping[str, BaseDistribution]:
         """What the search may vary."""
         ...
 

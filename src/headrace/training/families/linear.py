@@ -1,8 +1,8 @@
 """Ridge, logistic and multinomial regression by scikit-learn: the plain model that every other has to beat.
 
 A number is standardised, clipped to ten standard deviations (one wild value must neither steer the fit nor overflow
-float32) and, when missing, takes the median, with a weight of its own for "was missing". A category has a weight for each
-level, for "some other level" and for "missing".
+float32) and, when missing, takes the median, with a weight of its own for "was missing". A category has a weight for
+each level, for "some other level" and for "missing".
 
 Compiled: numbers as one matrix product, which is exact enough in float32 because they are standardised; the weights of
 categories and of missing values as small search trees, so that no wide one-hot row is ever built.
@@ -37,15 +37,15 @@ class Linear:
 
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
 
-    def defaults(self, task: Task) -> Sequence[Params]:
+    def defaults(self) -> Sequence[Params]:
         """scikit-learn's own penalty, then a strong one."""
         return ({"l2": 1.0}, {"l2": 100.0})
 
-    def space(self, task: Task) -> Mapping[str, BaseDistribution]:
+    def space(self) -> Mapping[str, BaseDistribution]:
         """The penalty: 1/C of the logistic models, alpha of ridge."""
         from optuna.distributions import FloatDistribution
 
-        return {"l2": FloatDistribution(1e-3, 1e4, log=True)}
+        return {"l2": FloatDistribution(1e-2, 1e4, log=True)}
 
     def fit(
         self,
@@ -213,7 +213,7 @@ class FittedLinear:
             helper.make_node("Add", ["numbers", "levels"], [score]),
         ]
         if last:
-            nodes.append(helper.make_node(last, ["score"], ["y"], **({"axis": 1} if last == "Softmax" else {})))
+            nodes.append(helper.make_node(last, ["score"], ["y"]))  # Softmax: over the last axis, the classes
         return model_bytes(nodes, constants, width=design.width, outputs=self.n_outputs)
 
 

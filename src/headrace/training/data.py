@@ -1,0 +1,147 @@
+"""The frame as training sees it: rows to learn from, and rows that only the one last look may touch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.data.model import Field
+from headrace.definition.model import Split, Task
+from headrace.features.model import Frame
+from headrace.training.errors import GroupColumnMissing, TargetUnusable
+
+if TYPE_CHECKING:
+    import polars as pl
+
+NEVER = np.iinfo(np.int64).max
+"""The instant at which a label without a known instant becomes known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Labelled rows in the frame's order."""
+
+    task: Task
+    classes: tuple[str, ...]
+    outputs: tuple[Field, ...]
+    rows: pl.DataFrame
+    """The columns `outputs`, unencoded."""
+    y: NDArray[Any]
+    """int64 0 and 1, int64 class codes, or finite float64."""
+    time_us: NDArray[np.int64] | None = None
+    """Prediction time."""
+    label_known_us: NDArray[np.int64] | None = None
+    """When the label became known; `NEVER` for null."""
+    groups: NDArray[np.int64] | None = None
+    """Codes of the group column under a group split."""
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def n_classes(self) -> int:
+        """2 for binary; 0 for regression."""
+        return {"binary": 2, "multiclass": len(self.classes), "regression": 0}[self.task]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """The two parts of a frame. Search, calibration and the fit are given `train` and nothing else."""
+
+    train: Examples
+    holdout: Examples
+    purged: int
+    """Training rows left out because their label became known only after the holdout began (time split)."""
+
+
+def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
+    """Divide the frame's rows, read from its Parquet, into training rows and holdout.
+
+    Raises
+    ------
+    TargetUnusable : no rows, one class or value, NaN or infinite labels, values that float32 cannot tell apart.
+    GroupColumnMissing : a group split without its column.
+    """
+    import polars as pl
+
+    program = frame.program
+    if "_holdout" in table.columns:
+        held = table["_holdout"].to_numpy()
+    else:
+        held = np.arange(table.height) >= table.height - frame.holdout_rows
+    groups = None
+    if split.by == "group":
+        if split.group is None or split.group not in table.columns:
+            raise GroupColumnMissing(split.group, columns=[c for c in table.columns if not c.startswith("_")])
+        groups = table[split.group].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+    y = table["_label"].cast(pl.Float64 if frame.task == "regression" else pl.Int64).to_numpy()
+    time_us = None if program.time is None else _instants(table[program.time])
+    known = _instants(table["_label_known"]) if "_label_known" in table.columns else None
+    features = table.select(field.name for field in program.outputs)
+
+    def part(keep: NDArray[np.bool_]) -> Examples:
+        return Examples(
+            task=frame.task,
+            classes=frame.classes,
+            outputs=program.outputs,
+            rows=features.filter(pl.Series(keep)),
+            y=y[keep],
+            time_us=None if time_us is None else time_us[keep],
+            label_known_us=None if known is None else known[keep],
+            groups=None if groups is None else groups[keep],
+        )
+
+    train = ~held
+    purged = 0
+    if split.by == "time" and time_us is not None and known is not None and held.any():
+        late = train & (known >= time_us[held].min())
+        purged, train = int(late.sum()), train & ~late
+    data = TrainingData(part(train), part(held), purged)
+    check_target(data.train)
+    return data
+
+
+def check_target(examples: Examples) -> None:
+    """Raise `TargetUnusable` unless there is something to learn."""
+    y = examples.y
+    if not len(y):
+        raise TargetUnusable(
+            "empty: there are no rows", expected="at least a few rows", fix="read more rows, or check the label's nulls"
+        )
+    if examples.task == "regression":
+        bad = int((~np.isfinite(y)).sum())
+        if bad:
+            raise TargetUnusable(
+                f"not finite in {bad} of {len(y)} rows (NaN or infinite)",
+                expected="finite numbers",
+                fix="repair the label's columns, or make such labels null: null labels are left out",
+                rows=bad,
+            )
+    if len(np.unique(y)) < 2:
+        raise TargetUnusable(
+            f"the same in all {len(y)} rows",
+            expected="at least two classes, or values that vary",
+            fix="check [project] label, and that [split] leaves every class in the training rows",
+            rows=len(y),
+        )
+    if examples.task == "regression":
+        spread, step = float(np.std(y)), float(np.spacing(np.float32(np.abs(y).max())))
+        if step > 1e-5 * spread:
+            raise TargetUnusable(
+                f"too far from zero for its spread: float32 steps of {step:.3g} against a spread of {spread:.3g}",
+                expected="values that float32 tells apart to 1e-5 of their spread",
+                fix='subtract a constant in the label, for example label = "year - 2000"',
+                step=step,
+                spread=spread,
+            )
+
+
+def _instants(column: pl.Series) -> NDArray[np.int64]:
+    import polars as pl
+
+    if column.dtype.is_temporal():
+        column = column.cast(pl.Datetime("us"))
+    return column.cast(pl.Int64).fill_null(NEVER).to_numpy()

@@ -1,0 +1,48 @@
+"""The chosen candidate, fitted on all training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.definition.model import Training
+from headrace.features.encoder import encode_columns, fit_encoder
+from headrace.features.model import Encoder
+from headrace.training.data import Examples
+from headrace.training.families import load_family
+from headrace.training.folding import levels_of
+from headrace.training.model import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class FittedCandidate:
+    """What a package needs of training, beside the trial's `decision`."""
+
+    encoder: Encoder
+    onnx: bytes
+    label_spread: float
+    """Standard deviation of the training label."""
+    predict: Callable[[NDArray[np.float32]], NDArray[np.float64]]
+    """The library's own answers to encoded rows, before calibration; lives only in this process."""
+
+
+def fit_chosen(examples: Examples, trial: Trial, training: Training) -> FittedCandidate:
+    """Fit the trial's family and parameters on all training rows; equal arguments give equal bytes."""
+    family = load_family(trial.family, examples.task)
+    encoder = fit_encoder(examples.outputs, examples.rows)
+    fitted = family.fit(
+        encode_columns(encoder, examples.rows),
+        examples.y,
+        trial.params,
+        task=examples.task,
+        n_classes=examples.n_classes,
+        levels=levels_of(encoder),
+        seed=training.seed,
+        threads=training.threads,
+    )
+    return FittedCandidate(
+        encoder=encoder, onnx=fitted.to_onnx(), label_spread=float(np.std(examples.y)), predict=fitted.predict
+    )

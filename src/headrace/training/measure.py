@@ -1,0 +1,43 @@
+"""What a compiled candidate is measured by: does it answer as its library does, and how long does one row take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.definition.model import Task
+from headrace.scoring.decision import Decider
+from headrace.scoring.graph import Graph
+from headrace.scoring.model import Decision
+
+PROBABILITY_LIMIT = 1e-6
+VALUE_LIMIT = 1e-5
+"""Times the spread (standard deviation) of the training label."""
+TIMED_ROWS = 200
+
+
+def agreement_limit(task: Task, label_spread: float) -> float:
+    """How far the graph may be from its library."""
+    return VALUE_LIMIT * label_spread if task == "regression" else PROBABILITY_LIMIT
+
+
+def largest_difference(onnx: bytes, X: NDArray[np.float32], library: NDArray[np.float64]) -> float:
+    """The largest absolute difference between graph and library over all rows (and classes); NaN if either has one."""
+    raw = Graph(onnx).raw(X)
+    return float(np.max(np.abs(raw.astype(np.float64) - library), initial=0.0))
+
+
+def time_one_row(onnx: bytes, decision: Decision, X: NDArray[np.float32], *, clock: Callable[[], float]) -> float:
+    """Microseconds for one encoded row through graph and calibration: the median of `TIMED_ROWS` rows."""
+    graph, decider = Graph(onnx), Decider(decision)
+    rows = [X[i % len(X)].tobytes() for i in range(TIMED_ROWS)]
+    took = []
+    for row in rows:
+        started = clock()
+        answer = graph.row(row)
+        if decision.task == "binary":
+            decider.probability(float(answer[0]))
+        took.append(clock() - started)
+    return float(np.median(took)) * 1e6

@@ -1,0 +1,120 @@
+"""What to try next: the families' own configurations, then a sampler over families and hyperparameters together."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headrace.definition.model import Training
+from headrace.training.families import Family, Params
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.distributions import BaseDistribution
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A candidate to try."""
+
+    family: str
+    params: Params
+    first_of_family: bool = False
+    """The family's safest configuration: it is always fitted on every fold."""
+    asked: Trial | None = None
+    """The sampler's own, to be told the outcome."""
+
+
+class Proposer:
+    """Proposes candidates one at a time and learns from each before the next.
+
+    The proposals depend on the arguments and on what was told, and on nothing else: the same outcomes told again lead
+    to the same proposals.
+    """
+
+    def __init__(self, families: Mapping[str, Family], training: Training) -> None:
+        self._families = families
+        self._training = training
+        portfolio = {name: family.defaults() for name, family in families.items()}
+        self._waiting = [  # the first of every family before the second of any
+            Proposal(name, configurations[rank], first_of_family=rank == 0)
+            for rank in range(max(map(len, portfolio.values()), default=0))
+            for name, configurations in portfolio.items()
+            if rank < len(configurations)
+        ]
+        self._known: list[tuple[Proposal, float]] = []
+        self._study: Study | None = None
+        self._alive: Sequence[str] = ()
+
+    def propose(self) -> Proposal | None:
+        """The next candidate; None when no family is left that could be fitted at all."""
+        if self._waiting:
+            return self._waiting.pop(0)
+        if self._study is None:
+            fitted = {proposal.family for proposal, _ in self._known}
+            self._alive = [name for name in self._families if name in fitted]
+            if not self._alive:
+                return None
+            self._study = self._start()
+        trial = self._study.ask()
+        family = trial.suggest_categorical("family", list(self._alive))
+        space = self._families[family].space()
+        params = {name: _suggest(trial, f"{family}.{name}", kind) for name, kind in space.items()}
+        return Proposal(family, params, asked=trial)
+
+    def tell(self, proposal: Proposal, value: float | None) -> None:
+        """How a proposal went: its score, higher is better; None when it failed."""
+        if proposal.asked is None:
+            if value is not None:
+                self._known.append((proposal, value))
+        elif self._study is not None:
+            from optuna.trial import TrialState
+
+            self._study.tell(proposal.asked, value, state=TrialState.FAIL if value is None else TrialState.COMPLETE)
+
+    def _start(self) -> Study:
+        """A study that knows the portfolio's scores as if it had asked for them."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would write a line a trial to stderr
+        seed = self._training.seed
+        sampler: optuna.samplers.BaseSampler
+        if self._training.search == "random":
+            sampler = optuna.samplers.RandomSampler(seed=seed)
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                # grouped: hyperparameters of one family are drawn together, and apart from those of the others
+                sampler = optuna.samplers.TPESampler(
+                    seed=seed, multivariate=True, group=True, n_startup_trials=8, constant_liar=False
+                )
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        family_kind = optuna.distributions.CategoricalDistribution(list(self._alive))
+        for proposal, value in self._known:
+            space = self._families[proposal.family].space()
+            params = {f"{proposal.family}.{name}": own for name, own in proposal.params.items()}
+            kinds: dict[str, BaseDistribution] = {f"{proposal.family}.{name}": kind for name, kind in space.items()}
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params={"family": proposal.family, **params},
+                    distributions={"family": family_kind, **kinds},
+                    value=value,
+                )
+            )
+        return study
+
+
+def _suggest(trial: Trial, name: str, kind: BaseDistribution) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    match kind:
+        case IntDistribution():
+            return trial.suggest_int(name, kind.low, kind.high, step=kind.step, log=kind.log)
+        case FloatDistribution():
+            return trial.suggest_float(name, kind.low, kind.high, step=kind.step, log=kind.log)
+        case CategoricalDistribution():
+            return trial.suggest_categorical(name, kind.choices)
+        case _:
+            raise TypeError(f"{name}: no such distribution: {type(kind).__name__}")

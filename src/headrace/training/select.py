@@ -1,0 +1,130 @@
+"""The choice among the trials, in money where there are costs, with what it gave up.
+
+Money is a million predictions: what errors cost at the threshold, what serving costs, and training spread over a month
+of predictions. Serving and training rest on measured times, which differ a little from run to run; they are rounded to
+one figure before anything is compared, so that noise does not choose the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import floor, log10
+
+from headrace.cost.prices import PriceBook, amortised, price_usage, serving_price
+from headrace.definition.model import Costs, Selection
+from headrace.training.errors import CostsMissing, NothingFitted
+from headrace.training.metrics import METRICS
+from headrace.training.model import Candidate, Choice, Money, SearchResult, Trial
+
+DEFAULT_VOLUME = 1_000_000.0
+"""Predictions a month over which training is spread when [costs] has no volume."""
+
+
+def select(
+    result: SearchResult, *, selection: Selection, costs: Costs | None, prices: PriceBook, threads: int, at_us: int
+) -> Choice:
+    """Choose one of the finished trials.
+
+    Parameters
+    ----------
+    threads : cores that a fit kept busy
+    at_us : the instant whose prices hold
+
+    Raises
+    ------
+    CostsMissing : `least_cost` without priced errors.
+    """
+    trials = [trial for trial in result.trials if trial.state == "done"]
+    if not trials:
+        raise NothingFitted([trial.note for trial in result.trials])
+    if selection.rule == "least_cost" and any(trial.error_cost is None for trial in trials):
+        raise CostsMissing
+    money = {t.number: _money(t, costs, prices, threads, at_us) for t in trials}
+    ranked = sorted(trials, key=_order(selection, trials, money))
+    candidates = tuple(
+        Candidate(
+            trial=trial.number,
+            family=trial.family,
+            score=_score(trial),
+            money=money[trial.number],
+            on_frontier=not any(_dominates(other, trial, money) for other in trials),
+        )
+        for trial in ranked
+    )
+    return Choice(
+        rule=selection.rule,
+        trial=ranked[0].number,
+        candidates=candidates,
+        reason=_reason(ranked, selection, money, result),
+        currency=costs.currency if costs is not None else "USD",
+    )
+
+
+def _money(trial: Trial, costs: Costs | None, prices: PriceBook, threads: int, at_us: int) -> Money:
+    volume = (costs.volume_per_month if costs is not None else None) or DEFAULT_VOLUME
+    fit_usd, _ = price_usage(prices, cpu_s=trial.fit_s * threads, memory_byte_s=0.0, at_us=at_us)
+    return Money(
+        errors=(trial.error_cost or 0.0) * 1e6,
+        serving=serving_price(prices, trial.row_us or 0.0, at_us=at_us),
+        training=amortised(fit_usd, volume),
+    )
+
+
+def _rounded(value: float) -> float:
+    """To one significant figure: as much as a measured time is good for."""
+    return round(value, -floor(log10(value))) if value > 0 else 0.0
+
+
+def _total(money: Money) -> float:
+    return round(money.errors + _rounded(money.serving) + _rounded(money.training), 6)
+
+
+def _score(trial: Trial) -> float:
+    return float("-inf") if trial.score is None else trial.score
+
+
+Key = tuple[float, float, int, int]
+
+
+def _order(selection: Selection, trials: Sequence[Trial], money: dict[int, Money]) -> Callable[[Trial], Key]:
+    """Best first; what is equal falls to the smaller model, then to the earlier trial."""
+    best = max(map(_score, trials))
+
+    def key(trial: Trial) -> Key:
+        own = money[trial.number]
+        match selection.rule:
+            case "least_cost":
+                first, second = _total(own), -_score(trial)
+            case "cheapest_within":
+                near = _score(trial) >= best - selection.within * abs(best)
+                first, second = (0.0, _rounded(own.serving)) if near else (1.0, -_score(trial))
+            case _:
+                first, second = -_score(trial), 0.0
+        return first, second, trial.model_bytes, trial.number
+
+    return key
+
+
+def _dominates(other: Trial, trial: Trial, money: dict[int, Money]) -> bool:
+    """Whether the other is at least as good and as cheap to serve, and one of the two strictly."""
+    better = _score(other) - _score(trial)
+    cheaper = _rounded(money[trial.number].serving) - _rounded(money[other.number].serving)
+    return better >= 0 and cheaper >= 0 and (better > 0 or cheaper > 0)
+
+
+def _reason(ranked: Sequence[Trial], selection: Selection, money: dict[int, Money], result: SearchResult) -> str:
+    """Plain words, with figures that repeat from run to run (no measured time)."""
+    sign = METRICS[result.metric].sign
+    chosen, best = ranked[0], min(ranked, key=lambda t: (-_score(t), t.number))
+
+    def says(trial: Trial) -> str:
+        errors = "" if trial.error_cost is None else f" and errors of {money[trial.number].errors:,.0f} a million"
+        return f"trial {trial.number} ({trial.family}), {result.metric} {sign * _score(trial):.4g} out of fold{errors}"
+
+    why = {
+        "best_metric": f"best {result.metric}",
+        "least_cost": "least total cost",
+        "cheapest_within": f"cheapest to serve within {selection.within:.2%} of the best {result.metric}",
+    }[selection.rule]
+    text = f"{why[0].upper()}{why[1:]} of {len(ranked)} candidates: {says(chosen)}."
+    return text if best is chosen else f"{text} Given up: {says(best)}."

@@ -1,0 +1,122 @@
+"""Folds for cross-validation: pure functions from what is known of the rows to positions, equal for equal seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.definition.model import Split
+from headrace.training.data import Examples
+from headrace.training.errors import FoldsImpossible
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Positions of rows, ascending: what a model learns from, and what it is then asked."""
+
+    train: NDArray[np.intp]
+    validation: NDArray[np.intp]
+
+
+def make_folds(examples: Examples, split: Split) -> tuple[Fold, ...]:
+    """The folds of the definition's split that can be used.
+
+    A fold is left out when its training rows have one class (or one value) only, or when it has no validation row.
+
+    Raises
+    ------
+    FoldsImpossible : none is left.
+    """
+    folds = _folds(examples, split)
+    usable = tuple(f for f in folds if len(f.validation) and len(np.unique(examples.y[f.train])) > 1)
+    if not usable:
+        why = "there are too few rows" if not folds else "the rows to learn from have one class or value only"
+        raise FoldsImpossible(why, by=split.by, folds=split.folds, rows=len(examples))
+    return usable
+
+
+def _folds(examples: Examples, split: Split) -> list[Fold]:
+    match split.by:
+        case "time":
+            if examples.time_us is None:
+                raise FoldsImpossible("[project] time is not set", by=split.by, folds=split.folds, rows=len(examples))
+            return time_folds(examples.time_us, split.folds, label_known_us=examples.label_known_us)
+        case "group":
+            if examples.groups is None:
+                raise FoldsImpossible("there is no group column", by=split.by, folds=split.folds, rows=len(examples))
+            return group_folds(examples.groups, split.folds, seed=split.seed)
+        case "stratified" if examples.task != "regression":
+            return stratified_folds(examples.y, split.folds, seed=split.seed)
+        case "stratified":
+            return stratified_folds(_tenths(examples.y), split.folds, seed=split.seed)
+        case _:
+            return random_folds(len(examples), split.folds, seed=split.seed)
+
+
+def time_folds(
+    time_us: NDArray[np.int64], folds: int, *, label_known_us: NDArray[np.int64] | None = None
+) -> list[Fold]:
+    """Expanding folds: rows are cut into `folds` + 1 blocks of about equal size in time; fold i learns from the blocks
+    before block i + 1 and is asked about that block. Fewer folds when there are fewer distinct instants.
+
+    Rows of one instant never straddle a cut. With `label_known_us`, a row whose label was not known before the block
+    began is not learnt from: at that moment nobody could have.
+    """
+    order = np.argsort(time_us, kind="stable")
+    ordered = time_us[order]
+    wanted = np.arange(1, folds + 1) * len(ordered) // (folds + 1)
+    cuts = np.unique(np.searchsorted(ordered, ordered[wanted[wanted < len(ordered)]], side="left"))
+    cuts = cuts[cuts > 0]
+    result = []
+    for start, end in zip(cuts, [*cuts[1:], len(ordered)], strict=True):
+        train = order[:start]
+        if label_known_us is not None:
+            train = train[label_known_us[train] < ordered[start]]
+        result.append(Fold(np.sort(train), np.sort(order[start:end])))
+    return result
+
+
+def random_folds(n: int, folds: int, *, seed: int) -> list[Fold]:
+    """Every row is asked once; sizes differ by one at most."""
+    part = np.empty(n, np.intp)
+    part[_generator(seed).permutation(n)] = np.arange(n) % folds
+    return _by_part(part, folds)
+
+
+def stratified_folds(strata: NDArray[Any], folds: int, *, seed: int) -> list[Fold]:
+    """Every row is asked once; each stratum is spread as evenly as its size allows."""
+    shuffled = _generator(seed).permutation(len(strata))
+    part = np.empty(len(strata), np.intp)
+    part[shuffled[np.argsort(strata[shuffled], kind="stable")]] = np.arange(len(strata)) % folds
+    return _by_part(part, folds)
+
+
+def group_folds(groups: NDArray[np.int64], folds: int, *, seed: int) -> list[Fold]:
+    """Every row is asked once, all rows of a group in the same fold; the largest groups are placed first, each into the
+    fold with the fewest rows so far."""
+    names, code, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    shuffled = _generator(seed).permutation(len(names))
+    home = np.empty(len(names), np.intp)
+    filled = np.zeros(folds, np.int64)
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        home[group] = np.argmin(filled)
+        filled[home[group]] += sizes[group]
+    return _by_part(home[code], folds)
+
+
+def _by_part(part: NDArray[np.intp], folds: int) -> list[Fold]:
+    return [Fold(np.flatnonzero(part != i), np.flatnonzero(part == i)) for i in range(folds) if (part == i).any()]
+
+
+def _tenths(y: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Ten equal parts of a numeric label by rank."""
+    rank = np.empty(len(y), np.intp)
+    rank[np.argsort(y, kind="stable")] = np.arange(len(y))
+    return rank * 10 // len(y)
+
+
+def _generator(seed: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(seed))
