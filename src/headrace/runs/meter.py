@@ -27,8 +27,9 @@ class Meter:
 
     CPU seconds are user and system time of this process and of the children that ended meanwhile. Peak memory is the
     resident size of this process: on Linux the kernel's own high-water mark, reset at the start; where that is not
-    allowed, the highest of samples taken every 50 ms; elsewhere the mark since the process began. Only one meter at a
-    time gives a true peak, because the mark is the process's.
+    allowed, the highest of samples taken every 50 ms; elsewhere the mark since the process began. The mark is the
+    process's: only one meter at a time gives a true peak, and the `ru_maxrss` that a parent reads at the end covers the
+    time since the last reset only.
     """
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -94,8 +94,12 @@ def hold(folder: Path, project: str, token: str) -> Iterator[str]:
 
 
 def discard(path: Path) -> None:
-    """Remove a working folder; what cannot be removed now is removed by the next run."""
-    shutil.rmtree(path, ignore_errors=True)
+    """Remove a working folder, or what else lies there; what cannot be removed now is removed by the next run."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def is_disk_full(error: Exception) -> bool:

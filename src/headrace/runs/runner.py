@@ -155,6 +155,10 @@ class Run:
     def __init__(self, runner: Runner, run_id: RunId) -> None:
         self.id = run_id
         self.is_finished = False
+        self.stages_done = 0
+        """Stages that this run computed rather than found."""
+        self.cost_usd = 0.0
+        """What they cost."""
         self._runner = runner
         self._position = 0
         self._verified: set[str] = set()
@@ -203,6 +207,8 @@ class Run:
         except BaseException:
             runner.progress.stage_ended(name, "failed", None)
             raise
+        self.stages_done += 1
+        self.cost_usd += executed.usage.cost_usd
         runner.progress.stage_ended(name, "done", executed.usage)
         return value
 
