@@ -15,10 +15,11 @@ from headrace.definition.model import Definition
 from headrace.definition.reader import read_definition
 
 VALUES = (
-    '""', '"x"', '"dep_delay"', '"distance"', '"1h"', '"7m"', '"4 USD"', '"60 trials"', '"2M / month"', '"s3://b/k.csv"',
-    '"postgresql://u:p@h/d"', '"${env:X}"', '"time"', '"linear"', '"a >"', '"((((("', '"Europe/Paris"', '"a.csv"', "0", "1",
-    "-1", "0.2", "nan", "inf", "1e400", "99999999999999999999999", "true", "1979-05-27", "[]", "{}", '["a", "a"]', "[1, [2]]",
-    '{ a = "b" }', "[{ x = 1 }]", '"\\u0000"', '"\\U0010FFFF"', "'''\na\n'''",
+    '""', '"x"', '"dep_delay"', '"distance"', '"1h"', '"7m"', '"4 USD"', '"60 trials"', '"2M / month"',
+    '"s3://b/k.csv"', '"postgresql://u:p@h/d"', '"${env:X}"', '"time"', '"linear"', '"a >"', '"((((("',
+    '"Europe/Paris"', '"a.csv"', "0", "1", "-1", "0.2", "nan", "inf", "1e400", "99999999999999999999999", "true",
+    "1979-05-27", "[]", "{}", '["a", "a"]', "[1, [2]]", '{ a = "b" }', "[{ x = 1 }]", '"\\u0000"', '"\\U0010FFFF"',
+    "'''\na\n'''",
 )  # fmt: skip
 
 
@@ -46,23 +47,28 @@ QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.function_scop
 
 def check(file: Path, text: str) -> None:
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
+    found: Definition | DefinitionErrors
     try:
         found = read_definition(file)
-    except DefinitionErrors as errors:
-        last = text.count("\n") + 1
-        assert errors.mistakes
-        assert list(errors.mistakes) == sorted(errors.mistakes, key=lambda m: m.line)
-        for mistake in errors.mistakes:
-            assert 1 <= mistake.line <= last
-            assert mistake.column >= 1
-            assert mistake.message
-            assert mistake.expected
-            assert mistake.found
-            assert mistake.fix
-        assert str(errors)
-        assert errors.to_dict()
+    except DefinitionErrors as raised:
+        found = raised
+    if isinstance(found, DefinitionErrors):
+        check_mistakes(found, text)
     else:
         assert isinstance(found, Definition)
+
+
+def check_mistakes(errors: DefinitionErrors, text: str) -> None:
+    assert errors.mistakes
+    assert str(errors)
+    assert list(errors.mistakes) == sorted(errors.mistakes, key=lambda m: m.line)
+    for mistake in errors.mistakes:
+        assert 1 <= mistake.line <= text.count("\n") + 1
+        assert mistake.column >= 1
+        assert mistake.message
+        assert mistake.expected
+        assert mistake.found
+        assert mistake.fix
 
 
 @QUIET

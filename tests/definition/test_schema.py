@@ -31,8 +31,8 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 KEYWORDS = {
     "$schema", "title", "description", "default", "examples", "type", "enum", "anyOf", "properties", "required",
-    "additionalProperties", "propertyNames", "minProperties", "items", "minItems", "uniqueItems", "pattern", "minLength",
-    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
+    "additionalProperties", "propertyNames", "minProperties", "items", "minItems", "uniqueItems", "pattern",
+    "minLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
 }  # fmt: skip
 
 
