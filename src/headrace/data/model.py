@@ -14,7 +14,7 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Base of what this station records."""
 
 
-class SourceState(Struct, kw_only=True):
+class SourceState(Struct, frozen=True, kw_only=True):
     """What a source looked like when it was read, cheap to compare: names, sizes, modification times, ETags.
 
     For a query on a server there is no such state: `parts` is empty and `volatile` is true, so the query is read again
@@ -26,14 +26,14 @@ class SourceState(Struct, kw_only=True):
     volatile: bool = False
 
 
-class Field(Struct, kw_only=True):
+class Field(Struct, frozen=True, kw_only=True):
     """A column and its type."""
 
     name: str
     type: Type
 
 
-class Snapshot(Struct, kw_only=True):
+class Snapshot(Struct, frozen=True, kw_only=True):
     """An immutable copy of a source as it was read. Columns as read, before `rename`; row order is the source's."""
 
     source: str
@@ -44,9 +44,12 @@ class Snapshot(Struct, kw_only=True):
     """Rows that are no rows (too many fields, bytes that are not UTF-8): Parquet of place, reason, raw text."""
     malformed_rows: int = 0
     state: SourceState
+    files: tuple[tuple[str, int], ...] = ()
+    """(file, rows in it, malformed ones included), in the order in which they were read; empty for a query."""
+    warnings: tuple[str, ...] = ()
 
 
-class Table(Struct, kw_only=True):
+class Table(Struct, frozen=True, kw_only=True):
     """Rows that the contract accepted, aligned: renamed, cast, in UTC, derived columns added, in the source's order."""
 
     source: str
@@ -55,7 +58,7 @@ class Table(Struct, kw_only=True):
     fields: tuple[Field, ...]
 
 
-class RuleResult(Struct, kw_only=True):
+class RuleResult(Struct, frozen=True, kw_only=True):
     """One rule of the contract and what it found."""
 
     rule: str
@@ -70,7 +73,7 @@ class RuleResult(Struct, kw_only=True):
     passed: bool
 
 
-class ColumnProfile(Struct, kw_only=True):
+class ColumnProfile(Struct, frozen=True, kw_only=True):
     """What one accepted column looks like."""
 
     name: str
@@ -87,7 +90,7 @@ class ColumnProfile(Struct, kw_only=True):
     """The most frequent levels of text columns."""
 
 
-class QualityReport(Struct, kw_only=True):
+class QualityReport(Struct, frozen=True, kw_only=True):
     """The ledger: read = accepted + repaired + quarantined, to the row.
 
     `accepted` rows are as they were read (but for renames and casts); `repaired` rows were accepted with a cell mended by
@@ -111,7 +114,7 @@ class QualityReport(Struct, kw_only=True):
         return all(rule.passed for rule in self.rules if rule.on_fail == "fail")
 
 
-class CheckedSource(Struct, kw_only=True):
+class CheckedSource(Struct, frozen=True, kw_only=True):
     """The outcome of checking one snapshot against its contract."""
 
     table: Table

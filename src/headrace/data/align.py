@@ -1,0 +1,246 @@
+"""Alignment: from rows as read to rows of the contract. The order is rename, types, joins, derived columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from headrace.data.errors import CastRefused, ContractError
+from headrace.definition.model import Source
+from headrace.language.errors import ExpressionError
+from headrace.language.parse import parse, references
+from headrace.language.types import Type
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from headrace.data.cast import Cast
+
+ROW = "_hr_row"
+"""Name of the row number while rows are aligned and checked."""
+_NUMBERS = (Type.INTEGER, Type.FLOAT)
+_TEXTS = (Type.STRING, Type.CATEGORY)
+
+
+def table_types(
+    source: Source, types: Mapping[str, Type], statics: Mapping[str, Mapping[str, Type]]
+) -> dict[str, Type]:
+    """Types of the accepted table: the source's columns, then those of its joins, then the derived ones.
+
+    Parameters
+    ----------
+    types
+        The locked types, after `rename`; the contract's own types win.
+    statics
+        Types of the accepted tables that `source.joins` name.
+
+    Raises
+    ------
+    ContractError : a rule, join, derived column or check that these columns cannot have; all of them at once.
+    """
+    found = base_types(source, types)
+    problems: list[str] = []
+    for join in source.joins:
+        other = statics.get(join.source, {})
+        for left, right in join.key:
+            if left not in found or right not in other:
+                column, table = (left, source.name) if left not in found else (right, join.source)
+                problems.append(f"join {join.name!r}: source {table!r} has no column {column!r}")
+            elif not _joinable(found[left], other[right]):
+                problems.append(f"join {join.name!r}: {left!r} is {found[left]}, {right!r} is {other[right]}")
+        problems += [
+            f"join {join.name!r}: source {join.source!r} has no column {name!r}"
+            for name in join.take
+            if name not in other
+        ]
+        found |= {f"{join.name}_{name}": other[name] for name in join.take if name in other}
+    for name, text in source.derive:
+        try:
+            found[name] = parse(text, found).type
+        except ExpressionError as error:
+            problems.append(f"derived column {name!r}: {error.message}\n{error.caret()}")
+    problems += _rule_problems(source, found)
+    if problems:
+        raise ContractError(
+            f"source {source.name!r}: " + "\n".join(problems),
+            fix=f"correct [sources.{source.name}] in headrace.toml",
+            source=source.name,
+            problems=problems,
+        )
+    return found
+
+
+def base_types(source: Source, types: Mapping[str, Type]) -> dict[str, Type]:
+    """Types of the source's own columns: the contract's where it states one, else the locked ones."""
+    return {name: source.rule(name).type or type_ for name, type_ in types.items()}
+
+
+def _joinable(left: Type, right: Type) -> bool:
+    return left == right or (left in _TEXTS and right in _TEXTS)
+
+
+def _rule_problems(source: Source, found: Mapping[str, Type]) -> list[str]:
+    problems = [f"unique: there is no column {name!r}" for name in source.unique if name not in found]
+    for name, rule in source.columns:
+        if name not in found:
+            problems.append(f"columns: there is no column {name!r}")
+        elif (rule.min is not None or rule.max is not None) and found[name] not in _NUMBERS:
+            problems.append(f"columns.{name}: min and max are for numbers, the column is {found[name]}")
+        elif rule.type is not None and rule.type != found[name] and not _joinable(rule.type, found[name]):
+            problems.append(f"columns.{name}: the contract says {rule.type}, derive gives {found[name]}")
+    for check in source.checks:
+        try:
+            type_ = parse(check.where, found).type
+        except ExpressionError as error:
+            problems.append(f"check {check.name!r}: {error.message}\n{error.caret()}")
+        else:
+            if type_ is not Type.BOOLEAN:
+                problems.append(f"check {check.name!r}: where is {type_}, it must be true or false")
+    return problems
+
+
+def column_casts(source: Source, schema: Mapping[str, pl.DataType], types: Mapping[str, Type]) -> dict[str, Cast]:
+    """The cast of each column of `types` that `schema` (after `rename`) has."""
+    from headrace.data.cast import cast_of
+
+    casts = {}
+    for name, type_ in types.items():
+        if name in schema:
+            rule = source.rule(name)
+            missing = (*source.missing, *rule.missing) if source.format != "csv" else rule.missing
+            casts[name] = cast_of(name, schema[name], type_, zone=rule.zone or "UTC", missing=missing)
+    return casts
+
+
+def with_joins(frame: pl.LazyFrame, source: Source, statics: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
+    """Add `NAME_COLUMN` of each static join, in the order of the rows; keys that are null or absent there give nulls."""
+    import polars as pl
+
+    for join in source.joins:
+        keys = [f"_hr_key_{n}" for n in range(len(join.key))]
+        right = statics[join.source].select(
+            *(pl.col(theirs).alias(key) for key, (_, theirs) in zip(keys, join.key, strict=True)),
+            *(pl.col(name).alias(f"{join.name}_{name}") for name in join.take),
+        )
+        frame = frame.join(
+            right, left_on=[ours for ours, _ in join.key], right_on=keys, how="left", maintain_order="left"
+        )
+    return frame
+
+
+def with_derived(
+    frame: pl.LazyFrame, source: Source, types: Mapping[str, Type], wanted: Sequence[str] | None = None
+) -> pl.LazyFrame:
+    """Add the derived columns, each after those that it uses; with `wanted`, only those.
+
+    `types` are the table's."""
+    from headrace.language.columns import to_polars
+
+    for name, text in source.derive:
+        if wanted is None or name in wanted:
+            frame = frame.with_columns(to_polars(parse(text, types)).alias(name))
+    return frame
+
+
+def align_request(
+    frame: pl.LazyFrame,
+    source: Source,
+    types: Mapping[str, Type],
+    statics: Mapping[str, pl.LazyFrame],
+    wanted: Sequence[str],
+) -> pl.LazyFrame:
+    """Rows of a request, aligned as the source's rows are: rename, cast, join, derive of whatever is there.
+
+    Parameters
+    ----------
+    frame
+        Rows as read: columns of any type, text included; columns beside the source's are dropped.
+    types
+        The locked types, after `rename`.
+    statics
+        The accepted tables that `source.joins` name.
+    wanted
+        The columns to give, in order: the source's, joined or derived ones. One that is neither there nor derived from
+        what is there is left out, and the caller says what it means.
+
+    Raises
+    ------
+    CastRefused : when the rows are read (`collect` or a sink), for the first cell that is not of its type.
+    """
+    base, renamed = base_types(source, types), _renamed(frame, source)
+    present, casts = _guarded(renamed, source, base)
+    available, known, joins = set(casts), dict(base), []
+    for join in source.joins:
+        known |= {f"{join.name}_{name}": type_ for name, type_ in _types_of(statics[join.source], join.take).items()}
+        if all(ours in available for ours, _ in join.key):
+            joins.append(join)
+            available |= {f"{join.name}_{name}" for name in join.take}
+    derived = []
+    for name, text in source.derive:
+        known[name] = parse(text, known).type
+        if name not in available and references(text) <= available:
+            derived.append(name)
+            available.add(name)
+    joined = with_joins(present, structs.replace(source, joins=tuple(joins)), statics)
+    return with_derived(joined, source, known, derived).select([name for name in wanted if name in available])
+
+
+def _renamed(frame: pl.LazyFrame, source: Source) -> pl.LazyFrame:
+    """The frame under the contract's names; a request may use the names as read or those after `rename`."""
+    names = frame.collect_schema().names()
+    return frame.rename({old: new for old, new in source.rename if old in names and new not in names})
+
+
+def _types_of(table: pl.LazyFrame, columns: Sequence[str]) -> dict[str, Type]:
+    from headrace.language.values import type_of_dtype
+
+    schema = table.collect_schema()
+    found = {name: type_of_dtype(schema[name]) for name in columns}
+    return {name: type_ for name, type_ in found.items() if type_ is not None}
+
+
+def _guarded(frame: pl.LazyFrame, source: Source, types: Mapping[str, Type]) -> tuple[pl.LazyFrame, list[str]]:
+    """The cast columns, which raise `CastRefused` when they are read and a cell does not fit; and their names."""
+    import polars as pl
+
+    from headrace.data.cast import plain
+
+    schema = {name: plain(type_) for name, type_ in frame.collect_schema().items() if name in types}
+    for name, type_ in schema.items():
+        if type_ is None:
+            raise CastRefused.at(column=name, expected=types[name], row=1)
+    held = {name: type_ for name, type_ in schema.items() if type_ is not None}
+    casts = column_casts(source, held, types)
+    read = frame.select(pl.col(name).cast(type_) for name, type_ in held.items()).with_row_index(ROW, offset=1)
+    cast = read.with_columns(
+        *(one.value.alias(f"_hr_value_{name}") for name, one in casts.items()),
+        *(
+            one.present.is_not_null().alias(f"_hr_present_{name}")
+            for name, one in casts.items()
+            if one.present is not None
+        ),
+    )
+    values = []
+    for name, one in casts.items():
+        value = pl.col(f"_hr_value_{name}")
+        values.append((value if one.present is None else _refusing(name, types[name])).alias(name))
+    return cast.select(values), list(casts)
+
+
+def _refusing(name: str, type_: Type) -> pl.Expr:
+    """The cast value; raises for the first cell of a batch that was there and is null after the cast."""
+    import polars as pl
+
+    from headrace.language.values import dtype
+
+    def checked(parts: Sequence[pl.Series]) -> pl.Series:
+        rows, value, present = parts
+        misfits = rows.filter(present & value.is_null())
+        if len(misfits):
+            raise CastRefused.at(column=name, expected=type_, row=int(misfits[0]))
+        return value
+
+    columns = [ROW, f"_hr_value_{name}", f"_hr_present_{name}"]
+    return pl.map_batches(columns, checked, return_dtype=dtype(type_), is_elementwise=True)

@@ -1,0 +1,193 @@
+"""From a column as it was read to a column of its type: the value, and which cells do not fit.
+
+| read as   | wanted              | rule                                                                           |
+|-----------|---------------------|--------------------------------------------------------------------------------|
+| text      | integer, float      | a number, spaces around it allowed; "57.0" is no integer                       |
+| text      | boolean             | true or false in any case, 1 or 0                                              |
+| text      | date, timestamp     | ISO 8601; without an offset a timestamp is wall-clock time of the column's zone |
+| integer   | float, text         | the same number                                                                |
+| float     | integer             | if it has no fraction                                                          |
+| number    | boolean             | 1 or 0                                                                         |
+| number    | duration            | seconds                                                                        |
+| date      | timestamp           | its midnight in the column's zone                                              |
+| timestamp | date                | at midnight only                                                               |
+| any       | text                | as JSON would write it                                                         |
+
+Whatever is not here does not fit. A NaN is no misfit: it becomes null, and that is counted as a repair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from headrace.data.times import TIMESTAMP, to_dates, to_timestamps, to_utc
+from headrace.language.types import Type
+from headrace.language.values import dtype
+
+_SPACES = " \t"
+_LEAST, _BEYOND = -(2.0**63), 2.0**63
+_TEXTS = (Type.STRING, Type.CATEGORY)
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """A column's way to its type, as expressions over the column as read."""
+
+    value: pl.Expr
+    present: pl.Expr | None = None
+    """What must not become null in `value`; None where every cell fits."""
+    nan: pl.Expr | None = None
+    """Whether the cell is a NaN, which `value` makes null; None where that cannot be."""
+
+
+def plain(read: pl.DataType) -> pl.DataType | None:
+    """The type that a column is held in as read, which loses nothing of it; None for lists, structs and bytes."""
+    if read in (pl.UInt64, pl.Int128, pl.UInt128):
+        return pl.String()  # may be beyond 64 bits, which the cast then finds
+    if read.is_float() or read.is_decimal():
+        return pl.Float64()
+    if read.is_integer():
+        return pl.Int64()
+    if isinstance(read, pl.Datetime):
+        return pl.Datetime("us", "UTC" if read.time_zone else None)
+    if isinstance(read, pl.Duration):
+        return pl.Duration("us")
+    if isinstance(read, pl.Categorical | pl.Enum | pl.Time):
+        return pl.String()
+    return read if read in (pl.String, pl.Boolean, pl.Date, pl.Null) else None
+
+
+def as_text(name: str, read: pl.DataType) -> pl.Expr:
+    """A column's values as text that casts back to them."""
+    return (
+        pl.col(name).dt.strftime(_instant_format(read))
+        if isinstance(read, pl.Datetime)
+        else pl.col(name).cast(pl.String)
+    )
+
+
+def _instant_format(read: pl.Datetime) -> str:
+    return "%Y-%m-%dT%H:%M:%S%.f%:z" if read.time_zone else "%Y-%m-%dT%H:%M:%S%.f"
+
+
+def cast_of(name: str, read: pl.DataType, wanted: Type, *, zone: str = "UTC", missing: tuple[str, ...] = ()) -> Cast:
+    """How the column `name`, read as `read`, becomes `wanted`; texts in `missing` are null before anything else."""
+    column = pl.col(name)
+    if read == pl.Null:
+        return Cast(column.cast(dtype(wanted)))
+    if read == pl.String:
+        return _from_text(pl.when(~column.is_in(missing)).then(column) if missing else column, wanted, zone)
+    if read == pl.Float64:
+        return _from_float(column, wanted)
+    if read == pl.Int64:
+        return _from_integer(column, wanted)
+    if read == pl.Boolean:
+        return _from_boolean(column, wanted)
+    return _from_time(column, read, wanted, zone)
+
+
+def number(text: pl.Expr, wanted: Type) -> pl.Expr:
+    """A number's text as the CSV reader takes it, and with spaces after it; null where it is none."""
+    return text.str.strip_chars(_SPACES).cast(dtype(wanted), strict=False)
+
+
+def _never(column: pl.Expr, wanted: Type) -> Cast:
+    return Cast(pl.lit(None, dtype=dtype(wanted)), column)
+
+
+def _from_text(text: pl.Expr, wanted: Type, zone: str) -> Cast:
+    if wanted in _TEXTS:
+        return Cast(text)
+    if wanted is Type.INTEGER:
+        return Cast(number(text, wanted), text)
+    if wanted is Type.FLOAT:
+        value = number(text, wanted)
+        is_nan = value.is_nan().fill_null(value=False)
+        return Cast(value.fill_nan(None), pl.when(~is_nan).then(text), is_nan)
+    if wanted is Type.BOOLEAN:
+        lower = text.str.strip_chars(_SPACES).str.to_lowercase()
+        return Cast(_boolean(lower.is_in(["true", "1"]), lower.is_in(["false", "0"])), text)
+    if wanted is Type.DATE:
+        return Cast(text.map_batches(to_dates, return_dtype=pl.Date(), is_elementwise=True), text)
+    if wanted is Type.TIMESTAMP:
+
+        def to_instants(texts: pl.Series) -> pl.Series:
+            return to_timestamps(texts, zone)
+
+        return Cast(text.map_batches(to_instants, return_dtype=TIMESTAMP, is_elementwise=True), text)
+    return Cast(_seconds(number(text, Type.FLOAT)), text)
+
+
+def _from_float(column: pl.Expr, wanted: Type) -> Cast:
+    if wanted in _TEXTS:
+        return Cast(column.cast(pl.String))
+    is_nan = column.is_nan().fill_null(value=False)
+    number_ = column.fill_nan(None)
+    if wanted is Type.FLOAT:
+        return Cast(number_, None, is_nan)
+    if wanted is Type.INTEGER:
+        is_whole = number_.is_between(_LEAST, _BEYOND, closed="left") & (number_.floor() == number_)
+        return Cast(pl.when(is_whole).then(number_).cast(pl.Int64, strict=False), number_, is_nan)
+    if wanted is Type.BOOLEAN:
+        return Cast(_boolean(number_ == 1, number_ == 0), number_, is_nan)
+    if wanted is Type.DURATION:
+        return Cast(_seconds(number_), number_, is_nan)
+    return _never(column, wanted)
+
+
+def _from_integer(column: pl.Expr, wanted: Type) -> Cast:
+    if wanted is Type.INTEGER:
+        return Cast(column)
+    if wanted is Type.FLOAT or wanted in _TEXTS:
+        return Cast(column.cast(dtype(wanted)))
+    if wanted is Type.BOOLEAN:
+        return Cast(_boolean(column == 1, column == 0), column)
+    if wanted is Type.DURATION:
+        return Cast(_seconds(column.cast(pl.Float64)), column)
+    return _never(column, wanted)
+
+
+def _from_boolean(column: pl.Expr, wanted: Type) -> Cast:
+    if wanted in (Type.BOOLEAN, Type.INTEGER, Type.FLOAT, *_TEXTS):
+        return Cast(column.cast(dtype(wanted)))
+    return _never(column, wanted)
+
+
+def _from_time(column: pl.Expr, read: pl.DataType, wanted: Type, zone: str) -> Cast:
+    if isinstance(read, pl.Datetime):
+        return _from_instant(column, read, wanted, zone)
+    if read == pl.Date and wanted is Type.DATE:
+        return Cast(column)
+    if read == pl.Date and wanted is Type.TIMESTAMP:
+        return Cast(_localised(column.cast(pl.Datetime("us")), zone), column)
+    if isinstance(read, pl.Duration) and wanted is Type.DURATION:
+        return Cast(column)
+    return Cast(column.cast(pl.String)) if wanted in _TEXTS else _never(column, wanted)
+
+
+def _from_instant(column: pl.Expr, read: pl.Datetime, wanted: Type, zone: str) -> Cast:
+    if wanted is Type.TIMESTAMP:
+        return Cast(column) if read.time_zone else Cast(_localised(column, zone), column)
+    if wanted is Type.DATE:
+        return Cast(pl.when(column.dt.time() == pl.time(0, 0, 0)).then(column.dt.date()), column)
+    if wanted in _TEXTS:
+        return Cast(column.dt.strftime(_instant_format(read)))
+    return _never(column, wanted)
+
+
+def _localised(column: pl.Expr, zone: str) -> pl.Expr:
+    if zone == "UTC":
+        return column.dt.replace_time_zone("UTC")
+    return column.map_batches(lambda walls: to_utc(walls, zone), return_dtype=TIMESTAMP, is_elementwise=True)
+
+
+def _boolean(is_true: pl.Expr, is_false: pl.Expr) -> pl.Expr:
+    return pl.when(is_true).then(pl.lit(value=True)).when(is_false).then(pl.lit(value=False))
+
+
+def _seconds(seconds: pl.Expr) -> pl.Expr:
+    microseconds = (seconds * 1e6).round()
+    fits = microseconds.is_between(_LEAST, _BEYOND, closed="left")
+    return pl.when(fits).then(microseconds).cast(pl.Int64, strict=False).cast(pl.Duration("us"))

@@ -1,0 +1,113 @@
+"""The contract, checked: from a snapshot to the rows that are accepted, those set aside, and the report of both.
+
+Two streaming passes over the snapshot: the first finds the rows of which anything is to be said, the second writes
+the accepted ones. Uniqueness is judged last, among rows that are right in every other way, so that a wrong row never
+displaces a right one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from headrace.data.align import ROW, base_types, table_types
+from headrace.data.blocks import row_count, sink
+from headrace.data.duplicates import find_duplicates
+from headrace.data.errors import JoinNotUnique
+from headrace.data.ledger import Ledger
+from headrace.data.model import CheckedSource, Field, Snapshot, Table
+from headrace.data.profile import profile
+from headrace.data.quarantine import write_quarantine
+from headrace.data.rules import FlaggedRows, flag_rows
+from headrace.definition.model import Source
+from headrace.language.types import Type
+from headrace.runs.model import ObjectRef, StageContext
+
+
+def check(
+    snapshot: Snapshot, source: Source, types: Mapping[str, Type], statics: Mapping[str, Table], ctx: StageContext
+) -> CheckedSource:
+    """Align a snapshot's rows and hold them against the contract.
+
+    Parameters
+    ----------
+    types
+        The locked types, after `rename`.
+    statics
+        The accepted tables that `source.joins` name.
+
+    Returns
+    -------
+    CheckedSource
+        Also when a rule with `on_fail = "fail"` failed: `report.passed` says so, and the rows are in the quarantine.
+
+    Raises
+    ------
+    ContractError : the contract cannot be held against these columns.
+    JoinNotUnique : a static table has several rows for one key.
+    """
+    static_types = {name: {field.name: field.type for field in table.fields} for name, table in statics.items()}
+    fields = table_types(source, types, static_types)
+    raw = scan(snapshot.ref, ctx)
+    tables = {name: scan(table.ref, ctx) for name, table in statics.items()}
+    _refuse_multiplying_joins(source, tables)
+    checked = flag_rows(raw, source, base_types(source, types), fields, tables)
+    noted = checked.noted()
+    ctx.progress(snapshot.rows / 2, snapshot.rows, note=source.name)
+    malformed = None if snapshot.malformed is None else scan(snapshot.malformed, ctx)
+    ledger = Ledger(checked.rules, noted, malformed_places(malformed), snapshot)
+    target = ctx.workdir / "accepted.parquet"
+    _write_accepted(checked, ledger, source, list(types), target)
+    rows = row_count(target)
+    quarantine = write_quarantine(raw, malformed, snapshot, ledger, ctx)
+    columns = profile(target, fields)
+    report = ledger.report(source, snapshot, columns, accepted=rows)
+    ctx.count(rows_in=snapshot.rows, rows_out=rows)
+    ctx.progress(snapshot.rows, snapshot.rows, note=source.name)
+    table = Table(
+        source=source.name,
+        ref=ctx.keep(target, "tables", ".parquet"),
+        rows=rows,
+        fields=tuple(Field(name=name, type=type_) for name, type_ in fields.items()),
+    )
+    return CheckedSource(table=table, quarantine=quarantine, report=report)
+
+
+def scan(ref: ObjectRef, ctx: StageContext) -> pl.LazyFrame:
+    """A kept Parquet file, to be read column by column."""
+    url, options = ctx.scan(ref)
+    return pl.scan_parquet(url, storage_options=options or None)
+
+
+def malformed_places(malformed: pl.LazyFrame | None) -> pl.DataFrame:
+    """Place and reason of each malformed row, without its text."""
+    schema = {"row": pl.Int64, "file": pl.String, "line": pl.Int64, "reason": pl.String}
+    return pl.DataFrame(schema=schema) if malformed is None else malformed.select(list(schema)).collect()
+
+
+def _refuse_multiplying_joins(source: Source, tables: Mapping[str, pl.LazyFrame]) -> None:
+    for join in source.joins:
+        keys = [theirs for _, theirs in join.key]
+        known = tables[join.source].select(keys).drop_nulls()
+        repeated = known.group_by(keys).len().filter(pl.col("len") > 1).select(pl.len()).collect().item()
+        if repeated:
+            raise JoinNotUnique(source.name, join.name, join.source, keys, repeated)
+
+
+def _write_accepted(checked: FlaggedRows, ledger: Ledger, source: Source, content: list[str], target: Path) -> None:
+    """Write the accepted rows and enter duplicates in the ledger."""
+    sink(checked.accepted(everything=not ledger.has_refused), target)
+    if not source.unique:
+        return
+    duplicates = find_duplicates(target, source.unique, content)
+    if duplicates.is_empty():
+        return
+    ledger.add_duplicates(duplicates)
+    kept = (
+        pl.scan_parquet(target).with_row_index(ROW).join(duplicates.lazy(), on=ROW, how="anti", maintain_order="left")
+    )
+    unique = target.with_suffix(".unique")
+    sink(kept.drop(ROW), unique)
+    unique.replace(target)

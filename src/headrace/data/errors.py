@@ -1,0 +1,207 @@
+"""What can be wrong with a source, as opposed to with single rows (those are quarantined, never raised)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.errors import CheckFailed, TroubleOutside, WrongUse
+
+
+class SourceMissing(TroubleOutside):
+    """No file or object is where the definition says."""
+
+    code = "source-missing"
+
+    def __init__(self, source: str, pattern: str, *, where: str) -> None:
+        super().__init__(
+            f"source {source!r}: nothing matches {pattern!r} in {where}",
+            fix=f"correct read in [sources.{source}] of headrace.toml, whose folder paths are relative to, or put the data there",
+            source=source,
+            pattern=pattern,
+        )
+
+
+class SourceEmpty(CheckFailed):
+    """A source without a single row."""
+
+    code = "source-empty"
+
+    def __init__(self, source: str, place: str, *, found: str = "no rows") -> None:
+        super().__init__(
+            f"source {source!r} is empty: {place} holds {found}",
+            fix="check the export that writes it; Headrace needs at least one row (and a header, in CSV)",
+            source=source,
+            place=place,
+        )
+
+
+class SourceUnreadable(TroubleOutside):
+    """A file that is damaged or may not be read."""
+
+    code = "source-unreadable"
+
+    def __init__(self, source: str, place: str, reason: str) -> None:
+        super().__init__(
+            f"source {source!r}: {place} cannot be read: {reason}",
+            fix="fetch or write the file again, check that it may be read, and run again",
+            source=source,
+            place=place,
+            reason=reason,
+        )
+
+
+class SourceUnavailable(TroubleOutside):
+    """A server that does not answer, or refuses us."""
+
+    code = "source-unavailable"
+
+    def __init__(self, source: str, place: str, reason: str) -> None:
+        super().__init__(
+            f"source {source!r}: {place} is not available: {reason}",
+            fix="check that the server runs and that the address and credentials are right, then run again: "
+            "finished work is kept",
+            source=source,
+            place=place,
+            reason=reason,
+        )
+
+
+class DiskFull(TroubleOutside):
+    """No space for the work in hand."""
+
+    code = "disk-full"
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"no space is left on the disk for {where}",
+            fix="free some space and run again: finished work is kept",
+            where=where,
+        )
+
+
+class QueryRefused(WrongUse):
+    """A query that the database does not take."""
+
+    code = "query-refused"
+
+    def __init__(self, source: str, place: str, reason: str) -> None:
+        super().__init__(
+            f"source {source!r}: {place} refuses the query: {reason}",
+            fix=f"correct query in [sources.{source}] of headrace.toml",
+            source=source,
+            place=place,
+            reason=reason,
+        )
+
+
+class DuplicateColumn(CheckFailed):
+    """Two columns of one name."""
+
+    code = "duplicate-column"
+
+    def __init__(self, source: str, place: str, columns: Sequence[str]) -> None:
+        names = ", ".join(repr(column) for column in columns)
+        super().__init__(
+            f"source {source!r}: {place} has more than one column named {names}",
+            fix="give each column a name of its own, in the file's header, the query or rename",
+            source=source,
+            place=place,
+            columns=list(columns),
+        )
+
+
+class ReservedColumn(CheckFailed):
+    """A column with a name that the quarantine uses."""
+
+    code = "reserved-column"
+
+    def __init__(self, source: str, columns: Sequence[str]) -> None:
+        names = ", ".join(repr(column) for column in columns)
+        super().__init__(
+            f"source {source!r} has columns that Headrace names itself: {names} (it keeps _row, _reasons, _file, _line, _text "
+            "and all that begin with _hr_)",
+            fix="give the column another name where the data is written, or in the query",
+            source=source,
+            columns=list(columns),
+        )
+
+
+class ColumnsDiffer(CheckFailed):
+    """Files of one source that do not have the same columns."""
+
+    code = "columns-differ"
+
+    def __init__(
+        self, source: str, place: str, *, missing: Sequence[str], extra: Sequence[str], reference: str
+    ) -> None:
+        parts = [
+            f"{word} {', '.join(repr(name) for name in names)}"
+            for word, names in (("lacks", missing), ("also has", extra))
+            if names
+        ]
+        super().__init__(
+            f"source {source!r}: {place} {' and '.join(parts)}; the columns of {reference} are expected",
+            fix="write the file again with the same columns (their order may differ), or read it as another source",
+            source=source,
+            place=place,
+            missing=list(missing),
+            extra=list(extra),
+        )
+
+
+class ColumnMissing(CheckFailed):
+    """A column that headrace.lock or the contract knows is not there."""
+
+    code = "column-missing"
+
+    def __init__(self, source: str, columns: Sequence[str], *, found: Sequence[str]) -> None:
+        names = ", ".join(repr(column) for column in columns)
+        super().__init__(
+            f"source {source!r} has no column {names}; it has {', '.join(found)}",
+            fix="restore the column, or take it out of headrace.toml and delete its entry in headrace.lock",
+            source=source,
+            columns=list(columns),
+        )
+
+
+class ContractError(WrongUse):
+    """A contract that cannot be checked against these columns."""
+
+    code = "contract"
+
+
+class JoinNotUnique(CheckFailed):
+    """A static table with several rows for one key."""
+
+    code = "join-not-unique"
+
+    def __init__(self, source: str, join: str, table: str, key: Sequence[str], rows: int) -> None:
+        names = ", ".join(repr(column) for column in key)
+        super().__init__(
+            f"source {source!r}: join {join!r} would multiply rows: in {table!r} {rows} keys ({names}) occur more than once",
+            fix=f"add unique = [{', '.join(f'{chr(34)}{column}{chr(34)}' for column in key)}] to [sources.{table}], "
+            "or join on a key that is unique",
+            source=source,
+            join=join,
+            table=table,
+        )
+
+
+class CastRefused(CheckFailed):
+    """A cell of a request that is not of its column's type.
+
+    Made by `at`. Polars raises an error from inside a query again as `type(error)(str(error))`: what reaches the caller
+    then has the whole message, fix included, and no facts; so the constructor takes a message alone."""
+
+    code = "cast-refused"
+
+    @classmethod
+    def at(cls, *, column: str, expected: str, row: int) -> CastRefused:
+        """The error for one cell; `row` counts from 1."""
+        return cls(
+            f"row {row}: the value of column {column!r} is no {expected}",
+            fix=f"correct the value, or leave it empty if it is unknown; column {column!r} was {expected} in training",
+            column=column,
+            expected=expected,
+            row=row,
+        )

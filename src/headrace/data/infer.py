@@ -1,0 +1,163 @@
+"""Types from the data: the narrowest type that every value read is of, and the evidence, to freeze in headrace.lock."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace.data.errors import SourceEmpty
+from headrace.data.sources import Place, Sample, adapter
+from headrace.definition.lock import LockedColumn
+from headrace.definition.model import Source
+from headrace.language.types import Type
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SAMPLE_ROWS = 100_000
+"""Rows read of each file."""
+CATEGORY_LEVELS = 1_000
+CATEGORY_SHARE = 4
+"""Text is a category up to this many levels, if each occurs this many times on average."""
+
+_NAMES = {
+    Type.INTEGER: "whole numbers",
+    Type.FLOAT: "numbers",
+    Type.BOOLEAN: "true or false",
+    Type.DATE: "dates",
+    Type.TIMESTAMP: "ISO 8601 times",
+    Type.DURATION: "durations",
+}
+"""The types that a value can be seen to be of, narrowest first."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was seen of one column, over all files."""
+
+    values: int = 0
+    nulls: int = 0
+    fits: dict[Type, int] = field(default_factory=lambda: dict.fromkeys(_NAMES, 0))
+    leading_zeros: int = 0
+    levels: set[str] = field(default_factory=set)
+    """Up to one more than a category may have."""
+
+
+def infer_types(source: Source, root: Path, env: Mapping[str, str]) -> dict[str, LockedColumn]:
+    """Types of a source's columns, under their names after `rename`, in the source's order.
+
+    The first rows of every file are read. What the contract declares is taken as declared.
+
+    Raises
+    ------
+    SourceMissing, SourceUnreadable, SourceUnavailable, SourceEmpty, ColumnsDiffer, DuplicateColumn
+    """
+    with tempfile.TemporaryDirectory(prefix="headrace-infer-") as folder:
+        samples = adapter(source.format).sample(source, Place(root, env), SAMPLE_ROWS, Path(folder))
+        seen, was_cut = _look(source, samples)
+    if not seen:
+        raise SourceEmpty(source.name, " and ".join(source.read))
+    extent = f" in the first {SAMPLE_ROWS:,} rows of each file" if was_cut else ""
+    return {name: _locked(source, name, one, extent) for name, one in seen.items()}
+
+
+def _look(source: Source, samples: Iterable[Sample]) -> tuple[dict[str, _Seen], bool]:
+    seen: dict[str, _Seen] = {}
+    names = dict(source.rename)
+    rows, was_cut = 0, False
+    for sample in samples:
+        rows += sample.frame.height
+        was_cut |= sample.frame.height >= SAMPLE_ROWS
+        for series in sample.frame:
+            name = names.get(series.name, series.name)
+            missing = (*source.missing, *source.rule(name).missing)
+            _note(seen.setdefault(name, _Seen()), series, missing, is_csv=source.format == "csv")
+    return (seen if rows else {}), was_cut
+
+
+def _note(seen: _Seen, series: pl.Series, missing: tuple[str, ...], *, is_csv: bool) -> None:
+    """Add one file's values of a column to what was seen."""
+    import polars as pl
+
+    from headrace.language.values import type_of_dtype
+
+    if series.dtype == pl.String and missing:
+        series = series.set(series.is_in(missing), None)
+    present = series.drop_nulls()
+    seen.values += len(present)
+    seen.nulls += series.null_count()
+    if series.dtype == pl.String:
+        _note_texts(seen, present, is_csv=is_csv)
+        return
+    type_ = type_of_dtype(series.dtype)
+    wider = {Type.INTEGER: (Type.INTEGER, Type.FLOAT), Type.DATE: (Type.DATE, Type.TIMESTAMP)}
+    for one in wider.get(type_, (type_,)) if type_ is not None else ():
+        if one in seen.fits:
+            seen.fits[one] += len(present)
+
+
+def _note_texts(seen: _Seen, texts: pl.Series, *, is_csv: bool) -> None:
+    from headrace.data.times import to_dates, to_timestamps
+
+    if len(seen.levels) <= CATEGORY_LEVELS:
+        seen.levels.update(texts.unique(maintain_order=True).head(CATEGORY_LEVELS + 1).to_list())
+    seen.fits[Type.DATE] += int(to_dates(texts).is_not_null().sum())
+    seen.fits[Type.TIMESTAMP] += int(to_timestamps(texts, "UTC").is_not_null().sum())
+    if is_csv:
+        _note_numbers(seen, texts)
+
+
+def _note_numbers(seen: _Seen, texts: pl.Series) -> None:
+    """In CSV everything is text; elsewhere a text of digits was written as text on purpose."""
+    import polars as pl
+
+    from headrace.data.cast import number
+
+    text = pl.col("text")
+    found = (
+        texts.alias("text")
+        .to_frame()
+        .select(
+            integers=number(text, Type.INTEGER).is_not_null().sum(),
+            floats=number(text, Type.FLOAT).is_not_null().sum(),
+            booleans=text.str.to_lowercase().is_in(["true", "false"]).sum(),
+            zeros=text.str.contains(r"^[+-]?0[0-9]").sum(),
+        )
+    )
+    counts = found.row(0, named=True)
+    seen.fits[Type.INTEGER] += counts["integers"]
+    seen.fits[Type.FLOAT] += counts["floats"]
+    seen.fits[Type.BOOLEAN] += counts["booleans"]
+    seen.leading_zeros += counts["zeros"]
+
+
+def _locked(source: Source, name: str, seen: _Seen, extent: str) -> LockedColumn:
+    declared = source.rule(name).type
+    if declared is not None:
+        return LockedColumn(type=declared, evidence="declared in headrace.toml")
+    if not seen.values:
+        return LockedColumn(
+            type=Type.STRING,
+            evidence=f"all {seen.nulls:,} values are null{extent}: nothing tells its type, so it is text",
+        )
+    numbers = (Type.INTEGER, Type.FLOAT)
+    for type_, count in seen.fits.items():
+        if count == seen.values and not (seen.leading_zeros and type_ in numbers):
+            return LockedColumn(type=type_, evidence=f"{count:,} of {seen.values:,} values are {_NAMES[type_]}{extent}")
+    return _text(seen, extent)
+
+
+def _text(seen: _Seen, extent: str) -> LockedColumn:
+    n_levels = len(seen.levels)
+    is_category = 0 < n_levels <= CATEGORY_LEVELS and n_levels * CATEGORY_SHARE <= seen.values
+    levels = f"more than {CATEGORY_LEVELS:,}" if n_levels > CATEGORY_LEVELS else f"{n_levels:,}"
+    evidence = f"text with {levels} levels in {seen.values:,} values{extent}"
+    best, count = max(seen.fits.items(), key=lambda item: item[1])
+    if seen.leading_zeros:
+        evidence += f"; {seen.leading_zeros:,} are digits with leading zeros, which a number would lose"
+    elif count:
+        evidence += f'; {count:,} are {_NAMES[best]}: type = "{best}" in headrace.toml would quarantine the others'
+    return LockedColumn(type=Type.CATEGORY if is_category else Type.STRING, evidence=evidence)

@@ -1,0 +1,171 @@
+"""The ledger: what was done to every row that was read. Its sums hold to the row by construction, and are asserted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from headrace.data.align import ROW
+from headrace.data.duplicates import REASON
+from headrace.data.model import ColumnProfile, QualityReport, RuleResult, Snapshot
+from headrace.data.places import Places
+from headrace.data.rules import Rule, flag
+from headrace.definition.model import Source
+
+REASONS = "_reasons"
+
+
+class Ledger:
+    """Entries for the rows of which something is to be said.
+
+    Parameters
+    ----------
+    rules
+        The rules, in the order in which a row's first reason is looked for.
+    noted
+        `FlaggedRows.noted()`.
+    malformed
+        The snapshot's malformed rows (`MALFORMED_COLUMNS`), without their text.
+    """
+
+    def __init__(self, rules: Sequence[Rule], noted: pl.DataFrame, malformed: pl.DataFrame, snapshot: Snapshot) -> None:
+        self._rules = rules
+        self._noted = noted
+        self._malformed = malformed
+        self._rows = snapshot.rows
+        self.places = Places(malformed["row"].to_numpy(), snapshot.files)
+        refusing = [flag(n) for n, rule in enumerate(rules) if rule.refuses]
+        is_refused = (
+            noted.select(pl.any_horizontal(refusing)).to_series()
+            if refusing
+            else pl.repeat(False, noted.height, eager=True)
+        )
+        self._refused = noted.filter(is_refused)
+        self._mended = noted.filter(~is_refused)
+        self._duplicates = pl.DataFrame(schema={ROW: pl.UInt32, REASON: pl.String})
+
+    @property
+    def has_refused(self) -> bool:
+        """Whether some rule refuses a row of the snapshot."""
+        return not self._refused.is_empty()
+
+    def add_duplicates(self, duplicates: pl.DataFrame) -> None:
+        """Enter what `find_duplicates` found among the rows that were not refused."""
+        if self.has_refused:
+            is_kept = np.ones(self._rows, np.bool_)
+            is_kept[self._refused[ROW].to_numpy()] = False
+            rows = np.flatnonzero(is_kept)[duplicates[ROW].to_numpy()]
+            duplicates = duplicates.with_columns(pl.Series(ROW, rows, dtype=pl.UInt32))
+        self._duplicates = duplicates
+        self._mended = self._mended.join(duplicates, on=ROW, how="anti")
+
+    def quarantined(self) -> pl.DataFrame:
+        """Row (from 0, in the snapshot) and reasons of every row that is set aside, in order; malformed ones apart."""
+        reasons = [
+            pl.when(pl.col(flag(n))).then(pl.lit(rule.name)) for n, rule in enumerate(self._rules) if rule.refuses
+        ]
+        texts = pl.concat_list(reasons).list.drop_nulls() if reasons else pl.lit([], dtype=pl.List(pl.String))
+        refused = self._refused.select(ROW, texts.alias(REASONS))
+        duplicates = self._duplicates.select(ROW, pl.concat_list(REASON).alias(REASONS))
+        return pl.concat([refused, duplicates]).sort(ROW)
+
+    def report(
+        self, source: Source, snapshot: Snapshot, columns: Sequence[ColumnProfile], *, accepted: int
+    ) -> QualityReport:
+        """The report of one source; `accepted` is the number of rows in the accepted table."""
+        reasons = self._reasons()
+        repairs = {rule.name: flag(n) for n, rule in enumerate(self._rules) if rule.is_repair}
+        mended = self._mended.filter(pl.any_horizontal(repairs.values())).height if repairs else 0
+        quarantined = self._refused.height + self._duplicates.height + self._malformed.height
+        read = snapshot.rows + snapshot.malformed_rows
+        if not read == accepted + quarantined or sum(reasons.values()) != quarantined:
+            raise AssertionError(f"the ledger of {source.name!r} does not add up: {read=} {accepted=} {quarantined=}")
+        return QualityReport(
+            source=source.name,
+            read=read,
+            accepted=accepted - mended,
+            repaired=mended,
+            quarantined=quarantined,
+            reasons=tuple((name, count) for name, count in reasons.items() if count),
+            repairs=tuple((name, n) for name, column in repairs.items() if (n := int(self._mended[column].sum()))),
+            rules=(*self._rule_results(source), *null_share_results(source, columns, accepted)),
+            columns=tuple(columns),
+            warnings=snapshot.warnings,
+        )
+
+    def _reasons(self) -> dict[str, int]:
+        """Rule → rows quarantined first for it."""
+        found: dict[str, int] = {}
+        shapes = self._malformed.group_by("reason").len().sort("reason")
+        found.update((f"shape:{reason}", count) for reason, count in shapes.iter_rows())
+        is_left = pl.repeat(True, self._refused.height, eager=True)
+        for n, rule in enumerate(self._rules):
+            if rule.refuses:
+                is_first = is_left & self._refused[flag(n)]
+                found[rule.name] = int(is_first.sum())
+                is_left = is_left & ~self._refused[flag(n)]
+        return found | dict(self._duplicates.group_by(REASON).len().sort(REASON).iter_rows())
+
+    def _rule_results(self, source: Source) -> list[RuleResult]:
+        results = [self._shape_result()]
+        for n, rule in enumerate(self._rules):
+            if rule.name.startswith("nan:"):
+                continue
+            rows = self._noted.filter(pl.col(flag(n)))[ROW].to_numpy()
+            results.append(self._result(rule.name, rule, rows))
+        if source.unique:
+            rule = Rule("unique", "unique", None, source.on_duplicate)
+            results.append(self._result("unique", rule, np.sort(self._duplicates[ROW].to_numpy())))
+        return results
+
+    def _result(self, name: str, rule: Rule, rows: NDArray[np.uint32]) -> RuleResult:
+        first = int(self.places.numbers(rows[:1])[0]) if len(rows) else None
+        return RuleResult(
+            rule=name,
+            kind=rule.kind,
+            column=rule.column,
+            on_fail=rule.on_fail,
+            failed=len(rows),
+            first_row=first,
+            detail="" if first is None else f"first: {self.places.describe(first)}",
+            passed=not len(rows),
+        )
+
+    def _shape_result(self) -> RuleResult:
+        rows = self._malformed.height
+        first = self._malformed.row(0, named=True) if rows else None
+        return RuleResult(
+            rule="shape",
+            kind="shape",
+            on_fail="quarantine",
+            failed=rows,
+            first_row=None if first is None else first["row"],
+            detail="" if first is None else f"first: line {first['line']} of {first['file']}, {first['reason']}",
+            passed=not rows,
+        )
+
+
+def null_share_results(source: Source, columns: Sequence[ColumnProfile], rows: int) -> list[RuleResult]:
+    """`max_null` rules, of the accepted rows. They are of the table: where the column says `quarantine`, they fail."""
+    nulls: Mapping[str, int] = {column.name: column.nulls for column in columns}
+    results = []
+    for name, rule in source.columns:
+        if rule.max_null is None:
+            continue
+        share = nulls[name] / rows if rows else 0.0
+        has_passed = share <= rule.max_null
+        results.append(
+            RuleResult(
+                rule=f"max_null:{name}",
+                kind="null",
+                column=name,
+                on_fail="warn" if rule.on_fail == "warn" else "fail",
+                failed=0 if has_passed else nulls[name],
+                detail=f"{share:.4%} of the accepted rows are null, at most {rule.max_null:.4%} may be",
+                passed=has_passed,
+            )
+        )
+    return results

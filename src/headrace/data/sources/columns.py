@@ -1,0 +1,60 @@
+"""The columns of a source's files must be the same, each once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.data.errors import ColumnsDiffer, DuplicateColumn, ReservedColumn
+
+if TYPE_CHECKING:
+    import polars as pl
+
+RESERVED = frozenset({"_row", "_reasons", "_file", "_line", "_text"})
+"""Columns of the quarantine, beside the source's own."""
+
+
+def same_columns(source: str, files: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Raise unless every file has the first one's columns, in any order, and none twice."""
+    reference_name, reference = files[0]
+    for name, columns in files:
+        twice = [column for column, count in Counter(columns).items() if count > 1]
+        if twice:
+            raise DuplicateColumn(source, name, twice)
+        if set(columns) != set(reference):
+            raise ColumnsDiffer(
+                source,
+                name,
+                missing=[column for column in reference if column not in columns],
+                extra=[column for column in columns if column not in reference],
+                reference=reference_name,
+            )
+    reserved = [column for column in reference if column in RESERVED or column.startswith("_hr_")]
+    if reserved:
+        raise ReservedColumn(source, reserved)
+
+
+def series_of(name: str, values: Sequence[Any]) -> pl.Series:
+    """Python values (from JSON or SQL) in the type that they share; as text where they differ."""
+    import polars as pl
+
+    kinds = {type(value) for value in values if value is not None}
+    if not kinds:
+        return pl.Series(name, values, dtype=pl.Null)
+    if kinds == {bool}:
+        return pl.Series(name, values, dtype=pl.Boolean)
+    if kinds == {int} and all(value is None or -(2**63) <= value < 2**63 for value in values):
+        return pl.Series(name, values, dtype=pl.Int64)
+    if kinds <= {int, float}:
+        return pl.Series(name, [None if value is None else float(value) for value in values], dtype=pl.Float64)
+    return pl.Series(name, [text_of(value) for value in values], dtype=pl.String)
+
+
+def text_of(value: Any) -> str | None:
+    """A value as text: text as it is, bytes in hexadecimal, anything else as JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    return value.hex() if isinstance(value, bytes) else msgspec.json.encode(value).decode()

@@ -1,0 +1,158 @@
+"""CSV records, byte by byte: the plain path that names every record which is none, and the fast check for short ones.
+
+The grammar is RFC 4180's, with what files in the wild do beside it: a quote inside an unquoted field is a character like
+any other; lines end with LF or CRLF; blank lines are no records (in a file of one column they are nulls).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
+
+_LONGEST_RECORD = 1 << 20
+"""A quote that is still open after this many bytes is taken for a mistake in its first line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a file separates its fields."""
+
+    separator: bytes
+    n_columns: int
+
+
+class Record(NamedTuple):
+    """One record of a file."""
+
+    line: int
+    """Where it begins, from 1."""
+    data: bytes
+    """The record, rewritten if its quotes were not RFC 4180's, with its line end."""
+    reason: str | None
+    """Why it is no row; None when it is one."""
+
+
+class StrayQuoteError(ValueError):
+    """Text after a closing quote."""
+
+
+def fields_of(record: bytes, separator: bytes) -> list[tuple[bytes, bool]] | None:
+    """The fields of a record without its line end, each with whether it was quoted; None while a quote is open."""
+    fields: list[tuple[bytes, bool]] = []
+    at = 0
+    while True:
+        if record[at : at + 1] == b'"':
+            text, end = _quoted(record, at + 1)
+            if text is None:
+                return None
+            if end < len(record) and record[end : end + 1] != separator:
+                raise StrayQuoteError
+            fields.append((text, True))
+        else:
+            end = record.find(separator, at)
+            end = len(record) if end < 0 else end
+            fields.append((record[at:end], False))
+        if end >= len(record):
+            return fields
+        at = end + 1
+
+
+def _quoted(record: bytes, at: int) -> tuple[bytes | None, int]:
+    """Text of a quoted field that begins at `at`, and the place after its closing quote."""
+    parts = []
+    while True:
+        close = record.find(b'"', at)
+        if close < 0:
+            return None, at
+        parts.append(record[at:close])
+        if record[close + 1 : close + 2] != b'"':
+            return b'"'.join(parts), close + 1
+        at = close + 2
+
+
+def records(lines: Iterator[bytes], dialect: Dialect, first_line: int = 1) -> Iterator[Record]:
+    """Every record of a file; what is none comes with its reason, and reading goes on with the next line."""
+    pending: list[bytes] = []
+    number = first_line
+    source = lines
+    for line in source:
+        if b'"' not in line:
+            bare = line.rstrip(b"\r\n")
+            if bare or dialect.n_columns == 1:
+                yield Record(number, line, _shape(line, bare.count(dialect.separator) + 1, dialect))
+            number += 1
+            continue
+        pending = [line]
+        record = _whole(pending, source, dialect)
+        if record is None:  # never closed: only its first line is given up
+            yield Record(number, pending[0], "quotes")
+            number += 1
+            yield from records(chain(pending[1:], source), dialect, number)
+            return
+        yield Record(number, *record)
+        number += len(pending)
+
+
+def _whole(pending: list[bytes], source: Iterator[bytes], dialect: Dialect) -> tuple[bytes, str | None] | None:
+    """The record that begins with `pending[0]`, with further lines while a quote is open; None if it does not close."""
+    size = len(pending[0])
+    while True:
+        data = b"".join(pending)
+        bare = data[:-2] if data.endswith(b"\r\n") else data.removesuffix(b"\n")
+        try:
+            fields = fields_of(bare, dialect.separator)
+        except StrayQuoteError:
+            return (data, "quotes") if len(pending) == 1 else None
+        if fields is not None:
+            reason = _shape(data, len(fields), dialect)
+            return (data if reason else _written(data, bare, fields, dialect)), reason
+        following = next(source, None) if size <= _LONGEST_RECORD else None
+        if following is None:
+            return None
+        pending.append(following)
+        size += len(following)
+
+
+def _shape(data: bytes, n_fields: int, dialect: Dialect) -> str | None:
+    if n_fields != dialect.n_columns:
+        return "too_many_fields" if n_fields > dialect.n_columns else "too_few_fields"
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            return "not_utf8"
+    return None
+
+
+def _written(data: bytes, bare: bytes, fields: list[tuple[bytes, bool]], dialect: Dialect) -> bytes:
+    """The record as RFC 4180 writes it: unchanged, unless an unquoted field holds a quote."""
+    if not any(not quoted and b'"' in text for text, quoted in fields):
+        return data
+    cells = [b'"' + text.replace(b'"', b'""') + b'"' if quoted or b'"' in text else text for text, quoted in fields]
+    return dialect.separator.join(cells) + data[len(bare) :]
+
+
+def is_rectangular(chunks: Iterator[bytes], dialect: Dialect) -> bool:
+    """Whether the separators outside quotes are as many as full records have: true means that no record is short, for a
+    file in which none is too long (which the fast reader refuses itself). False may be a false alarm."""
+    import numpy as np
+
+    separators = newlines = 0
+    is_inside = 0
+    last = b"\n"
+    for chunk in chunks:
+        last = chunk[-1:]
+        data = np.frombuffer(chunk, np.uint8)
+        is_separator, is_newline = data == dialect.separator[0], data == 10
+        if is_inside or b'"' in chunk:
+            inside = np.add.accumulate((data == 34).view(np.uint8), dtype=np.uint8)
+            inside = (inside + np.uint8(is_inside)) & 1
+            outside = inside == 0
+            is_inside = int(inside[-1])
+            is_separator &= outside
+            is_newline &= outside
+        separators += int(np.count_nonzero(is_separator))
+        newlines += int(np.count_nonzero(is_newline))
+    return separators == (newlines + (last != b"\n")) * (dialect.n_columns - 1)

@@ -1,0 +1,95 @@
+"""Text to dates and instants, in columns: ISO 8601 as the row form of the language takes it, many values at a time."""
+
+from __future__ import annotations
+
+import polars as pl
+
+TIMESTAMP = pl.Datetime("us", "UTC")
+
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+_OFFSET = r"(?:Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9])"
+ISO_DATE = rf"^{_DAY}$"
+ISO_TIMESTAMP = rf"^{_DAY}(?:[T ]{_CLOCK}(?::[0-5][0-9](?:\.[0-9]{{1,6}})?)?{_OFFSET}?)?$"
+
+_FORMATS: tuple[tuple[str, bool], ...] = (
+    ("%Y-%m-%dT%H:%M:%SZ", False),
+    ("%Y-%m-%dT%H:%M:%S%.f%#z", True),
+    ("%Y-%m-%dT%H:%M:%S%.f", False),
+    ("%Y-%m-%dT%H:%M%#z", True),
+    ("%Y-%m-%dT%H:%M", False),
+)
+"""(format, whether it reads an offset). A text that `ISO_TIMESTAMP` lets pass and that is an instant meets one."""
+
+FIRST_US, LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The years 1 to 9999, the language's range."""
+
+
+def to_timestamps(texts: pl.Series, zone: str) -> pl.Series:
+    """Instants of ISO 8601 texts; null where a text is none.
+
+    An offset in the text is obeyed, value by value. A text without one is a wall clock of `zone`: null when a change to
+    daylight saving leaps over it, the earlier instant when a change back shows it twice.
+
+    Examples
+    --------
+    >>> to_timestamps(pl.Series(["2013-01-31T05:00Z", "2013-01-31 05:00:00", "soon"]), "America/New_York").to_list()
+    [datetime.datetime(2013, 1, 31, 5, 0, tzinfo=zoneinfo.ZoneInfo(key='UTC')), \
+datetime.datetime(2013, 1, 31, 10, 0, tzinfo=zoneinfo.ZoneInfo(key='UTC')), None]
+    """
+    valid = pl.DataFrame({"at": pl.int_range(len(texts), dtype=pl.UInt32, eager=True), "text": texts}).filter(
+        pl.col("text").str.contains(ISO_TIMESTAMP)
+    )
+    whole = pl.col("text").str.replace(" ", "T", literal=True, n=1)
+    whole = pl.when(pl.col("text").str.len_bytes() == 10).then(whole + "T00:00").otherwise(whole)
+    left = valid.with_columns(whole) if not _is_plain(valid["text"]) else valid
+    found: list[pl.DataFrame] = []
+    for format_, aware in _FORMATS:
+        if left.is_empty():
+            break
+        instants = left["text"].str.to_datetime(format_, time_unit="us", strict=False, exact=True)
+        done = left.select("at", instant=_in_utc(instants, format_, zone, aware=aware))
+        parsed = instants.is_not_null()
+        found.append(done.filter(parsed))
+        left = left.filter(~parsed)
+    result = _within(pl.concat(found)) if found else None
+    if result is not None and len(result) == len(texts):
+        return _in_order(result)
+    instants_at = pl.repeat(None, len(texts), dtype=TIMESTAMP, eager=True)
+    if result is not None and not result.is_empty():
+        instants_at = instants_at.scatter(result["at"], result["instant"])
+    return instants_at
+
+
+def _is_plain(texts: pl.Series) -> bool:
+    """Whether every text has the shape 2013-01-31T05:00:00Z, so that none needs rewriting."""
+    lengths = texts.str.len_bytes()
+    return bool(lengths.min() == lengths.max() == 20) and texts.str.contains("T", literal=True).all()
+
+
+def _in_utc(instants: pl.Series, format_: str, zone: str, *, aware: bool) -> pl.Series:
+    if aware:
+        return instants.dt.convert_time_zone("UTC")
+    if format_.endswith("Z") or zone == "UTC":
+        return instants.dt.replace_time_zone("UTC")
+    return to_utc(instants, zone)
+
+
+def to_utc(walls: pl.Series, zone: str) -> pl.Series:
+    """Instants of a zone's wall clock: null in a gap, the earlier of two in a fold."""
+    return walls.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
+
+
+def _in_order(result: pl.DataFrame) -> pl.Series:
+    return (result if result["at"].is_sorted() else result.sort("at"))["instant"]
+
+
+def _within(result: pl.DataFrame) -> pl.DataFrame:
+    instants = result["instant"].cast(pl.Int64)
+    return result.filter(instants.is_between(FIRST_US, LAST_US) | instants.is_null())
+
+
+def to_dates(texts: pl.Series) -> pl.Series:
+    """Dates of texts like 2013-01-31; null where a text is none."""
+    shaped = pl.select(pl.when(texts.str.contains(ISO_DATE)).then(texts)).to_series()
+    return shaped.str.to_date("%Y-%m-%d", strict=False)
