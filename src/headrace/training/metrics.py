@@ -139,7 +139,9 @@ def _roc_auc(y: NDArray[Any], score: Floats) -> Weighted:
 # Means over rows
 
 
-def _mean(per_row: Floats, *, root: bool = False) -> Weighted:
+def mean_of(per_row: Floats, *, root: bool = False) -> Weighted:
+    """The weighted mean of something that every row has, or its root."""
+
     def value(weights: Floats) -> float:
         mean = float(weights @ per_row / weights.sum())
         return float(np.sqrt(mean)) if root else mean
@@ -149,19 +151,19 @@ def _mean(per_row: Floats, *, root: bool = False) -> Weighted:
 
 def _log_loss(y: NDArray[Any], p: Floats) -> Weighted:
     own = np.where(y == 1, p, 1.0 - p) if p.ndim == 1 else p[np.arange(len(y)), y]
-    return _mean(-np.log(np.clip(own, 1e-15, 1.0)))
+    return mean_of(-np.log(np.clip(own, 1e-15, 1.0)))
 
 
 def _brier(y: NDArray[Any], p: Floats) -> Weighted:
-    return _mean((p - y) ** 2)
+    return mean_of((p - y) ** 2)
 
 
 def _rmse(y: Floats, value: Floats) -> Weighted:
-    return _mean((value - y) ** 2, root=True)
+    return mean_of((value - y) ** 2, root=True)
 
 
 def _mae(y: Floats, value: Floats) -> Weighted:
-    return _mean(np.abs(value - y))
+    return mean_of(np.abs(value - y))
 
 
 def _r2(y: Floats, value: Floats) -> Weighted:
@@ -205,7 +207,7 @@ def _balanced_accuracy(y: NDArray[Any], decided: NDArray[Any]) -> Weighted:
 
 
 def _accuracy(y: NDArray[Any], decided: NDArray[Any]) -> Weighted:
-    return _mean((y == decided).astype(np.float64))
+    return mean_of((y == decided).astype(np.float64))
 
 
 def _precision(y: NDArray[Any], decided: NDArray[Any]) -> Weighted:

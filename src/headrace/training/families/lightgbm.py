@@ -79,8 +79,8 @@ class LightGBM:
     ) -> Fitted:
         """See `Family.fit`. Labels of a regression are standardised, so that penalties and float32 sums mean the same
         whatever the label's unit."""
-        # With libgomp's default, threads that wait keep spinning: on a machine with other work, 225,000 x 25 rows took 11 s
-        # instead of 2.6 s. It is read when the library is loaded, so it has to stand before.
+        # By libgomp's default, waiting threads spin: on a machine with other work 225,000 x 25 rows took 11 s instead
+        # of 2.6 s. It is read when the library is loaded, so it has to stand before.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         import lightgbm
 

@@ -57,11 +57,12 @@ class Linear:
         n_classes: int,
         levels: Sequence[int | None],
         seed: int,  # noqa: ARG002 - the solvers draw nothing
-        threads: int,  # noqa: ARG002 - sparse products run in one thread
+        threads: int,  # noqa: ARG002 - one thread, see below
     ) -> Fitted:
         """See `Family.fit`."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression, Ridge
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         design = Design.learn(X, levels)
         center, scale = 0.0, 1.0
@@ -71,7 +72,8 @@ class Linear:
             y = (y - center) / scale
         else:
             model = LogisticRegression(C=1.0 / params["l2"], max_iter=200)
-        with warnings.catch_warnings():
+        # two threads took four times the processor time of one: the solver's parallel sections are too short to share
+        with warnings.catch_warnings(), threadpool_limits(1):
             # a fit that has not quite converged is a candidate like any other: its folds say what it is worth
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(design.rows(X), y)
