@@ -124,19 +124,17 @@ def test_processes_that_race_get_the_same_key(tmp_path: Path) -> None:
 
 
 def test_a_race_lost_after_the_look_keeps_the_winner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import headrace.governance.signing as signing
+    from headrace.governance import signing
+    from headrace.stores import durable
 
     winner: list[str] = []
-    create = signing._create
+    make_folder = durable.make_folder
 
-    def other_process_first(folder: Path) -> None:
-        create(folder)
-        key = load_key(folder)
-        assert key is not None
-        winner.append(key.public)
-        create(folder)
+    def other_process_first(folder: Path, *, mode: int) -> None:
+        monkeypatch.setattr(signing, "make_folder", make_folder)
+        winner.append(load_or_create_key(folder).public)
 
-    monkeypatch.setattr(signing, "_create", other_process_first)
+    monkeypatch.setattr(signing, "make_folder", other_process_first)
     assert load_or_create_key(tmp_path).public == winner[0]
     assert list(tmp_path.iterdir()) == [tmp_path / KEY_FILE]
 

@@ -122,8 +122,12 @@ def test_without_a_key_nothing_is_registered(catalog: Catalog, objects: ObjectSt
         register(Registry(catalog, objects, "flights", clock=clock, signers=[KEY.public], key=None), 0)
 
 
-def test_fifty_that_register_at_a_time_leave_no_gap(tmp_path: Path, clock: Clock) -> None:
-    catalog = open_catalog("catalog.db", tmp_path)
+@pytest.mark.parametrize("server", ["sqlite", "postgresql"])
+def test_fifty_that_register_at_a_time_leave_no_gap(
+    server: str, tmp_path: Path, clock: Clock, request: pytest.FixtureRequest
+) -> None:
+    url = "catalog.db" if server == "sqlite" else request.getfixturevalue("postgres_url")
+    catalog = open_catalog(url, tmp_path)
     registry = Registry(
         catalog, LocalObjectStore(tmp_path / "objects"), "p", clock=clock, signers=[KEY.public], key=KEY
     )

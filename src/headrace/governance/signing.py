@@ -1,7 +1,7 @@
 """The user's Ed25519 key: made once, kept in the user's own configuration folder, never beside the data.
 
-A key is trusted because the definition lists it under `[trust] signers` (or because it is the user's own), never because
-it was found in a store: nothing here reads one from there.
+A key is trusted because the definition lists it under `[trust] signers` (or is the user's own), never because it
+was found in a store: nothing here reads one from there.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,6 +29,8 @@ from headrace.governance.errors import (
     SigningKeyDamaged,
     SigningKeyExposed,
 )
+from headrace.stores.durable import create_file, make_folder
+from headrace.stores.errors import StoreUnavailable
 
 KEY_FILE = "signing-key.pem"
 PREFIX = "ed25519:"
@@ -113,11 +114,12 @@ def load_or_create_key(config_dir: Path) -> SigningKey:
     """
     if key := load_key(config_dir):
         return key
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
-        config_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _create(config_dir)
-    except OSError as error:
-        raise ConfigurationUnusable(str(config_dir), error.strerror or str(error)) from error
+        make_folder(config_dir, mode=0o700)
+        create_file(config_dir / KEY_FILE, pem, mode=_PRIVATE)  # the first of racing processes wins
+    except StoreUnavailable as error:
+        raise ConfigurationUnusable(str(config_dir), error.facts["reason"]) from error
     key = load_key(config_dir)
     if key is None:
         raise ConfigurationUnusable(str(config_dir), f"{KEY_FILE} was removed while it was made")
@@ -148,29 +150,6 @@ def parse_public(text: str) -> Ed25519PublicKey:
     if text == encoded or len(raw) != 32 or base64.b64encode(raw).decode("ascii") != encoded:
         raise PublicKeyInvalid(text)
     return Ed25519PublicKey.from_public_bytes(raw)
-
-
-def _create(config_dir: Path) -> None:
-    """Write a new key under a name of its own, then link it to the real name: the first link wins."""
-    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    part = config_dir / f".{KEY_FILE}.{secrets.token_hex(8)}"
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _PRIVATE)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(part, config_dir / KEY_FILE)
-        except FileExistsError:
-            return
-    finally:
-        part.unlink()
-    folder = os.open(config_dir, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _refuse_open_to_others(path: Path, mode: int, *, allowed: int) -> None:

@@ -1,7 +1,7 @@
 """Aliases: movable names for versions, with the history of every movement.
 
-A movement is one row with the next sequence number, inserted in the transaction that moves the alias: of two that race,
-the unique key lets one through. Order is by sequence; the instants never fall along it, whatever the clock does.
+A movement is one row with the next sequence number, inserted in the transaction that moves the alias. Order is by
+sequence; the instants never fall along it, whatever the clock does.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from headrace.errors import CheckFailed, TroubleOutside, WrongUse
+from headrace.errors import CheckFailed, WrongUse
 
 
 class ReferenceInvalid(WrongUse):
@@ -113,17 +113,6 @@ class AliasMoved(CheckFailed):
             alias=alias,
             expected=expected,
             found=found,
-        )
-
-
-class RegistryBusy(TroubleOutside):
-    """Others wrote the same rows again and again."""
-
-    code = "registry-busy"
-
-    def __init__(self, model: str, attempts: int) -> None:
-        super().__init__(
-            f"{model} was changed by others during each of {attempts} attempts", fix="try again", model=model
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -17,7 +17,7 @@ from headrace.governance.errors import SigningKeyMissing
 from headrace.registry import aliases as alias_rows
 from headrace.registry.aliases import require_version, whole
 from headrace.registry.compare import compare_versions
-from headrace.registry.errors import AliasUnknown, ModelUnknown, RecordMismatch, RegistryBusy
+from headrace.registry.errors import AliasUnknown, ModelUnknown, RecordMismatch
 from headrace.registry.export import write_folder
 from headrace.registry.model import AliasChange, Comparison, Verified, Version
 from headrace.registry.reference import CHAMPION, check_alias, parse_ref
@@ -36,12 +36,8 @@ from headrace.scoring.package import (
     sign_manifest,
 )
 from headrace.stores.catalog import Catalog, Reader, Row, Writer
-from headrace.stores.errors import AlreadyExists, ObjectCorrupted
+from headrace.stores.errors import ObjectCorrupted
 from headrace.stores.objects import ObjectStore
-
-_ATTEMPTS: Final = 200
-
-T = TypeVar("T")
 
 
 class Registry:
@@ -104,7 +100,8 @@ class Registry:
             "summary": msgspec.json.encode(dict(summary), order="sorted").decode(),
         }
         listed = {**files, MANIFEST: manifest, SIGNATURE: self._objects.get(_key(package, SIGNATURE))}
-        return self._write(model, lambda writer: self._insert(writer, row, listed))
+        with self._catalog.write() as writer:
+            return self._insert(writer, row, listed)
 
     def models(self) -> tuple[str, ...]:
         """Names of the models that have a version, sorted."""
@@ -174,27 +171,21 @@ class Registry:
         """
         check_alias(alias)
         self.read(self.get(f"{model}@{number}"))  # what nobody could load must never become champion
-
-        def write(writer: Writer) -> AliasChange:
-            change = AliasChange(model=model, alias=alias, number=number, at_us=self._clock(), by=by, reason=reason)
+        change = AliasChange(model=model, alias=alias, number=number, at_us=self._clock(), by=by, reason=reason)
+        with self._catalog.write() as writer:
             return alias_rows.move(writer, self._project, change, expected=expected)
-
-        return self._write(model, write)
 
     def rollback(self, model: str, alias: str = CHAMPION, *, by: str, reason: str = "") -> AliasChange:
         """Point an alias where it pointed before; raises `AliasUnknown` or `NothingToRollBack`.
 
         Rolling back twice goes back two versions: it never returns to the one that was just left.
         """
-
-        def write(writer: Writer) -> AliasChange:
+        with self._catalog.write() as writer:
             current = self._aliased(writer, model, alias)
             past = alias_rows.history(writer, self._project, model, alias)
             number = alias_rows.previous(past, model, alias)
             change = AliasChange(model=model, alias=alias, number=number, at_us=self._clock(), by=by, reason=reason)
             return alias_rows.move(writer, self._project, change, expected=current)
-
-        return self._write(model, write)
 
     def history(self, model: str, alias: str = CHAMPION) -> tuple[AliasChange, ...]:
         """Every movement of an alias, oldest first."""
@@ -295,16 +286,6 @@ class Registry:
 
     def _of(self, model: str) -> Row:
         return {"project": self._project, "model": model}
-
-    def _write(self, model: str, work: Callable[[Writer], T]) -> T:
-        """Run a transaction; again from its start when another took the number or the place in the history first."""
-        for _ in range(_ATTEMPTS):
-            try:
-                with self._catalog.write() as writer:
-                    return work(writer)
-            except AlreadyExists:
-                continue
-        raise RegistryBusy(model, _ATTEMPTS)
 
 
 def _key(package: str, name: str) -> str:
