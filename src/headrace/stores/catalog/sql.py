@@ -148,7 +148,8 @@ class SqlWriter(SqlReader):
 
     def _changed(self, statement: Any) -> int:
         with translated(self._server):
-            return self._connection.execute(statement).rowcount
+            # without the option, PostgreSQL's count of an INSERT is thrown away
+            return self._connection.execute(statement.execution_options(preserve_rowcount=True)).rowcount
 
 
 @contextmanager
