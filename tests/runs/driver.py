@@ -161,19 +161,19 @@ class Pipeline:
     def run(self, runner: Runner) -> dict[str, Any]:
         with runner.run("definition") as run:
             snapshot = run.stage(
-                "snapshot", depends={"source": "a"}, rooms=["language"], compute=self._read, kind=Snapshot
+                "snapshot", depends={"source": "a"}, rooms=["driver"], compute=self._read, kind=Snapshot
             )
             trials = run.stage(
                 "search",
                 depends={"data": snapshot.data.sha256},
-                rooms=["training"],
+                rooms=["driver"],
                 compute=lambda ctx: self._search(ctx, snapshot),
                 kind=Trials,
             )
             package = run.stage(
                 "package",
                 depends={"trials": trials},
-                rooms=["scoring"],
+                rooms=["driver"],
                 compute=lambda c: self._pack(c, trials),
                 kind=Package,
             )
@@ -239,6 +239,7 @@ def execute(request: dict[str, Any]) -> dict[str, Any]:
             prices=load_prices(),
             progress=FusedProgress(fuse),
             workdir=workdir,
+            code_roots=[Path(__file__).parent],  # not our own source, which somebody may be editing
         )
         answer = Pipeline(root, fuse=fuse, slow_s=request.get("slow_s", 0.0)).run(runner)
         return {**answer, "burnt": fuse.burnt}

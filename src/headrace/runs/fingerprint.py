@@ -19,7 +19,6 @@ from typing import Any, Literal
 
 import msgspec
 
-import headrace
 from headrace.runs.errors import NotCanonical
 from headrace.runs.model import Fingerprint
 
@@ -44,6 +43,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
 }
 """Libraries whose version can change what a room computes; `msgspec` writes every outcome and counts everywhere."""
 
+_INSTALLED = Path(__file__).parents[1]
 _SOURCE_SUFFIXES = frozenset({".py", ".sql", ".j2"})
 
 
@@ -90,7 +90,7 @@ def fingerprint_of(
 @functools.cache
 def code_hash(room: str, roots: tuple[Path, ...] = ()) -> str:
     """BLAKE2b over paths and bytes of the room's `.py`, `.sql` and `.j2` files; read once a process."""
-    for root in roots or (Path(headrace.__file__).parent,):
+    for root in roots or (_INSTALLED,):
         base = root.joinpath(*room.split("."))
         sources = sorted(_sources(base), key=lambda path: path.relative_to(root).as_posix())
         if sources:
