@@ -55,7 +55,10 @@ def test_killed_runs_go_on_with_postgresql_and_s3(
         catalog.close()
 
 
-def test_a_postgresql_that_goes_away_in_mid_run_loses_nothing_finished(tmp_path: Path) -> None:
+def test_a_postgresql_that_goes_away_in_mid_run_loses_nothing_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # the server's package warns at import where there is none
     with tempfile.TemporaryDirectory() as place:  # where the server's own user may walk
         Path(place).chmod(0o755)
         with PostgresServer(Path(place) / "server") as server:
