@@ -22,7 +22,7 @@ _TIMESTAMP, _DURATION = pl.Datetime("us", "UTC"), pl.Duration("us")
 
 
 def read(name: str, type_: Type) -> pl.Expr:
-    """A column as the language sees it: an instant outside the years 1 to 9999 is null (NaN is seen to in `columns`)."""
+    """A column as the language sees it: a time outside the years 1 to 9999 is null (NaN is seen to in `columns`)."""
     column = pl.col(name)
     if type_ is Type.TIMESTAMP:
         return _within(column.cast(pl.Int64))

@@ -1,7 +1,7 @@
 """A typed tree as a Polars expression: the form for history.
 
-Inside an expression a float may be NaN where the language has null: the functions that hand NaN on (`Form.takes_nan`) are
-left to do so, and NaN becomes null before any other function sees it, and at the end.
+Inside an expression a float may be NaN where the language has null: the functions that hand NaN on (`Form.takes_nan`)
+are left to do so, and NaN becomes null before any other function sees it, and at the end.
 """
 
 from __future__ import annotations

@@ -37,8 +37,13 @@ class Function:
     doc: str
     forms: tuple[Form, ...]
     written: str | None = None
-    """How an operator is written; None: `name(…)`."""
+    """How it is written, if not only as `name(…)`."""
     own_nulls: bool = False
+
+    @property
+    def is_callable(self) -> bool:
+        """Whether it can be called by its name: operators cannot."""
+        return self.written is None or f"{self.name}(" in self.written
 
 
 def kernel(name: str) -> Callable[..., Any]:

@@ -102,14 +102,14 @@ _ARITHMETIC = (
         "divide",
         "The quotient as a float; null when b is 0.",
         _form("float float -> float", "divide", "{0} / {1} if {1} else None"),
-        _form("duration duration -> float", "divide_durations", "{0} / {1} if {1} else None"),
+        _form("duration duration -> float", "divide_durations", "({0} + 0.0) / ({1} + 0.0) if {1} else None"),
         written="a / b",
     ),
     _function(
         "div",
         "The quotient cut toward zero; null when b is 0.",
         _form("integer integer -> integer", "integer_divide", k.integer_divide),
-        written="a div b",
+        written="a div b, div(a, b)",
     ),
     _function(
         "modulo",
@@ -270,7 +270,7 @@ _TEXT = (
         "concat",
         "The texts joined; null if any is null.",
         _form("string string... -> string", "concat", k.concat, total=True),
-        written="a || b",
+        written="a || b, concat(a, b, …)",
     ),
     _function("lower", "In small letters (Unicode).", _form("string -> string", "lower", "{0}.lower()", total=True)),
     _function("upper", "In capital letters (Unicode).", _form("string -> string", "upper", "{0}.upper()", total=True)),
@@ -394,7 +394,7 @@ _CAST = "CAST(a AS {})"
 _CASTS = (
     _function(
         "to_integer",
-        "As an integer: a float is cut toward zero, a text holds digits with or without a sign (19 at most); else null.",
+        "As an integer: a float is cut toward zero, a text holds at most 19 digits and perhaps a sign; else null.",
         _form("integer -> integer", lambda a: a, "{0}", total=True),
         _form("float -> integer", "float_to_integer", k.float_to_integer),
         _form("boolean -> integer", "to_integer", "1 if {0} else 0", total=True),
@@ -419,7 +419,7 @@ _CASTS = (
         _form("boolean -> string", "to_string", '"true" if {0} else "false"', total=True),
         _form("date -> string", "date_to_string", k.date_to_text, total=True),
         _form("timestamp -> string", "timestamp_to_string", k.timestamp_to_text, total=True),
-        written=_CAST.format("string"),
+        written=f"to_string(a), {_CAST.format('string')}",
     ),
     _function(
         "to_boolean",
@@ -428,7 +428,7 @@ _CASTS = (
         _form("integer -> boolean", lambda a: a != 0, "{0} != 0", total=True),
         _form("float -> boolean", lambda a: a != 0.0, "{0} != 0.0", total=True),
         _form("string -> boolean", "text_to_boolean", k.text_to_boolean),
-        written=_CAST.format("boolean"),
+        written=f"to_boolean(a), {_CAST.format('boolean')}",
     ),
     _function(
         "to_date",
@@ -436,7 +436,7 @@ _CASTS = (
         _form("date -> date", lambda a: a, "{0}", total=True),
         _form("timestamp -> date", "timestamp_to_date", f"{{0}} // {DAY}", total=True),
         _form("string -> date", "text_to_date", k.text_to_date),
-        written=f"{_CAST.format('date')}, DATE '2013-01-31'",
+        written=f"to_date(a), {_CAST.format('date')}, DATE '2013-01-31'",
     ),
     _function(
         "to_timestamp",
@@ -444,7 +444,7 @@ _CASTS = (
         _form("timestamp -> timestamp", lambda a: a, "{0}", total=True),
         _form("date -> timestamp", "date_to_timestamp", f"{{0}} * {DAY}", total=True),
         _form("string -> timestamp", "text_to_timestamp", k.text_to_timestamp),
-        written=f"{_CAST.format('timestamp')}, TIMESTAMP '2013-01-31T05:00:00Z'",
+        written=f"to_timestamp(a), {_CAST.format('timestamp')}, TIMESTAMP '2013-01-31T05:00:00Z'",
     ),
 )
 

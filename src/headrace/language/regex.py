@@ -1,9 +1,9 @@
 """Regular expressions that match in time linear in the text, and alike in both forms.
 
 The syntax is the part on which every engine agrees: characters, ``.`` (any but a line feed), classes ``[a-z]`` and
-``[^…]``, ``\\d \\w \\s`` and their opposites (ASCII), groups, ``|``, ``* + ? {m} {m,} {m,n}`` (lazy marks change nothing,
-since only whether there is a match is asked), and ``^`` and ``$`` for the ends of the text. Back references, look-around
-and flags do not exist here.
+``[^…]``, ``\\d \\w \\s`` and their opposites (ASCII), groups, ``|``, ``* + ? {m} {m,} {m,n}`` (lazy marks change
+nothing, since only whether there is a match is asked), and ``^`` and ``$`` for the ends of the text. Back references,
+look-around and flags do not exist here.
 
 A pattern becomes a small tree. For columns the tree is written out for Rust's engine, every character as its code; for
 rows it becomes a finite automaton that is made deterministic as texts are read (Thompson 1968; Cox 2007, "Regular

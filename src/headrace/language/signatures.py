@@ -6,9 +6,9 @@ A signature is parameters, an arrow and a result, in words:
   string where a string is wanted, and NULL is of every type;
 * ``T``: a type variable, the same type in every place; ``O``: the same, but of ordered types only (not boolean);
 * a word that ends in ``...`` may be repeated (at least once);
-* ``!kind`` or ``!kind=default``: a constant, checked when the expression is read: a zone, a unit, a pattern, a number of
-  digits; ``!T``: any constant of the variable's type; ``?kind``: an argument of the kind's type, checked likewise when it
-  is a constant.
+* ``!kind`` or ``!kind=default``: a constant, checked when the expression is read: a zone, a unit, a pattern, a number
+  of digits; ``!T``: any constant of the variable's type; ``?kind``: an argument of the kind's type, checked likewise
+  when it is a constant.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Expression text as tokens that are safe to hand to the SQL parser.
 
-Length, nesting and the kinds of token are checked here, before the parser sees anything. Then every name, number and text
-is replaced by the number of its token: what comes back in the parser's tree is a place in the text, so that no word of
-the user's can be taken for one of the parser's own functions, and every error knows where it is.
+Length, nesting and the kinds of token are checked here, before the parser sees anything. Then every name, number and
+text is replaced by the number of its token: what comes back in the parser's tree is a place in the text, so that no
+word of the user's can be taken for one of the parser's own functions, and every error knows where it is.
 """
 
 from __future__ import annotations
@@ -57,6 +57,22 @@ _SIGNS = frozenset(
         TokenType.STAR,
     }
 )
+_CONSTANTS = frozenset({TokenType.FALSE, TokenType.NULL, TokenType.TRUE})
+_DIVIDERS = frozenset(
+    {
+        TokenType.AND,
+        TokenType.OR,
+        TokenType.COMMA,
+        TokenType.L_PAREN,
+        TokenType.R_PAREN,
+        TokenType.WHEN,
+        TokenType.THEN,
+        TokenType.ELSE,
+        TokenType.END,
+    }
+)
+_BETWEEN_OPERANDS = _KEYWORDS - _CONSTANTS - {TokenType.END, TokenType.IS}
+_PATTERN_OPERATORS = frozenset({TokenType.GLOB, TokenType.ILIKE, TokenType.LIKE, TokenType.RLIKE, TokenType.SIMILAR_TO})
 _TYPED_TEXT = frozenset({"DATE", "TIMESTAMP"})
 _LEAVES = frozenset({TokenType.STRING, TokenType.NUMBER, TokenType.IDENTIFIER})
 
@@ -79,9 +95,9 @@ class Tokens:
         quoted = self.words[index].token_type in (TokenType.STRING, TokenType.IDENTIFIER)
         return start - 1 if quoted and start and self.text[start] not in "'\"" else start
 
-    def error(self, message: str, index: int) -> ExpressionError:
+    def error(self, message: str, index: int, *, fix: str | None = None) -> ExpressionError:
         """A mistake of syntax at a token."""
-        return ExpressionError("syntax", message, text=self.text, offset=self.place(index))
+        return ExpressionError("syntax", message, text=self.text, offset=self.place(index), fix=fix)
 
 
 def tokenize(text: str) -> Tokens:
@@ -121,25 +137,39 @@ def _last_quote(text: str) -> int:
 
 def _check_nesting(tokens: Tokens) -> None:
     open_at: list[int] = []
-    signs = 0
+    signs = 0  # minus signs and NOTs one inside the other
     for index, word in enumerate(tokens.words):
         if word.token_type in (TokenType.L_PAREN, TokenType.CASE):
             open_at.append(index)
         elif word.token_type in (TokenType.R_PAREN, TokenType.END):
             if not open_at:
-                raise tokens.error("a parenthesis is closed that was not opened", index)
+                raise tokens.error(f"{word.text!r} closes nothing that was opened", index)
             open_at.pop()
-        signs = signs + 1 if word.token_type in (TokenType.DASH, TokenType.NOT) else 0
+        if word.token_type in _DIVIDERS:
+            signs = 0
+        elif word.token_type in (TokenType.DASH, TokenType.NOT):
+            signs += 0 if index and _is_operand_end(tokens.words[index - 1]) else 1
         if len(open_at) > MAX_NESTING or signs > MAX_NESTING:
-            raise ExpressionError(
-                "too-deep",
-                f"an expression nests at most {MAX_NESTING} deep",
-                text=tokens.text,
-                offset=tokens.place(index),
-                fix="split it into several features",
-            )
+            raise too_deep(tokens, index)
     if open_at:
-        raise tokens.error("a parenthesis or a CASE is not closed", open_at[-1])
+        raise tokens.error(f"{tokens.words[open_at[-1]].text!r} is not closed", open_at[-1])
+
+
+def _is_operand_end(word: Token) -> bool:
+    return word.token_type is TokenType.R_PAREN or not (
+        word.token_type in _SIGNS or word.token_type in _BETWEEN_OPERANDS
+    )
+
+
+def too_deep(tokens: Tokens, index: int) -> ExpressionError:
+    """The error for an expression that nests too deep at a token."""
+    return ExpressionError(
+        "too-deep",
+        f"an expression nests at most {MAX_NESTING} deep",
+        text=tokens.text,
+        offset=tokens.place(index),
+        fix="split it into several features",
+    )
 
 
 def _number(tokens: Tokens, index: int) -> Token:
@@ -148,22 +178,33 @@ def _number(tokens: Tokens, index: int) -> Token:
     kind = word.token_type
     if kind in _LEAVES:
         return _renamed(word, kind, f"c{index}" if kind is TokenType.IDENTIFIER else str(index))
+    if kind in _CONSTANTS and not _follows_is(tokens.words, index):
+        return _renamed(word, TokenType.IDENTIFIER, f"c{index}")
     if kind in _KEYWORDS or kind in _SIGNS:
         return word
-    if not (word.text[:1].isalpha() or word.text[:1] == "_"):
-        raise tokens.error(f"{word.text!r} is not part of the language", index)
+    plain = tokens.text[word.start : word.end + 1] == word.text  # not so for N'…' and other marked texts
+    if kind in _PATTERN_OPERATORS or not plain or not (word.text[:1].isalpha() or word.text[:1] == "_"):
+        fix = "use starts_with, ends_with, contains or regexp_matches" if kind in _PATTERN_OPERATORS else None
+        raise tokens.error(f"{word.text!r} is not part of the language", index, fix=fix)
     before = tokens.words[index - 1] if index else None
     after = tokens.words[index + 1].token_type if index + 1 < len(tokens.words) else None
     upper = word.text.upper()
-    if upper == "AS" or (upper == "DIV" and after is not TokenType.L_PAREN):
-        return word
-    if before is not None and (before.token_type is TokenType.DCOLON or before.text.upper() == "AS"):
+    after_type_sign = before is not None and (
+        before.token_type is TokenType.DCOLON or (before.text.upper() == "AS" and before.token_type not in _LEAVES)
+    )
+    if after_type_sign or upper == "AS" or (upper == "DIV" and after is not TokenType.L_PAREN):
         return word
     if after is TokenType.L_PAREN:
         return word if upper in ("CAST", "TRY_CAST") else _renamed(word, TokenType.VAR, f"f{index}")
     if after is TokenType.STRING and upper in _TYPED_TEXT:
         return word
     return _renamed(word, TokenType.IDENTIFIER, f"c{index}")
+
+
+def _follows_is(words: tuple[Token, ...], index: int) -> bool:
+    """Whether a word ends `IS …` or `IS NOT …`."""
+    before = index - 1 if index and words[index - 1].token_type is not TokenType.NOT else index - 2
+    return before >= 0 and words[before].token_type is TokenType.IS
 
 
 def _renamed(word: Token, kind: TokenType, text: str) -> Token:

@@ -1,7 +1,7 @@
 """The typed expression tree: three kinds of node, closed, made of data only.
 
-A tree is what a saved program holds; nothing of the SQL parser survives in it. `Call.function` is a key of the one table
-of functions (`headrace.language.functions`); operators are functions too.
+A tree is what a saved program holds; nothing of the SQL parser survives in it. `Call.function` is a key of the one
+table of functions (`headrace.language.functions`); operators are functions too.
 """
 
 from __future__ import annotations

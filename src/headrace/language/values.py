@@ -21,12 +21,12 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 
-def decode(value: object, type: Type) -> RowValue:
+def decode(value: object, type: Type) -> RowValue:  # noqa: A002  (the word of the language)
     """A value in the row form of its type.
 
-    Accepted are None; booleans for boolean; integers, and floats without a fraction, for integer; numbers for float, where
-    NaN becomes None; text for string and category; for dates and timestamps `datetime` objects (naive is UTC) and ISO
-    8601 text; for durations `timedelta` and a number of seconds. NumPy scalars count as what they hold.
+    Accepted are None; booleans for boolean; integers, and floats without a fraction, for integer; numbers for float,
+    where NaN becomes None; text for string and category; for dates and timestamps `datetime` objects (naive is UTC) and
+    ISO 8601 text; for durations `timedelta` and a number of seconds. NumPy scalars count as what they hold.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def _mismatch(expected: str, value: object) -> ValueMismatch:
     return ValueMismatch(expected=expected, found=found)
 
 
-def encode(value: RowValue, type: Type) -> RowValue:
+def encode(value: RowValue, type: Type) -> RowValue:  # noqa: A002
     """A row value as JSON holds it: dates and timestamps as ISO 8601 text, durations as seconds, infinities as null.
 
     Examples
@@ -155,7 +155,7 @@ def encode(value: RowValue, type: Type) -> RowValue:
     return value
 
 
-def dtype(type: Type) -> pl.DataType:
+def dtype(type: Type) -> pl.DataType:  # noqa: A002
     """The Polars type that holds a type's columns."""
     import polars as pl
 
