@@ -153,6 +153,13 @@ def test_a_key_path_leads_to_its_line_and_column(path: tuple[str | int, ...], li
     assert positions.line_and_column(positions.nearest(path).offset) == (line, column)
 
 
+def test_a_table_stands_at_its_own_header_not_where_a_table_inside_it_named_it_first() -> None:
+    positions = Positions("[a.b]\nc = 1\n[a]\nd = 1\n")
+
+    assert positions.line_and_column(positions.nearest(("a",)).offset) == (3, 2)
+    assert positions.line_and_column(positions.nearest(("a", "b")).offset) == (1, 4)
+
+
 def test_a_character_of_a_string_is_found_behind_escapes_and_line_ends() -> None:
     text = 'e = """\nab\\tc\\\n   d"""\n'
     positions = Positions(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from headrace.definition.errors import DefinitionErrors, Mistake
@@ -134,6 +135,12 @@ def test_the_flights_sample_becomes_the_expected_objects(read: Read, flights: st
 
     assert found == expected
     assert all(type(rule.type) is Type for _, rule in found.source("flights").columns)
+
+
+def test_a_definition_is_json_and_back(read: Read, flights: str) -> None:
+    found = read(flights)
+
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Definition) == found
 
 
 def test_project_and_one_source_are_enough(read: Read) -> None:
