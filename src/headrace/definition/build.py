@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
 
 from headrace.definition.document import At, shown, suggestion
 from headrace.definition.grammar import METRICS
@@ -148,6 +147,8 @@ def _column_rule(fields: Fields) -> ColumnRule:
 
 
 def _check_zone(zone: str, at: At) -> None:
+    from zoneinfo import ZoneInfo, available_timezones  # not for every command that reads a definition
+
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
