@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from tests.features.small import DAY, HOUR, MINUTE, T0, table
 
 from headrace.data.model import Field
-from headrace.features.columns import add_features
+from headrace.features.columns import FeatureColumns, add_features
 from headrace.features.errors import DuplicateStaticKey
 from headrace.features.history import History
 from headrace.features.keyed import Moments
 from headrace.features.model import LookupStep, Program, Step, WindowStep
 from headrace.features.naming import fields_of, hop_of
+from headrace.features.program import RowProgram
 from headrace.language.types import Type
 
 EVENTS = {
@@ -33,6 +34,7 @@ EVENTS = {
 }
 REQUEST = {"place": Type.STRING, "gate": Type.INTEGER, "due": Type.TIMESTAMP}
 WIDTHS = (("5m", 5 * MINUTE), ("1h", HOUR), ("13h", 13 * HOUR), ("12d", 12 * DAY))
+WIDTHS_5M = (("5m", 5 * MINUTE, 5 * MINUTE),)
 KEY = (("place", "place"), ("gate", "gate"))
 
 
@@ -282,6 +284,18 @@ def test_max_age_looks_at_the_newest_row_only() -> None:
     assert [row[0] for row in columns] == [1.0, None]
 
 
+@pytest.mark.parametrize("now", [None, T0, T0 + HOUR])
+def test_the_prediction_time_is_the_earlier_of_the_rows_own_and_now(now: int | None) -> None:
+    whole = program(window(take=("count",), over=WIDTHS_5M))
+    events = [{"place": "A", "gate": 1, "seen": T0 - 1 + late, "value": 1.0} for late in (0, HOUR)]
+    tables = {"events": table(EVENTS, events).lazy()}
+    asked: list[dict[str, Any]] = [{"place": "A", "gate": 1, "due": due} for due in (None, T0, T0 + HOUR)]
+    alone = RowProgram(whole, History(whole, tables))
+    wanted = {None: [None, 1, 1], T0: [1, 1, 1], T0 + HOUR: [1, 1, 1]}[now]
+    assert [alone.outputs(list(ask.values()), now)[0] for ask in asked] == wanted
+    assert FeatureColumns(whole, tables).add(table(REQUEST, asked), now).to_series().to_list() == wanted
+
+
 def test_a_static_lookup_is_a_plain_join() -> None:
     step = lookup(event_time=None, known_after=(), max_age_us=None)
     events = [{"place": place, "gate": 1, "value": value} for place, value in (("A", 1.0), ("B", 2.0))]
@@ -302,6 +316,13 @@ def test_sums_are_exact_where_floats_would_lose_the_small_one() -> None:
     step = window(take=("sum",), scale=2)
     columns, rows = both_forms(step, events, [{"place": "A", "gate": 1, "due": T0}])
     assert columns == rows == [(0.25,) * 4]
+
+
+def test_a_value_beyond_the_headroom_does_not_count() -> None:
+    events = [{"place": "A", "gate": 1, "seen": T0 - 1, "value": value} for value in (1.0, 2.0**13, -(2.0**12))]
+    step = window(take=("sum", "count", "max"), scale=50, over=WIDTHS_5M)
+    columns, rows = both_forms(step, events, [{"place": "A", "gate": 1, "due": T0}])
+    assert columns == rows == [(1.0 - 2.0**12, 2, 1.0)]
 
 
 @given(

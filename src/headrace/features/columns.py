@@ -21,14 +21,19 @@ class FeatureColumns:
         self._program = program
         self._indexes = build_indexes(program, tables)
 
-    def add(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def add(self, rows: pl.DataFrame, now_us: int | None = None) -> pl.DataFrame:
         """The program's outputs for `rows`, in their order.
 
-        `rows` holds the request columns and, if the program has one, the time column, in the program's types. A row
-        without a prediction time finds nothing in lookups as of a time, nor in windows.
+        Parameters
+        ----------
+        rows
+            The request columns and, if it is there, the time column, in the program's types.
+        now_us
+            The instant of asking; the prediction time is the earlier of it and the row's own time, if it has one. A row
+            with neither finds nothing in lookups as of a time, nor in windows.
         """
         program = self._program
-        instants = _instants(rows, program.time)
+        instants = _instants(rows, program.time, now_us)
         needed = [field.name for field in program.request]
         known = rows.select(needed)
         expressions: list[ExpressionStep] = []
@@ -62,10 +67,11 @@ def _index(step: Step, tables: Mapping[str, pl.LazyFrame]) -> Index | None:
             return None
 
 
-def _instants(rows: pl.DataFrame, time: str | None) -> pl.Series:
-    if time is None:
-        return pl.Series("_time", [None], dtype=pl.Int64).new_from_index(0, rows.height)
-    return rows[time].to_physical().cast(pl.Int64)
+def _instants(rows: pl.DataFrame, time: str | None, now_us: int | None) -> pl.Series:
+    now = pl.lit(now_us, pl.Int64)
+    if time not in rows.columns:
+        return rows.select(pl.repeat(now, pl.len(), dtype=pl.Int64)).to_series()
+    return rows.select(pl.min_horizontal(pl.col(time).to_physical().cast(pl.Int64), now)).to_series()
 
 
 def _compute(rows: pl.DataFrame, steps: Sequence[ExpressionStep]) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,21 +40,20 @@ def row_encoder(encoder: Encoder) -> Callable[[Sequence[object]], bytes]:
     """The model's input of one row of features in the row form: little-endian float32, the bytes of one row of
     `encode_columns`."""
     pack = struct.Struct(f"<{len(encoder.columns)}f").pack
-    tables = [_codes(column) for column in encoder.columns]
+    categories = [
+        (place, codes) for place, column in enumerate(encoder.columns) if (codes := _codes(column)) is not None
+    ]
 
-    def encode(values: Sequence[object]) -> bytes:
-        encoded: list[float] = []
-        add = encoded.append
-        for value, table in zip(values, tables, strict=True):
-            if table is not None:
-                add(table[value])
-            elif value is None:
-                add(_NAN)
-            elif -LARGEST <= value <= LARGEST:  # type: ignore[operator]  # numeric features hold numbers
-                add(value)  # type: ignore[arg-type]
-            else:
-                add(_clamped(value))  # type: ignore[arg-type]
-        return pack(*encoded)
+    def encode(values: Sequence[Any]) -> bytes:
+        encoded = list(values)
+        for place, codes in categories:
+            encoded[place] = codes[encoded[place]]
+        return pack(
+            *[
+                _NAN if value is None or value != value else value if -LARGEST <= value <= LARGEST else _largest(value)
+                for value in encoded
+            ]
+        )
 
     return encode
 
@@ -74,8 +73,8 @@ def _codes(column: EncodedColumn) -> _Codes | None:
     return codes
 
 
-def _clamped(value: float) -> float:
-    return _NAN if value != value else math.copysign(LARGEST, value)
+def _largest(value: float) -> float:
+    return math.copysign(LARGEST, value)
 
 
 def _fit(field: Field, values: pl.Series) -> EncodedColumn:

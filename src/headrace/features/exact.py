@@ -1,8 +1,9 @@
 """Sums that do not depend on the order of rows: values count as whole numbers, and whole numbers are added.
 
 A value v counts as round(v · 2**scale). The scale is fixed from the largest magnitude in history, so that it keeps 52
-bits, and values a thousand times larger still fit. Prefix sums of such numbers can pass 64 bits, so they are kept in
-two limbs (high · 2**32 + low); both forms turn the limbs of a difference into a float64 by the same operations.
+bits and values a thousand times larger still fit; what is larger yet does not count. Prefix sums of such numbers can
+pass 64 bits, so they are kept in two limbs (high · 2**32 + low); both forms turn the limbs of a difference into a float64
+by the same operations.
 """
 
 from __future__ import annotations
@@ -25,11 +26,17 @@ def scale_of(largest: float) -> int:
     return KEPT_BITS - math.frexp(largest)[1] if largest > 0 else 0
 
 
+def headroom(scale: int) -> float:
+    """The largest magnitude that can be added under a scale."""
+    try:
+        return math.ldexp(_LIMIT, -scale)
+    except OverflowError:
+        return math.inf
+
+
 def whole_numbers(values: NDArray[np.float64], scale: int) -> NDArray[np.int64]:
-    """round(v · 2**scale), half to even; beyond 2**62 it saturates."""
-    with np.errstate(over="ignore"):
-        scaled = np.rint(np.ldexp(values, scale))
-    return np.clip(scaled, -_LIMIT, _LIMIT).astype(np.int64)
+    """round(v · 2**scale), half to even; no magnitude is beyond the headroom."""
+    return np.rint(np.ldexp(values, scale)).astype(np.int64)
 
 
 class PrefixSums:

@@ -1,7 +1,8 @@
 """Sawtooth windows over history: one index, asked for many rows at once or for one; the answers are equal to the bit.
 
 A window of width W at prediction time t holds the values whose known instant k satisfies floor(t - W, hop) <= k < t.
-Null values, values that are not finite and values that never become known do not count.
+Null values, values that are not finite and values that never become known do not count; where there are sums, nor do
+values a thousand times larger than any in history when the program was made.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from headrace.features.exact import PrefixSums, whole_numbers
+from headrace.features.exact import PrefixSums, headroom, whole_numbers
 from headrace.features.extremes import Extremes, Values
 from headrace.features.keyed import NULL_KEY, Keys, Moments, asked, known_at
 from headrace.features.model import WindowStep
@@ -171,6 +172,8 @@ def _events(step: WindowStep, source: pl.LazyFrame) -> pl.DataFrame:
     counts = [value.is_not_null(), pl.col("_known").is_not_null()]
     if step.value_type is Type.FLOAT:
         counts.append(value.is_finite())
+        if {"sum", "mean"} & set(step.take):
+            counts.append(value.abs() <= headroom(step.scale))
         as_number = value + 0.0  # one zero: -0.0 and 0.0 would make the least of a run depend on their order
     elif step.value_type in (Type.STRING, Type.CATEGORY):
         as_number = pl.lit(0, pl.Int64)  # only counted

@@ -1,0 +1,154 @@
+"""Windows over history: 10 M events, 3 widths × 3 aggregates strictly before each row, Parquet in, Parquet out.
+
+Beside Polars' rolling aggregates and DuckDB's range frames, which slide where ours hop, and sum floats inexactly.
+
+`python -m benchmarks.windows [ROWS] [--duckdb]`
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from benchmarks.harness import in_turn, python, record, table
+
+HOURS: Final = (1, 6, 24)
+KEYS: Final = 1_000
+TIMES: Final = 3
+
+
+def make(path: Path, rows: int) -> None:
+    """A year of events, in order of time; times are whole minutes, so that many are equal."""
+    import numpy as np
+    import polars as pl
+
+    draw = np.random.default_rng(0)
+    events = pl.DataFrame(
+        {
+            "key": pl.Series(draw.integers(0, KEYS, rows)).cast(pl.String),
+            "at": pl.Series(draw.integers(0, 365 * 24 * 60, rows) * 60_000_000).cast(pl.Datetime("us", "UTC")),
+            "value": draw.normal(10, 30, rows),
+        }
+    )
+    events.sort("at", maintain_order=True).write_parquet(path)
+
+
+def read(source: str) -> None:
+    """The limit: the rows read and sorted by time, nothing computed."""
+    import polars as pl
+
+    print(pl.read_parquet(source).height)
+
+
+def ours(source: str, target: str) -> None:
+    """Our windows, batch by batch into a file, as the frame is written."""
+    import polars as pl
+    from polars.io.plugins import register_io_source
+
+    from headrace.data.model import Field
+    from headrace.features.columns import FeatureColumns
+    from headrace.features.model import Program, WindowStep
+    from headrace.features.naming import fields_of, hop_of
+    from headrace.language.types import Type
+    from headrace.language.values import dtype
+
+    widths = tuple((f"{hours}h", hours * 3_600_000_000) for hours in HOURS)
+    step = WindowStep(
+        name="w",
+        source="events",
+        key=(("key", "key"),),
+        value="value",
+        value_type=Type.FLOAT,
+        known_after=(("at", 0),),
+        over=tuple((text, width, hop_of(width)) for text, width in widths),
+        take=("mean", "max", "count"),
+        scale=44,
+    )
+    program = Program(
+        model="m",
+        source="events",
+        time="at",
+        key=(),
+        request=(Field(name="key", type=Type.STRING), Field(name="at", type=Type.TIMESTAMP)),
+        steps=(step,),
+        outputs=fields_of(step),
+    )
+    features = FeatureColumns(program, {"events": pl.scan_parquet(source)})
+    rows = pl.read_parquet(source, columns=["key", "at"])
+
+    def batches(*_: object) -> Iterator[pl.DataFrame]:
+        for batch in rows.iter_slices(1 << 19):
+            yield features.add(batch)
+
+    schema = {field.name: dtype(field.type) for field in program.outputs}
+    register_io_source(batches, schema=schema).sink_parquet(target, row_group_size=1 << 19)
+
+
+def polars(source: str, target: str) -> None:
+    """Polars' rolling aggregates, a group at a time."""
+    import polars as pl
+
+    columns = []
+    for hours in HOURS:
+        width = f"{hours}h"
+        value, one = pl.col("value"), pl.col("value").is_not_null().cast(pl.Int64)
+        columns += [
+            value.rolling_mean_by("at", width, closed="left").over("key").alias(f"mean_{width}"),
+            value.rolling_max_by("at", width, closed="left").over("key").alias(f"max_{width}"),
+            one.rolling_sum_by("at", width, closed="left").over("key").alias(f"count_{width}"),
+        ]
+    pl.scan_parquet(source).select(columns).sink_parquet(target, row_group_size=1 << 19)
+
+
+def duckdb(source: str, target: str) -> None:
+    """DuckDB's window functions over range frames."""
+    import duckdb as engine
+
+    columns = ", ".join(
+        f'{function}(value) OVER (PARTITION BY key ORDER BY "at" RANGE BETWEEN INTERVAL {hours} HOURS PRECEDING '
+        f"AND INTERVAL 1 MICROSECOND PRECEDING) AS {name}_{hours}h"
+        for hours in HOURS
+        for function, name in (("avg", "mean"), ("max", "max"), ("count", "count"))
+    )
+    engine.sql(f"COPY (SELECT {columns} FROM '{source}') TO '{target}' (FORMAT parquet)")
+
+
+def main() -> None:
+    """Measure and record."""
+    arguments = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+    rows = int(float(arguments[0])) if arguments else 10_000_000
+    contenders = ["ours", "polars", *(["duckdb"] if "--duckdb" in sys.argv else [])]
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "events.parquet"
+        make(source, rows)
+        commands = {"read only": python("-m", "benchmarks.windows", "--as=read", str(source))}
+        for name in contenders:
+            target = str(Path(folder) / f"{name}.parquet")
+            commands[name] = python("-m", "benchmarks.windows", f"--as={name}", str(source), target)
+        found = in_turn(commands, times=TIMES)
+    base = found["polars"]
+    body = table(
+        ["contender", "wall s", "CPU s", "peak MB", "wall × Polars", "CPU × Polars", "MB × Polars"],
+        [
+            (name, m.wall_s, m.cpu_s, m.peak_mb, m.wall_s / base.wall_s, m.cpu_s / base.cpu_s, m.peak_mb / base.peak_mb)
+            for name, m in found.items()
+        ],
+    )
+    record(f"Windows, {rows:,} events", f"python -m benchmarks.windows {rows}", body, libraries=["polars", "numpy"])
+
+
+if __name__ == "__main__":
+    match [argument for argument in sys.argv[1:] if argument != "--duckdb"]:
+        case ["--as=read", source]:
+            read(source)
+        case ["--as=ours", source, target]:
+            ours(source, target)
+        case ["--as=polars", source, target]:
+            polars(source, target)
+        case ["--as=duckdb", source, target]:
+            duckdb(source, target)
+        case _:
+            main()
