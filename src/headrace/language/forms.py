@@ -9,7 +9,9 @@ from typing import Any
 from headrace.language.signatures import Signature
 
 Columns = str | Callable[..., Any]
-Row = str | Callable[..., Any]
+Helper = Callable[..., Any]
+Row = str | Helper | tuple[str | Helper, ...]
+"""A template, a helper, or steps that each take what the one before gave; first steps that are alike are taken once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ it up by themselves. An entry gives
 * one form for each type rule (`headrace.language.signatures` says how a rule is written), and in it
 * the *columns* form: a callable over Polars expressions, or, so that Polars is imported only when used, the name of one
   in `headrace.language.column_kernels` ("times:…" for one in `headrace.language.column_times`);
-* the *row* form: a template of Python source in which ``{0}`` is the first argument, or a helper to call. In either
-  form constants come as values; a helper of a form with constants is given them first, once, and returns what is called
-  for each row;
+* the *row* form: a template of Python source in which ``{0}`` is the first argument, a helper to call, or a tuple of
+  such steps. In either form constants come as values; the first step of a form with constants is given them once and
+  returns the template or helper for each row;
 * the null rule: null if any argument is null (the templates and helpers never see one), or `own_nulls`.
 
 Rules of meaning, equal in both forms to the bit:
@@ -28,7 +28,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headrace.language import row_kernels as k
-from headrace.language.forms import Columns, Form, Function, Row, kernel
+from headrace.language.forms import Columns, Form, Function, Helper, Row, kernel
 from headrace.language.signatures import signature
 from headrace.language.types import Type
 from headrace.language.zones import DAY, HOUR, MINUTE, SECOND
@@ -58,13 +58,20 @@ def _compare(name: str, sign: str, doc: str, columns: Columns, row: str, variabl
     )
 
 
-def _part(
-    name: str, doc: str, columns: str, row: Row, row_of_date: Row | None = None, result: str = "integer"
-) -> Function:
-    forms = [_form(f"timestamp !zone=UTC -> {result}", columns, row)]
-    if row_of_date is not None:
-        forms.append(_form(f"date -> {result}", f"{columns}_of_date", row_of_date, total=True))
-    return _function(name, doc, *forms)
+def _part(name: str, doc: str, *of_day: str | Helper, result: str = "integer") -> Function:
+    """A part of the date: of a wall clock, and of a date."""
+    of_wall = (k.wall_in, f"{{0}} // {DAY}", *of_day)
+    return _function(
+        name,
+        doc,
+        _form(f"timestamp !zone=UTC -> {result}", f"times:{name}", of_wall),
+        _form(f"date -> {result}", f"times:{name}_of_date", of_day, total=True),
+    )
+
+
+def _clock(name: str, doc: str, of_wall: str, result: str = "integer") -> Function:
+    """A part of the wall clock."""
+    return _function(name, doc, _form(f"timestamp !zone=UTC -> {result}", f"times:{name}", (k.wall_in, of_wall)))
 
 
 _ARITHMETIC = (
@@ -320,23 +327,16 @@ _PATTERNS = (
 )
 
 _TIME = (
-    _part("year", "The year.", "times:year", k.year_in, k.year),
-    _part("month", "The month, 1 to 12.", "times:month", k.month_in, k.month),
-    _part("day", "The day of the month, 1 to 31.", "times:day", k.day_in, k.day_of_month),
-    _part("weekday", "The day of the week, 1 (Monday) to 7 (Sunday).", "times:weekday", k.weekday_in, k.weekday),
-    _part("day_of_year", "The day of the year, 1 to 366.", "times:day_of_year", k.day_of_year_in, k.day_of_year),
-    _part(
-        "is_weekend",
-        "Whether it is a Saturday or a Sunday.",
-        "times:is_weekend",
-        k.is_weekend_in,
-        k.is_weekend,
-        "boolean",
-    ),
-    _part("hour", "The hour, 0 to 23.", "times:hour", k.hour_in),
-    _part("minute", "The minute, 0 to 59.", "times:minute", k.minute_in),
-    _part("second", "The second, 0 to 59.", "times:second", k.second_in),
-    _part("date", "The date that the zone's calendar shows.", "times:date", k.date_in, result="date"),
+    _part("year", "The year.", k.calendar, "{0}[0]"),
+    _part("month", "The month, 1 to 12.", k.calendar, "{0}[1]"),
+    _part("day", "The day of the month, 1 to 31.", k.calendar, "{0}[2]"),
+    _part("day_of_year", "The day of the year, 1 to 366.", k.calendar, "{0}[3]"),
+    _part("weekday", "The day of the week, 1 (Monday) to 7 (Sunday).", "({0} + 3) % 7 + 1"),
+    _part("is_weekend", "Whether it is a Saturday or a Sunday.", "({0} + 3) % 7 >= 5", result="boolean"),
+    _clock("hour", "The hour, 0 to 23.", f"{{0}} // {HOUR} % 24"),
+    _clock("minute", "The minute, 0 to 59.", f"{{0}} // {MINUTE} % 60"),
+    _clock("second", "The second, 0 to 59.", f"{{0}} // {SECOND} % 60"),
+    _clock("date", "The date that the zone's calendar shows.", f"{{0}} // {DAY}", "date"),
     _function(
         "date_diff",
         "Boundaries of the unit (second, minute, hour, day, month, year; in UTC) passed from start to end.",

@@ -7,6 +7,7 @@ constants and give the function to call.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
 from datetime import date
 from functools import lru_cache
@@ -17,6 +18,7 @@ from headrace.language.zones import (
     DAY,
     FIRST_DAY,
     FIRST_INSTANT,
+    HORIZON,
     HOUR,
     LAST_DAY,
     LAST_INSTANT,
@@ -29,8 +31,8 @@ from headrace.language.zones import (
 
 LEAST_INTEGER, GREATEST_INTEGER = -(1 << 63), (1 << 63) - 1
 EARTH_RADIUS_KM = 6371.0088
+_DIAMETER_KM = 2.0 * EARTH_RADIUS_KM
 _EPOCH = date(1970, 1, 1).toordinal()
-_date_of = date.fromordinal
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -120,7 +122,8 @@ def float_to_integer(x: float) -> int | None:
 
 
 sqrt: Callable[[float], float | None] = lambda x: math.sqrt(x) if x >= 0.0 else None  # noqa: E731
-atan2, radians = math.atan2, math.radians
+asin, atan2, inf, radians, sqrt_of = math.asin, math.atan2, math.inf, math.radians, math.sqrt
+_sin, _cos = math.sin, math.cos  # names of this module are found faster than attributes of another
 
 
 def greatest(first: Any, *others: Any) -> Any:
@@ -149,13 +152,13 @@ def one_of(*values: Any) -> Callable[[Any], bool]:
 
 
 def haversine(lat1: float, lon1: float, lat2: float, lon2: float) -> float | None:
-    if not (-90.0 <= lat1 <= 90.0 and -90.0 <= lat2 <= 90.0) or math.isinf(lon1) or math.isinf(lon2):
+    if not (-90.0 <= lat1 <= 90.0 and -90.0 <= lat2 <= 90.0 and -inf < lon1 < inf and -inf < lon2 < inf):
         return None
-    north1, north2 = math.radians(lat1), math.radians(lat2)
-    s = math.sin((north2 - north1) / 2.0)
-    t = math.sin((math.radians(lon2) - math.radians(lon1)) / 2.0)
-    h = s * s + math.cos(north1) * math.cos(north2) * (t * t)
-    return math.asin(math.sqrt(min(h, 1.0))) * (2.0 * EARTH_RADIUS_KM)
+    north1, north2 = radians(lat1), radians(lat2)
+    s = _sin((north2 - north1) / 2.0)
+    t = _sin((radians(lon2) - radians(lon1)) / 2.0)
+    h = s * s + _cos(north1) * _cos(north2) * (t * t)
+    return asin(math.sqrt(min(1.0, h))) * _DIAMETER_KM
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
@@ -199,78 +202,39 @@ def matches_in(pattern: str) -> Callable[[str], bool]:
 # --- time ------------------------------------------------------------------------------------------------------------
 
 
-def wall_in(name: str) -> Callable[[int], int | None]:
+def wall_in(name: str) -> str | Callable[[int], int | None]:
     """The wall clock of a zone; None outside the years 1 to 9999."""
     if name == "UTC":
-        return lambda instant: instant
-    offset = zone(name).offset
+        return "{0}"
+    there = zone(name)
+    starts, offsets, slow_offset = there.starts, there.offsets, there.offset
 
     def of(instant: int) -> int | None:
-        wall = instant + offset(instant)
+        wall = instant + (offsets[bisect_right(starts, instant) - 1] if instant < HORIZON else slow_offset(instant))
         return wall if FIRST_INSTANT <= wall <= LAST_INSTANT else None
 
     return of
 
 
-def of_wall(part: Callable[[int], int | bool]) -> Callable[[str], Callable[[int], int | bool | None]]:
-    """A part of the wall clock, as a function of the zone."""
-
-    def in_zone(name: str) -> Callable[[int], int | bool | None]:
-        if name == "UTC":
-            return part
-        wall_of = wall_in(name)
-
-        def of(instant: int) -> int | bool | None:
-            wall = wall_of(instant)
-            return None if wall is None else part(wall)
-
-        return of
-
-    return in_zone
+_calendar: dict[int, tuple[int, int, int, int]] = {}
+_MOST_DAYS = 20_000
 
 
-hour_in = of_wall(lambda wall: wall // HOUR % 24)
-minute_in = of_wall(lambda wall: wall // MINUTE % 60)
-second_in = of_wall(lambda wall: wall // SECOND % 60)
-date_in = of_wall(lambda wall: wall // DAY)
-
-
-def year(day: int) -> int:
-    return _date_of(day + _EPOCH).year
-
-
-def month(day: int) -> int:
-    return _date_of(day + _EPOCH).month
-
-
-def day_of_month(day: int) -> int:
-    return _date_of(day + _EPOCH).day
-
-
-def weekday(day: int) -> int:
-    return (day + 3) % 7 + 1
-
-
-def is_weekend(day: int) -> bool:
-    return (day + 3) % 7 >= 5
-
-
-def day_of_year(day: int) -> int:
-    there = _date_of(day + _EPOCH)
-    return there.toordinal() - date(there.year, 1, 1).toordinal() + 1
-
-
-def of_wall_day(part: Callable[[int], int | bool]) -> Callable[[str], Callable[[int], int | bool | None]]:
-    return of_wall(lambda wall: part(wall // DAY))
-
-
-year_in, month_in, day_in = of_wall_day(year), of_wall_day(month), of_wall_day(day_of_month)
-weekday_in, is_weekend_in, day_of_year_in = of_wall_day(weekday), of_wall_day(is_weekend), of_wall_day(day_of_year)
+def calendar(day: int) -> tuple[int, int, int, int]:
+    """Year, month, day of the month and day of the year; days that were asked for are kept."""
+    found = _calendar.get(day)
+    if found is None:
+        there = date.fromordinal(day + _EPOCH)
+        found = (there.year, there.month, there.day, there.toordinal() - date(there.year, 1, 1).toordinal() + 1)
+        if len(_calendar) >= _MOST_DAYS:
+            _calendar.clear()
+        _calendar[day] = found
+    return found
 
 
 def months(day: int) -> int:
-    there = _date_of(day + _EPOCH)
-    return there.year * 12 + there.month
+    year, month, _, _ = calendar(day)
+    return year * 12 + month
 
 
 _WALL_UNITS: dict[str, Callable[[int], int]] = {
@@ -279,9 +243,13 @@ _WALL_UNITS: dict[str, Callable[[int], int]] = {
     "hour": lambda wall: wall // HOUR,
     "day": lambda wall: wall // DAY,
     "month": lambda wall: months(wall // DAY),
-    "year": lambda wall: year(wall // DAY),
+    "year": lambda wall: calendar(wall // DAY)[0],
 }
-_DAY_UNITS: dict[str, Callable[[int], int]] = {"day": lambda day: day, "month": months, "year": year}
+_DAY_UNITS: dict[str, Callable[[int], int]] = {
+    "day": lambda day: day,
+    "month": months,
+    "year": lambda day: calendar(day)[0],
+}
 UNITS = tuple(_WALL_UNITS)
 DAY_UNITS = tuple(_DAY_UNITS)
 
@@ -400,7 +368,7 @@ def text_to_date(text: str) -> int | None:
 
 
 def date_to_text(day: int) -> str:
-    return _date_of(day + _EPOCH).isoformat()
+    return date.fromordinal(day + _EPOCH).isoformat()
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,7 @@ from typing import Any
 
 from headrace.language import row_kernels as k
 from headrace.language.calls import constants_of, form_of
-from headrace.language.forms import Form
+from headrace.language.forms import Form, Helper
 from headrace.language.functions import FUNCTIONS
 from headrace.language.tree import Call, Column, Literal, Node
 from headrace.language.types import Type
@@ -127,35 +127,55 @@ class _Writer:
             *(value.text for value in values),
         )
         if key not in self.known:
-            self.known[key] = self.assign(call, form, constants, values)
+            *before, last = form.row if isinstance(form.row, tuple) else (form.row,)
+            for step in before:
+                values = [self.shared(step, constants, values, total=form.total)]
+                constants = {}
+            self.known[key] = self.assign(call, form, self.expression(last, constants, values), values)
         return self.known[key]
 
-    def assign(self, call: Call, form: Form, constants: dict[int, Any], values: list[_Value]) -> _Value:
-        """Write the lines that compute one call."""
-        texts = [value.text for value in values]
+    def shared(self, step: str | Helper, constants: dict[int, Any], values: list[_Value], *, total: bool) -> _Value:
+        """An earlier step of a row form, computed once for all the functions that begin with it."""
+        key = ("step", step, repr(constants), *(value.text for value in values))
+        if key not in self.known:
+            expression = self.expression(step, constants, values)
+            nullable = [value.text for value in values if value.nullable]
+            made = self.new(nullable=bool(nullable) or not (total or isinstance(step, str)))
+            self.write(made, [f"{made.text} = {expression}"], nullable)
+            self.known[key] = made
+        return self.known[key]
+
+    def assign(self, call: Call, form: Form, expression: str, values: list[_Value]) -> _Value:
+        """Write the lines that compute one call, with the checks of its result."""
         own_nulls = FUNCTIONS[call.function].own_nulls
         nullable = [] if own_nulls else [value.text for value in values if value.nullable]
         if "None" in nullable:
             return _Value("None", nullable=True)
         made = self.new(nullable=bool(nullable) or not form.total or own_nulls)
-        lines = [f"{made.text} = {self.expression(form, constants, texts)}"]
+        lines = [f"{made.text} = {expression}"]
         if form.checked:
             low, high = _RANGES[call.type]
             lines.append(f"if not {low} <= {made.text} <= {high}: {made.text} = None")
         elif call.type is Type.FLOAT and not form.total:
             lines.append(f"if {made.text} != {made.text}: {made.text} = None")
+        self.write(made, lines, nullable)
+        return made
+
+    def write(self, made: _Value, lines: list[str], nullable: list[str]) -> None:
+        """Write lines that make a value, which is None if any of `nullable` is."""
         if nullable:
             test = " or ".join(f"{text} is None" for text in dict.fromkeys(nullable))
             self.lines += [f"if {test}: {made.text} = None", "else:", *(f"    {line}" for line in lines)]
         else:
             self.lines += lines
-        return made
 
-    def expression(self, form: Form, constants: dict[int, Any], texts: list[str]) -> str:
-        if isinstance(form.row, str):
-            return form.row.format(*texts)
-        helper = form.row(*constants.values()) if constants else form.row
-        self.helpers.append(helper)
+    def expression(self, step: str | Helper, constants: dict[int, Any], values: list[_Value]) -> str:
+        """Source of one step of a row form over its arguments."""
+        texts = [value.text for value in values]
+        made = step(*constants.values()) if constants and not isinstance(step, str) else step
+        if isinstance(made, str):
+            return made.format(*texts)
+        self.helpers.append(made)
         return f"h{len(self.helpers) - 1}({', '.join(texts)})"
 
     def new(self, *, nullable: bool = True) -> _Value:
