@@ -20,7 +20,6 @@ from headrace.definition.find import find_project
 from headrace.definition.lock import Lock
 from headrace.definition.lockfile import read_lock
 from headrace.definition.model import Definition
-from headrace.definition.reader import read_definition
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,6 +74,8 @@ class Project:
         """
         env = os.environ if environment is None else environment
         found = find_project(None if path is None else str(path), env, Path.cwd())
+        from headrace.definition.reader import read_definition
+
         return cls(path=found, definition=read_definition(found), environment=dict(env))
 
     @property
@@ -114,23 +115,6 @@ class Project:
         from headrace.stores.objects.open import open_objects
 
         return open_objects(self._resolved(self.definition.stores.objects), self.root, self.environment)
-
-    @contextmanager
-    def quick_reader(self) -> Iterator[Reader | None]:
-        """The catalog for looking only: by the standard library where that is enough; None before the first run."""
-        url = self.definition.stores.catalog
-        if "://" in url:
-            with self.catalog.read() as reader:
-                yield reader
-            return
-        path = self.root / url
-        if not path.exists():
-            yield None
-            return
-        from headrace.stores.catalog.sqlite_reader import quick_reader
-
-        with quick_reader(path) as reader:
-            yield reader
 
     def registry(self, key: SigningKey | None = None) -> Registry:
         """The versions of this project; signing needs the user's key."""
@@ -266,6 +250,29 @@ class Project:
         from headrace.definition.secrets import resolve
 
         return resolve(url, self.environment, self.root)
+
+
+@contextmanager
+def look(path: str | Path | None = None) -> Iterator[tuple[str, Reader | None]]:
+    """A project's name and its catalog for looking only; None before the first run.
+
+    The quickest way: of the definition only the stores are read, and SQLite by the standard library."""
+    from headrace.definition.reader import read_stores
+
+    found = find_project(None if path is None else str(path), os.environ, Path.cwd())
+    name, stores = read_stores(found)
+    if "://" in stores.catalog:
+        with Project.open(found).catalog.read() as reader:
+            yield name, reader
+        return
+    catalog = found.parent / stores.catalog
+    if not catalog.exists():
+        yield name, None
+        return
+    from headrace.stores.catalog.sqlite_reader import quick_reader
+
+    with quick_reader(catalog) as reader:
+        yield name, reader
 
 
 def load(reference: str, *, project: str | Path | None = None) -> Scorer:

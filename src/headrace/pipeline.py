@@ -27,7 +27,7 @@ from headrace.features.model import Encoder, Frame, Program
 from headrace.language.types import Type
 from headrace.runs.model import ObjectRef, StageContext
 from headrace.scoring.model import Decision, Lineage
-from headrace.stores.durable import write_file
+from headrace.stores.durable import make_folder, write_file
 from headrace.training.model import Choice, Evaluation, SearchResult
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 DATA: Final = ("data", "language")
 FEATURES: Final = ("features", "language")
-TRAINING: Final = ("training", "features", "scoring")
+TRAINING: Final = ("training", "features", "scoring", "pipeline")
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ def choose(run: Run, work: Workspace, trials: SearchResult) -> Choice:
             "trials": trials,
             "selection": definition.selection,
             "costs": definition.costs,
-            "prices": [price.price_id for price in work.prices.prices],
+            "prices": work.prices.prices,
         },
         rooms=("training", "cost"),
         compute=lambda _: select(
@@ -311,6 +311,8 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
     """Fit the choice on all training rows, calibrate and set its threshold out of fold, compile it to one graph."""
     definition = work.definition
     trial = next(t for t in trials.trials if t.number == choice.trial)
+    decision = trial.decision
+    assert decision is not None, "a trial that is done has a decision"
 
     def compute(ctx: StageContext) -> Compiled:
         from headrace.features.encoder import encode_columns
@@ -318,14 +320,12 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
         from headrace.training.fit import fit_chosen
 
         data = _rows(ctx, frame, definition)
-        fitted = fit_chosen(
-            data.train, trial, definition.training, definition.split, definition.costs, clock=time.monotonic
-        )
+        fitted = fit_chosen(data.train, trial, definition.training)
         answers = fitted.predict(encode_columns(fitted.encoder, data.holdout.rows))
         return Compiled(
             onnx=ctx.keep_bytes(fitted.onnx, "graphs", ".onnx"),
             encoder=fitted.encoder,
-            decision=fitted.decided.decision,
+            decision=decision,
             profile=ctx.keep_bytes(profile_frame(frame.program, data.train.rows), "profiles", ".json"),
             label_spread=fitted.label_spread,
             library=ctx.keep_bytes(answers.tobytes(), "answers", ".f64"),
@@ -337,6 +337,7 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
             "frame": frame,
             "family": trial.family,
             "params": trial.params,
+            "decision": decision,
             "training": {
                 "seed": definition.training.seed,
                 "threads": definition.training.threads,
@@ -359,17 +360,20 @@ def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled)
         import numpy as np
 
         from headrace.features.encoder import encode_columns
-        from headrace.scoring.graph import Graph
-        from headrace.training.evaluate import evaluate
+        from headrace.training.evaluate import Holdout, evaluate
 
         holdout = _rows(ctx, frame, definition).holdout
-        graph = Graph(ctx.fetch(compiled.onnx))
+        library = np.frombuffer(ctx.fetch(compiled.library), np.float64)
         return evaluate(
-            holdout,
-            encode_columns(compiled.encoder, holdout.rows),
-            graph.raw,
-            library=np.frombuffer(ctx.fetch(compiled.library), np.float64),
-            decision=compiled.decision,
+            Holdout(
+                X=encode_columns(compiled.encoder, holdout.rows),
+                y=holdout.y,
+                library=library.reshape(len(holdout), -1) if frame.task == "multiclass" else library,
+                features=tuple(field.name for field in frame.program.outputs),
+            ),
+            ctx.fetch(compiled.onnx),
+            compiled.decision,
+            metric=definition.training.metric,
             costs=definition.costs,
             label_spread=compiled.label_spread,
             seed=definition.training.seed,
@@ -377,7 +381,13 @@ def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled)
 
     return run.stage(
         "evaluate",
-        depends={"frame": frame, "compiled": compiled, "split": definition.split, "costs": definition.costs},
+        depends={
+            "frame": frame,
+            "compiled": compiled,
+            "split": definition.split,
+            "costs": definition.costs,
+            "metric": definition.training.metric,
+        },
         rooms=TRAINING,
         compute=compute,
         kind=Evaluation,
@@ -438,7 +448,7 @@ def register(
             "contract": contract,
             "program": frame.program,
         },
-        rooms=("registry", "scoring"),
+        rooms=("registry", "scoring", "pipeline"),
         compute=compute,
         kind=Registered,
     )
@@ -566,5 +576,6 @@ def _lay_out(work: Workspace, page: ObjectRef, name: str) -> Path:
     path = work.reports / name
     data = work.runner.objects.get_verified(page.key, page.sha256)
     if not path.exists() or path.read_bytes() != data:
+        make_folder(work.reports)
         write_file(path, data)
     return path

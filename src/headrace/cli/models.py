@@ -51,14 +51,12 @@ def list_versions(model: str | None = None, *, project: ProjectPath = None, as_j
 
 def _row(version: Version) -> list[str]:
     s = read_summary(version)
-    first = s.metrics[0] if s.metrics else None
-    cost = s.cost_per_million
     return [
         f"{version.model}@{version.number}",
         ", ".join(version.aliases),
         s.family or "",
-        "" if first is None else f"{first.name} {first.value:.4f} [{first.low:.4f}, {first.high:.4f}]",
-        "" if cost is None else money(cost.total, cost.currency),
+        "" if s.value is None else f"{s.metric} {s.value:.4f} [{s.low:.4f}, {s.high:.4f}]",
+        "" if s.cost_per_million is None else money(s.cost_per_million, s.currency),
         instant(version.created_us),
         version.package[:12],
     ]
@@ -92,7 +90,7 @@ def _facts(version: Version) -> dict[str, Any]:
     facts |= {"threshold": s.threshold} if s.threshold is not None else {}
     facts |= {m.name.replace("_", " "): f"{m.value:.4f} [{m.low:.4f}, {m.high:.4f}]" for m in s.metrics}
     if s.cost_per_million is not None:
-        facts["cost a million"] = money(s.cost_per_million.total, s.cost_per_million.currency)
+        facts["cost a million"] = money(s.cost_per_million, s.currency)
     return facts
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from headrace.errors import HeadraceError
@@ -74,3 +75,9 @@ def money(value: float, currency: str = "USD") -> str:
 def instant(us: int | None) -> str:
     """2026-11-23 21:40:05, in the reader's own zone."""
     return "" if us is None else datetime.fromtimestamp(us / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def near(path: Path) -> str:
+    """A path as one would type it from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

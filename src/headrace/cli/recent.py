@@ -12,16 +12,15 @@ if TYPE_CHECKING:
 
 def print_runs(project: str | None = None, *, limit: int = 20, as_json: bool = False) -> int:
     """Print the newest runs."""
-    from headrace.app import Project
+    from headrace.app import look
     from headrace.runs.history import list_runs
 
-    opened = Project.open(project)
-    with opened.quick_reader() as reader:
-        runs = [] if reader is None else list_runs(reader, opened.name, limit)
+    with look(project) as (name, reader):
+        runs = [] if reader is None else list_runs(reader, name, limit)
     if as_json:
-        print_json({"project": opened.name, "runs": runs})
+        print_json({"project": name, "runs": runs})
     elif not runs:
-        print_line(f"{opened.name} has no runs yet: headrace run")
+        print_line(f"{name} has no runs yet: headrace run")
     else:
         print_table(["run", "started", "state", "took", "cost", "result"], [_row(run) for run in runs])
     return 0

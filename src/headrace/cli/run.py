@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from headrace.cli.options import AsJson, ProjectPath
-from headrace.cli.output import count, money, print_json, print_line, seconds
+from headrace.cli.output import count, money, near, print_json, print_line, seconds
 
 if TYPE_CHECKING:
     from headrace.data.model import QualityReport
@@ -51,7 +51,7 @@ def check(*, refresh: bool = False, project: ProjectPath = None, as_json: AsJson
     else:
         for report in checked.reports:
             print_line(_ledger(report))
-        print_line(f"page: {checked.page}")
+        print_line(f"page: {near(checked.page)}")
     return 0 if passed else 1
 
 
@@ -103,7 +103,7 @@ def _tell(outcome: Outcome) -> None:
         f"{outcome.stages_done} stages computed"
     )
     print_line(f"  {'package':<26} {version.package}")
-    print_line(f"  {'pages':<26} {outcome.run_page}, {outcome.quality_page}")
+    print_line(f"  {'pages':<26} {near(outcome.run_page)}, {near(outcome.quality_page)}")
     print_line()
     print_line("next:")
     for command in _next(name):

@@ -43,14 +43,13 @@ def show(run: str = "last", *, project: ProjectPath = None, as_json: AsJson = Fa
     run
         The run's name, or the beginning of it; `last` is the newest.
     """
-    from headrace.app import Project
+    from headrace.app import look
     from headrace.runs.history import get_run
 
-    opened = Project.open(project)
-    with opened.quick_reader() as reader:
+    with look(project) as (name, reader):
         if reader is None:
-            raise NoRuns(opened.name)
-        record = get_run(reader, opened.name, run)
+            raise NoRuns(name)
+        record = get_run(reader, name, run)
     if as_json:
         print_json(record)
         return 0
@@ -104,12 +103,17 @@ def collect(*, grace_minutes: float = GRACE_S / 60, project: ProjectPath = None,
     grace_minutes
         Younger data is kept: a run in progress may be about to refer to it.
     """
-    from headrace.app import Project, now_us
+    from headrace.app import WORKDIR, Project, now_us
     from headrace.runs.collect import collect_garbage
 
     opened = Project.open(project)
     done = collect_garbage(
-        opened.catalog, opened.objects, opened.name, now_us=now_us(), grace_us=round(grace_minutes * 60e6)
+        opened.catalog,
+        opened.objects,
+        opened.name,
+        now_us=now_us(),
+        grace_us=round(grace_minutes * 60e6),
+        workdir=opened.root / WORKDIR,
     )
     if as_json:
         print_json(done)

@@ -11,16 +11,17 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     >>> ticks(0.03, 0.97)
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     >>> ticks(5, 5)
-    [4.5, 5.0, 5.5]
+    [4.4, 4.6, 4.8, 5.0, 5.2, 5.4, 5.6]
     """
-    if not high > low:
-        pad = abs(low) * 0.1 or 1.0
+    if high - low <= 1e-9 * max(abs(low), abs(high), 1e-3):  # one value, as far as a picture can tell
+        pad = max(abs(low), abs(high)) * 0.1 if abs(low) > 1e-9 else 1.0
         low, high = low - pad, high + pad
     rough = (high - low) / max(wanted, 1)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    digits = max(0, 2 - math.floor(math.log10(step)))
+    return [round(i * step, digits) for i in range(first, last + 1)]
 
 
 def short(value: float) -> str:
