@@ -30,6 +30,7 @@ def knots(draw: st.DrawFn) -> tuple[tuple[float, float], ...]:
 @example(((0.0, 0.0), (5e-324, 1.0)), [0.0, 5e-45])
 @example(((0.0, 0.0), (1e-298, 0.5)), [3e38, -3e38, 0.0])
 @example(((0.5, 0.25),), [0.0, 0.5, 1.0])
+@example(((-1e30, 0.1940114239129515), (0.5, 0.9109877835080679)), [0.25])  # rounds past the upper knot
 def test_one_value_and_a_column_are_calibrated_to_the_same_bits(
     points: tuple[tuple[float, float], ...], scores: list[float]
 ) -> None:
