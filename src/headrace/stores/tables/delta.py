@@ -14,18 +14,19 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import io
-import os
 import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import structlog
 
+from headrace.stores.durable import open_folder, translated
 from headrace.stores.errors import ObjectCorrupted, ObjectNotFound, TableCorrupted, TableSchemaMismatch
 from headrace.stores.objects import ObjectStore
 from headrace.stores.objects.keys import safe_key
@@ -96,6 +97,7 @@ class DeltaTableStore:
         return None if state is None else state.version
 
     def delete_where(self, table: str, predicate: str) -> int:
+        _without(self.scan(table).head(0).collect(), predicate)  # a wrong one is refused whatever the table holds
         while True:
             state = self._existing(table)
             removed, added, deleted = [], [], 0
@@ -136,6 +138,8 @@ class DeltaTableStore:
         ]
         for key in unneeded:
             self._objects.delete(key)
+        with self._guard:
+            self._verified.difference_update(unneeded)
         return len(unneeded)
 
     def _put_rows(self, table: str, rows: pl.DataFrame) -> DataFile:
@@ -242,18 +246,13 @@ class DeltaTableStore:
     @contextmanager
     def _locked_log(self, table: str) -> Iterator[None]:
         """Keep other processes from looking at the tail while we do: one that has repaired it may write there."""
-        url = self._objects.scan_target(f"{table}/_delta_log").url
-        try:
-            descriptor = os.open(url, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if _is_local(url) else None
-        except FileNotFoundError:
-            descriptor = None  # no table yet
-        try:
-            if descriptor is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        folder = Path(self._objects.scan_target(f"{table}/_delta_log").url)
+        if not _is_local(str(folder)) or not folder.is_dir():
             yield
-        finally:
-            if descriptor is not None:
-                os.close(descriptor)
+            return
+        with translated(str(folder)), open_folder(folder) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
 
     def _verify(self, table: str, files: Iterable[DataFile]) -> None:
         """Check files that were not checked yet against the digest in their names."""

@@ -1,7 +1,7 @@
 """Delta's transaction log as far as we write it: what an entry says, which files are alive, whether two commits clash.
 
 An entry is one JSON object a line (Delta protocol, reader 1 and writer 2). We write no column statistics: they would
-keep the values of rows that were deleted. The last line of our entries carries a digest of the others, so that a
+keep the values of rows that were deleted. The last line of our entries carries a digest, so that a
 flipped byte in an entry is found even where it is still JSON.
 """
 
@@ -116,8 +116,8 @@ def encode_entry(
         for removed in removes
     ]
     body = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
-    info = {"timestamp": at_ms, "operation": operation, "engineInfo": "headrace", _DIGEST: _digest(body)}
-    return body + msgspec.json.encode({"commitInfo": info}) + b"\n"
+    info = {"timestamp": at_ms, "operation": operation, "engineInfo": "headrace"}
+    return body + _last_line(body, info)
 
 
 def decode_entry(data: bytes) -> Entry:
@@ -133,9 +133,11 @@ def decode_entry(data: bytes) -> Entry:
         entry = _entry(actions)
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise DamagedEntryError("it is not a Delta log entry") from error
-    expected = next((action["commitInfo"].get(_DIGEST) for action in actions if "commitInfo" in action), None)
-    if expected is not None and expected != _digest(b"".join(lines[:-1])):
-        raise DamagedEntryError("its digest differs")
+    info = actions[-1].get("commitInfo") if actions else None
+    if isinstance(info, dict) and info.pop(_DIGEST, None) is not None:
+        body = b"".join(lines[:-1])
+        if lines[-1] != _last_line(body, info):
+            raise DamagedEntryError("its digest differs")
     return entry
 
 
@@ -172,5 +174,7 @@ def _metadata(table_id: str, columns: Mapping[str, str], at_ms: int) -> dict[str
     }
 
 
-def _digest(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()
+def _last_line(body: bytes, info: Mapping[str, Any]) -> bytes:
+    """The line that ends our entries, with the digest of all the others and of itself."""
+    digest = hashlib.sha256(body + msgspec.json.encode(info)).hexdigest()
+    return msgspec.json.encode({"commitInfo": {**info, _DIGEST: digest}}) + b"\n"
