@@ -115,7 +115,7 @@ def column_casts(source: Source, schema: Mapping[str, pl.DataType], types: Mappi
 
 
 def with_joins(frame: pl.LazyFrame, source: Source, statics: Mapping[str, pl.LazyFrame]) -> pl.LazyFrame:
-    """Add `NAME_COLUMN` of each static join, in the order of the rows; keys that are null or absent there give nulls."""
+    """Add `NAME_COLUMN` of each static join, in the order of the rows; a key that is null or not there gives nulls."""
     import polars as pl
 
     for join in source.joins:

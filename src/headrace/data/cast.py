@@ -2,7 +2,7 @@
 
 | read as   | wanted              | rule                                                                           |
 |-----------|---------------------|--------------------------------------------------------------------------------|
-| text      | integer, float      | a number, spaces around it allowed; "57.0" is no integer                       |
+| text      | integer, float      | a number, blanks around it allowed, blanks alone are null; "57.0" is no integer |
 | text      | boolean             | true or false in any case, 1 or 0                                              |
 | text      | date, timestamp     | ISO 8601; without an offset a timestamp is wall-clock time of the column's zone |
 | integer   | float, text         | the same number                                                                |
@@ -26,7 +26,7 @@ from headrace.data.times import TIMESTAMP, to_dates, to_timestamps, to_utc
 from headrace.language.types import Type
 from headrace.language.values import dtype
 
-_SPACES = " \t"
+_BLANKS = " \t\r"
 _LEAST, _BEYOND = -(2.0**63), 2.0**63
 _TEXTS = (Type.STRING, Type.CATEGORY)
 
@@ -89,8 +89,8 @@ def cast_of(name: str, read: pl.DataType, wanted: Type, *, zone: str = "UTC", mi
 
 
 def number(text: pl.Expr, wanted: Type) -> pl.Expr:
-    """A number's text as the CSV reader takes it, and with spaces after it; null where it is none."""
-    return text.str.strip_chars(_SPACES).cast(dtype(wanted), strict=False)
+    """A number's text as the CSV reader takes it, and with blanks after it; null where it is none."""
+    return text.str.strip_chars(_BLANKS).cast(dtype(wanted), strict=False)
 
 
 def _never(column: pl.Expr, wanted: Type) -> Cast:
@@ -100,6 +100,9 @@ def _never(column: pl.Expr, wanted: Type) -> Cast:
 def _from_text(text: pl.Expr, wanted: Type, zone: str) -> Cast:
     if wanted in _TEXTS:
         return Cast(text)
+    if wanted in (Type.DATE, Type.TIMESTAMP):
+        return _time_from_text(text, wanted, zone)
+    text = pl.when(text.str.strip_chars(_BLANKS) != "").then(text)
     if wanted is Type.INTEGER:
         return Cast(number(text, wanted), text)
     if wanted is Type.FLOAT:
@@ -107,17 +110,19 @@ def _from_text(text: pl.Expr, wanted: Type, zone: str) -> Cast:
         is_nan = value.is_nan().fill_null(value=False)
         return Cast(value.fill_nan(None), pl.when(~is_nan).then(text), is_nan)
     if wanted is Type.BOOLEAN:
-        lower = text.str.strip_chars(_SPACES).str.to_lowercase()
+        lower = text.str.strip_chars(_BLANKS).str.to_lowercase()
         return Cast(_boolean(lower.is_in(["true", "1"]), lower.is_in(["false", "0"])), text)
+    return Cast(_seconds(number(text, Type.FLOAT)), text)
+
+
+def _time_from_text(text: pl.Expr, wanted: Type, zone: str) -> Cast:
     if wanted is Type.DATE:
         return Cast(text.map_batches(to_dates, return_dtype=pl.Date(), is_elementwise=True), text)
-    if wanted is Type.TIMESTAMP:
 
-        def to_instants(texts: pl.Series) -> pl.Series:
-            return to_timestamps(texts, zone)
+    def to_instants(texts: pl.Series) -> pl.Series:
+        return to_timestamps(texts, zone)
 
-        return Cast(text.map_batches(to_instants, return_dtype=TIMESTAMP, is_elementwise=True), text)
-    return Cast(_seconds(number(text, Type.FLOAT)), text)
+    return Cast(text.map_batches(to_instants, return_dtype=TIMESTAMP, is_elementwise=True), text)
 
 
 def _from_float(column: pl.Expr, wanted: Type) -> Cast:

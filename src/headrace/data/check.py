@@ -63,7 +63,7 @@ def check(
     rows = row_count(target)
     quarantine = write_quarantine(raw, malformed, snapshot, ledger, ctx)
     columns = profile(target, fields)
-    report = ledger.report(source, snapshot, columns, accepted=rows)
+    report = ledger.report(source, snapshot, columns, accepted=rows, warnings=_not_locked(source, snapshot, types))
     ctx.count(rows_in=snapshot.rows, rows_out=rows)
     ctx.progress(snapshot.rows, snapshot.rows, note=source.name)
     table = Table(
@@ -79,6 +79,12 @@ def scan(ref: ObjectRef, ctx: StageContext) -> pl.LazyFrame:
     """A kept Parquet file, to be read column by column."""
     url, options = ctx.scan(ref)
     return pl.scan_parquet(url, storage_options=options or None)
+
+
+def _not_locked(source: Source, snapshot: Snapshot, types: Mapping[str, Type]) -> list[str]:
+    names = dict(source.rename)
+    new = [column for column in snapshot.columns if names.get(column, column) not in types]
+    return [f"column {column!r} is not in headrace.lock and is not used" for column in new]
 
 
 def malformed_places(malformed: pl.LazyFrame | None) -> pl.DataFrame:

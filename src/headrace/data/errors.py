@@ -15,7 +15,8 @@ class SourceMissing(TroubleOutside):
     def __init__(self, source: str, pattern: str, *, where: str) -> None:
         super().__init__(
             f"source {source!r}: nothing matches {pattern!r} in {where}",
-            fix=f"correct read in [sources.{source}] of headrace.toml, whose folder paths are relative to, or put the data there",
+            fix=f"correct read in [sources.{source}] of headrace.toml (paths are relative to that file), or "
+            "put the data there",
             source=source,
             pattern=pattern,
         )
@@ -118,8 +119,8 @@ class ReservedColumn(CheckFailed):
     def __init__(self, source: str, columns: Sequence[str]) -> None:
         names = ", ".join(repr(column) for column in columns)
         super().__init__(
-            f"source {source!r} has columns that Headrace names itself: {names} (it keeps _row, _reasons, _file, _line, _text "
-            "and all that begin with _hr_)",
+            f"source {source!r} has columns that Headrace names itself: {names} (it keeps _row, _reasons, _file, _line, "
+            "_text and all that begin with _hr_)",
             fix="give the column another name where the data is written, or in the query",
             source=source,
             columns=list(columns),
@@ -178,7 +179,8 @@ class JoinNotUnique(CheckFailed):
     def __init__(self, source: str, join: str, table: str, key: Sequence[str], rows: int) -> None:
         names = ", ".join(repr(column) for column in key)
         super().__init__(
-            f"source {source!r}: join {join!r} would multiply rows: in {table!r} {rows} keys ({names}) occur more than once",
+            f"source {source!r}: join {join!r} would multiply rows: in {table!r} {rows} keys ({names}) occur more than "
+            "once",
             fix=f"add unique = [{', '.join(f'{chr(34)}{column}{chr(34)}' for column in key)}] to [sources.{table}], "
             "or join on a key that is unique",
             source=source,

@@ -73,7 +73,13 @@ class Ledger:
         return pl.concat([refused, duplicates]).sort(ROW)
 
     def report(
-        self, source: Source, snapshot: Snapshot, columns: Sequence[ColumnProfile], *, accepted: int
+        self,
+        source: Source,
+        snapshot: Snapshot,
+        columns: Sequence[ColumnProfile],
+        *,
+        accepted: int,
+        warnings: Sequence[str] = (),
     ) -> QualityReport:
         """The report of one source; `accepted` is the number of rows in the accepted table."""
         reasons = self._reasons()
@@ -93,7 +99,7 @@ class Ledger:
             repairs=tuple((name, n) for name, column in repairs.items() if (n := int(self._mended[column].sum()))),
             rules=(*self._rule_results(source), *null_share_results(source, columns, accepted)),
             columns=tuple(columns),
-            warnings=snapshot.warnings,
+            warnings=(*snapshot.warnings, *warnings),
         )
 
     def _reasons(self) -> dict[str, int]:

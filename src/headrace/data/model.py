@@ -93,8 +93,8 @@ class ColumnProfile(Struct, frozen=True, kw_only=True):
 class QualityReport(Struct, frozen=True, kw_only=True):
     """The ledger: read = accepted + repaired + quarantined, to the row.
 
-    `accepted` rows are as they were read (but for renames and casts); `repaired` rows were accepted with a cell mended by
-    a stated rule (a NaN made null); `quarantined` rows are kept apart with their reasons."""
+    `accepted` rows are as they were read (but for renames and casts); `repaired` rows were accepted with a cell mended
+    by a stated rule (a NaN made null); `quarantined` rows are kept apart with their reasons."""
 
     source: str
     read: int

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.data.blocks import row_count, sink
-from headrace.data.cast import number
 from headrace.data.errors import SourceEmpty, SourceUnreadable
 from headrace.data.files import DataFile, chunks, fetch, files_state, find, lines, reading
 from headrace.data.sources import Copied, Place, Sample
@@ -56,7 +55,7 @@ def _first_rows(source: Source, layout: _Layout, rows: int) -> pl.DataFrame:
     try:
         with reading(source.name, layout.file):
             return _scan(source, layout, texts).head(rows).collect()
-    except pl.exceptions.ComputeError:
+    except pl.exceptions.PolarsError:
         kept = (record.data for record in islice(_data_records(source, layout), rows) if record.reason is None)
         data = b"".join(record.removesuffix(b"\n") + b"\n" for record in kept)
         schema = {name: pl.String() for name in layout.header}
@@ -74,11 +73,10 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
     layouts = _layouts(source, fetch(source.name, find(source, place), place, workdir))
     physical = {name: _physical(types.get(name)) for name in layouts[0].header}
     try:
-        with reading(source.name, layouts[0].file):
-            rows = _sink_all(source, layouts, physical, target)
+        rows = _sink_all(source, layouts, physical, target)
         is_whole = _are_whole(source, layouts, target)
-    except (SourceUnreadable, pl.exceptions.ComputeError):
-        is_whole = False
+    except (OSError, pl.exceptions.PolarsError):  # which file and why, the plain path finds out
+        rows, is_whole = 0, False
     if not is_whole:
         return copy_plainly(source, layouts, physical, target, workdir)
     counts = [rows] if len(layouts) == 1 else [_count(source, layout, physical) for layout in layouts]
@@ -127,7 +125,7 @@ def _clean(source: Source, layout: _Layout, malformed: MalformedRows, target: Pa
 
 
 def _misfits(source: Source, layouts: Sequence[_Layout], physical: Mapping[str, Type]) -> list[str]:
-    """Columns with at least one value that is not of its type."""
+    """Columns with a value that the CSV reader does not take for its type; it allows blanks before a number only."""
     import polars as pl
 
     numbers = {name: type_ for name, type_ in physical.items() if type_ is not Type.STRING}
@@ -135,9 +133,10 @@ def _misfits(source: Source, layouts: Sequence[_Layout], physical: Mapping[str, 
     scans = [_scan(source, layout, texts).select(list(numbers)) for layout in layouts if layout.path.stat().st_size]
     if not numbers or not scans:
         return []
-    flags = [
-        (number(pl.col(name), type_).is_null() & pl.col(name).is_not_null()).any() for name, type_ in numbers.items()
-    ]
+    flags = []
+    for name, type_ in numbers.items():
+        text = pl.col(name).str.strip_chars_start(" \t")
+        flags.append(((text != "") & text.cast(dtype(type_), strict=False).is_null()).any())
     found = pl.concat(scans).select(flags).collect().row(0, named=True)
     return [name for name, is_misfit in found.items() if is_misfit]
 

@@ -1,14 +1,13 @@
 """CSV records, byte by byte: the plain path that names every record which is none, and the fast check for short ones.
 
-The grammar is RFC 4180's, with what files in the wild do beside it: a quote inside an unquoted field is a character like
-any other; lines end with LF or CRLF; blank lines are no records (in a file of one column they are nulls).
+The grammar is RFC 4180's, with what files in the wild do beside it: a quote inside an unquoted field is a character
+like any other; lines end with LF or CRLF; blank lines are no records (in a file of one column they are nulls).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
 
 _LONGEST_RECORD = 1 << 20
@@ -35,7 +34,7 @@ class Record(NamedTuple):
 
 
 class StrayQuoteError(ValueError):
-    """Text after a closing quote."""
+    """Text after a closing quote, or a quote that never closes."""
 
 
 def fields_of(record: bytes, separator: bytes) -> list[tuple[bytes, bool]] | None:
@@ -72,11 +71,27 @@ def _quoted(record: bytes, at: int) -> tuple[bytes | None, int]:
         at = close + 2
 
 
+class _Lines:
+    """Lines that can be put back."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines = lines
+        self._returned: list[bytes] = []
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return self._returned.pop() if self._returned else next(self._lines)
+
+    def put_back(self, lines: list[bytes]) -> None:
+        self._returned += reversed(lines)
+
+
 def records(lines: Iterator[bytes], dialect: Dialect, first_line: int = 1) -> Iterator[Record]:
     """Every record of a file; what is none comes with its reason, and reading goes on with the next line."""
-    pending: list[bytes] = []
+    source = _Lines(lines)
     number = first_line
-    source = lines
     for line in source:
         if b'"' not in line:
             bare = line.rstrip(b"\r\n")
@@ -84,35 +99,40 @@ def records(lines: Iterator[bytes], dialect: Dialect, first_line: int = 1) -> It
                 yield Record(number, line, _shape(line, bare.count(dialect.separator) + 1, dialect))
             number += 1
             continue
-        pending = [line]
-        record = _whole(pending, source, dialect)
-        if record is None:  # never closed: only its first line is given up
-            yield Record(number, pending[0], "quotes")
-            number += 1
-            yield from records(chain(pending[1:], source), dialect, number)
-            return
-        yield Record(number, *record)
-        number += len(pending)
-
-
-def _whole(pending: list[bytes], source: Iterator[bytes], dialect: Dialect) -> tuple[bytes, str | None] | None:
-    """The record that begins with `pending[0]`, with further lines while a quote is open; None if it does not close."""
-    size = len(pending[0])
-    while True:
-        data = b"".join(pending)
-        bare = data[:-2] if data.endswith(b"\r\n") else data.removesuffix(b"\n")
+        taken = [line]
         try:
-            fields = fields_of(bare, dialect.separator)
+            fields = _fields(taken, source, dialect.separator)
         except StrayQuoteError:
-            return (data, "quotes") if len(pending) == 1 else None
+            source.put_back(taken[1:])
+            yield Record(number, line, "quotes")
+            number += 1
+            continue
+        data = b"".join(taken)
+        reason = _shape(data, len(fields), dialect)
+        yield Record(number, data if reason else _written(data, fields, dialect), reason)
+        number += len(taken)
+
+
+def _fields(taken: list[bytes], source: _Lines, separator: bytes) -> list[tuple[bytes, bool]]:
+    """The fields of the record that begins with `taken[0]`; lines that belong to it are added to `taken`."""
+    size = len(taken[0])
+    while True:
+        fields = fields_of(_bare(b"".join(taken)), separator)
         if fields is not None:
-            reason = _shape(data, len(fields), dialect)
-            return (data if reason else _written(data, bare, fields, dialect)), reason
-        following = next(source, None) if size <= _LONGEST_RECORD else None
-        if following is None:
-            return None
-        pending.append(following)
-        size += len(following)
+            return fields
+        while True:  # up to a line that closes the quote
+            line = next(source, None) if size <= _LONGEST_RECORD else None
+            if line is None:
+                raise StrayQuoteError
+            taken.append(line)
+            size += len(line)
+            if b'"' in line and _quoted(line, 0)[0] is not None:
+                break
+
+
+def _bare(data: bytes) -> bytes:
+    """A record without its line end."""
+    return data[:-2] if data.endswith(b"\r\n") else data.removesuffix(b"\n")
 
 
 def _shape(data: bytes, n_fields: int, dialect: Dialect) -> str | None:
@@ -126,12 +146,12 @@ def _shape(data: bytes, n_fields: int, dialect: Dialect) -> str | None:
     return None
 
 
-def _written(data: bytes, bare: bytes, fields: list[tuple[bytes, bool]], dialect: Dialect) -> bytes:
+def _written(data: bytes, fields: list[tuple[bytes, bool]], dialect: Dialect) -> bytes:
     """The record as RFC 4180 writes it: unchanged, unless an unquoted field holds a quote."""
     if not any(not quoted and b'"' in text for text, quoted in fields):
         return data
     cells = [b'"' + text.replace(b'"', b'""') + b'"' if quoted or b'"' in text else text for text, quoted in fields]
-    return dialect.separator.join(cells) + data[len(bare) :]
+    return dialect.separator.join(cells) + data[len(_bare(data)) :]
 
 
 def is_rectangular(chunks: Iterator[bytes], dialect: Dialect) -> bool:

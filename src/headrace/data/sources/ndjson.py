@@ -1,8 +1,8 @@
 """NDJSON files: one JSON object a line; plain, gzip or Zstandard, one or many.
 
 A key that a line does not have is a null there, as the format has it; keys that are not locked are not read. The fast
-path hands the whole text to Polars with the locked types; when it refuses, the plain path reads line by line, sets aside
-what is no object, and lets columns with misfits be text.
+path hands the whole text to Polars with the locked types; when it refuses, the plain path reads line by line, sets
+aside what is no object, and lets columns with misfits be text.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
     paths = [file.path for file in files]
     try:
         _sink_all(paths, physical, target)
-    except (OSError, pl.exceptions.ComputeError):
+    except (OSError, pl.exceptions.PolarsError):
         return _copy_plainly(source, files, physical, target, workdir)
     rows = row_count(target)
     counts = [rows] if len(files) == 1 else [_count(path, physical) for path in paths]

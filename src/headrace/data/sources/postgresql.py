@@ -59,7 +59,7 @@ def _fetch(source: Source, place: Place, path: Path, *, limit: int | None) -> di
     from psycopg import sql
 
     with _connected(source, place) as connection, connection.cursor() as cursor:
-        query = sql.SQL((source.query or "").rstrip().rstrip(";"))  # type: ignore[arg-type] # the definition's author is trusted
+        query = sql.SQL((source.query or "").rstrip().rstrip(";"))  # the definition's author is trusted
         cursor.execute(sql.SQL("SELECT * FROM ({}) AS result LIMIT 0").format(query))
         columns = [(column.name, column.type_code) for column in cursor.description or ()]
         same_columns(source.name, [("the query", [name for name, _ in columns])])

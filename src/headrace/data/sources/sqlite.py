@@ -69,7 +69,7 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
 
 
 def _sink_all(source: Source, files: Sequence[DataFile], held: dict[str, Type], target: Path) -> list[int]:
-    """Write the rows of all files and count them. A column with a misfit becomes text in `held`, and all is read again."""
+    """Write and count the rows of all files. A column with a misfit becomes text in `held`, and all is read again."""
     from polars.io.plugins import register_io_source
 
     from headrace.language.values import dtype
