@@ -171,6 +171,13 @@ def test_key_columns_may_come_along() -> None:
     assert SCORERS["binary"].predict([{**ROW, "flight": object()}]) == SCORERS["binary"].predict([ROW])
 
 
+def test_other_columns_of_the_source_may_come_along() -> None:
+    loaded = scorer(replaced={"contract.json": b'{"types":{"arr_delay":"float"},"source":{}}'})
+    assert loaded.predict([{**ROW, "arr_delay": "anything"}]) == loaded.predict([ROW])
+    with pytest.raises(ColumnUnknown):
+        loaded.predict([{**ROW, "arr_delays": 1}])
+
+
 @pytest.mark.parametrize(
     ("column", "value", "expected", "found"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from headrace.errors import MissingDependency
@@ -31,7 +31,8 @@ class _Plan(NamedTuple):
 class RowReader:
     """Reads rows for one program."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, also: Iterable[str] = ()) -> None:
+        """`also` are further columns that a row may carry, and that are passed over."""
         self._types = {field.name: field.type for field in (*program.raw, *program.request)}
         self._request = tuple(field.name for field in program.request)
         filler = RequestFiller(program)
@@ -39,7 +40,7 @@ class RowReader:
         trees = {step.name: step.node for step in program.derive}
         self._needs = {name: tuple(sorted(_leaves(trees[name], trees))) for name in sorted(filler.derivable)}
         time = () if program.time is None else (program.time,)
-        self._known = {*self._types, *trees, *program.key, *time}
+        self._known = {*self._types, *trees, *program.key, *time, *also}
         self._strict: dict[tuple[str, ...], _Plan] = {}
         self._lenient: dict[tuple[str, ...], _Plan] = {}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,12 +58,13 @@ class Scorer:
         self.encoder: Final = decode_json(package, "encoder.json", Encoder)
         self.decider: Final = Decider(decode_json(package, "decision.json", Decision))
         self.graph: Final = Graph(package.files["model.onnx"])
+        contract = decode_json(package, "contract.json", _Contract)
         _check_fit(self.program, self.encoder, self.decider.decision, self.graph)
         self._typical = np.array([column.typical for column in self.encoder.columns], np.float32)
         self._needs_history = tuple(s.name for s in self.program.steps if not isinstance(s, ExpressionStep))
         self._has_history = history is not None
         try:
-            self._reader = RowReader(self.program)
+            self._reader = RowReader(self.program, contract.types)
             self._encode = row_encoder(self.encoder)
             self._outputs = RowProgram(self.program, history or _NO_HISTORY).outputs
         except (HeadraceError, KeyError, ValueError, TypeError, IndexError) as error:
@@ -83,7 +85,8 @@ class Scorer:
             How many reasons each prediction carries at most: the features whose setting to their typical value changes
             the answer most. Each costs no more than one further row for every feature.
         extra
-            What becomes of columns that the model does not know.
+            What becomes of columns that neither the model nor its source knows. Those of the source that are no request
+            columns may come along and are passed over.
         now_us
             The instant of asking, microseconds since 1970 UTC: a row's prediction time is the earlier of it and the
             row's own time.
@@ -212,6 +215,12 @@ class Scorer:
             )
             for row, chosen, reasons in zip(scores.tolist(), decided, why, strict=True)
         ]
+
+
+class _Contract(msgspec.Struct, frozen=True):
+    """What the scorer needs of `contract.json`: the columns that the source has, request columns or not."""
+
+    types: dict[str, str] = {}
 
 
 class _NoHistory:
