@@ -67,9 +67,14 @@ def time_folds(
     """
     order = np.argsort(time_us, kind="stable")
     ordered = time_us[order]
-    wanted = np.arange(1, folds + 1) * len(ordered) // (folds + 1)
-    cuts = np.unique(np.searchsorted(ordered, ordered[wanted[wanted < len(ordered)]], side="left"))
-    cuts = cuts[cuts > 0]
+    changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1  # where a new instant begins
+    if not len(changes):
+        return []
+    wanted = np.arange(1, folds + 1) * len(ordered) / (folds + 1)
+    after = np.clip(np.searchsorted(changes, wanted), 1, len(changes) - 1) if len(changes) > 1 else np.zeros(folds, int)
+    before = np.maximum(after - 1, 0)
+    nearest = np.where(wanted - changes[before] <= changes[after] - wanted, before, after)
+    cuts = np.unique(changes[nearest])
     result = []
     for start, end in zip(cuts, [*cuts[1:], len(ordered)], strict=True):
         train = order[:start]

@@ -40,8 +40,8 @@ def round_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
     """
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float32)
-    above = rounded.astype(np.float64) > values
-    rounded[above] = np.nextafter(rounded[above], np.float32(-np.inf))
+        above = rounded.astype(np.float64) > values
+        rounded[above] = np.nextafter(rounded[above], np.float32(-np.inf))
     return rounded
 
 

@@ -1,0 +1,150 @@
+"""The suite that every model family passes: subclass it and return the family from `family`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from headrace.definition.model import Task
+from headrace.scoring.graph import Graph
+from headrace.training.families import Family, Fitted
+from headrace.training.measure import agreement_limit
+
+TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
+LEVELS: tuple[int | None, ...] = (None, 3, None, 200, None, 0, None, None)
+"""Columns 4 and 6 are constant and all missing; column 5 is a category without a level."""
+CLASSES = 4
+
+
+def family_rows(n: int, task: Task, *, seed: int, unseen: bool = False) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Encoded rows with missing values, skewed numbers and codes of rare levels, and labels that depend on them.
+
+    With `unseen`, also what training rows do not have: codes of other levels, missing values in every column, and the
+    largest numbers that an encoder lets through."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    X = np.empty((n, len(LEVELS)), np.float32)
+    for j, levels in enumerate(LEVELS):
+        X[:, j] = rng.lognormal(0.0, 2.0, n) if levels is None else np.minimum(rng.geometric(0.03, n) - 1, levels)
+    X[:, 4] = 7.0
+    weights = np.random.Generator(np.random.PCG64(11)).normal(size=len(LEVELS))
+    score = np.log1p(X) @ weights + rng.normal(size=n)
+    X[rng.random(n) < 0.1, 0] = np.nan
+    X[rng.random(n) < 0.1, 3] = np.nan
+    X[:, 6] = np.nan
+    if unseen:
+        largest = np.finfo(np.float32).max
+        for j, levels in enumerate(LEVELS):
+            X[rng.random(n) < 0.1, j] = np.nan
+            X[rng.random(n) < 0.1, j] = largest if levels is None else levels
+            if levels is None:
+                X[rng.random(n) < 0.1, j] = -largest
+    match task:
+        case "binary":
+            return X, (score > np.median(score)).astype(np.int64)
+        case "multiclass":
+            return X, np.searchsorted(np.quantile(score, [0.3, 0.6, 0.9]), score).astype(np.int64)
+        case _:
+            return X, 40.0 + 3.0 * score
+
+
+class FamilySuite:
+    """What `Family` and `Fitted` promise."""
+
+    @pytest.fixture
+    def family(self) -> Family:
+        """The family under test."""
+        raise NotImplementedError("return the family")
+
+    def fit(self, family: Family, task: Task, *, n: int = 2_000, config: int = 0, seed: int = 1) -> Fitted:
+        """The family fitted on `family_rows`."""
+        X, y = family_rows(n, task, seed=seed)
+        configurations = family.defaults()
+        return family.fit(
+            X,
+            y,
+            configurations[config % len(configurations)],
+            task=task,
+            n_classes={"binary": 2, "multiclass": CLASSES, "regression": 0}[task],
+            levels=LEVELS,
+            seed=5,
+            threads=1,
+        )
+
+    @pytest.mark.parametrize("config", range(4))
+    @pytest.mark.parametrize("task", TASKS)
+    def test_the_compiled_graph_agrees_with_the_library(self, family: Family, task: Task, config: int) -> None:
+        if task not in family.tasks:
+            pytest.skip("the family does not do this task")
+        fitted = self.fit(family, task, config=config)
+        graph = Graph(fitted.to_onnx())
+        for unseen in (False, True):
+            X, y = family_rows(3_000, task, seed=2, unseen=unseen)
+            library = fitted.predict(X)
+            assert library.dtype == np.float64
+            assert library.shape == ((len(X), CLASSES) if task == "multiclass" else (len(X),))
+            limit = agreement_limit(task, float(np.std(y)))
+            assert np.abs(graph.raw(X) - library).max() <= limit
+
+    @pytest.mark.parametrize("task", TASKS)
+    def test_a_row_alone_gives_the_bits_that_it_gives_in_a_batch(self, family: Family, task: Task) -> None:
+        graph = Graph(self.fit(family, task).to_onnx())
+        X, _ = family_rows(300, task, seed=3, unseen=True)
+        alone = np.concatenate([graph.raw(X[i : i + 1]) for i in range(len(X))])
+        np.testing.assert_array_equal(alone, graph.raw(X))
+        np.testing.assert_array_equal(alone[7:20], graph.raw(X[7:20]))
+
+    @pytest.mark.parametrize("task", TASKS)
+    def test_an_equal_fit_gives_equal_bytes(self, family: Family, task: Task) -> None:
+        assert self.fit(family, task).to_onnx() == self.fit(family, task).to_onnx()
+
+    @pytest.mark.parametrize("task", TASKS)
+    def test_it_learns_something(self, family: Family, task: Task) -> None:
+        X, y = family_rows(2_000, task, seed=4)
+        answer = self.fit(family, task).predict(X)
+        if task == "regression":
+            assert np.mean((answer - y) ** 2) < 0.8 * np.var(y)
+        else:
+            decided = np.argmax(answer, axis=1) if task == "multiclass" else answer >= 0.5
+            assert np.mean(decided == y) > np.bincount(y).max() / len(y) + 0.15
+
+    @pytest.mark.parametrize("task", ["binary", "multiclass"])
+    def test_probabilities_are_probabilities(self, family: Family, task: Task) -> None:
+        X, _ = family_rows(500, task, seed=6, unseen=True)
+        answer = self.fit(family, task).predict(X)
+        assert (answer >= 0).all()
+        assert (answer <= 1).all()
+        if task == "multiclass":
+            np.testing.assert_allclose(answer.sum(axis=1), 1.0, atol=1e-9)
+
+    @pytest.mark.parametrize("task", TASKS)
+    def test_ten_rows_are_enough_to_fit(self, family: Family, task: Task) -> None:
+        fitted = self.fit(family, task, n=10)
+        X, _ = family_rows(50, task, seed=8, unseen=True)
+        assert np.abs(Graph(fitted.to_onnx()).raw(X) - fitted.predict(X)).max() <= agreement_limit(task, 1.0)
+
+    def test_a_class_without_training_rows_has_a_place_and_no_probability(self, family: Family) -> None:
+        if "multiclass" not in family.tasks:
+            pytest.skip("the family does not do this task")
+        X, y = family_rows(1_000, "multiclass", seed=9)
+        y = np.where(y == 1, 2, y)
+        for present in (y, np.where(y == 3, 2, y)):
+            fitted = family.fit(
+                X, present, family.defaults()[0], task="multiclass", n_classes=CLASSES, levels=LEVELS, seed=5, threads=1
+            )
+            answer = fitted.predict(X)
+            assert answer.shape == (len(X), CLASSES)
+            assert answer[:, 1].max() < 1e-6
+            assert np.abs(Graph(fitted.to_onnx()).raw(X) - answer).max() <= 1e-6
+
+    def test_every_default_is_a_point_of_the_space(self, family: Family) -> None:
+        import optuna
+
+        space = family.space()
+        for params in family.defaults():
+            assert params.keys() == space.keys()
+            for name, kind in space.items():
+                # raises unless the distribution holds the value
+                optuna.trial.create_trial(params={name: params[name]}, distributions={name: kind}, value=0.0)

@@ -1,0 +1,127 @@
+"""The frame divided: holdout apart, labels that came too late left out, bad labels refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from headrace.data.model import Field
+from headrace.definition.model import Split, Task
+from headrace.features.model import Frame, Program
+from headrace.language.types import Type
+from headrace.runs.model import ObjectRef
+from headrace.training.data import NEVER, TrainingData, divide
+from headrace.training.errors import GroupColumnMissing, TargetUnusable
+
+START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+def frame_of(table: pl.DataFrame, task: Task, holdout_rows: int) -> Frame:
+    program = Program(
+        model="m",
+        source="s",
+        time="at" if "at" in table.columns else None,
+        key=("id",),
+        request=(),
+        steps=(),
+        outputs=(Field(name="x", type=Type.FLOAT), Field(name="c", type=Type.CATEGORY)),
+    )
+    return Frame(
+        ref=ObjectRef("k", "0", 0),
+        program=program,
+        task=task,
+        classes={"binary": ("false", "true"), "multiclass": ("a", "b", "c"), "regression": ()}[task],
+        rows=table.height,
+        holdout_rows=holdout_rows,
+        unlabelled=0,
+    )
+
+
+def table_of(n: int, label: Any, **columns: Any) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "_row": pl.Series(range(n), dtype=pl.UInt32),
+            "id": range(n),
+            "at": [START + dt.timedelta(hours=i) for i in range(n)],
+            "_label": label,
+            "x": np.linspace(0, 1, n),
+            "c": [f"c{i % 3}" for i in range(n)],
+            **columns,
+        }
+    )
+
+
+def divided(
+    table: pl.DataFrame, *, task: Task = "binary", held: int = 4, by: Any = "time", **split: Any
+) -> TrainingData:
+    return divide(frame_of(table, task, held), table, Split(by=by, **split))
+
+
+def test_the_last_rows_are_the_holdout_and_only_features_are_features() -> None:
+    data = divided(table_of(20, [i % 2 == 0 for i in range(20)]))
+    assert (len(data.train), len(data.holdout), data.purged) == (16, 4, 0)
+    assert data.train.rows.columns == ["x", "c"]
+    assert data.train.y.tolist() == [1, 0] * 8
+    assert data.train.time_us is not None
+    assert data.holdout.time_us is not None
+    assert data.train.time_us.max() < data.holdout.time_us.min()
+    assert data.train.label_known_us is None
+
+
+def test_a_holdout_column_wins_over_the_place() -> None:
+    held = [i in (0, 5) for i in range(20)]
+    data = divided(table_of(20, [i % 2 == 0 for i in range(20)], _holdout=held), by="random")
+    assert data.holdout.rows["x"].to_list() == [0.0, 5 / 19]
+    assert len(data.train) == 18
+
+
+def test_labels_known_only_after_the_holdout_began_are_left_out() -> None:
+    known = [START + dt.timedelta(hours=i + 3) for i in range(19)] + [None]
+    data = divided(table_of(20, [i % 2 == 0 for i in range(20)], _label_known=known))
+    assert data.purged == 3  # known at hours 16, 17, 18: the holdout begins at 16
+    assert len(data.train) == 13
+    assert data.holdout.label_known_us is not None
+    assert data.holdout.label_known_us[-1] == NEVER
+
+
+def test_groups_are_codes_and_a_missing_group_column_is_named() -> None:
+    table = table_of(20, [i % 2 == 0 for i in range(20)])
+    data = divided(table, by="group", group="c")
+    assert data.train.groups is not None
+    assert len(set(data.train.groups.tolist())) == 3
+    with pytest.raises(GroupColumnMissing, match="'town' is not a column"):
+        divided(table, by="group", group="town")
+    with pytest.raises(GroupColumnMissing, match="no column is named"):
+        divided(table, by="group")
+
+
+def test_codes_and_values_are_labels_too() -> None:
+    codes = divided(table_of(9, pl.Series([0, 1, 2] * 3, dtype=pl.Int32)), task="multiclass", held=3)
+    assert codes.train.y.dtype == np.int64
+    assert codes.train.n_classes == 3
+    values = divided(table_of(9, np.linspace(0, 1, 9)), task="regression", held=3)
+    assert values.train.y.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("label", "task", "says"),
+    [
+        ([True] * 16 + [False] * 4, "binary", "the same in all 16 rows"),
+        ([1.0, float("nan"), float("inf"), *range(17)], "regression", "not finite in 2 of 16"),
+        ([2.5] * 20, "regression", "the same in all"),
+        ([1e7 + i / 100 for i in range(20)], "regression", "too far from zero"),
+    ],
+)
+def test_a_label_that_nothing_can_be_learnt_from_is_refused(label: list[Any], task: Task, says: str) -> None:
+    table = table_of(20, pl.Series(label, strict=False))
+    with pytest.raises(TargetUnusable, match=says):
+        divided(table, task=task)
+
+
+def test_no_rows_are_refused() -> None:
+    with pytest.raises(TargetUnusable, match="empty"):
+        divided(table_of(4, [True, False, True, False]), held=4)

@@ -1,0 +1,121 @@
+"""The one look at the holdout."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+from tests.training.samples import MemoryRecorder, StepClock, make_examples
+
+from headrace.definition.model import Budget, Costs, Split, Task, Training
+from headrace.features.encoder import encode_columns
+from headrace.training.curves import MOST_POINTS, cost, precision_recall, roc
+from headrace.training.errors import PackageDisagrees
+from headrace.training.evaluate import Holdout, confusion, evaluate
+from headrace.training.fit import FittedCandidate, fit_chosen
+from headrace.training.model import Trial
+from headrace.training.search import search
+
+
+def fitted(task: Task, costs: Costs | None = None) -> tuple[FittedCandidate, Trial, Holdout]:
+    training = Training(families=("lightgbm",), budget=Budget(trials=1), threads=1)
+    examples, holdout = make_examples(1_500, task), make_examples(1_000, task, seed=1)
+    split = Split(by="time", folds=3)
+    result = search(examples, training, split, costs, recorder=MemoryRecorder(), clock=StepClock(0.001))
+    candidate = fit_chosen(examples, result.trials[0], training)
+    assert fit_chosen(examples, result.trials[0], training).onnx == candidate.onnx
+    X = encode_columns(candidate.encoder, holdout.rows)
+    features = [column.name for column in candidate.encoder.columns]
+    return candidate, result.trials[0], Holdout(X, holdout.y, candidate.predict(X), features)
+
+
+def test_a_binary_model_is_measured_with_its_costs() -> None:
+    costs = Costs(false_positive=1.0, false_negative=5.0)
+    candidate, trial, holdout = fitted("binary", costs)
+    assert trial.decision is not None
+    found = evaluate(holdout, candidate.onnx, trial.decision, metric=None, costs=costs, label_spread=0.4)
+    metrics = {interval.name: interval for interval in found.metrics}
+    assert metrics["average_precision"].value > 0.7
+    assert all(m.low <= m.value <= m.high for m in found.metrics)
+    assert found.prevalence == pytest.approx(0.2, abs=0.01)
+    assert found.threshold == 1 / 6
+    (true_negative, false_positive), (false_negative, true_positive) = found.confusion
+    assert true_negative + false_positive + false_negative + true_positive == found.rows == 1_000
+    assert found.error_cost is not None
+    assert found.error_cost.value == pytest.approx((false_positive + 5 * false_negative) / 1_000)
+    assert found.error_cost.value == pytest.approx(trial.error_cost, rel=0.35)
+    assert metrics["recall"].value == pytest.approx(true_positive / (true_positive + false_negative))
+    assert [curve.name for curve in found.curves] == ["roc", "precision_recall", "calibration", "cost"]
+    assert found.agreement <= found.agreement_limit == 1e-6
+
+
+def test_importances_find_what_the_label_depends_on() -> None:
+    candidate, trial, holdout = fitted("regression")
+    assert trial.decision is not None
+    spread = candidate.label_spread
+    found = evaluate(holdout, candidate.onnx, trial.decision, metric=None, costs=None, label_spread=spread)
+    assert [i.feature for i in found.importances[:3]] == ["speed", "open", "city"]
+    drops = {i.feature: i for i in found.importances}
+    assert drops["speed"].low > 0.3
+    assert drops["empty"].drop == drops["same"].drop == 0.0
+    assert all(i.low <= i.drop <= i.high for i in found.importances)
+    assert {m.name for m in found.metrics} == {"rmse", "mae", "r2"}
+    assert [curve.name for curve in found.curves] == ["predicted_actual", "residuals"]
+    assert found.confusion == ()
+    assert found.agreement_limit == pytest.approx(1e-5 * spread)
+
+
+def test_a_multiclass_model_is_measured() -> None:
+    costs = Costs(matrix=(("d", "a", 10.0), ("a", "d", 1.0)))
+    candidate, trial, holdout = fitted("multiclass", costs)
+    assert trial.decision is not None
+    found = evaluate(holdout, candidate.onnx, trial.decision, metric=None, costs=costs, label_spread=1.0)
+    assert len(found.confusion) == 4
+    assert found.error_cost is not None
+    paid = 10 * found.confusion[3][0] + found.confusion[0][3]
+    assert found.error_cost.value == pytest.approx(paid / found.rows)
+    assert found.importances[0].feature == "speed"
+
+
+def test_a_graph_that_is_not_its_library_is_refused() -> None:
+    candidate, trial, holdout = fitted("binary")
+    assert trial.decision is not None
+    for wrong in (holdout.library + 2e-6, np.where(np.arange(1_000) == 7, np.nan, holdout.library)):
+        off = Holdout(holdout.X, holdout.y, wrong, holdout.features)
+        with pytest.raises(PackageDisagrees, match="1000 rows"):
+            evaluate(off, candidate.onnx, trial.decision, metric=None, costs=None, label_spread=0.4)
+
+
+def test_a_holdout_of_one_class_is_still_measured() -> None:
+    candidate, trial, holdout = fitted("binary")
+    assert trial.decision is not None
+    negative = holdout.y == 0
+    part = Holdout(holdout.X[negative], holdout.y[negative], holdout.library[negative], holdout.features)
+    found = evaluate(part, candidate.onnx, trial.decision, metric=None, costs=None, label_spread=0.4)
+    assert "average_precision" not in {m.name for m in found.metrics}
+    assert "log_loss" in {m.name for m in found.metrics}
+    assert found.importances == ()
+
+
+def test_curves_are_thinned_and_keep_their_ends() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.random(50_000)
+    y = (rng.random(50_000) < p**4).astype(np.int64)
+    curve = roc(y, p)
+    assert len(curve.x) <= MOST_POINTS + 3
+    assert (curve.x[0], curve.y[0], curve.x[-1], curve.y[-1]) == (0.0, 0.0, 1.0, 1.0)
+    x, exact, _ = sk.roc_curve(y, p, drop_intermediate=False)
+    assert np.trapezoid(curve.y, curve.x) == pytest.approx(np.trapezoid(exact, x), abs=1e-3)
+    assert precision_recall(y, p).x[-1] == 1.0
+
+
+def test_the_cost_curve_counts_errors_at_every_threshold() -> None:
+    y, p = np.array([0, 1, 1, 0]), np.array([0.2, 0.2, 0.9, 0.6])
+    curve = cost(y, p, 3.0, 30.0)
+    for threshold, mean in zip(curve.x, curve.y, strict=True):
+        acted = p >= threshold
+        assert mean == np.mean(3.0 * (acted & (y == 0)) + 30.0 * (~acted & (y == 1)))
+
+
+def test_confusion_is_truth_by_decision() -> None:
+    assert confusion(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), 3) == ((1, 1, 0), (0, 1, 0), (1, 0, 0))

@@ -1,0 +1,110 @@
+"""Metrics against scikit-learn, weighted and not; intervals."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from headrace.training.errors import UnknownMetric
+from headrace.training.metrics import METRICS, bootstrap_weights, interval_of, metric_of, metrics_of
+
+
+def prepared(name: str, y: np.ndarray, answer: np.ndarray, weights: np.ndarray) -> float:
+    return METRICS[name].prepare(y, answer)(weights)
+
+
+@settings(max_examples=60)
+@given(st.integers(3, 80), st.integers(0, 10_000), st.integers(2, 30))
+def test_binary_metrics_are_scikit_learn_s_with_ties_and_weights(n: int, seed: int, steps: int) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, n)
+    y[:2] = 0, 1
+    p = np.round(rng.random(n) * steps) / steps
+    w = rng.integers(0, 4, n).astype(np.float64)
+    w[:2] = 1
+    decided = (p >= 0.5).astype(np.int64)
+    expected = {
+        "average_precision": sk.average_precision_score(y, p, sample_weight=w),
+        "roc_auc": sk.roc_auc_score(y, p, sample_weight=w),
+        "brier": sk.brier_score_loss(y, p, sample_weight=w),
+        "accuracy": sk.accuracy_score(y, decided, sample_weight=w),
+        "balanced_accuracy": sk.balanced_accuracy_score(y, decided, sample_weight=w),
+        "precision": sk.precision_score(y, decided, sample_weight=w, zero_division=0),
+        "recall": sk.recall_score(y, decided, sample_weight=w),
+        "f1": sk.f1_score(y, decided, sample_weight=w),
+    }
+    for name, value in expected.items():
+        answer = p if METRICS[name].of == "score" else decided
+        assert math.isclose(prepared(name, y, answer, w), value, rel_tol=1e-9, abs_tol=1e-12), name
+    inner = np.clip(p, 0.01, 0.99)
+    assert math.isclose(prepared("log_loss", y, inner, w), sk.log_loss(y, inner, sample_weight=w), rel_tol=1e-9)
+
+
+@given(st.integers(8, 80), st.integers(0, 10_000))
+def test_multiclass_metrics_are_scikit_learn_s(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y = np.append([0, 1, 2], rng.integers(0, 3, n - 3))
+    p = rng.dirichlet(np.ones(3), n)
+    decided = np.argmax(p, axis=1)
+    w = rng.integers(1, 4, n).astype(np.float64)
+    assert math.isclose(prepared("log_loss", y, p, w), sk.log_loss(y, p, sample_weight=w), rel_tol=1e-9)
+    assert math.isclose(prepared("accuracy", y, decided, w), sk.accuracy_score(y, decided, sample_weight=w))
+    assert math.isclose(prepared("macro_f1", y, decided, w), sk.f1_score(y, decided, average="macro", sample_weight=w))
+    assert math.isclose(
+        prepared("balanced_accuracy", y, decided, w), sk.balanced_accuracy_score(y, decided, sample_weight=w)
+    )
+
+
+@given(st.integers(3, 80), st.integers(0, 10_000))
+def test_metrics_of_values_are_scikit_learn_s(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    y, value = rng.normal(size=n), rng.normal(size=n)
+    w = rng.integers(1, 4, n).astype(np.float64)
+    assert math.isclose(prepared("rmse", y, value, w), sk.root_mean_squared_error(y, value, sample_weight=w))
+    assert math.isclose(prepared("mae", y, value, w), sk.mean_absolute_error(y, value, sample_weight=w))
+    assert math.isclose(prepared("r2", y, value, w), sk.r2_score(y, value, sample_weight=w), rel_tol=1e-9)
+
+
+def test_what_is_undefined_is_nan_and_never_a_number() -> None:
+    ones, zeros = np.ones(4, np.int64), np.zeros(4, np.int64)
+    p = np.linspace(0.1, 0.9, 4)
+    assert math.isnan(METRICS["average_precision"].value(zeros, p))
+    assert math.isnan(METRICS["roc_auc"].value(ones, p))
+    assert math.isnan(METRICS["recall"].value(zeros, zeros))
+    assert math.isnan(METRICS["r2"].value(np.ones(4), p))
+    assert METRICS["precision"].value(ones, zeros) == 0.0
+
+
+def test_a_metric_is_named_by_task_and_a_wrong_one_is_answered_with_the_right_ones() -> None:
+    assert metric_of(None, "binary").name == "average_precision"
+    assert metric_of(None, "multiclass").name == "log_loss"
+    assert metric_of(None, "regression").name == "rmse"
+    with pytest.raises(UnknownMetric, match="rmse, mae, r2"):
+        metric_of("roc_auc", "regression")
+    assert [m.higher_is_better for m in metrics_of("regression")] == [False, False, True]
+
+
+def test_the_interval_holds_the_true_value_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(3)
+    held = 0
+    for seed in range(120):
+        y = (rng.random(300) < 0.3).astype(np.int64)
+        decided = np.where(rng.random(300) < 0.8, y, 1 - y)
+        metric = METRICS["accuracy"].prepare(y, decided)
+        weights = bootstrap_weights(300, replicates=150, seed=seed)
+        interval = interval_of("accuracy", metric, weights, higher_is_better=True)
+        assert interval.low <= interval.value <= interval.high
+        held += interval.low <= 0.8 <= interval.high
+    assert 0.88 <= held / 120 <= 0.99
+
+
+def test_bootstrap_weights_repeat_for_a_seed_and_draw_every_row_count() -> None:
+    one = bootstrap_weights(50, replicates=20, seed=1)
+    assert (one.sum(axis=1) == 50).all()
+    np.testing.assert_array_equal(one, bootstrap_weights(50, replicates=20, seed=1))
+    assert not np.array_equal(one, bootstrap_weights(50, replicates=20, seed=2))

@@ -1,0 +1,102 @@
+"""The choice: rules, money, ties, words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from headrace.cost.prices import load_prices
+from headrace.definition.model import Costs, Selection
+from headrace.training.errors import CostsMissing
+from headrace.training.model import Choice, SearchResult, Trial
+from headrace.training.select import select
+
+COSTS = Costs(false_positive=4.0, false_negative=60.0, volume_per_month=2e6)
+AT_US = 1_790_000_000_000_000
+
+
+def trial(number: int, score: float, **facts: Any) -> Trial:
+    return Trial(
+        number=number,
+        family=facts.pop("family", "lightgbm"),
+        params={},
+        state=facts.pop("state", "done"),
+        metric="average_precision",
+        score=score,
+        **({"error_cost": 2.0, "fit_s": 10.0, "model_bytes": 1_000, "row_us": 10.0} | facts),
+    )
+
+
+def choose(*trials: Trial, rule: Any = "least_cost", costs: Costs | None = COSTS, within: float = 0.01) -> Choice:
+    result = SearchResult(metric="average_precision", higher_is_better=True, folds=5, trials=trials)
+    selection = Selection(rule=rule, within=within)
+    return select(result, selection=selection, costs=costs, prices=load_prices(), threads=2, at_us=AT_US)
+
+
+def test_least_cost_takes_the_cheaper_errors_and_says_what_was_given_up() -> None:
+    choice = choose(trial(0, 0.50, error_cost=2.5), trial(1, 0.48, error_cost=2.1, family="linear"))
+    assert choice.trial == 1
+    assert [candidate.trial for candidate in choice.candidates] == [1, 0]
+    assert choice.reason == (
+        "Least total cost of 2 candidates: trial 1 (linear), average_precision 0.48 out of fold and errors of "
+        "2,100,000 a million. Given up: trial 0 (lightgbm), average_precision 0.5 out of fold and errors of "
+        "2,500,000 a million."
+    )
+
+
+def test_money_is_of_a_million_predictions() -> None:
+    money = choose(trial(0, 0.5, error_cost=2.5, row_us=36.0, fit_s=3600.0)).candidates[0].money
+    assert money is not None
+    assert money.errors == 2.5e6
+    # 36 core-seconds, of which 30 % of a paid core's time: 120 s of a core
+    hour = next(p for p in load_prices().prices if p.pricing_unit == "Core-Hours").list_unit_price
+    assert money.serving == pytest.approx(120 / 3600 * hour)
+    assert money.training == pytest.approx(2 * hour / 2)  # two cores for an hour, over two million
+    assert money.total == money.errors + money.serving + money.training
+
+
+def test_best_metric_takes_the_best_metric() -> None:
+    choice = choose(trial(0, 0.48), trial(1, 0.5, error_cost=9.0), rule="best_metric", costs=None)
+    assert choice.trial == 1
+    assert choice.reason.startswith("Best average_precision of 2 candidates: trial 1")
+    assert "Given up" not in choice.reason
+
+
+def test_cheapest_within_takes_the_cheapest_of_the_nearly_best() -> None:
+    slow, quick, poor = trial(0, 0.500, row_us=80.0), trial(1, 0.496, row_us=8.0), trial(2, 0.4, row_us=1.0)
+    assert choose(slow, quick, poor, rule="cheapest_within", within=0.01).trial == 1
+    assert choose(slow, quick, poor, rule="cheapest_within", within=0.001).trial == 0
+    assert choose(slow, quick, poor, rule="cheapest_within", within=0.5).trial == 2
+    assert [c.trial for c in choose(slow, quick, poor, rule="cheapest_within").candidates] == [1, 0, 2]
+
+
+def test_noise_of_measured_times_does_not_choose() -> None:
+    for noise in (0.97, 1.0, 1.04):
+        pair = trial(0, 0.5, row_us=10.0 * noise, model_bytes=2_000), trial(1, 0.5, row_us=10.2, model_bytes=1_500)
+        assert choose(*pair).trial == 1
+        assert choose(*pair, rule="cheapest_within").trial == 1
+
+
+def test_equal_candidates_fall_to_the_smaller_model_then_the_earlier_trial() -> None:
+    assert choose(trial(0, 0.5), trial(1, 0.5, model_bytes=999)).trial == 1
+    assert choose(trial(0, 0.5), trial(1, 0.5)).trial == 0
+
+
+def test_the_frontier_holds_what_nothing_beats_in_both() -> None:
+    choice = choose(
+        trial(0, 0.50, row_us=80.0), trial(1, 0.45, row_us=8.0), trial(2, 0.44, row_us=40.0), rule="best_metric"
+    )
+    assert {c.trial: c.on_frontier for c in choice.candidates} == {0: True, 1: True, 2: False}
+
+
+def test_pruned_and_failed_trials_are_no_candidates() -> None:
+    failed = trial(1, 0.9, state="failed")
+    pruned = msgspec.structs.replace(trial(2, 0.0, state="pruned"), score=None)
+    assert [c.trial for c in choose(trial(0, 0.5), failed, pruned).candidates] == [0]
+
+
+def test_least_cost_without_priced_errors_is_refused() -> None:
+    with pytest.raises(CostsMissing, match="best_metric"):
+        choose(trial(0, 0.5, error_cost=None), costs=None)
