@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.features.small import DAY, HOUR, MINUTE, T0, table
 
 from headrace.data.model import Field
+from headrace.features import windows
 from headrace.features.columns import FeatureColumns, add_features
 from headrace.features.errors import DuplicateStaticKey
 from headrace.features.history import History
@@ -212,7 +213,9 @@ def test_the_order_of_events_never_changes_a_window(
     assert bits(both_forms(window(), events, asked)[0]) == bits(before)
 
 
-def test_windows_of_many_rows_equal_a_plain_loop_on_1000_random_ones() -> None:
+def test_windows_of_many_rows_equal_a_plain_loop_on_1000_random_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "_BATCH", 300)  # so that rows come in several batches of several chunks
+    monkeypatch.setattr(windows, "_CHUNK", 70)
     draw = random.Random(7)
     events = [
         {

@@ -2,8 +2,8 @@
 
 A value v counts as round(v · 2**scale). The scale is fixed from the largest magnitude in history, so that it keeps 52
 bits and values a thousand times larger still fit; what is larger yet does not count. Prefix sums of such numbers can
-pass 64 bits, so they are kept in two limbs (high · 2**32 + low); both forms turn the limbs of a difference into a float64
-by the same operations.
+pass 64 bits, so they are kept in two limbs (high · 2**32 + low); both forms turn the limbs of a difference into a
+float64 by the same operations.
 """
 
 from __future__ import annotations

@@ -66,20 +66,23 @@ class WindowIndex:
                     blank: Values = np.zeros(len(numbers), np.float64) if floats else np.zeros(len(numbers), np.int64)
                     values[aggregate, written] = blank
 
-        def answer(begin: int) -> None:
-            """One batch, its rows in the order of the events, so that what is read lies close together."""
-            part = slice(begin, begin + _BATCH)
-            codes = self._moments.codes(numbers[part], times[part])
-            order = pl.Series(codes).arg_sort().to_numpy().astype(np.intp)  # numpy is three times slower by uint32
-            if len(order) and codes[order[0]] < 0:  # a null or unknown key
-                order = order[np.searchsorted(codes[order], 0) :]
-            for at in range(0, len(order), _CHUNK):
-                rows = order[at : at + _CHUNK] + begin
-                self._answer(rows, numbers[rows], times[rows], counts, values)
+        def answer(rows: NDArray[np.intp]) -> None:
+            self._answer(rows, numbers[rows], times[rows], counts, values)
 
-        with ThreadPoolExecutor(pl.thread_pool_size()) as pool:  # numpy leaves the lock; batches share no row
-            list(pool.map(answer, range(0, len(numbers), _BATCH)))
+        with ThreadPoolExecutor(pl.thread_pool_size()) as pool:  # numpy leaves the lock, and chunks share no row
+            for begin in range(0, len(numbers), _BATCH):
+                order = self._in_order(numbers, times, begin)
+                list(pool.map(answer, (order[at : at + _CHUNK] for at in range(0, len(order), _CHUNK))))
         return self._series(numbers, counts, values)
+
+    def _in_order(self, numbers: NDArray[np.int64], times: NDArray[np.int64], begin: int) -> NDArray[np.intp]:
+        """The rows of one batch whose key is known, in the order of the events: what they read lies close together."""
+        part = slice(begin, begin + _BATCH)
+        codes = self._moments.codes(numbers[part], times[part])
+        order = pl.Series(codes).arg_sort().to_numpy().astype(np.intp)  # numpy is three times slower by uint32
+        if len(order) and codes[order[0]] < 0:
+            order = order[np.searchsorted(codes[order], 0) :]
+        return order + begin
 
     def _answer(
         self,
