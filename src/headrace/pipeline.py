@@ -561,6 +561,7 @@ def _write_run_page(
                     choice=choice,
                     evaluation=evaluation,
                     counts=counts,
+                    classes=frame.classes,
                 ).encode(),
                 "reports",
                 ".html",

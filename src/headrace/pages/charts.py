@@ -151,8 +151,9 @@ def _text(
 
 
 def _legend(svg: ET.Element, names: Sequence[str]) -> None:
+    """Names beside their colours, low on the right: curves of quality bend away from there."""
     for number, name in enumerate(names):
-        y = TOP + 10 + number * 16
+        y = HEIGHT - BOTTOM - 10 - (len(names) - 1 - number) * 16
         _shape(svg, "circle", f"mark c{number % 4 + 1}", cx=str(WIDTH - RIGHT - 6), cy=str(y - 4), r="4")
         _text(svg, name, WIDTH - RIGHT - 16, y, anchor="end")
 

@@ -27,6 +27,7 @@ def run_page(
     choice: Choice,
     evaluation: Evaluation,
     counts: Sequence[tuple[str, int]],
+    classes: Sequence[str],
 ) -> str:
     """One HTML page for a finished run.
 
@@ -36,6 +37,8 @@ def run_page(
         `MODEL@NUMBER`.
     counts
         Pairs (what, rows) of the frame, in the order shown.
+    classes
+        Names of the classes by code; empty for a regression.
     """
     by_number = {t.number: t for t in trials}
     return render(
@@ -48,6 +51,7 @@ def run_page(
         chosen=next(c for c in choice.candidates if c.trial == choice.trial),
         evaluation=evaluation,
         counts=counts,
+        classes=classes,
         frontier=frontier_chart(choice),
         curves=[(TITLES[c.name], curve_chart(c)) for c in evaluation.curves],
         importances=importance_chart(evaluation),
