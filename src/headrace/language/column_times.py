@@ -204,13 +204,13 @@ def _next_local_times(after: Integers, hhmm: Integers, names: pl.Series) -> tupl
 
 def _next_in_zone(there: Zone, after: Integers, clocks: Integers) -> Integers:
     starts, offsets, _ = _table(there)
-    here = np.searchsorted(starts, after, side="right") - 1
-    ends = np.append(starts[1:], np.int64(1) << np.int64(62))
-    walls = after + offsets[here]
-    first = walls - walls % DAY + clocks
-    found = after + (first - walls) + np.where(first < walls, DAY, 0)
-    calm = (after - starts[here] > 3 * DAY) & (ends[here] - after > 3 * DAY) & (after < HORIZON - 3 * DAY)
-    for row in np.flatnonzero(~calm):  # some days a year: the clock may leap, so ask the row form
+    moved = _folded(after)
+    here = np.searchsorted(starts, after - moved, side="right")
+    ends = np.append(starts, np.int64(1) << np.int64(62))[here] + moved
+    walls = after + offsets[here - 1]
+    found = after - walls % DAY + clocks
+    found += np.where(found < after, DAY, 0)
+    for row in np.flatnonzero(found >= ends):  # the clock leaps before then: ask the row form
         found[row] = k.next_clock(there, int(after[row]), int(clocks[row]))
     return found
 

@@ -48,10 +48,6 @@ def _float(columns: Columns, row: Row) -> Form:
     return _form("float -> float", columns, row, takes_nan=True)
 
 
-def _alike(rules: tuple[str, ...], columns: Columns, row: Row, *, total: bool = False) -> tuple[Form, ...]:
-    return tuple(_form(rule, columns, row, total=total) for rule in rules)
-
-
 def _compare(name: str, sign: str, doc: str, columns: Columns, row: str, variable: str = "O") -> Function:
     return _function(
         name, doc, _form(f"{variable} {variable} -> boolean", columns, row, total=True), written=f"a {sign} b"
@@ -148,10 +144,11 @@ _ARITHMETIC = (
     ),
     _function(
         "round",
-        "To the nearest whole number, or to some digits after the point (0 to 15); halves go away from zero.",
+        "To the nearest whole number, or to 0 to 15 digits after the point; halves go away from zero.",
         _form("integer -> integer", lambda a: a, "{0}", total=True),
         _form("float -> float", "round_half_away", k.round_half_away, total=True, takes_nan=True),
         _form("float !digits -> float", "round_to_digits", k.round_in, takes_nan=True),
+        written="round(x), round(x, digits)",
     ),
     _function(
         "floor",
@@ -169,21 +166,24 @@ _ARITHMETIC = (
         "greatest",
         "The largest argument; null if any is null.",
         _form("O O... -> O", "greatest", k.greatest, total=True),
+        written="greatest(a, b, …)",
     ),
     _function(
         "least",
         "The smallest argument; null if any is null.",
         _form("O O... -> O", "least", k.least, total=True),
+        written="least(a, b, …)",
     ),
     _function(
         "clip",
         "x, but not below low and not above high.",
         _form("O O O -> O", "clip", "{1} if {0} < {1} else {2} if {0} > {2} else {0}", total=True),
+        written="clip(x, low, high)",
     ),
 )
 
 _MATHEMATICS = (
-    _function("power", "a to the power b.", _form("float float -> float", "power", k.power)),
+    _function("power", "a to the power b.", _form("float float -> float", "power", k.power), written="power(a, b)"),
     _function("sqrt", "The square root; null below 0.", _float("sqrt", k.sqrt)),
     _function("exp", "e to the power x.", _float(lambda a: a.exp(), k.exp)),
     _function("ln", "The natural logarithm: -infinity at 0, null below.", _float(lambda a: a.log(), k.ln)),
@@ -193,15 +193,17 @@ _MATHEMATICS = (
     _function("tan", "The tangent of an angle in radians; null at an infinity.", _float(lambda a: a.tan(), k.tan)),
     _function(
         "atan2",
-        "The angle of the point (x, y), written atan2(y, x), in radians.",
+        "The angle of the point (x, y) in radians.",
         _form("float float -> float", "atan2", k.atan2, total=True, takes_nan=True),
+        written="atan2(y, x)",
     ),
     _function("radians", "Degrees as radians.", _float("radians", k.radians)),
     _function(
         "haversine",
-        "haversine(lat1, lon1, lat2, lon2): the great-circle distance in km of two points in degrees, on a sphere of "
-        "radius 6371.0088 km; null for a latitude beyond 90.",
+        "The great-circle distance in km of two points in degrees, on a sphere of radius 6371.0088 km; null for a "
+        "latitude beyond 90.",
         _form("float float float float -> float", "haversine", k.haversine, takes_nan=True),
+        written="haversine(lat1, lon1, lat2, lon2)",
     ),
 )
 
@@ -256,18 +258,21 @@ _LOGIC = (
         "if",
         "a when the condition is true, else b. CASE is written with it.",
         _form("boolean T T -> T", "if_else", "{1} if {0} else {2}", total=True, takes_nan=True),
+        written="if(condition, a, b)",
         own_nulls=True,
     ),
     _function(
         "coalesce",
         "The first argument that is not null.",
         _form("T T... -> T", "coalesce", k.coalesce, total=True),
+        written="coalesce(a, b, …)",
         own_nulls=True,
     ),
     _function(
         "nullif",
         "Null when both are equal, else a.",
         _form("T T -> T", "nullif", "None if {0} is None or {0} == {1} else {0}"),
+        written="nullif(a, b)",
         own_nulls=True,
     ),
 )
@@ -292,28 +297,43 @@ _TEXT = (
         "From the start-th code point, counted from 1, to the end or for length; null if length is negative.",
         _form("string integer -> string", "substring_from", k.substring_from, total=True),
         _form("string integer integer -> string", "substring", k.substring),
+        written="substring(text, start, length)",
     ),
-    _function("left", "The first n code points.", _form("string integer -> string", "left", k.left, total=True)),
-    _function("right", "The last n code points.", _form("string integer -> string", "right", k.right, total=True)),
+    _function(
+        "left",
+        "The first n code points.",
+        _form("string integer -> string", "left", k.left, total=True),
+        written="left(text, n)",
+    ),
+    _function(
+        "right",
+        "The last n code points.",
+        _form("string integer -> string", "right", k.right, total=True),
+        written="right(text, n)",
+    ),
     _function(
         "starts_with",
         "Whether the text begins with the other.",
         _form("string string -> boolean", lambda a, b: a.str.starts_with(b), "{0}.startswith({1})", total=True),
+        written="starts_with(text, other)",
     ),
     _function(
         "ends_with",
         "Whether the text ends with the other.",
         _form("string string -> boolean", lambda a, b: a.str.ends_with(b), "{0}.endswith({1})", total=True),
+        written="ends_with(text, other)",
     ),
     _function(
         "contains",
         "Whether the other is in the text.",
         _form("string string -> boolean", lambda a, b: a.str.contains(b, literal=True), "{1} in {0}", total=True),
+        written="contains(text, other)",
     ),
     _function(
         "replace",
         "The text with every search, a constant, replaced by another constant; the same text if search is empty.",
         _form("string !text !text -> string", "replace", k.replace_in, total=True),
+        written="replace(text, search, replacement)",
     ),
 )
 
@@ -323,6 +343,7 @@ _PATTERNS = (
         "Whether the pattern, a constant, matches somewhere in the text, in time linear in its length. The syntax: "
         "characters, `.`, classes, `\\d \\w \\s` (ASCII) and their opposites, groups, `|`, `* + ? {m,n}`, `^` and `$`.",
         _form("string !pattern -> boolean", "regexp_matches", k.matches_in, total=True),
+        written="regexp_matches(text, pattern)",
     ),
 )
 
@@ -342,24 +363,28 @@ _TIME = (
         "Boundaries of the unit (second, minute, hour, day, month, year; in UTC) passed from start to end.",
         _form("!unit timestamp timestamp -> integer", "times:timestamp_diff", k.timestamp_diff_in, total=True),
         _form("!day_unit date date -> integer", "times:date_diff", k.date_diff_in, total=True),
+        written="date_diff(unit, start, end)",
     ),
     _function(
         "date_trunc",
         "The start of the second, minute, hour or day in which the instant falls, in the zone.",
         _form("!trunc_unit timestamp !zone=UTC -> timestamp", "times:date_trunc", k.date_trunc_in),
+        written="date_trunc(unit, t, zone)",
     ),
     _function(
         "local_time",
         "The instant `minute` minutes past the full hour in which the timestamp falls, in the zone, which may be a "
         "column; null for a minute outside 0 to 59 or an unknown zone.",
         _form("timestamp integer ?zone -> timestamp", "times:local_time", k.local_time),
+        written="local_time(t, minute, zone)",
     ),
     _function(
         "next_local_time",
-        "The first instant at or after the timestamp at which the zone's wall clock shows HHMM (2400 is midnight): "
-        "next_local_time(after, hhmm, zone); the zone may be a column. A time that a gap leaps over is the instant the "
+        "The first instant at or after the timestamp at which the zone's wall clock shows HHMM (2400 is midnight); "
+        "the zone may be a column. A time that a gap leaps over is the instant the "
         "gap ends; of a time that comes twice, the first that is not before. Null for no such hhmm or an unknown zone.",
         _form("timestamp integer ?zone -> timestamp", "times:next_local_time", k.next_local_time),
+        written="next_local_time(after, hhmm, zone)",
     ),
     *(
         _function(

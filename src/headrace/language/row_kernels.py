@@ -7,10 +7,10 @@ constants and give the function to call.
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_right
 from collections.abc import Callable
-from datetime import date
-from functools import lru_cache
+from datetime import date, datetime
 from typing import Any
 
 from headrace.language.regex import compile_pattern
@@ -312,11 +312,14 @@ def next_local_time(after: int, hhmm: int, name: str) -> int | None:
 
 def next_clock(there: Zone, after: int, clock: int) -> int:
     """The first instant from `after` on at which the zone's clock shows `clock` past midnight, or leaps over it."""
-    wall = after + there.offset(after)
+    offset, end = there.stretch(after)
+    wall = after + offset
     midnight = wall - wall % DAY
-    if there.is_calm(after):
-        first = midnight + clock
-        return after + (first - wall if first >= wall else first + DAY - wall)
+    instant = midnight + clock - offset
+    if instant < after:
+        instant += DAY
+    if instant < end:  # the clock runs on without a leap until then
+        return instant
     days = (midnight - DAY, midnight, midnight + DAY, midnight + 2 * DAY)
     instants = [instant for day in days for instant in (there.earliest(day + clock), there.latest(day + clock))]
     return min(instant for instant in instants if instant >= after)
@@ -371,22 +374,31 @@ def date_to_text(day: int) -> str:
     return date.fromordinal(day + _EPOCH).isoformat()
 
 
-@lru_cache(maxsize=1)
-def _instant_pattern() -> Callable[[str], object]:
-    import re
-
-    return re.compile(
-        r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6}))?)?"
-        r"(?:Z|([+-])([0-9]{2}):?([0-9]{2}))?)?"
-    ).fullmatch
+_INSTANT = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,9}))?)?"
+    r"(?:Z|([+-])([0-9]{2}):?([0-9]{2}))?)?"
+)
 
 
 def text_to_timestamp(text: str) -> int | None:
-    """ISO 8601: a date, or a date and a time with an offset, Z, or neither, which means UTC."""
-    found = _instant_pattern()(text)
+    """ISO 8601: a date, or a date and a time with an offset, Z, or neither, which means UTC; microseconds count."""
+    if (
+        len(text) == 20
+        and text[19] == "Z"
+        and text[10] == "T"
+        and text[4] == text[7] == "-"
+        and text[13] == text[16] == ":"
+    ):
+        try:  # the usual form, and the only one of this shape that the library reads
+            there = datetime.fromisoformat(text[:19])
+        except ValueError:
+            return None
+        midnight = (there.toordinal() - _EPOCH) * DAY
+        return midnight + there.hour * HOUR + there.minute * MINUTE + there.second * SECOND
+    found = _INSTANT.fullmatch(text)
     if found is None:
         return None
-    day_text, hour, minute, second, fraction, sign, offset_hour, offset_minute = found.groups()  # type: ignore[attr-defined]
+    day_text, hour, minute, second, fraction, sign, offset_hour, offset_minute = found.groups()
     day = text_to_date(day_text)
     if day is None:
         return None
@@ -394,7 +406,7 @@ def text_to_timestamp(text: str) -> int | None:
     away = int(offset_hour or 0) * 60 + int(offset_minute or 0)
     if hours > 23 or minutes > 59 or seconds > 59 or away > 1439 or int(offset_minute or 0) > 59:
         return None
-    instant = day * DAY + hours * HOUR + minutes * MINUTE + seconds * SECOND + int((fraction or "").ljust(6, "0"))
+    instant = day * DAY + hours * HOUR + minutes * MINUTE + seconds * SECOND + int((fraction or "").ljust(6, "0")[:6])
     return within(instant + away * MINUTE if sign == "-" else instant - away * MINUTE)
 
 

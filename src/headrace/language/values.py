@@ -39,78 +39,142 @@ def decode(value: object, type: Type) -> RowValue:  # noqa: A002  (the word of t
     >>> decode(3.0, Type.INTEGER), decode(float("nan"), Type.FLOAT)
     (3, None)
     """
+    return decoder(type)(value)
+
+
+def decoder(type: Type) -> Callable[[object], RowValue]:  # noqa: A002
+    """`decode` for one type, for who decodes many values."""
+    return _DECODERS[type]
+
+
+def decode_text(text: str, type: Type) -> RowValue:  # noqa: A002
+    """A value written as text, as in CSV, in the row form of its type; the grammar is CAST's.
+
+    Raises
+    ------
+    ValueMismatch : text that is not of the type. Which texts mean null is the caller's to know.
+
+    Examples
+    --------
+    >>> decode_text("12", Type.INTEGER), decode_text("true", Type.BOOLEAN)
+    (12, True)
+    """
+    parser = _PARSERS.get(type)
+    if parser is None:
+        return decode(text, type)
+    value = parser(text)
     if value is None:
-        return None
-    if hasattr(value, "item") and not isinstance(value, (int, float, str)):
-        value = value.item()
-    return _DECODERS[type](value)
+        raise ValueMismatch(expected=_EXPECTED[type], found="other text")
+    return value
+
+
+_PARSERS: dict[Type, Callable[[str], RowValue]] = {
+    Type.INTEGER: k.text_to_integer,
+    Type.FLOAT: k.text_to_float,
+    Type.BOOLEAN: k.text_to_boolean,
+}
+_EXPECTED = {
+    Type.INTEGER: "an integer within 64 bits",
+    Type.FLOAT: "a number",
+    Type.BOOLEAN: "true or false",
+}
+
+
+def _plain(value: object, expected: str) -> object:
+    """What a NumPy scalar holds; a ValueMismatch for what is of no plain type."""
+    if hasattr(value, "item") and type(value).__module__ == "numpy":
+        return value.item()
+    raise _mismatch(expected, value)
 
 
 def _integer(value: object) -> RowValue:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _mismatch("an integer", value)
+    if value.__class__ is not int:
+        if value is None:
+            return None
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        elif isinstance(value, bool) or not isinstance(value, int):
+            return _integer(_plain(value, "an integer"))
     if not k.LEAST_INTEGER <= value <= k.GREATEST_INTEGER:
         raise ValueMismatch(expected="an integer within 64 bits", found="a larger one")
     return int(value)
 
 
 def _float(value: object) -> RowValue:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _mismatch("a number", value)
-    try:
-        number = float(value)
-    except OverflowError:
-        raise ValueMismatch(expected="a number within the range of a float", found="a larger integer") from None
-    return None if math.isnan(number) else number
+    if value.__class__ is not float:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return _float(_plain(value, "a number"))
+        try:
+            value = float(value)
+        except OverflowError:
+            raise ValueMismatch(expected="a number within the range of a float", found="a larger integer") from None
+    return value if value == value else None  # NaN is not itself
 
 
 def _text(value: object) -> RowValue:
     if not isinstance(value, str):
-        raise _mismatch("text", value)
+        return None if value is None else _text(_plain(value, "text"))
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
             raise ValueMismatch(expected="text", found="text with a lone surrogate") from None
-    return str(value)
+    return value if value.__class__ is str else str(value)
 
 
 def _boolean(value: object) -> RowValue:
-    if not isinstance(value, bool):
-        raise _mismatch("true or false", value)
-    return value
+    if value is None or isinstance(value, bool):
+        return value
+    return _boolean(_plain(value, "true or false"))
 
 
 def _date(value: object) -> RowValue:
+    if value is None:
+        return None
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         return value.toordinal() - _EPOCH.toordinal()
-    day = k.text_to_date(value) if isinstance(value, str) else None
+    if not isinstance(value, str):
+        return _date(_plain(value, "a date such as 2013-01-31"))
+    day = k.text_to_date(value)
     if day is None:
-        raise _mismatch("a date such as 2013-01-31", value)
+        raise ValueMismatch(expected="a date such as 2013-01-31", found="other text")
     return day
 
 
 def _timestamp(value: object) -> RowValue:
-    instant: int | None = None
-    if isinstance(value, dt.datetime):
+    if value is None:
+        return None
+    if isinstance(value, str):
+        instant = k.text_to_timestamp(value)
+        found = "other text"
+    elif isinstance(value, dt.datetime):
         aware = value.replace(tzinfo=dt.UTC) if value.utcoffset() is None else value
         instant = k.within((aware - _EPOCH) // _MICROSECOND)
-    elif isinstance(value, str):
-        instant = k.text_to_timestamp(value)
+        found = "a time outside the years 1 to 9999"
+    else:
+        return _timestamp(_plain(value, _A_TIMESTAMP))
     if instant is None:
-        raise _mismatch("a timestamp such as 2013-01-31T05:00:00Z", value)
+        raise ValueMismatch(expected=_A_TIMESTAMP, found=found)
     return instant
+
+
+_A_TIMESTAMP = "a timestamp such as 2013-01-31T05:00:00Z"
 
 
 def _duration(value: object) -> RowValue:
     if isinstance(value, dt.timedelta):
-        return value // _MICROSECOND
-    seconds = None if isinstance(value, (bool, str)) else _float(value)
-    microseconds = None if seconds is None else k.duration_in(SECOND)(float(seconds))
-    if microseconds is None:
+        microseconds: int | None = value // _MICROSECOND
+    elif isinstance(value, str):
         raise _mismatch("a duration in seconds", value)
+    else:
+        seconds = _float(value)
+        if seconds is None:
+            return None
+        microseconds = k.duration_in(SECOND)(float(seconds))
+    if microseconds is None or not k.LEAST_INTEGER <= microseconds <= k.GREATEST_INTEGER:
+        raise ValueMismatch(expected="a duration in seconds", found="a longer one")
     return microseconds
 
 
@@ -129,8 +193,6 @@ _DECODERS: dict[Type, Callable[[object], RowValue]] = {
 def _mismatch(expected: str, value: object) -> ValueMismatch:
     names = {"str": "text", "bool": "a boolean", "int": "an integer", "float": "a number", "list": "a list"}
     found = names.get(type(value).__name__, type(value).__name__)
-    if isinstance(value, str) and expected.startswith(("a date", "a timestamp")):
-        found = "other text"
     return ValueMismatch(expected=expected, found=found)
 
 

@@ -58,14 +58,12 @@ class Zone:
             instant -= cycles(instant)
         return self.offsets[bisect_right(self.starts, instant) - 1]
 
-    def is_calm(self, instant: int) -> bool:
-        """Whether the offset stays the same for three days before and after `instant`."""
-        if instant >= HORIZON - 3 * DAY:
-            return False
-        here = bisect_right(self.starts, instant)
-        return instant - self.starts[here - 1] > 3 * DAY and (
-            here == len(self.starts) or self.starts[here] - instant > 3 * DAY
-        )
+    def stretch(self, instant: int) -> tuple[int, int]:
+        """The offset at `instant` and the instant until which it stays."""
+        shift = cycles(instant) if instant >= HORIZON else 0
+        here = bisect_right(self.starts, instant - shift)
+        end = self.starts[here] if here < len(self.starts) else _LAST
+        return self.offsets[here - 1], end + shift
 
     def earliest(self, wall: int) -> int:
         """The first instant at which the zone's wall clock shows `wall`, or the end of the gap that leaps over it."""

@@ -1,0 +1,78 @@
+"""The reference page of the functions, made from the table: ``docs/reference/functions.md``."""
+
+from __future__ import annotations
+
+from headrace.language.forms import Form, Function
+from headrace.language.functions import FUNCTIONS
+from headrace.language.parse import MAX_DEPTH
+from headrace.language.signatures import KIND_TYPES, Parameter
+from headrace.language.tokens import MAX_CHARACTERS, MAX_NESTING
+
+_HEAD = f"""# Functions
+
+Expressions are SQL: in `[features.expressions]`, `[sources.NAME.derive]`, `[[sources.NAME.checks]]` and `label`. Each
+is checked against the types of the columns when the definition is read, and compiled twice: to a Polars expression for
+history, to a Python function for one row. Both give the same value, to the bit.
+
+Names of functions may be written in capitals, names of columns as they are; a column whose name is not a plain word
+stands in double quotes, text in single quotes. An expression has at most {MAX_CHARACTERS:,} characters; parentheses
+nest at most {MAX_NESTING} deep and calls {MAX_DEPTH}.
+
+## Meaning
+
+- A NaN that is read becomes null, and an operation that would give NaN gives null. Infinities stay.
+- An integer result outside 64 bits is null, as is a date or timestamp outside the years 1 to 9999 (UTC).
+- A function is null when an argument is null, unless its entry says otherwise. AND, OR and NOT are three-valued.
+- `/` always gives a float. Division by zero, by `/`, `div` or `%`, is null; `div` cuts toward zero, and `%` has the
+  sign of its left side.
+- An integer becomes a float where a float is wanted; a category is text. Nothing else changes its type by itself.
+- -0.0 equals 0.0. Text compares by code point. `round` takes halves away from zero.
+- CAST (also `::` and TRY_CAST) gives null where it fails; a constant that fails is an error when the definition is
+  read.
+- A timestamp is an instant; a zone is an IANA name such as `'America/New_York'` and `'UTC'` when left out.
+- CASE is written with `if`, BETWEEN with `>=` and `<=`, `IS TRUE` with `=` and `coalesce`.
+- `exp`, `ln`, `sin` and their like are the C library's, so another operating system may differ in the last bit.
+- `lower` and `upper` follow the edition of Unicode that the Python in use carries.
+
+In the tables, `T` is any type, the same in every place; `O` likewise, of the types that have an order (all but
+boolean); `…` means that an argument may be repeated; *italics* mark constants.
+"""
+
+
+def render() -> str:
+    """The page."""
+    groups: dict[str, list[Function]] = {}
+    for function in FUNCTIONS.values():
+        groups.setdefault(function.group, []).append(function)
+    return "\n".join([_HEAD, *(_section(group, functions) for group, functions in groups.items())])
+
+
+def _section(group: str, functions: list[Function]) -> str:
+    lines = [f"## {group}", "", "| function | takes → gives | meaning |", "| --- | --- | --- |"]
+    for function in functions:
+        types = "<br>".join(_types(form) for form in function.forms)
+        lines.append(f"| {_written(function)} | {types} | {_cell(function.doc)} |")
+    return "\n".join([*lines, ""])
+
+
+def _written(function: Function) -> str:
+    return f"`{_cell(function.written or f'{function.name}(a)')}`"
+
+
+def _types(form: Form) -> str:
+    parameters = form.signature.parameters
+    variable = next((parameter.word.strip("!.") for parameter in parameters if parameter.type is None), "")
+    return f"{', '.join(map(_parameter, parameters))} → {form.signature.result or variable}"
+
+
+def _parameter(parameter: Parameter) -> str:
+    if parameter.kind is None:
+        word = parameter.word.lstrip("!").replace("...", "…")
+        return f"*{word}*" if parameter.constant else word
+    name = parameter.kind.rpartition("_")[2]
+    default = "" if parameter.default is None else f" = {parameter.default}"
+    return f"*{name}{default}*" if parameter.constant else f"{name} ({KIND_TYPES[parameter.kind]})"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
