@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from headrace.cost.prices import PriceBook
     from headrace.registry.model import Version
     from headrace.registry.versions import Registry
+    from headrace.features.label import Label
     from headrace.runs.runner import Run, Runner
     from headrace.training.data import TrainingData
 
@@ -177,9 +178,9 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
         broken = [report for report in checked.reports if not report.passed]
         if broken:
             raise ContractBroken(broken, page=checked.page)
-        label_of(definition, checked.types[definition.project.source])
+        label = label_of(definition, checked.types[definition.project.source])
         program = build_program(definition, checked.types)
-        frame = gather(run, work, program, checked)
+        frame = gather(run, work, program, label, checked)
         trials = find_candidates(run, work, frame)
         choice = choose(run, work, trials)
         compiled = compile_chosen(run, work, frame, trials, choice)
@@ -244,7 +245,7 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
     return Checked(in_order, types, snapshots, page)
 
 
-def gather(run: Run, work: Workspace, program: Program, checked: Checked) -> Frame:
+def gather(run: Run, work: Workspace, program: Program, label: Label, checked: Checked) -> Frame:
     """One row a labelled example, every value as it was known when its prediction was asked for."""
     from headrace.features.frame import assemble
 
@@ -253,7 +254,13 @@ def gather(run: Run, work: Workspace, program: Program, checked: Checked) -> Fra
     tables = {name: table for name, table in checked.tables.items() if name in needed}
     return run.stage(
         "assemble",
-        depends={"program": program, "project": definition.project, "split": definition.split, "tables": tables},
+        depends={
+            "program": program,
+            "project": definition.project,
+            "label_known": label.known_after,
+            "split": definition.split,
+            "tables": tables,
+        },
         rooms=FEATURES,
         compute=lambda ctx: assemble(program, definition, tables, ctx),
         kind=Frame,
