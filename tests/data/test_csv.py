@@ -262,7 +262,7 @@ def same(folder: Path, data: bytes) -> None:
 
 def aligned(rows: pl.LazyFrame) -> pl.DataFrame:
     """The cells in their types, and whether each misfits."""
-    casts = column_casts(source_of("x.csv"), rows.collect_schema(), NUMBERS)
+    casts = column_casts(source_of("x.csv"), rows.collect_schema(), NUMBERS, missing=())
     values = [one.value.alias(name) for name, one in casts.items()]
     misfits = [
         (one.present.is_not_null() & one.value.is_null()).alias(f"misfit {name}")

@@ -101,16 +101,20 @@ def _rule_problems(source: Source, found: Mapping[str, Type]) -> list[str]:
     return problems
 
 
-def column_casts(source: Source, schema: Mapping[str, pl.DataType], types: Mapping[str, Type]) -> dict[str, Cast]:
-    """The cast of each column of `types` that `schema` (after `rename`) has."""
+def column_casts(
+    source: Source, schema: Mapping[str, pl.DataType], types: Mapping[str, Type], *, missing: Sequence[str]
+) -> dict[str, Cast]:
+    """The cast of each column of `types` that `schema` (after `rename`) has.
+
+    `missing` are the texts that mean null in every column; a column's own come on top."""
     from headrace.data.cast import cast_of
 
     casts = {}
     for name, type_ in types.items():
         if name in schema:
             rule = source.rule(name)
-            missing = (*source.missing, *rule.missing) if source.format != "csv" else rule.missing
-            casts[name] = cast_of(name, schema[name], type_, zone=rule.zone or "UTC", missing=missing)
+            tokens = (*missing, *rule.missing)
+            casts[name] = cast_of(name, schema[name], type_, zone=rule.zone or "UTC", missing=tokens)
     return casts
 
 
@@ -212,7 +216,7 @@ def _guarded(frame: pl.LazyFrame, source: Source, types: Mapping[str, Type]) -> 
         if type_ is None:
             raise CastRefused.at(column=name, expected=types[name], row=1)
     held = {name: type_ for name, type_ in schema.items() if type_ is not None}
-    casts = column_casts(source, held, types)
+    casts = column_casts(source, held, types, missing=source.missing)
     read = frame.select(pl.col(name).cast(type_) for name, type_ in held.items()).with_row_index(ROW, offset=1)
     cast = read.with_columns(
         *(one.value.alias(f"_hr_value_{name}") for name, one in casts.items()),

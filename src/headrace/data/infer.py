@@ -117,12 +117,13 @@ def _note_numbers(seen: _Seen, texts: pl.Series) -> None:
     from headrace.data.cast import number
 
     text = pl.col("text")
+    is_blank = text.str.strip_chars() == ""
     found = (
         texts.alias("text")
         .to_frame()
         .select(
-            integers=number(text, Type.INTEGER).is_not_null().sum(),
-            floats=number(text, Type.FLOAT).is_not_null().sum(),
+            integers=(is_blank | number(text, Type.INTEGER).is_not_null()).sum(),
+            floats=(is_blank | number(text, Type.FLOAT).is_not_null()).sum(),
             booleans=text.str.to_lowercase().is_in(["true", "false"]).sum(),
             zeros=text.str.contains(r"^[+-]?0[0-9]").sum(),
         )

@@ -91,7 +91,8 @@ def _aligned(raw: pl.LazyFrame, source: Source, base: Mapping[str, Type], rules:
     names = raw.collect_schema().names()
     renamed = raw.rename({old: new for old, new in source.rename if old in names})
     schema = {name: held for name, type_ in renamed.collect_schema().items() if (held := plain(type_)) is not None}
-    casts = column_casts(source, schema, base)
+    missing = () if source.format == "csv" else source.missing  # the CSV reader has seen to them
+    casts = column_casts(source, schema, base, missing=missing)
     misfits, repairs = [], []
     for name, cast in casts.items():
         if cast.present is not None:

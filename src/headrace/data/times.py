@@ -21,6 +21,7 @@ _FORMATS: tuple[tuple[str, bool], ...] = (
 )
 """(format, whether it reads an offset). A text that `ISO_TIMESTAMP` lets pass and that is an instant meets one."""
 
+FIRST_DAY = -719_162
 FIRST_US, LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 """The years 1 to 9999, the language's range."""
 
@@ -92,4 +93,5 @@ def _within(result: pl.DataFrame) -> pl.DataFrame:
 def to_dates(texts: pl.Series) -> pl.Series:
     """Dates of texts like 2013-01-31; null where a text is none."""
     shaped = pl.select(pl.when(texts.str.contains(ISO_DATE)).then(texts)).to_series()
-    return shaped.str.to_date("%Y-%m-%d", strict=False)
+    days = shaped.str.to_date("%Y-%m-%d", strict=False)
+    return days.set(days.cast(pl.Int32) < FIRST_DAY, None)

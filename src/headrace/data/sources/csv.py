@@ -96,19 +96,19 @@ def copy_plainly(
     source: Source, layouts: Sequence[_Layout], physical: Mapping[str, Type], target: Path, workdir: Path
 ) -> Copied:
     """The same, record by record; what is no record is set aside."""
-    malformed = MalformedRows(workdir / "malformed")
-    clean = [_clean(source, layout, malformed, workdir / f"clean-{n:06d}.csv") for n, layout in enumerate(layouts)]
-    misfits = _misfits(source, clean, physical)
-    rows = _sink_all(source, clean, {**physical, **dict.fromkeys(misfits, Type.STRING)}, target)
-    for layout in clean:
-        layout.path.unlink()
-    return Copied(
-        columns=layouts[0].header,
-        rows=rows,
-        files=malformed.files,
-        malformed=malformed.finish(),
-        malformed_rows=malformed.count,
-    )
+    with MalformedRows(workdir / "malformed") as malformed:
+        clean = [_clean(source, layout, malformed, workdir / f"clean-{n:06d}.csv") for n, layout in enumerate(layouts)]
+        misfits = _misfits(source, clean, physical)
+        rows = _sink_all(source, clean, {**physical, **dict.fromkeys(misfits, Type.STRING)}, target)
+        for layout in clean:
+            layout.path.unlink()
+        return Copied(
+            columns=layouts[0].header,
+            rows=rows,
+            files=malformed.files,
+            malformed=malformed.finish(),
+            malformed_rows=malformed.count,
+        )
 
 
 def _clean(source: Source, layout: _Layout, malformed: MalformedRows, target: Path) -> _Layout:

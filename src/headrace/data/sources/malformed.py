@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -33,6 +34,12 @@ class MalformedRows:
         self._starts: list[tuple[str, int]] = []
         self.count = 0
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._out.close()
+
     def begin(self, file: str) -> None:
         """What follows is from this file."""
         self._starts.append((file, self._row))
@@ -58,7 +65,7 @@ class MalformedRows:
         """The Parquet file of what was collected; None when there was nothing."""
         import polars as pl
 
-        self._out.close()
+        self._out.flush()
         if not self.count:
             return None
         schema = {"row": pl.Int64, "file": pl.String, "line": pl.Int64, "reason": pl.String, "text": pl.String}

@@ -67,22 +67,22 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
 def _copy_plainly(
     source: Source, files: Sequence[DataFile], physical: Mapping[str, Type], target: Path, workdir: Path
 ) -> Copied:
-    malformed = MalformedRows(workdir / "malformed")
     misfits: set[str] = set()
-    clean = [
-        _clean(source, file, physical, misfits, malformed, workdir / f"clean-{n:06d}.ndjson")
-        for n, file in enumerate(files)
-    ]
-    _sink_all(clean, {**physical, **dict.fromkeys(misfits, Type.STRING)}, target)
-    for path in clean:
-        path.unlink()
-    return Copied(
-        columns=tuple(physical),
-        rows=row_count(target),
-        files=malformed.files,
-        malformed=malformed.finish(),
-        malformed_rows=malformed.count,
-    )
+    with MalformedRows(workdir / "malformed") as malformed:
+        clean = [
+            _clean(source, file, physical, misfits, malformed, workdir / f"clean-{n:06d}.ndjson")
+            for n, file in enumerate(files)
+        ]
+        _sink_all(clean, {**physical, **dict.fromkeys(misfits, Type.STRING)}, target)
+        for path in clean:
+            path.unlink()
+        return Copied(
+            columns=tuple(physical),
+            rows=row_count(target),
+            files=malformed.files,
+            malformed=malformed.finish(),
+            malformed_rows=malformed.count,
+        )
 
 
 def _clean(
