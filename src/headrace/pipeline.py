@@ -32,9 +32,9 @@ from headrace.training.model import Choice, Evaluation, SearchResult
 
 if TYPE_CHECKING:
     from headrace.cost.prices import PriceBook
+    from headrace.features.label import Label
     from headrace.registry.model import Version
     from headrace.registry.versions import Registry
-    from headrace.features.label import Label
     from headrace.runs.runner import Run, Runner
     from headrace.training.data import TrainingData
 
