@@ -1,8 +1,8 @@
 """Builds CHANGELOG.md from `changes/`: one small file a change, for users.
 
 A file is `changes/NNNN-words.md`. Its first line is `kind: sentence` with kind one of added, changed, fixed, removed,
-security; then, if need be, a blank line and a paragraph. `--check` verifies the form and that CHANGELOG.md is up to date;
-without it the file is written.
+security; then, if need be, a blank line and a paragraph. `--check` verifies the form and that CHANGELOG.md is up to
+date; without it the file is written.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headrace.registry.versions import Registry
     from headrace.runs.model import Progress
     from headrace.runs.runner import Runner
+    from headrace.scoring.batch import Scored
     from headrace.scoring.scorer import Scorer
     from headrace.stores.catalog import Catalog, Reader
     from headrace.stores.objects import ObjectStore
@@ -219,8 +220,8 @@ class Project:
         reasons: int = 0,
         ignore_unknown: bool = False,
         progress: Callable[[int], None] = lambda _: None,
-    ) -> int:
-        """Score every row of a file with a version; the number of rows. See `headrace.scoring.batch.predict_file`."""
+    ) -> Scored:
+        """Score every row of a file with a version; see `headrace.scoring.batch.predict_file`."""
         from headrace.scoring.batch import Contract, predict_file
         from headrace.scoring.scorer import Scorer
 

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from headrace.cli.options import AsJson, ProjectPath
-from headrace.cli.output import count, print_json, print_line, seconds
+from headrace.cli.output import count, instant, print_json, print_line, seconds
 
 
 def predict(
@@ -57,7 +57,13 @@ def predict(
     if show:
         sys.stderr.write("\r")
     if as_json:
-        print_json({"reference": reference, "rows": done, "out": str(out), "seconds": round(took, 3)})
-    else:
-        print_line(f"{count(done)} rows scored in {seconds(took)}: {out}")
+        facts = {"rows": done.rows, "rows_beyond_history": done.starved, "history_ends_us": done.history_ends_us}
+        print_json({"reference": reference, "out": str(out), "seconds": round(took, 3), **facts})
+        return 0
+    print_line(f"{count(done.rows)} rows scored in {seconds(took)}: {out}")
+    if done.starved:
+        print_line(
+            f"note: the history of events ends {instant(done.history_ends_us)}; {count(done.starved)} rows are asked so much"
+            " later that their windows are empty. Add newer rows to the sources and type headrace check."
+        )
     return 0

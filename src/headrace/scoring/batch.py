@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from headrace.data.align import align_request
 from headrace.definition.model import Source
-from headrace.errors import TroubleOutside, WrongUse
 from headrace.features.columns import FeatureColumns
 from headrace.features.encoder import encode_columns
+from headrace.features.model import Program, WindowStep
 from headrace.language.parse import references
 from headrace.language.types import Type
+from headrace.scoring.errors import FileColumnMissing, FileColumnUnknown, OutputFailed, OutputUnknown, RowsUnreadable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,6 +39,17 @@ class Contract:
     """As read, after `rename`."""
 
 
+class Scored(NamedTuple):
+    """What was done with a file."""
+
+    rows: int
+    starved: int
+    """Rows asked so long after the history's end that no window can hold an event: their answers rest on less than
+    training had."""
+    history_ends_us: int | None
+    """The newest instant at which a value of a window became known; None without windows."""
+
+
 def predict_file(
     scorer: Scorer,
     contract: Contract,
@@ -48,8 +60,8 @@ def predict_file(
     reasons: int = 0,
     ignore_unknown: bool = False,
     progress: Callable[[int], None] = lambda _: None,
-) -> int:
-    """Score every row of a file, in order; the number of rows.
+) -> Scored:
+    """Score every row of a file, in order.
 
     Parameters
     ----------
@@ -76,13 +88,15 @@ def predict_file(
     wanted = tuple(dict.fromkeys([*scorer.program.key, *request]))
     sent = set(rows.collect_schema().names())
     types = {**contract.types, **{name: kind for name, kind in request.items() if name in sent}}
-    done = 0
+    ends_us, reach_us = history_end(scorer.program, tables)
+    done = starved = 0
 
     def scored() -> Iterator[pl.DataFrame]:
-        nonlocal done
+        nonlocal done, starved
         for batch in rows.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
             aligned = align_request(batch.lazy(), contract.source, types, statics, wanted).collect()
             yield score_rows(scorer, features, aligned, reasons=reasons)
+            starved += _starved(aligned, scorer.program.time, ends_us, reach_us)
             done += batch.height
             progress(done)
 
@@ -94,7 +108,30 @@ def predict_file(
         raise OutputFailed(out, error.strerror or type(error).__name__) from error
     finally:
         part.unlink(missing_ok=True)
-    return done
+    return Scored(done, starved, ends_us)
+
+
+def history_end(program: Program, tables: Mapping[str, pl.LazyFrame]) -> tuple[int | None, int]:
+    """The newest known instant that a window can hold, and the width of the widest window, in microseconds."""
+    import polars as pl
+
+    windows = [step for step in program.steps if isinstance(step, WindowStep)]
+    newest = [
+        pl.max_horizontal(pl.col(column).dt.offset_by(f"{delay}us") for column, delay in step.known_after).max()
+        for step in windows
+    ]
+    ends = [
+        tables[step.source].filter(pl.col(step.value).is_not_null()).select(at.to_physical()).collect().item()
+        for step, at in zip(windows, newest, strict=True)
+    ]
+    reach = max((width for step in windows for _, width, _ in step.over), default=0)
+    return max((end for end in ends if end is not None), default=None), reach
+
+
+def _starved(rows: pl.DataFrame, time: str | None, ends_us: int | None, reach_us: int) -> int:
+    if time is None or ends_us is None:
+        return 0
+    return int((rows[time].to_physical() > ends_us + reach_us).sum())
 
 
 def score_rows(scorer: Scorer, features: FeatureColumns, rows: pl.DataFrame, *, reasons: int = 0) -> pl.DataFrame:
@@ -240,65 +277,3 @@ def _as_text(batch: pl.DataFrame) -> pl.Series:
     import polars as pl
 
     return pl.Series("reasons", [msgspec.json.encode(row).decode() for row in batch["reasons"].to_list()])
-
-
-class RowsUnreadable(TroubleOutside):
-    """The file to score cannot be read."""
-
-    code = "rows-unreadable"
-
-    def __init__(self, path: Path, reason: str, fix: str) -> None:
-        super().__init__(f"{path}: {reason}", fix=fix, path=str(path))
-
-
-class OutputUnknown(WrongUse):
-    """The ending of the output says no format."""
-
-    code = "output-unknown"
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path}: its ending says no format", fix="name it .parquet, .csv or .ndjson", path=str(path))
-
-
-class OutputFailed(TroubleOutside):
-    """The answers cannot be written."""
-
-    code = "output-failed"
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(
-            f"{path} cannot be written: {reason}; what was there before is untouched",
-            fix="free some space or name another place with -o, and run again",
-            path=str(path),
-        )
-
-
-class FileColumnMissing(WrongUse):
-    """The file lacks a column that the model needs."""
-
-    code = "column-missing"
-
-    def __init__(self, path: Path, column: str, *, needs: Sequence[str]) -> None:
-        instead = f", or {', '.join(needs)}, from which it is computed" if needs else ""
-        super().__init__(
-            f"{path} has no column {column!r}, which the model needs",
-            fix=f"add {column!r}{instead}; leave the cells empty where the value is not known",
-            path=str(path),
-            column=column,
-        )
-
-
-class FileColumnUnknown(WrongUse):
-    """The file has a column that the contract does not know."""
-
-    code = "column-unknown"
-
-    def __init__(self, path: Path, column: str, *, near: str | None) -> None:
-        guess = f" (did you mean {near!r}?)" if near else ""
-        super().__init__(
-            f"{path} has a column {column!r} that the source's contract does not know{guess}",
-            fix="leave the column out, or pass --ignore-unknown if the file carries more than the model needs",
-            path=str(path),
-            column=column,
-            near=near,
-        )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from headrace.errors import CheckFailed, WrongUse
+from collections.abc import Sequence
+from pathlib import Path
+
+from headrace.errors import CheckFailed, TroubleOutside, WrongUse
 
 _AGAIN = "do not use this package: restore it from a backup, or run the project again, which makes it anew"
 
@@ -203,3 +206,65 @@ class MatrixRefused(WrongUse):
 
     def __init__(self, *, expected: str, found: str) -> None:
         super().__init__(f"the model's input is {expected}, found {found}", expected=expected, found=found)
+
+
+class RowsUnreadable(TroubleOutside):
+    """The file to score cannot be read."""
+
+    code = "rows-unreadable"
+
+    def __init__(self, path: Path, reason: str, fix: str) -> None:
+        super().__init__(f"{path}: {reason}", fix=fix, path=str(path))
+
+
+class OutputUnknown(WrongUse):
+    """The ending of the output says no format."""
+
+    code = "output-unknown"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: its ending says no format", fix="name it .parquet, .csv or .ndjson", path=str(path))
+
+
+class OutputFailed(TroubleOutside):
+    """The answers cannot be written."""
+
+    code = "output-failed"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} cannot be written: {reason}; what was there before is untouched",
+            fix="free some space or name another place with -o, and run again",
+            path=str(path),
+        )
+
+
+class FileColumnMissing(WrongUse):
+    """The file lacks a column that the model needs."""
+
+    code = "column-missing"
+
+    def __init__(self, path: Path, column: str, *, needs: Sequence[str]) -> None:
+        instead = f", or {', '.join(needs)}, from which it is computed" if needs else ""
+        super().__init__(
+            f"{path} has no column {column!r}, which the model needs",
+            fix=f"add {column!r}{instead}; leave the cells empty where the value is not known",
+            path=str(path),
+            column=column,
+        )
+
+
+class FileColumnUnknown(WrongUse):
+    """The file has a column that the contract does not know."""
+
+    code = "column-unknown"
+
+    def __init__(self, path: Path, column: str, *, near: str | None) -> None:
+        guess = f" (did you mean {near!r}?)" if near else ""
+        super().__init__(
+            f"{path} has a column {column!r} that the source's contract does not know{guess}",
+            fix="leave the column out, or pass --ignore-unknown if the file carries more than the model needs",
+            path=str(path),
+            column=column,
+            near=near,
+        )
