@@ -32,6 +32,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         servers.end_session(config.stash[_owned])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        # The shipped suites know no marker of ours: their races of many processes go by their names.
+        if item.get_closest_marker("heavy") or "_processes_" in item.name:
+            item.add_marker(pytest.mark.xdist_group("heavy"))
+
+
 @dataclass(frozen=True, slots=True)
 class S3Place:
     """An empty prefix on a real S3 server."""

@@ -22,6 +22,7 @@ _context.set_forkserver_preload(
         "headrace.stores.objects.open",
         "headrace.stores.catalog.sqlite",
         "headrace.stores.catalog.open",
+        "headrace.stores.catalog.migrate",
         "headrace.stores.tables.delta",
         "polars",
         "psycopg",

@@ -199,10 +199,10 @@ def _open_and_die(path: Path, at: int, migrating: bool) -> None:
 
 
 @pytest.mark.parametrize("migrating", [False, True])
-def test_an_opening_killed_at_any_statement_leaves_the_old_schema_or_the_new(tmp_path: Path, migrating: bool) -> None:
+def test_an_opening_killed_at_any_statement_leaves_the_old_schema_or_the_new(quick_path: Path, migrating: bool) -> None:
     n_tables = set()
     for at in range(200):
-        path = tmp_path / f"{at}.db"
+        path = quick_path / f"{at}.db"
         was_killed = run_killed(_open_and_die, path, at, migrating)
         with closing(sqlite3.connect(path)) as connection:
             (count,) = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()

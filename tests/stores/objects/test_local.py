@@ -91,11 +91,11 @@ def _seen(root: Path) -> bytes | None:
 
 @pytest.mark.parametrize(("verb", "before", "allowed"), VERBS)
 def test_a_writer_killed_between_any_two_steps_leaves_the_old_or_the_new(
-    verb: Callable[[Path], None], before: bytes | None, allowed: set[bytes | None], tmp_path: Path
+    verb: Callable[[Path], None], before: bytes | None, allowed: set[bytes | None], quick_path: Path
 ) -> None:
     seen = []
     for k in itertools.count():
-        root = tmp_path / str(k) / "store"
+        root = quick_path / str(k) / "store"
         root.parent.mkdir()
         _fresh(root, before)
         was_killed = run_killed(_killed_at, k, verb, root)
@@ -116,12 +116,12 @@ def test_a_call_that_fails_is_a_named_error_and_damages_nothing(
     before: bytes | None,
     allowed: set[bytes | None],
     error: int,
-    tmp_path: Path,
+    quick_path: Path,
     for_good: bool,
 ) -> None:
     expected = StoreFull if error in (errno.ENOSPC, errno.EDQUOT) else StoreUnavailable
     for k in itertools.count():
-        root = tmp_path / str(k) / "store"
+        root = quick_path / str(k) / "store"
         root.parent.mkdir()
         _fresh(root, before)
         failed = False

@@ -118,10 +118,10 @@ def _append_killed_at(k: int, root: Path) -> None:
         _append(root, 2)
 
 
-def test_an_append_killed_between_any_two_steps_is_whole_or_absent(tmp_path: Path) -> None:
+def test_an_append_killed_between_any_two_steps_is_whole_or_absent(quick_path: Path) -> None:
     seen = set()
     for k in itertools.count():
-        root = tmp_path / str(k)
+        root = quick_path / str(k)
         _append(root, 1)
         was_killed = run_killed(_append_killed_at, k, root)
         found = _numbers(root)
@@ -133,9 +133,9 @@ def test_an_append_killed_between_any_two_steps_is_whole_or_absent(tmp_path: Pat
     assert seen == {(1,), (1, 2)}
 
 
-def test_an_append_that_fails_at_any_call_says_so_and_the_next_one_lands(tmp_path: Path) -> None:
+def test_an_append_that_fails_at_any_call_says_so_and_the_next_one_lands(quick_path: Path) -> None:
     for k in itertools.count():
-        root = tmp_path / str(k)
+        root = quick_path / str(k)
         _append(root, 1)
         told = None
         with system_calls(fail_at(k, errno.ENOSPC)) as called, suppress(StoreFull):

@@ -32,7 +32,7 @@ def open_objects(url: str, root: Path, env: Mapping[str, str]) -> ObjectStore:
     try:
         module, _, name = SCHEMES[scheme].partition(":")
     except KeyError:
-        raise UnknownStore(url, f"objects are kept under {', '.join(SCHEMES)}, found {scheme}") from None
+        raise UnknownStore(f"{scheme}://…", f"objects are kept under {', '.join(SCHEMES)}, found {scheme}") from None
     adapter = getattr(importlib.import_module(module), name)
     store: ObjectStore = adapter(local_path(url, root)) if scheme == LOCAL else adapter(url, env)
     return store
