@@ -63,7 +63,7 @@ def predict(
     print_line(f"{count(done.rows)} rows scored in {seconds(took)}: {out}")
     if done.starved:
         print_line(
-            f"note: the history of events ends {instant(done.history_ends_us)}; {count(done.starved)} rows are asked so much"
-            " later that their windows are empty. Add newer rows to the sources and type headrace check."
+            f"note: the history of events ends {instant(done.history_ends_us)}; {count(done.starved)} rows are asked so"
+            " much later that their windows are empty. Add newer rows to the sources and type headrace check."
         )
     return 0
