@@ -50,9 +50,14 @@ def once(kernel: Kernel, result: Type, arguments: Sequence[Any]) -> pl.Expr:
     return pl.map_batches(columns, over, return_dtype=dtype(result), is_elementwise=True)
 
 
-def without_nan(a: pl.Expr) -> pl.Expr:
-    """NaN as null."""
-    return a.map_batches(lambda series: series.fill_nan(None), return_dtype=pl.Float64(), is_elementwise=True)
+def settled(a: pl.Expr) -> pl.Expr:
+    """Floats as the language has them: NaN as null, -0.0 as 0.0."""
+
+    def over(series: pl.Series) -> pl.Series:
+        with np.errstate(invalid="ignore"):  # a NaN that signals is a NaN
+            return pl.Series(series.name, series.to_numpy() + 0.0, dtype=pl.Float64, nan_to_null=True)
+
+    return a.map_batches(over, return_dtype=pl.Float64(), is_elementwise=True)
 
 
 _PHYSICAL: dict[Type, pl.DataType] = {Type.TIMESTAMP: pl.Int64(), Type.DURATION: pl.Int64(), Type.DATE: pl.Int32()}

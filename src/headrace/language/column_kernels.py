@@ -22,7 +22,7 @@ _TIMESTAMP, _DURATION = pl.Datetime("us", "UTC"), pl.Duration("us")
 
 
 def read(name: str, type_: Type) -> pl.Expr:
-    """A column as the language sees it: a time outside the years 1 to 9999 is null (NaN is seen to in `columns`)."""
+    """A column as the language sees it: a time outside the years 1 to 9999 is null (`columns` settles floats)."""
     column = pl.col(name)
     if type_ is Type.TIMESTAMP:
         return _within(column.cast(pl.Int64))
@@ -33,6 +33,8 @@ def read(name: str, type_: Type) -> pl.Expr:
 
 def literal(value: Any, type_: Type) -> pl.Expr:
     """A constant; an instant is given as its integer, so that no date passes through Python."""
+    if isinstance(value, float):
+        value += 0.0
     return pl.lit(value, dtype=physical(type_)).cast(dtype(type_))
 
 

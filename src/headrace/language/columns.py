@@ -1,7 +1,9 @@
 """A typed tree as a Polars expression: the form for history.
 
-Inside an expression a float may be NaN where the language has null: the functions that hand NaN on (`Form.takes_nan`)
-are left to do so, and NaN becomes null before any other function sees it, and at the end.
+Inside an expression a float may be NaN where the language has null, and -0.0 where it has 0.0: functions to which that
+is all one (`Form.takes_unsettled`) are left to it; it is settled before any other function sees it, and at the end.
+Polars itself is of two minds about zeros: where an operand is one value it leaves out `+ 0.0`, which else makes 0.0 of
+-0.0.
 """
 
 from __future__ import annotations
@@ -28,43 +30,37 @@ def to_polars(node: Node) -> pl.Expr:
     >>> pl.DataFrame({"distance": [0.0, -2.0, None]}).select(x=to_polars(tree))["x"].to_list()
     [0.0, None, None]
     """
-    expression, may_be_nan = _expression(node)
-    return _without_nan(node, expression) if may_be_nan else expression
+    expression, is_settled = _expression(node)
+    return expression if is_settled else _settled(expression)
 
 
 def _expression(node: Node) -> tuple[pl.Expr, bool]:
-    """The expression of a node, and whether it may be NaN where the language has null."""
+    """The expression of a node, and whether its values are settled."""
     from headrace.language import column_kernels
 
     if isinstance(node, Column):
-        return column_kernels.read(node.name, node.type), node.type is Type.FLOAT
+        return column_kernels.read(node.name, node.type), node.type is not Type.FLOAT
     if isinstance(node, Literal):
-        return column_kernels.literal(node.value, node.type), False
-    return _call(node)
+        return column_kernels.literal(node.value, node.type), True
+    return _call(node), node.type is not Type.FLOAT
 
 
-def _call(call: Call) -> tuple[pl.Expr, bool]:
+def _call(call: Call) -> pl.Expr:
     from headrace.language.column_batches import apply
 
     form = form_of(call)
     constants = constants_of(call, form)
     arguments: list[Any] = []
-    any_nan = False
     for position, argument in enumerate(call.arguments):
         if position in constants:
             arguments.append(constants[position])
             continue
-        expression, may_be_nan = _expression(argument)
-        if may_be_nan and not form.takes_nan:
-            expression, may_be_nan = _without_nan(argument, expression), False
-        any_nan = any_nan or may_be_nan
-        arguments.append(expression)
-    result = apply(columns_form(form), call.type, arguments)
-    return result, call.type is Type.FLOAT and (any_nan or not form.total)
+        expression, is_settled = _expression(argument)
+        arguments.append(expression if is_settled or form.takes_unsettled else _settled(expression))
+    return apply(columns_form(form), call.type, arguments)
 
 
-def _without_nan(node: Node, expression: pl.Expr) -> pl.Expr:
-    from headrace.language.column_batches import without_nan
+def _settled(expression: pl.Expr) -> pl.Expr:
+    from headrace.language.column_batches import settled
 
-    # fill_nan names its argument three times: good for a column, but it would triple an expression at every level
-    return expression.fill_nan(None) if isinstance(node, Column) else without_nan(expression)
+    return settled(expression)

@@ -26,8 +26,8 @@ class Form:
     itself."""
     total: bool = False
     """Never null when no argument is."""
-    takes_nan: bool = False
-    """The columns form gives NaN wherever an argument is NaN, so that NaN may stand for null until the end."""
+    takes_unsettled: bool = False
+    """To the columns form NaN is as good as null, and -0.0 as 0.0: either way what it gives settles to the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ it up by themselves. An entry gives
 
 Rules of meaning, equal in both forms to the bit:
 
-* a NaN that is read becomes null; an operation that would give NaN gives null; infinities stay;
+* a NaN that is read becomes null; an operation that would give NaN gives null; infinities stay; -0.0 is 0.0;
 * an integer result outside 64 bits is null, so is a date or timestamp outside the years 1 to 9999;
 * ``/`` gives a float; division by zero, by ``/``, ``div`` or ``%``, is null; ``div`` cuts toward zero and ``%`` has the
   sign of its left side;
-* AND, OR and NOT are three-valued; a comparison with null is null; -0.0 equals 0.0; text compares by code point;
+* AND, OR and NOT are three-valued; a comparison with null is null; text compares by code point;
 * `round` rounds halves away from zero; CAST gives null where it fails;
 * the C library's own exp, ln, sin, … serve both forms.
 """
@@ -35,9 +35,9 @@ from headrace.language.zones import DAY, HOUR, MINUTE, SECOND
 
 
 def _form(
-    rule: str, columns: Columns, row: Row, *, checked: bool = False, total: bool = False, takes_nan: bool = False
+    rule: str, columns: Columns, row: Row, *, checked: bool = False, total: bool = False, takes_unsettled: bool = False
 ) -> Form:
-    return Form(signature(rule), columns, row, checked, total, takes_nan)
+    return Form(signature(rule), columns, row, checked, total, takes_unsettled)
 
 
 def _function(name: str, doc: str, *forms: Form, written: str | None = None, own_nulls: bool = False) -> Function:
@@ -45,7 +45,7 @@ def _function(name: str, doc: str, *forms: Form, written: str | None = None, own
 
 
 def _float(columns: Columns, row: Row) -> Form:
-    return _form("float -> float", columns, row, takes_nan=True)
+    return _form("float -> float", columns, row, takes_unsettled=True)
 
 
 def _compare(name: str, sign: str, doc: str, columns: Columns, row: str, variable: str = "O") -> Function:
@@ -75,7 +75,7 @@ _ARITHMETIC = (
         "add",
         "The sum; a timestamp or a duration and a duration; a date and a number of days.",
         _form("integer integer -> integer", "add_integers", "{0} + {1}", checked=True),
-        _form("float float -> float", lambda a, b: a + b, "{0} + {1}", takes_nan=True),
+        _form("float float -> float", lambda a, b: a + b, "{0} + {1}", takes_unsettled=True),
         _form("timestamp duration -> timestamp", "shift", "{0} + {1}", checked=True),
         _form("duration timestamp -> timestamp", lambda a, b: kernel("shift")(b, a), "{0} + {1}", checked=True),
         _form("duration duration -> duration", "add_durations", "{0} + {1}", checked=True),
@@ -86,7 +86,7 @@ _ARITHMETIC = (
         "subtract",
         "The difference; of two timestamps a duration, of two dates a number of days.",
         _form("integer integer -> integer", "subtract_integers", "{0} - {1}", checked=True),
-        _form("float float -> float", lambda a, b: a - b, "{0} - {1}", takes_nan=True),
+        _form("float float -> float", lambda a, b: a - b, "{0} - {1}", takes_unsettled=True),
         _form("timestamp duration -> timestamp", "shift_back", "{0} - {1}", checked=True),
         _form("timestamp timestamp -> duration", "time_between", "{0} - {1}", total=True),
         _form("duration duration -> duration", "subtract_durations", "{0} - {1}", checked=True),
@@ -98,7 +98,7 @@ _ARITHMETIC = (
         "multiply",
         "The product.",
         _form("integer integer -> integer", "multiply_integers", "{0} * {1}", checked=True),
-        _form("float float -> float", lambda a, b: a * b, "{0} * {1}", takes_nan=True),
+        _form("float float -> float", lambda a, b: a * b, "{0} * {1}", takes_unsettled=True),
         written="a * b",
     ),
     _function(
@@ -125,7 +125,7 @@ _ARITHMETIC = (
         "negate",
         "The number with the other sign.",
         _form("integer -> integer", "negate_integer", "-{0}", checked=True),
-        _form("float -> float", lambda a: -a, "-{0}", total=True, takes_nan=True),
+        _form("float -> float", lambda a: -a, "-{0}", total=True, takes_unsettled=True),
         _form("duration -> duration", "negate_duration", "-{0}", checked=True),
         written="-a",
     ),
@@ -133,7 +133,7 @@ _ARITHMETIC = (
         "abs",
         "The magnitude.",
         _form("integer -> integer", "abs_integer", "{0} if {0} >= 0 else -{0}", checked=True),
-        _form("float -> float", lambda a: a.abs(), "{0} if {0} > 0.0 else 0.0 - {0}", total=True, takes_nan=True),
+        _form("float -> float", lambda a: a.abs(), "{0} if {0} > 0.0 else 0.0 - {0}", total=True, takes_unsettled=True),
         _form("duration -> duration", "abs_duration", "{0} if {0} >= 0 else -{0}", checked=True),
     ),
     _function(
@@ -146,21 +146,21 @@ _ARITHMETIC = (
         "round",
         "To the nearest whole number, or to 0 to 15 digits after the point; halves go away from zero.",
         _form("integer -> integer", lambda a: a, "{0}", total=True),
-        _form("float -> float", "round_half_away", k.round_half_away, total=True, takes_nan=True),
-        _form("float !digits -> float", "round_to_digits", k.round_in, takes_nan=True),
+        _form("float -> float", "round_half_away", k.round_half_away, total=True, takes_unsettled=True),
+        _form("float !digits -> float", "round_to_digits", k.round_in, takes_unsettled=True),
         written="round(x), round(x, digits)",
     ),
     _function(
         "floor",
         "The largest whole number that is not larger.",
         _form("integer -> integer", lambda a: a, "{0}", total=True),
-        _form("float -> float", lambda a: a.floor(), k.floor, total=True, takes_nan=True),
+        _form("float -> float", lambda a: a.floor(), k.floor, total=True, takes_unsettled=True),
     ),
     _function(
         "ceil",
         "The smallest whole number that is not smaller.",
         _form("integer -> integer", lambda a: a, "{0}", total=True),
-        _form("float -> float", lambda a: a.ceil(), k.ceil, total=True, takes_nan=True),
+        _form("float -> float", lambda a: a.ceil(), k.ceil, total=True, takes_unsettled=True),
     ),
     _function(
         "greatest",
@@ -194,7 +194,7 @@ _MATHEMATICS = (
     _function(
         "atan2",
         "The angle of the point (x, y) in radians.",
-        _form("float float -> float", "atan2", k.atan2, total=True, takes_nan=True),
+        _form("float float -> float", "atan2", k.atan2, total=True),
         written="atan2(y, x)",
     ),
     _function("radians", "Degrees as radians.", _float("radians", k.radians)),
@@ -202,7 +202,7 @@ _MATHEMATICS = (
         "haversine",
         "The great-circle distance in km of two points in degrees, on a sphere of radius 6371.0088 km; null for a "
         "latitude beyond 90.",
-        _form("float float float float -> float", "haversine", k.haversine, takes_nan=True),
+        _form("float float float float -> float", "haversine", k.haversine, takes_unsettled=True),
         written="haversine(lat1, lon1, lat2, lon2)",
     ),
 )
@@ -257,7 +257,7 @@ _LOGIC = (
     _function(
         "if",
         "a when the condition is true, else b. CASE is written with it.",
-        _form("boolean T T -> T", "if_else", "{1} if {0} else {2}", total=True, takes_nan=True),
+        _form("boolean T T -> T", "if_else", "{1} if {0} else {2}", total=True, takes_unsettled=True),
         written="if(condition, a, b)",
         own_nulls=True,
     ),

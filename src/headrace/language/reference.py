@@ -20,13 +20,13 @@ nest at most {MAX_NESTING} deep and calls {MAX_DEPTH}.
 
 ## Meaning
 
-- A NaN that is read becomes null, and an operation that would give NaN gives null. Infinities stay.
+- A NaN that is read becomes null, and an operation that would give NaN gives null. Infinities stay. -0.0 is 0.0.
 - An integer result outside 64 bits is null, as is a date or timestamp outside the years 1 to 9999 (UTC).
 - A function is null when an argument is null, unless its entry says otherwise. AND, OR and NOT are three-valued.
 - `/` always gives a float. Division by zero, by `/`, `div` or `%`, is null; `div` cuts toward zero, and `%` has the
   sign of its left side.
 - An integer becomes a float where a float is wanted; a category is text. Nothing else changes its type by itself.
-- -0.0 equals 0.0. Text compares by code point. `round` takes halves away from zero.
+- Text compares by code point. `round` takes halves away from zero.
 - CAST (also `::` and TRY_CAST) gives null where it fails; a constant that fails is an error when the definition is
   read.
 - A timestamp is an instant; a zone is an IANA name such as `'America/New_York'` and `'UTC'` when left out.

@@ -46,12 +46,13 @@ def exp(x: float) -> float:
 
 
 def power(x: float, y: float) -> float | None:
+    x += 0.0  # the power of -0.0 can be -infinity
     try:
         return math.pow(x, y)
     except OverflowError:
         return -math.inf if x < 0 and y % 2 == 1 else math.inf
     except ValueError:  # a negative number to a fraction has no value; zero to a negative power is infinite
-        return None if x != 0 else (math.copysign(math.inf, x) if y % 2 == 1 else math.inf)
+        return None if x != 0 else math.inf
 
 
 def ln(x: float) -> float | None:
@@ -122,8 +123,12 @@ def float_to_integer(x: float) -> int | None:
 
 
 sqrt: Callable[[float], float | None] = lambda x: math.sqrt(x) if x >= 0.0 else None  # noqa: E731
-asin, atan2, inf, radians, sqrt_of = math.asin, math.atan2, math.inf, math.radians, math.sqrt
+asin, inf, radians, sqrt_of = math.asin, math.inf, math.radians, math.sqrt
 _sin, _cos = math.sin, math.cos  # names of this module are found faster than attributes of another
+
+
+def atan2(y: float, x: float) -> float:
+    return math.atan2(y + 0.0, x + 0.0)
 
 
 def greatest(first: Any, *others: Any) -> Any:
@@ -166,7 +171,10 @@ def haversine(lat1: float, lon1: float, lat2: float, lon2: float) -> float | Non
 
 length = len
 integer_to_text = str
-float_to_text = repr
+
+
+def float_to_text(x: float) -> str:
+    return repr(x + 0.0)
 
 
 def concat(*texts: str) -> str:

@@ -50,8 +50,7 @@ def compile_rows(inputs: Sequence[tuple[str, Type]], steps: Sequence[tuple[str, 
     writer = _Writer({name: (position, type_) for position, (name, type_) in enumerate(inputs)})
     results = []
     for name, node in steps:
-        value = writer.value(node)
-        writer.names[name] = value
+        value = writer.names[name] = writer.settled(node, writer.value(node))
         results.append(value.text)
     body = "\n".join(f"        {line}" for line in writer.lines)
     constants = "".join(f"k{i}, " for i in range(len(writer.constants)))
@@ -95,6 +94,16 @@ class _Writer:
             return self.literal(node)
         return self.call(node)
 
+    def settled(self, node: Node, value: _Value) -> _Value:
+        """A step's value; of a float with 0.0 for -0.0, for which the functions have no use before."""
+        if node.type is not Type.FLOAT or isinstance(node, Literal) or value.text == "None":
+            return value
+        key = ("settled", value.text)
+        if key not in self.known:
+            made = self.known[key] = self.new(nullable=value.nullable)
+            self.write(made, [f"{made.text} = {value.text} + 0.0"], [value.text] if value.nullable else [])
+        return self.known[key]
+
     def column(self, column: Column) -> _Value:
         found = self.names.get(column.name)
         if found is None:
@@ -110,10 +119,10 @@ class _Writer:
             return _Value("None", nullable=True)
         if isinstance(literal.value, bool):
             return _Value("True" if literal.value else "False", nullable=False)
-        key = ("literal", literal.type, repr(literal.value))  # repr: -0.0 is another constant than 0.0
+        key = ("literal", literal.type, literal.value)
         if key not in self.known:
             self.known[key] = _Value(f"k{len(self.constants)}", nullable=False)
-            self.constants.append(literal.value)
+            self.constants.append(literal.value + 0.0 if isinstance(literal.value, float) else literal.value)
         return self.known[key]
 
     def call(self, call: Call) -> _Value:
