@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import shutil
 from collections.abc import Mapping
@@ -66,6 +67,18 @@ class FolderStage:
 
     def record(self, part: str, data: bytes) -> None:
         pass
+
+
+def packed(data: bytes, suffix: str) -> bytes:
+    """The bytes as a file of that suffix holds them."""
+    if suffix == ".gz":
+        return gzip.compress(data)
+    if suffix == ".zst":
+        import pyarrow as pa
+
+        compressed: bytes = pa.compress(data, "zstd", asbytes=True)
+        return compressed
+    return data
 
 
 class Bench:

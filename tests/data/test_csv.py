@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.data.stage import Bench, source_of
+from tests.data.stage import Bench, packed, source_of
 
 from headrace.data import check as check_module
 from headrace.data.align import column_casts
@@ -31,13 +31,6 @@ from headrace.language.types import Type
 NUMBERS = {"a": Type.INTEGER, "b": Type.FLOAT, "c": Type.STRING}
 
 
-def zstd(data: bytes) -> bytes:
-    import pyarrow as pa
-
-    packed: bytes = pa.compress(data, "zstd", asbytes=True)
-    return packed
-
-
 @pytest.mark.parametrize(
     ("name", "data"),
     [
@@ -52,7 +45,7 @@ def zstd(data: bytes) -> bytes:
         ("space_after_numbers.csv", b"a,b,c\n1 ,1.5 ,x\n2,NA,\n"),
         ("packed.csv.gz", gzip.compress(b"a,b,c\n1,1.5,x\n2,NA,\n")),
         ("packed_bom.csv.gz", gzip.compress(b"\xef\xbb\xbfa,b,c\r\n1,1.5,x\r\n2,NA,\r\n")),
-        ("packed.csv.zst", zstd(b"a,b,c\n1,1.5,x\n2,NA,\n")),
+        ("packed.csv.zst", packed(b"a,b,c\n1,1.5,x\n2,NA,\n", ".zst")),
     ],
 )
 def test_forms_of_one_table_read_the_same(bench: Bench, name: str, data: bytes) -> None:
@@ -87,8 +80,7 @@ def test_the_200001st_row_has_too_many_fields(bench: Bench) -> None:
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
 def test_every_kind_of_malformed_row_is_kept_with_its_place(bench: Bench, suffix: str) -> None:
     data = b'a,b,c\n1,1.5,x\n2,2.5\n3,3.5,\xff\xfe\n4,4.5,"y\nz"\n5,5.5,z,z\n6,6.5,"open\n7,7.5,w\n'
-    pack = {"": bytes, ".gz": gzip.compress, ".zst": zstd}[suffix]
-    bench.write(f"m.csv{suffix}", pack(data))
+    bench.write(f"m.csv{suffix}", packed(data, suffix))
     checked = bench.check(source_of(f"m.csv{suffix}"), NUMBERS)
     assert bench.accepted(checked)["a"] == [1, 4, 7]
     assert bench.accepted(checked)["c"] == ["x", "y\nz", "w"]
@@ -214,7 +206,7 @@ def test_a_truncated_gzip_names_its_file(bench: Bench, cut: int) -> None:
 def test_a_truncated_zstd_names_its_file(bench: Bench) -> None:
     rows = b"".join(b"%d,%d,x\n" % (n, n) for n in range(1000))
     bench.write("p/1.csv", b"a,b,c\n1,1,x\n")
-    bench.write("p/2.csv.zst", zstd(b"a,b,c\n" + rows)[:-40])
+    bench.write("p/2.csv.zst", packed(b"a,b,c\n" + rows, ".zst")[:-40])
     with pytest.raises(SourceUnreadable, match=r"p/2.csv.zst"):
         bench.check(source_of("p/*", format="csv"), NUMBERS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import polars as pl
 import pytest
@@ -20,7 +21,7 @@ def locked(bench: Bench, source: Source) -> dict[str, LockedColumn]:
     return infer_types(source, bench.root, bench.env)
 
 
-def column(bench: Bench, values: list[str], **more: object) -> LockedColumn:
+def column(bench: Bench, values: list[str], **more: Any) -> LockedColumn:
     bench.write("c.csv", "c,n\n" + "".join(f"{value},1\n" for value in values))
     return locked(bench, source_of("c.csv", **more))["c"]
 

@@ -119,8 +119,8 @@ class ReservedColumn(CheckFailed):
     def __init__(self, source: str, columns: Sequence[str]) -> None:
         names = ", ".join(repr(column) for column in columns)
         super().__init__(
-            f"source {source!r} has columns that Headrace names itself: {names} (it keeps _row, _reasons, _file, _line, "
-            "_text and all that begin with _hr_)",
+            f"source {source!r} has columns that Headrace names itself: {names} (it keeps _row, _reasons, _file, "
+            "_line, _text and all that begin with _hr_)",
             fix="give the column another name where the data is written, or in the query",
             source=source,
             columns=list(columns),

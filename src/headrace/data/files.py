@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from headrace.data.errors import DiskFull, SourceMissing, SourceUnreadable
 from headrace.data.model import SourceState
@@ -17,6 +17,8 @@ from headrace.definition.model import Source
 from headrace.definition.secrets import resolve
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from headrace.data.sources import Place
 
 
@@ -120,46 +122,62 @@ def chunks(path: Path, size: int = 1 << 22) -> Iterator[bytes]:
 
 def lines(path: Path) -> Iterator[bytes]:
     """A file's lines with their ends (LF ends a line), decompressed; a byte order mark at its begin is taken off."""
+    return _lines(chunks(path))
+
+
+def first_lines(path: Path) -> Iterator[bytes]:
+    """The same for who wants a few: the first ten thousand lines of a Zstandard file, all lines of any other."""
+    return _lines(_zstd_chunks(path, 10_000) if path.suffix == ".zst" else chunks(path, 1 << 16))
+
+
+def _lines(parts: Iterator[bytes]) -> Iterator[bytes]:
     rest = b""
     first = True
-    for chunk in chunks(path):
-        data = rest + (chunk.removeprefix(BYTE_ORDER_MARK) if first else chunk)
+    for part in parts:
+        data = rest + (part.removeprefix(BYTE_ORDER_MARK) if first else part)
         first = False
-        parts = data.splitlines(keepends=True) if b"\r" not in data else _split(data)
-        rest = parts.pop() if parts and not parts[-1].endswith(b"\n") else b""
-        yield from parts
+        found = data.splitlines(keepends=True) if b"\r" not in data else _split(data)
+        rest = found.pop() if found and not found[-1].endswith(b"\n") else b""
+        yield from found
     if rest:
         yield rest
 
 
 def _split(data: bytes) -> list[bytes]:
     *whole, last = data.split(b"\n")
-    parts = [part + b"\n" for part in whole]
-    return [*parts, last] if last else parts
+    found = [part + b"\n" for part in whole]
+    return [*found, last] if last else found
 
 
-def _zstd_chunks(path: Path) -> Iterator[bytes]:
-    """Python 3.11 has no zstd, so Polars decompresses: each line is read as one cell.
+def _zstd_chunks(path: Path, rows: int | None = None) -> Iterator[bytes]:
+    """A Zstandard file's bytes, or those of its first lines; where it is not UTF-8, the offending bytes come as 0xFF.
 
-    Where the file is not UTF-8 throughout, its offending bytes come as 0xFF."""
+    Python 3.11 has no zstd, so Polars decompresses."""
     import polars as pl
 
-    def scan(encoding: Literal["utf8", "utf8-lossy"]) -> pl.LazyFrame:
-        return pl.scan_csv(
-            path,
-            schema={"line": pl.String},
-            separator="\x1f",
-            quote_char=None,
-            has_header=False,
-            encoding=encoding,
-            truncate_ragged_lines=True,
-        )
-
+    texts = pl.scan_lines(path)
     try:
-        scan("utf8").select(pl.col("line").str.len_bytes().sum()).collect()
+        (texts if rows is None else texts.head(rows)).select(pl.col("line").str.len_bytes().sum()).collect()
         is_utf8 = True
     except pl.exceptions.ComputeError:
-        is_utf8 = False
-    for batch in scan("utf8" if is_utf8 else "utf8-lossy").collect_batches(maintain_order=True):
-        data = "".join(f"{line or ''}\n" for line in batch["line"]).encode()
-        yield data if is_utf8 else data.replace("\ufffd".encode(), b"\xff")
+        is_utf8, texts = False, _mended_lines(path)
+    try:
+        for batch in (texts if rows is None else texts.head(rows)).collect_batches(maintain_order=True):
+            data = "".join(f"{line or ''}\n" for line in batch["line"]).encode()
+            yield data if is_utf8 else data.replace("\ufffd".encode(), b"\xff")
+    except pl.exceptions.ComputeError:
+        raise OSError("it holds bytes that are not UTF-8 beside unit separators; recompress it with gzip") from None
+
+
+def _mended_lines(path: Path) -> pl.LazyFrame:
+    """Each line as a cell, with U+FFFD for what is not UTF-8; refuses a file that holds the separator."""
+    import polars as pl
+
+    return pl.scan_csv(
+        path,
+        schema={"line": pl.String},
+        separator="\x1f",
+        quote_char=None,
+        has_header=False,
+        encoding="utf8-lossy",
+    )

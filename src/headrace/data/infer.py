@@ -12,6 +12,7 @@ from headrace.data.errors import SourceEmpty
 from headrace.data.sources import Place, Sample, adapter
 from headrace.definition.lock import LockedColumn
 from headrace.definition.model import Source
+from headrace.definition.secrets import redact
 from headrace.language.types import Type
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def infer_types(source: Source, root: Path, env: Mapping[str, str]) -> dict[str,
         samples = adapter(source.format).sample(source, Place(root, env), SAMPLE_ROWS, Path(folder))
         seen, was_cut = _look(source, samples)
     if not seen:
-        raise SourceEmpty(source.name, " and ".join(source.read))
+        raise SourceEmpty(source.name, " and ".join(map(redact, source.read)))
     extent = f" in the first {SAMPLE_ROWS:,} rows of each file" if was_cut else ""
     return {name: _locked(source, name, one, extent) for name, one in seen.items()}
 

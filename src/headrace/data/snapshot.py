@@ -9,6 +9,7 @@ from headrace.data.errors import ColumnMissing, SourceEmpty
 from headrace.data.model import Snapshot, SourceState
 from headrace.data.sources import Place, adapter
 from headrace.definition.model import Source
+from headrace.definition.secrets import redact
 from headrace.language.types import Type
 from headrace.runs.model import StageContext
 
@@ -39,7 +40,7 @@ def take_snapshot(
     copied = adapter(source.format).copy(source, Place(root, env), raw_types(source, types), target, ctx.workdir)
     read = copied.rows + copied.malformed_rows
     if read == 0:
-        raise SourceEmpty(source.name, " and ".join(source.read))
+        raise SourceEmpty(source.name, " and ".join(map(redact, source.read)))
     names = dict(source.rename)
     missing = [name for name in types if name not in {names.get(column, column) for column in copied.columns}]
     if missing:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from headrace.data.blocks import row_count, sink
 from headrace.data.errors import SourceEmpty, SourceUnreadable
-from headrace.data.files import DataFile, chunks, fetch, files_state, find, lines, reading
+from headrace.data.files import DataFile, chunks, fetch, files_state, find, first_lines, lines, reading
 from headrace.data.sources import Copied, Place, Sample
 from headrace.data.sources.columns import same_columns
 from headrace.data.sources.csv_records import Dialect, Record, StrayQuoteError, fields_of, records
@@ -154,7 +154,7 @@ def _layouts(source: Source, files: Sequence[DataFile]) -> list[_Layout]:
 def _header(source: Source, file: DataFile) -> tuple[tuple[str, ...], int]:
     """The column names, and how many lines they and the blank lines before them take."""
     record = b""
-    for n_lines, line in enumerate(lines(file.path), start=1):
+    for n_lines, line in enumerate(first_lines(file.path), start=1):
         record += line
         bare = record.strip(b"\r\n")
         try:
