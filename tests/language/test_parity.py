@@ -51,14 +51,115 @@ _INSTANTS = [
     "1969-12-31T23:59:59.999999Z",
 ]
 _NASTY: dict[Type, list[Value]] = {
-    Type.INTEGER: [0, 1, -1, 2, 3, -7, 12, 59, 60, 100, 930, 2359, 2400, 260, 2**53 - 1, 2**53 + 1, 2**62, 2**63 - 1, -(2**63), -(2**63) + 1, -5, 19],
-    Type.FLOAT: [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 0.1, 2.675, 1e-300, 5e-324, 1e300, -1e300, math.inf, -math.inf, math.nan, 2.0**53 + 2, 9.3e18, -9.223372036854775808e18, 40.6, -73.8, 89.999, 180.0, 1000.0, 3.0, 0.49999999999999994, 4503599627370495.5, 709.9],
-    Type.STRING: ["", " ", "a", "A", "  padded\t ", "ß", "ŉ", "İ", "ΑΣ", "ﬁx", "é", "e\u0301", "\U0001f600 x", "\U00010400", "\u0000", "America/New_York", "UTC", "Asia/Kathmandu", "No/Where", "12", "+7", "-9223372036854775808", "9223372036854775808", "0012", "1_0", "٣", "1.5e3", "-.5", "5.", "1e999", "inf", "nan", "true", "TRUE", "2012-02-29", "2013-02-29", "0001-01-01", "2013-01-31T05:00:00Z", "2013-01-31 05:00:00.25+05:30", "2013-01-31T24:00:00Z", "0001-01-01T00:00:00+14:00", "N14228", "abcabc", "line\nfeed", "\u4f60\u597d", "z" * 40],
+    Type.INTEGER: [
+        0,
+        1,
+        -1,
+        2,
+        3,
+        -7,
+        12,
+        59,
+        60,
+        100,
+        930,
+        2359,
+        2400,
+        260,
+        2**53 - 1,
+        2**53 + 1,
+        2**62,
+        2**63 - 1,
+        -(2**63),
+        -(2**63) + 1,
+        -5,
+        19,
+    ],
+    Type.FLOAT: [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.5,
+        -0.5,
+        1.5,
+        2.5,
+        -2.5,
+        0.1,
+        2.675,
+        1e-300,
+        5e-324,
+        1e300,
+        -1e300,
+        math.inf,
+        -math.inf,
+        math.nan,
+        2.0**53 + 2,
+        9.3e18,
+        -9.223372036854775808e18,
+        40.6,
+        -73.8,
+        89.999,
+        180.0,
+        1000.0,
+        3.0,
+        0.49999999999999994,
+        4503599627370495.5,
+        709.9,
+    ],
+    Type.STRING: [
+        "",
+        " ",
+        "a",
+        "A",
+        "  padded\t ",
+        "ß",
+        "ŉ",
+        "İ",
+        "ΑΣ",
+        "ﬁx",
+        "é",
+        "e\u0301",
+        "\U0001f600 x",
+        "\U00010400",
+        "\u0000",
+        "America/New_York",
+        "UTC",
+        "Asia/Kathmandu",
+        "No/Where",
+        "12",
+        "+7",
+        "-9223372036854775808",
+        "9223372036854775808",
+        "0012",
+        "1_0",
+        "٣",
+        "1.5e3",
+        "-.5",
+        "5.",
+        "1e999",
+        "inf",
+        "nan",
+        "true",
+        "TRUE",
+        "2012-02-29",
+        "2013-02-29",
+        "0001-01-01",
+        "2013-01-31T05:00:00Z",
+        "2013-01-31 05:00:00.25+05:30",
+        "2013-01-31T24:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "N14228",
+        "abcabc",
+        "line\nfeed",
+        "\u4f60\u597d",
+        "z" * 40,
+    ],
     Type.BOOLEAN: [True, False],
     Type.DATE: [0, -1, 15706, 15764, FIRST_DAY, LAST_DAY, 11016, 10957, -25509, 15399],
     Type.TIMESTAMP: [FIRST_INSTANT, LAST_INSTANT, 0, *(_instant(text) for text in _INSTANTS)],
     Type.DURATION: [0, 1, -1, HOUR, -HOUR, 26 * HOUR, DAY, 90 * MINUTE, 2**63 - 1, -(2**63), 30 * DAY, 400 * 365 * DAY],
-}  # fmt: skip
+}
 _NASTY[Type.CATEGORY] = _NASTY[Type.STRING]
 _ZONES = ["UTC", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Asia/Kathmandu", "Europe/Dublin"]
 _CONSTANTS: dict[str, list[Value]] = {
@@ -100,13 +201,12 @@ def _frame(rows: Sequence[dict[str, Value]]) -> pl.DataFrame:
     )
 
 
-def _values(source: random.Random, type_: Type) -> Value:
+def _value(source: random.Random, type_: Type) -> Value:
     if source.random() < 0.12:
         return None
     if type_ is Type.FLOAT and source.random() < 0.3:
-        return source.choice(
-            [source.uniform(-400, 400), source.uniform(-1, 1), struct.unpack("<d", source.randbytes(8))[0]]
-        )
+        any_bits = float(struct.unpack("<d", source.randbytes(8))[0])
+        return source.choice([source.uniform(-400, 400), source.uniform(-1, 1), any_bits])
     if type_ is Type.INTEGER and source.random() < 0.3:
         return source.choice([source.randrange(-10, 2500), source.getrandbits(64) - 2**63])
     if type_ is Type.TIMESTAMP and source.random() < 0.4:
@@ -121,13 +221,16 @@ def _values(source: random.Random, type_: Type) -> Value:
 
 def _rows(source: random.Random, count: int) -> list[dict[str, Value]]:
     return [
-        {name: source.choice([*_ZONES, "No/Where", None]) if name == "zone" else _values(source, type_) for name, type_ in _COLUMNS.items()}
+        {
+            name: source.choice([*_ZONES, "No/Where", None]) if name == "zone" else _value(source, type_)
+            for name, type_ in _COLUMNS.items()
+        }
         for _ in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def _literal(source: random.Random, type_: Type) -> Literal:
-    value = _values(source, type_)
+    value = _value(source, type_)
     return Literal(None if isinstance(value, float) and math.isnan(value) else value, type_)
 
 
@@ -142,14 +245,12 @@ def _constant(source: random.Random, parameter: Parameter, variable: Type) -> Li
 
 def _forms_for(wanted: Type) -> list[tuple[str, Form, Type]]:
     """Every form that can give `wanted`, with what its variable then is (any type if the result does not say)."""
-    found = []
-    for name, function in FUNCTIONS.items():
-        for form in function.forms:
-            if form.signature.result is None and wanted in form.signature.allowed:
-                found.append((name, form, wanted))
-            elif form.signature.result is wanted:
-                found.append((name, form, wanted))
-    return found
+    return [
+        (name, form, wanted)
+        for name, function in FUNCTIONS.items()
+        for form in function.forms
+        if form.signature.result is wanted or (form.signature.result is None and wanted in form.signature.allowed)
+    ]
 
 
 def _tree(source: random.Random, wanted: Type, depth: int) -> Node:

@@ -82,8 +82,10 @@ _EXPECTED = {
 
 def _plain(value: object, expected: str) -> object:
     """What a NumPy scalar holds; a ValueMismatch for what is of no plain type."""
-    if hasattr(value, "item") and type(value).__module__ == "numpy":
-        return value.item()
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        plain: object = value.item()  # type: ignore[attr-defined]
+        if type(plain).__module__ != "numpy":  # a longdouble holds but itself
+            return plain
     raise _mismatch(expected, value)
 
 

@@ -73,15 +73,13 @@ class Zone:
         return max(self.starts[here], wall - self.offsets[here]) + shift
 
     def latest(self, wall: int) -> int:
-        """The last instant at which the wall clock shows `wall`; before the gap's end when a gap leaps over it."""
+        """The last instant at which the wall clock shows `wall`, or the end of the gap that leaps over it."""
         shift = cycles(wall) if wall >= HORIZON else 0
         wall -= shift
         here = bisect_right(self.wall_ends, wall)
-        instant = wall - self.offsets[here]
         while here + 1 < len(self.starts) and self.starts[here + 1] + self.offsets[here + 1] <= wall:
             here += 1
-            instant = wall - self.offsets[here]
-        return instant + shift
+        return max(self.starts[here], wall - self.offsets[here]) + shift
 
 
 def cycles(instant: Any) -> Any:

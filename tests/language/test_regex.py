@@ -1,0 +1,122 @@
+"""Patterns mean the same to our automaton, to Rust's engine and to Python's, and take linear time."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+
+import polars as pl
+import pytest
+
+from headrace.language.regex import PatternError, compile_pattern
+
+
+def _pattern(source: random.Random, depth: int) -> str:
+    if depth == 0:
+        return source.choice(["a", "b", "é", ".", "[ab]", "[^a]", r"\d", r"\W", r"\s", "[a-cé]", r"\.", "^", "$", ""])
+    kind = source.randrange(4)
+    if kind == 0:
+        return _pattern(source, depth - 1) + _pattern(source, depth - 1)
+    if kind == 1:
+        return f"(?:{_pattern(source, depth - 1)}|{_pattern(source, depth - 1)})"
+    sign = source.choice(["*", "+", "?", "{2}", "{1,3}", "{2,}", "*?"])
+    return f"({_pattern(source, depth - 1)}){sign}" if kind == 2 else _pattern(source, depth - 1)
+
+
+def test_three_engines_agree_on_random_patterns_and_texts() -> None:
+    source = random.Random(0)
+    for _ in range(400):
+        pattern = _pattern(source, source.randint(1, 4))
+        texts = ["".join(source.choices("abcé. 7\n", k=source.randrange(8))) for _ in range(25)]
+        ours = compile_pattern(pattern)
+        # Python's $ also stands before a last line feed, and its classes know more than ASCII
+        theirs = re.compile(pattern.replace("$", r"\Z"), re.ASCII)
+        expected = [theirs.search(text) is not None for text in texts]
+        assert [ours.matches(text) for text in texts] == expected, pattern
+        assert pl.Series(texts).str.contains(ours.rust).to_list() == expected, pattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "expected"),
+    [
+        ("^N[0-9]{1,5}[A-Z]{0,2}$", "N14228", True),
+        ("^N[0-9]{1,5}[A-Z]{0,2}$", "N142288", False),
+        (r"\$[0-9]+\.[0-9]{2}", "costs $4.50", True),
+        ("[a-]", "-", True),
+        (r"[\]\-]", "-", True),
+        ("a$", "a\n", False),
+        ("$^", "", True),
+        ("(^|x)a", "ba", False),
+        ("", "", True),
+        (".", "\n", False),
+        (".", "\U0001f600", True),
+    ],
+)
+def test_patterns_mean_what_they_say(pattern: str, text: str, expected: bool) -> None:
+    compiled = compile_pattern(pattern)
+    assert compiled.matches(text) is expected
+    assert pl.Series([text]).str.contains(compiled.rust)[0] is expected
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *(
+            r"(a)\1",
+            "(?=a)",
+            "(?<!a)b",
+            "(?i)a",
+            "(?P<n>a)",
+            r"\bword",
+            r"\p{L}",
+            r"\A",
+            "a++",
+            "a**",
+            "*a",
+            "^*",
+            "a{2",
+        ),
+        *(
+            "a{3,2}",
+            "a{201}",
+            "{",
+            "(a",
+            "a)",
+            "[a",
+            "[z-a]",
+            "[]",
+            "[]a]",
+            "[[:alpha:]]",
+            "[a&&b]",
+            "[a-\\d]",
+            "\\",
+            "a{,3}",
+        ),
+        *("(" * 40 + ")" * 40, "a" * 1001, "((a{100}){100}){100}"),
+    ],
+)
+def test_what_is_outside_the_syntax_is_refused(pattern: str) -> None:
+    with pytest.raises(PatternError):
+        compile_pattern(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["^(a*)*$", "^(a|a)*$", "(.*)(.*)(.*)(.*)b", "(a?){100}a{100}$", "((){200}){200}b"])
+def test_time_is_linear_in_the_text(pattern: str) -> None:
+    text = "a" * 20_000 + "c"
+    started = time.thread_time()
+    assert compile_pattern(pattern).matches(text) is False
+    assert time.thread_time() - started < 2
+
+
+def test_texts_of_many_characters_do_not_fill_the_memory() -> None:
+    compiled = compile_pattern("[^x]{3}x$")
+    for start in range(0, 60_000, 5_000):
+        compiled.matches("".join(chr(40_000 + (start + n) % 15_000) for n in range(5_000)))
+    automaton = compiled._automaton
+    assert sum(len(state.moves) for state in automaton._states.values()) <= 5_000 * (len(automaton._states) + 1)
+
+
+def test_the_largest_pattern_is_one_that_rust_takes() -> None:
+    compiled = compile_pattern(r"(\W[^a]){200}(\S|.){150}")
+    assert pl.Series(["é" * 600]).str.contains(compiled.rust)[0] is compiled.matches("é" * 600)
