@@ -9,9 +9,11 @@ from tests.training.samples import MemoryRecorder, StepClock, make_examples
 
 from headrace.definition.model import Budget, Costs, Split, Task, Training
 from headrace.features.encoder import encode_columns
+from headrace.scoring.model import Decision
 from headrace.training.curves import MOST_POINTS, cost, precision_recall, roc
 from headrace.training.errors import PackageDisagrees
-from headrace.training.evaluate import Holdout, confusion, evaluate
+from headrace.training.evaluate import MOST_SHUFFLED, Holdout, confusion, evaluate
+from headrace.training.families.linear import Linear
 from headrace.training.fit import FittedCandidate, fit_chosen
 from headrace.training.model import Trial
 from headrace.training.search import search
@@ -63,6 +65,21 @@ def test_importances_find_what_the_label_depends_on() -> None:
     assert [curve.name for curve in found.curves] == ["predicted_actual", "residuals"]
     assert found.confusion == ()
     assert found.agreement_limit == pytest.approx(1e-5 * spread)
+
+
+def test_of_very_many_columns_those_that_matter_are_found() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1_200, 3_000)).astype(np.float32)
+    y = 3 * X[:, 1_234] + X[:, 7] + 0.1 * rng.normal(size=len(X))
+    family = Linear()
+    fitted = family.fit(
+        X[:1_000], y[:1_000], {"l2": 1e4}, task="regression", n_classes=0, levels=[None] * 3_000, seed=0, threads=1
+    )
+    part = Holdout(X[1_000:], y[1_000:], fitted.predict(X[1_000:]), [f"x{j}" for j in range(3_000)])
+    decision = Decision(task="regression")
+    found = evaluate(part, fitted.to_onnx(), decision, metric=None, costs=None, label_spread=3.0)
+    assert found.importances[0].feature == "x1234"
+    assert len(found.importances) <= MOST_SHUFFLED
 
 
 def test_a_multiclass_model_is_measured() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from headrace.training.errors import UnknownMetric
-from headrace.training.metrics import METRICS, bootstrap_weights, interval_of, metric_of, metrics_of
+from headrace.training.metrics import METRICS, bootstrap_weights, intervals_of, metric_of, metrics_of
 
 
 def prepared(name: str, y: np.ndarray, answer: np.ndarray, weights: np.ndarray) -> float:
@@ -95,16 +95,15 @@ def test_the_interval_holds_the_true_value_about_as_often_as_it_says() -> None:
     for seed in range(120):
         y = (rng.random(300) < 0.3).astype(np.int64)
         decided = np.where(rng.random(300) < 0.8, y, 1 - y)
-        metric = METRICS["accuracy"].prepare(y, decided)
-        weights = bootstrap_weights(300, replicates=150, seed=seed)
-        interval = interval_of("accuracy", metric, weights, higher_is_better=True)
+        measured = {"accuracy": METRICS["accuracy"].prepare(y, decided)}
+        interval = intervals_of(measured, 300, replicates=150, seed=seed)["accuracy"]
         assert interval.low <= interval.value <= interval.high
         held += interval.low <= 0.8 <= interval.high
     assert 0.88 <= held / 120 <= 0.99
 
 
-def test_bootstrap_weights_repeat_for_a_seed_and_draw_every_row_count() -> None:
-    one = bootstrap_weights(50, replicates=20, seed=1)
+def test_bootstrap_weights_repeat_for_a_seed_and_draw_as_many_rows_as_there_are() -> None:
+    one, again, other = (np.array(list(bootstrap_weights(50, replicates=20, seed=seed))) for seed in (1, 1, 2))
     assert (one.sum(axis=1) == 50).all()
-    np.testing.assert_array_equal(one, bootstrap_weights(50, replicates=20, seed=1))
-    assert not np.array_equal(one, bootstrap_weights(50, replicates=20, seed=2))
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other)

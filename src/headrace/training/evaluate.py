@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Costs, Task
+from headrace.definition.model import Costs
 from headrace.scoring.decision import Decider
 from headrace.scoring.graph import Graph
 from headrace.scoring.model import Decision
@@ -21,21 +21,28 @@ from headrace.training.metrics import (
     Metric,
     Weighted,
     bootstrap_weights,
-    interval_of,
+    intervals_of,
     mean_of,
     metric_of,
     metrics_of,
+    spread_of,
 )
 from headrace.training.model import Evaluation, Importance, Interval
 
 Floats = NDArray[np.float64]
+Predict = Callable[[NDArray[np.float32]], Floats]
 
-REPLICATES = 300
+MOST_REPLICATES = 300
+FEWEST_REPLICATES = 60
+REPLICATED_ROWS = 20_000_000
+"""Rows over all replicates: the intervals of a large holdout are narrow, and need not be exact."""
 IMPORTANCE_REPLICATES = 100
 IMPORTANCE_ROWS = 20_000
 IMPORTANCE_CELLS = 50_000_000
 """Rows are further limited so that rows x columns x columns, what shuffling each column costs, stays below this."""
 FEWEST_IMPORTANCE_ROWS = 200
+MOST_SHUFFLED = 400
+"""Columns that are shuffled one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +90,14 @@ def evaluate(
     answer = decider.probabilities(raw)
     y = holdout.y
     decided = answer if task == "regression" else decisions(answer, decision)
-    weights = bootstrap_weights(len(y), replicates=REPLICATES, seed=seed)
-    costs_each = row_costs(y, answer, decision, costs)
+    metrics, error_cost = _measured(y, answer, decided, decision, costs, seed=seed)
     return Evaluation(
         task=task,
         rows=len(y),
         prevalence=float(np.mean(y)) if task == "binary" else None,
-        metrics=_metrics(task, y, answer, decided, weights),
+        metrics=metrics,
         threshold=decision.threshold,
-        error_cost=None
-        if costs_each is None
-        else interval_of("error_cost", mean_of(costs_each), weights, higher_is_better=False),
+        error_cost=error_cost,
         confusion=() if task == "regression" else confusion(y, decided, max(len(decision.classes), 2)),
         curves=curves_of(task, y, answer, costs),
         importances=_importances(
@@ -110,56 +114,80 @@ def confusion(y: NDArray[Any], decided: NDArray[Any], n_classes: int) -> tuple[t
     return tuple(tuple(row) for row in table.tolist())
 
 
-def _metrics(
-    task: Task, y: NDArray[Any], answer: Floats, decided: NDArray[Any], weights: NDArray[np.uint16]
-) -> tuple[Interval, ...]:
-    """Every metric of the task that is defined on these rows."""
-    found = (
-        interval_of(
-            metric.name,
-            metric.prepare(y, answer if metric.of == "score" else decided),
-            weights,
-            higher_is_better=metric.higher_is_better,
-        )
-        for metric in metrics_of(task)
-    )
-    return tuple(interval for interval in found if np.isfinite(interval.value))
+def _measured(
+    y: NDArray[Any], answer: Floats, decided: NDArray[Any], decision: Decision, costs: Costs | None, *, seed: int
+) -> tuple[tuple[Interval, ...], Interval | None]:
+    """Every metric of the task that is defined on these rows, and what errors cost."""
+    metrics = metrics_of(decision.task)
+    measured = {m.name: m.prepare(y, answer if m.of == "score" else decided) for m in metrics}
+    priced = row_costs(y, answer, decision, costs)
+    if priced is not None:
+        measured["error_cost"] = mean_of(priced)
+    replicates = min(max(REPLICATED_ROWS // len(y), FEWEST_REPLICATES), MOST_REPLICATES)
+    spreads = intervals_of(measured, len(y), replicates=replicates, seed=seed)
+    higher = {m.name: m.higher_is_better for m in metrics}
+    found = {
+        name: Interval(name=name, **spread._asdict(), higher_is_better=higher.get(name, False))
+        for name, spread in spreads.items()
+        if np.isfinite(spread.value)
+    }
+    error_cost = found.pop("error_cost", None)
+    return tuple(found.values()), error_cost
 
 
 def _importances(
-    holdout: Holdout, predict: Callable[[NDArray[np.float32]], Floats], decision: Decision, metric: Metric, *, seed: int
+    holdout: Holdout, predict: Predict, decision: Decision, metric: Metric, *, seed: int
 ) -> tuple[Importance, ...]:
     """How much the metric falls when one column is shuffled, greatest first, with 95 % bootstrap intervals.
 
-    Breiman, "Random Forests", Machine Learning 45, 2001. A column that another one repeats looks unimportant here.
+    Breiman, "Random Forests", Machine Learning 45, 2001. A column that another one repeats looks unimportant here. Of
+    more than `MOST_SHUFFLED` columns only those are asked that stand in the blocks whose shuffling moves answers most.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     n, width = holdout.X.shape
     most = min(IMPORTANCE_ROWS, max(FEWEST_IMPORTANCE_ROWS, IMPORTANCE_CELLS // width**2))
     rows = np.sort(rng.permutation(n)[:most])
     X, y = holdout.X[rows], holdout.y[rows]
-    weights = bootstrap_weights(len(rows), replicates=IMPORTANCE_REPLICATES, seed=seed).astype(np.float64)
+    weights = list(bootstrap_weights(len(rows), replicates=IMPORTANCE_REPLICATES, seed=seed))
 
     def prepared(answer: Floats) -> Weighted:
         return metric.prepare(
             y, answer if metric.of == "score" or decision.task == "regression" else decisions(answer, decision)
         )
 
-    whole = prepared(predict(X))
+    answers = predict(X)
+    whole = prepared(answers)
     ones = np.ones(len(rows))
     level = whole(ones)
     if not np.isfinite(level):
         return ()
     base = np.array([whole(row) for row in weights])
+    asked = _asked(X, answers, predict, rng)
     found = []
-    for place, name in enumerate(holdout.features):
-        column = X[:, place].copy()
-        X[:, place] = column[rng.permutation(len(rows))]
-        shuffled = prepared(predict(X))
-        X[:, place] = column
+    for place in asked.tolist():
+        shuffled = prepared(_shuffled(X, np.array([place]), predict, rng))
         drops = metric.sign * (base - np.array([shuffled(row) for row in weights]))
-        drops = drops[np.isfinite(drops)]
-        drop = metric.sign * (level - shuffled(ones))
-        low, high = np.quantile(drops, [0.025, 0.975]) if len(drops) else (drop, drop)
-        found.append(Importance(feature=name, drop=drop, low=float(low), high=float(high)))
+        drop, low, high = spread_of(metric.sign * (level - shuffled(ones)), drops)
+        found.append(Importance(feature=holdout.features[place], drop=drop, low=low, high=high))
     return tuple(sorted(found, key=lambda importance: (-importance.drop, importance.feature)))
+
+
+def _shuffled(X: NDArray[np.float32], columns: NDArray[np.intp], predict: Predict, rng: np.random.Generator) -> Floats:
+    """The answers when these columns hold other rows' values; X is as before afterwards."""
+    kept = X[:, columns]
+    X[:, columns] = kept[rng.permutation(len(X))]
+    answers = predict(X)
+    X[:, columns] = kept
+    return answers
+
+
+def _asked(X: NDArray[np.float32], answers: Floats, predict: Predict, rng: np.random.Generator) -> NDArray[np.intp]:
+    """The columns whose importance is measured."""
+    width = X.shape[1]
+    if width <= MOST_SHUFFLED:
+        return np.arange(width)
+    blocks = np.array_split(np.arange(width), MOST_SHUFFLED // 2)
+    moved = [float(np.abs(_shuffled(X, block, predict, rng) - answers).mean()) for block in blocks]
+    size = max(map(len, blocks))
+    best = np.argsort(-np.array(moved), kind="stable")[: max(MOST_SHUFFLED // size, 1)]
+    return np.concatenate([blocks[i] for i in np.sort(best)])

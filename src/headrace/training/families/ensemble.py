@@ -35,7 +35,7 @@ def round_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
     Examples
     --------
     >>> import numpy as np
-    >>> bool(np.float32(0.1) > 0.1), bool(round_down(np.array([0.1]))[0] <= 0.1)
+    >>> float(np.float32(0.1)) > 0.1, float(round_down(np.array([0.1]))[0]) <= 0.1
     (True, True)
     """
     with np.errstate(over="ignore"):
