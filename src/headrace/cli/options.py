@@ -12,6 +12,5 @@ ProjectPath: TypeAlias = Annotated[
         name="--project", help="headrace.toml or its folder; else HEADRACE_PROJECT, else the nearest parent folder."
     ),
 ]
-AsJson: TypeAlias = Annotated[
-    bool, Parameter(name="--json", negative="", help="One JSON document on stdout, for machines.")
-]
+Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
+AsJson: TypeAlias = Annotated[Flag, Parameter(name="--json", help="One JSON document on stdout, for machines.")]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from headrace.cli.options import AsJson, ProjectPath
+from headrace.cli.options import AsJson, Flag, ProjectPath
 from headrace.cli.output import count, instant, print_json, print_line, seconds
 
 
@@ -19,7 +19,7 @@ def predict(
     *,
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
     reasons: int = 0,
-    ignore_unknown: Annotated[bool, Parameter(negative="")] = False,
+    ignore_unknown: Flag = False,
     project: ProjectPath = None,
     as_json: AsJson = False,
 ) -> int:

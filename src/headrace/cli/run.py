@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from headrace.cli.options import AsJson, ProjectPath
+from headrace.cli.options import AsJson, Flag, ProjectPath
 from headrace.cli.output import count, money, near, print_json, print_line, seconds
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from headrace.runs.model import Progress
 
 
-def run(*, refresh: bool = False, project: ProjectPath = None, as_json: AsJson = False) -> int:
+def run(*, refresh: Flag = False, project: ProjectPath = None, as_json: AsJson = False) -> int:
     """Sources in, a chosen, priced, signed model version out; what was done before is not done again.
 
     Parameters
@@ -33,7 +33,7 @@ def run(*, refresh: bool = False, project: ProjectPath = None, as_json: AsJson =
     return 0
 
 
-def check(*, refresh: bool = False, project: ProjectPath = None, as_json: AsJson = False) -> int:
+def check(*, refresh: Flag = False, project: ProjectPath = None, as_json: AsJson = False) -> int:
     """Read the sources and hold them against their contracts: exit 1 when one is broken.
 
     Parameters

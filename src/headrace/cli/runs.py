@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headrace.cli.options import AsJson, ProjectPath
+from headrace.cli.options import AsJson, Flag, ProjectPath
 from headrace.cli.output import count, instant, money, print_json, print_line, print_table, seconds, size
 from headrace.cli.recent import print_runs
 from headrace.errors import WrongUse
@@ -73,13 +73,13 @@ def _stage(stage: StageRecord) -> list[str]:
     return [stage.name, stage.state, *used, count(u.rows_out), money(u.cost_usd)]
 
 
-def remove(run: str, *, force: bool = False, project: ProjectPath = None, as_json: AsJson = False) -> int:
+def remove(run: str, *, force: Flag = False, project: ProjectPath = None, as_json: AsJson = False) -> int:
     """Forget a run; `headrace runs gc` then frees what only it needed.
 
     Parameters
     ----------
     run
-        The run's name.
+        The run's name, or the beginning of it; `last` is the newest.
     force
         Also when it registered a version that no alias names.
     """
@@ -87,11 +87,11 @@ def remove(run: str, *, force: bool = False, project: ProjectPath = None, as_jso
     from headrace.runs.history import remove_run
 
     opened = Project.open(project)
-    remove_run(opened.catalog, opened.name, run, force=force)
+    removed = remove_run(opened.catalog, opened.name, run, force=force)
     if as_json:
-        print_json({"removed": run})
+        print_json({"removed": removed})
     else:
-        print_line(f"run {run} is forgotten; headrace runs gc frees its space")
+        print_line(f"run {removed} is forgotten; headrace runs gc frees its space")
     return 0
 
 

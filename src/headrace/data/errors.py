@@ -153,7 +153,7 @@ class ColumnsDiffer(CheckFailed):
 class ColumnMissing(CheckFailed):
     """A column that headrace.lock or the contract knows is not there."""
 
-    code = "column-missing"
+    code = "source-column-missing"
 
     def __init__(self, source: str, columns: Sequence[str], *, found: Sequence[str]) -> None:
         names = ", ".join(repr(column) for column in columns)

@@ -242,7 +242,7 @@ class OutputFailed(TroubleOutside):
 class FileColumnMissing(WrongUse):
     """The file lacks a column that the model needs."""
 
-    code = "column-missing"
+    code = "file-column-missing"
 
     def __init__(self, path: Path, column: str, *, needs: Sequence[str]) -> None:
         instead = f", or {', '.join(needs)}, from which it is computed" if needs else ""
@@ -257,7 +257,7 @@ class FileColumnMissing(WrongUse):
 class FileColumnUnknown(WrongUse):
     """The file has a column that the contract does not know."""
 
-    code = "column-unknown"
+    code = "file-column-unknown"
 
     def __init__(self, path: Path, column: str, *, near: str | None) -> None:
         guess = f" (did you mean {near!r}?)" if near else ""

@@ -1,0 +1,86 @@
+"""Writes the reference pages that are made from the code: functions, command line, errors.
+
+`tests/docs/test_generated.py` holds the written pages equal to what is made here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import headrace
+from headrace.cli import reference as command_line
+from headrace.errors import CheckFailed, HeadraceError, TroubleOutside, WrongUse
+from headrace.language import reference as functions
+
+REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+ROOTS = (HeadraceError, CheckFailed, WrongUse, TroubleOutside)
+"""Never raised themselves."""
+
+_ERRORS_HEAD = """# Errors
+
+An error says what was expected, what was found, where, and how to mend it. It never holds the value of a cell: messages
+reach logs, and cells can be personal data. On the command line:
+
+```text
+error (model-unknown): there is no version of a model 'order' (did you mean 'orders'?)
+fix: `headrace models list` shows what there is; `headrace run` makes a version
+```
+
+The code in parentheses is stable: scripts and alarms may rely on it. With `--json` the error is
+`{"error": {"code": …, "message": …, "fix": …, "facts": …}}` on standard output. In Python every one is a
+`headrace.errors.HeadraceError` with the attributes `code`, `message`, `fix`, `facts` and `exit_code`.
+"""
+_SECTIONS = {
+    1: ("Exit code 1: the answer is no", "The work was done, and what it found stands in the way."),
+    2: ("Exit code 2: wrong use", "What was asked for cannot be: an argument, the definition or a row is wrong."),
+    3: ("Exit code 3: trouble outside", "A disk, a network or a server failed. Finished work is kept: run again."),
+}
+
+
+def errors() -> list[type[HeadraceError]]:
+    """Every error that the package can raise, by code."""
+    for module in pkgutil.walk_packages(headrace.__path__, "headrace."):
+        if not module.name.startswith("headrace.testing"):
+            importlib.import_module(module.name)
+    ours = {error for error in _below(HeadraceError) if error.__module__.startswith("headrace.")}
+    return sorted(ours - set(ROOTS), key=lambda error: (error.code, error.__module__))
+
+
+def errors_page() -> str:
+    """The page of the errors."""
+    parts = [_ERRORS_HEAD]
+    for exit_code, (title, meaning) in _SECTIONS.items():
+        parts += [f"## {title}\n", f"{meaning}\n", "| code | what happened |", "| --- | --- |"]
+        parts += [f"| `{error.code}` | {_first_line(error)} |" for error in errors() if error.exit_code == exit_code]
+        parts.append("")
+    return "\n".join(parts)
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "command-line.md": command_line.render,
+    "errors.md": errors_page,
+    "functions.md": functions.render,
+}
+
+
+def _below(error: type[HeadraceError]) -> Iterator[type[HeadraceError]]:
+    for child in error.__subclasses__():
+        yield child
+        yield from _below(child)
+
+
+def _first_line(error: type[HeadraceError]) -> str:
+    return (error.__doc__ or "").strip().partition("\n")[0].replace("|", "\\|")
+
+
+def main() -> None:
+    """Write every page."""
+    for name, render in PAGES.items():
+        (REFERENCE / name).write_text(render(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
