@@ -1,4 +1,5 @@
-"""How long the command line takes to start: `headrace --help` against bare Python, `headrace runs`, and a run with nothing to do.
+"""How long the command line takes to start: `headrace --help` against bare Python, `headrace runs`, a run that has
+nothing to do.
 
 Needs the flights example to have been run once (`make demo`).
 """

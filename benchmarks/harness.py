@@ -1,7 +1,10 @@
 """How figures are measured and kept.
 
 A figure is a ratio of commands measured in turn in one run (A B A B …), whole processes by the operating system's own
-accounting, quoted as the median. `record` writes a section of RESULTS.md with date, machine and versions.
+accounting, quoted as the median. `record` writes a section of RESULTS.md with date, machine, load and versions.
+
+Peak memory is the greatest of samples of the process's resident size, taken every 20 ms, and of the kernel's mark at
+its end. The mark alone would not do: our meter sets it back at every stage.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +26,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
+SAMPLE_S = 0.02
+LOAD = os.getloadavg()[0]
+"""Of the minute before this process began; above 1 the times say little."""
 HEAD = """# Results
 
-Each section is written by the command it names, and holds the figures of its last run. Medians of whole processes on the machine
-named; compare within a section only: machines drift, ratios hold.
+Each section is written by the command it names, and holds the figures of its last run. Medians of whole processes on
+the machine named; compare within a section only: machines drift, ratios hold.
 """
 
 
@@ -39,19 +46,45 @@ class Measured:
     output: str
 
 
+class _Resident(threading.Thread):
+    """Watches the resident size of one process."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._statm = Path(f"/proc/{pid}/statm")
+        self._ended = threading.Event()
+        self._pages = 0
+
+    def run(self) -> None:
+        while not self._ended.wait(SAMPLE_S):
+            try:
+                self._pages = max(self._pages, int(self._statm.read_text().split()[1]))
+            except (OSError, IndexError):  # it has ended
+                return
+
+    def stop_mb(self) -> float:
+        """The greatest size seen."""
+        self._ended.set()
+        self.join()
+        return self._pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def measure(command: Sequence[str], *, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> Measured:
-    """Run a command to its end; the kernel's figures for it and the children it waited for."""
+    """Run a command to its end; wall time, and the CPU time of it and of the children it waited for."""
     with tempfile.TemporaryFile() as out:
         started = time.perf_counter()
         process = subprocess.Popen(command, cwd=cwd, env={**os.environ, **(env or {})}, stdout=out)
+        resident = _Resident(process.pid)
+        resident.start()
         _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
+        peak_mb = max(resident.stop_mb(), usage.ru_maxrss / 1024)
         out.seek(0)
         text = out.read().decode("utf-8", "replace")
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}\n{text}")
-    return Measured(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text)
+    return Measured(wall_s, usage.ru_utime + usage.ru_stime, peak_mb, text)
 
 
 def median(runs: Sequence[Measured]) -> Measured:
@@ -92,6 +125,7 @@ def record(title: str, command: str, body: str, *, libraries: Sequence[str] = ()
     versions = ", ".join(f"{name} {version(name)}" for name in libraries)
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    machine += f", load {LOAD:.1f} at the start"
     section = (
         f"## {title}\n\n`{command}` · {date} · {machine}{' · ' + versions if versions else ''}\n\n{body.strip()}\n"
     )

@@ -16,8 +16,8 @@ from benchmarks.history_path.polars_by_hand import NUMBERS, WEATHER, WINDOWS, sq
 KEY = "carrier, flight, sched_dep_at"
 RULES = """coalesce(origin IN ('EWR', 'JFK', 'LGA'), true) AND coalesce(distance >= 1, true)
     AND coalesce(month BETWEEN 1 AND 12, true) AND coalesce(dep_time BETWEEN 1 AND 2400, true)
-    AND coalesce(arr_time BETWEEN 1 AND 2400, true) AND coalesce(air_time > 10, true) AND coalesce(origin <> dest, false)
-    AND carrier IS NOT NULL AND flight IS NOT NULL AND sched_dep_at IS NOT NULL"""
+    AND coalesce(arr_time BETWEEN 1 AND 2400, true) AND coalesce(air_time > 10, true)
+    AND coalesce(origin <> dest, false) AND carrier IS NOT NULL AND flight IS NOT NULL AND sched_dep_at IS NOT NULL"""
 
 
 def window(connection: duckdb.DuckDBPyConnection, number: int) -> str:
@@ -39,7 +39,8 @@ def window(connection: duckdb.DuckDBPyConnection, number: int) -> str:
         for width in over
     )
     connection.execute(
-        f"CREATE TABLE win{number} AS SELECT DISTINCT * EXCLUDE (v, asked) FROM (SELECT {keys}, t, v, asked, {columns} FROM ("
+        f"CREATE TABLE win{number} AS SELECT DISTINCT * EXCLUDE (v, asked) FROM "
+        f"(SELECT {keys}, t, v, asked, {columns} FROM ("
         f"SELECT {keys}, {known} AS t, {value} AS v, false AS asked FROM accepted "
         f"WHERE {value} IS NOT NULL AND {known} IS NOT NULL UNION ALL "
         f"SELECT DISTINCT {keys}, sched_dep_at, NULL, true FROM examples) WINDOW {frames}) WHERE asked"
@@ -54,7 +55,9 @@ def main(project: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     connection = duckdb.connect(str(out / "work.duckdb"))
     connection.execute("SET TimeZone = 'UTC'")
-    connection.register("airports_frame", sqlite(data / "reference.db", "SELECT faa, name, lat, lon, alt, tzone FROM airports"))
+    connection.register(
+        "airports_frame", sqlite(data / "reference.db", "SELECT faa, name, lat, lon, alt, tzone FROM airports")
+    )
     connection.register("airlines_frame", sqlite(data / "reference.db", "SELECT carrier, name FROM airlines"))
     kinds = {name: "DOUBLE" if str(kind) == "Float64" else "BIGINT" for name, kind in NUMBERS.items()}
     types = ", ".join(f"'{name}': '{kind}'" for name, kind in kinds.items())
@@ -109,15 +112,16 @@ def main(project: Path, out: Path) -> None:
         ASOF LEFT JOIN (SELECT origin AS station, timezone('UTC', time_hour) AS time_hour,
             timezone('UTC', time_hour) + INTERVAL 10 MINUTES AS known, {", ".join(WEATHER)}
             FROM '{data}/weather.parquet') w ON r.origin = w.station AND r.sched_dep_at > w.known
-        LEFT JOIN read_json_auto('{data}/planes.ndjson', format = 'newline_delimited', sample_size = -1) p USING (tailnum)
+        LEFT JOIN read_json_auto('{data}/planes.ndjson', format = 'newline_delimited', sample_size = -1) p
+            USING (tailnum)
         LEFT JOIN airlines_frame al USING (carrier)
         LEFT JOIN airports_frame ap ON r.dest = ap.faa {joins}
         ORDER BY r.sched_dep_at, r.carrier, r.flight) TO '{out}/frame.parquet' (FORMAT parquet)"""
     )
-    names_of = ["rows", "late", "temp", "origin_count_24h", "age"]
+    names_of = ["rows", "late", "temp", "origin_count_24h", "plane_count_24h", "age"]
     sums = connection.execute(
         "SELECT count(*), sum(late::INT)::BIGINT, round(sum(weather_temp), 3), sum(origin_delay_count_24h)::BIGINT,"
-        f" sum(plane_age)::BIGINT FROM '{out}/frame.parquet'"
+        f" sum(plane_delay_count_24h)::BIGINT, sum(plane_age)::BIGINT FROM '{out}/frame.parquet'"
     ).fetchall()[0]
     connection.close()
     (out / "work.duckdb").unlink()

@@ -42,7 +42,8 @@ def lay_out(folder: Path, copies: int) -> None:
     ).unique(["origin", "time_hour"], keep="first", maintain_order=True).write_parquet(data / "weather.parquet")
     for name in ("planes.ndjson", "reference.db"):
         shutil.copy(EXAMPLE / "data" / name, data / name)
-    shutil.copy(EXAMPLE / "headrace.toml", folder / "headrace.toml")
+    for name in ("headrace.toml", "headrace.lock"):
+        shutil.copy(EXAMPLE / name, folder / name)
     (data / ".complete").touch()
 
 

@@ -96,34 +96,33 @@ def window(
 ) -> pl.DataFrame:
     """Aggregates of one window over what was known before each asked instant, one row a distinct (key, instant)."""
     name, key, value, known, over, take = spec
-    seen = (
-        events.filter(pl.col(value).is_not_null() & pl.col(known).is_not_null())
-        .group_by([*key, pl.col(known).alias("t")])
-        .agg(s=pl.col(value).sum(), c=pl.len().cast(pl.Int64), m=pl.col(value).max(), asked=pl.lit(False))
+    seen = events.filter(pl.col(value).is_not_null() & pl.col(known).is_not_null()).select(
+        *key, t=pl.col(known), v=pl.col(value), c=pl.lit(1, pl.Int64), asked=pl.lit(False)
     )
     queries = (
-        asked.select([*key, pl.col("sched_dep_at").alias("t")])
+        asked.select(*key, t=pl.col("sched_dep_at"))
         .unique()
-        .with_columns(s=pl.lit(None, pl.Float64), c=pl.lit(0, pl.Int64), m=pl.lit(None, pl.Float64), asked=pl.lit(True))
+        .with_columns(v=pl.lit(None, pl.Float64), c=pl.lit(0, pl.Int64), asked=pl.lit(True))
     )
-    both = (
-        pl.concat([seen, queries.select([*key, "t", "s", "c", "m", "asked"])], how="vertical")
+    rolled = {
+        f"{name}_{aggregate}_{width}": {
+            "mean": pl.col("v").rolling_mean_by("t", width, closed="left"),
+            "max": pl.col("v").rolling_max_by("t", width, closed="left"),
+            "count": pl.col("c").rolling_sum_by("t", width, closed="left"),
+        }[aggregate]
+        for width in over
+        for aggregate in take
+    }
+    return (
+        pl.concat([seen, queries], how="vertical")
         .sort([*key, "t"])
+        .group_by(key)
+        .agg("t", "asked", **rolled)
+        .explode("t", "asked", *rolled)
+        .filter("asked")
+        .drop("asked")
         .collect()
     )
-    result = both.filter("asked").select([*key, "t"])
-    for width in over:
-        rolled = both.rolling("t", period=width, closed="left", group_by=key).agg(
-            S=pl.col("s").sum(), C=pl.col("c").sum(), M=pl.col("m").max()
-        )
-        rolled = rolled.filter(both["asked"])
-        columns = {
-            "mean": pl.when(pl.col("C") > 0).then(pl.col("S") / pl.col("C")),
-            "max": pl.col("M"),
-            "count": pl.col("C"),
-        }
-        result = result.hstack(rolled.select(columns[a].alias(f"{name}_{a}_{width}") for a in take))
-    return result.unique([*key, "t"])
 
 
 def main(project: Path, out: Path) -> None:
@@ -153,7 +152,13 @@ def main(project: Path, out: Path) -> None:
         .sort("sched_dep_at", "carrier", "flight")
     )
     rows = rows.join_asof(
-        weather, left_on="sched_dep_at", right_on="known", by="origin", strategy="backward", allow_exact_matches=False
+        weather,
+        left_on="sched_dep_at",
+        right_on="known",
+        by="origin",
+        strategy="backward",
+        allow_exact_matches=False,
+        check_sortedness=False,
     )
     fresh = pl.col("hour_at") >= pl.col("sched_dep_at") - pl.duration(hours=3)
     rows = rows.with_columns(pl.when(fresh).then(pl.col(f"weather_{c}")).alias(f"weather_{c}") for c in WEATHER)
@@ -161,6 +166,7 @@ def main(project: Path, out: Path) -> None:
     rows = rows.join(airlines.lazy(), on="carrier", how="left", maintain_order="left")
     places = airports.lazy().select(dest="faa", dest_lat="lat", dest_lon="lon", dest_alt="alt")
     rows = rows.join(places, on="dest", how="left", maintain_order="left")
+    rows = rows.collect().lazy()  # else every window computes it anew
     for spec in WINDOWS:
         found = window(flights, rows, spec).lazy()
         key = [*spec[1], "sched_dep_at"]
@@ -186,6 +192,7 @@ def main(project: Path, out: Path) -> None:
         late=pl.col("late").sum(),
         temp=pl.col("weather_temp").cast(pl.Float64).sum().round(3),
         origin_count_24h=pl.col("origin_delay_count_24h").sum(),
+        plane_count_24h=pl.col("plane_delay_count_24h").sum(),
         age=pl.col("plane_age").sum(),
     )
     print(json.dumps({"aside": aside, **sums.collect().row(0, named=True)}))
