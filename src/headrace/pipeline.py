@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from headrace.data.model import CheckedSource, QualityReport, Snapshot, Table
+from headrace.data.model import CheckedSource, QualityReport, Snapshot, SourceState, Table
 from headrace.definition.lock import Lock
 from headrace.definition.lockfile import read_lock, write_lock
 from headrace.definition.model import Definition, Source
@@ -212,8 +212,6 @@ def check_only(work: Workspace, *, refresh: bool = False) -> Checked:
 def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
     """Read every source, freeze its types, hold it against its contract; static tables that others join come first."""
     from headrace.data.align import table_types
-    from headrace.data.check import check
-    from headrace.data.snapshot import take_snapshot
     from headrace.data.state import source_state
 
     lock = freeze_types(work)
@@ -229,7 +227,7 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
             f"read {source.name}",
             depends={"source": _reading_part(source), "state": state, "types": locked, "again": again},
             rooms=DATA,
-            compute=partial(take_snapshot, source, work.root, work.environment, locked, state),
+            compute=partial(_read, work, source, locked, state),
             kind=Snapshot,
         )
         joined = {join.source: sources[join.source].table for join in source.joins}
@@ -237,7 +235,7 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
             f"check {source.name}",
             depends={"source": source, "snapshot": _content(snapshots[source.name]), "types": locked, "joined": joined},
             rooms=DATA,
-            compute=partial(check, snapshots[source.name], source, locked, joined),
+            compute=partial(_check, snapshots[source.name], source, locked, joined),
             kind=CheckedSource,
         )
     in_order = {source.name: sources[source.name] for source in work.definition.sources}
@@ -245,13 +243,37 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
     return Checked(in_order, types, snapshots, page)
 
 
+def _read(
+    work: Workspace, source: Source, locked: Mapping[str, Type], state: SourceState, ctx: StageContext
+) -> Snapshot:
+    from headrace.data.snapshot import take_snapshot  # loads Polars: not for a run that has nothing to do
+
+    return take_snapshot(source, work.root, work.environment, locked, state, ctx)
+
+
+def _check(
+    snapshot: Snapshot,
+    source: Source,
+    locked: Mapping[str, Type],
+    joined: Mapping[str, Table],
+    ctx: StageContext,
+) -> CheckedSource:
+    from headrace.data.check import check
+
+    return check(snapshot, source, locked, joined, ctx)
+
+
 def gather(run: Run, work: Workspace, program: Program, label: Label, checked: Checked) -> Frame:
     """One row a labelled example, every value as it was known when its prediction was asked for."""
-    from headrace.features.frame import assemble
-
     definition = work.definition
     needed = {program.source, *(step.source for step in program.steps if hasattr(step, "source"))}
     tables = {name: table for name, table in checked.tables.items() if name in needed}
+
+    def compute(ctx: StageContext) -> Frame:
+        from headrace.features.frame import assemble
+
+        return assemble(program, definition, tables, ctx)
+
     return run.stage(
         "assemble",
         depends={
@@ -262,37 +284,52 @@ def gather(run: Run, work: Workspace, program: Program, label: Label, checked: C
             "tables": tables,
         },
         rooms=FEATURES,
-        compute=lambda ctx: assemble(program, definition, tables, ctx),
+        compute=compute,
         kind=Frame,
     )
 
 
 def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:
     """Candidates under one budget, each under the same folds; the holdout is not touched."""
-    from headrace.training.search import search
-
     definition = work.definition
-    return run.stage(
-        "search",
-        depends={"frame": frame, "training": definition.training, "split": definition.split, "costs": definition.costs},
-        rooms=TRAINING,
-        compute=lambda ctx: search(
+
+    def compute(ctx: StageContext) -> SearchResult:
+        from headrace.training.search import search
+
+        return search(
             _rows(ctx, frame, definition).train,
             definition.training,
             definition.split,
             definition.costs,
             recorder=ctx,
             clock=time.monotonic,
-        ),
+        )
+
+    return run.stage(
+        "search",
+        depends={"frame": frame, "training": definition.training, "split": definition.split, "costs": definition.costs},
+        rooms=TRAINING,
+        compute=compute,
         kind=SearchResult,
     )
 
 
 def choose(run: Run, work: Workspace, trials: SearchResult) -> Choice:
     """The one candidate, in money where there are costs, and what it gives up."""
-    from headrace.training.select import select
-
     definition = work.definition
+
+    def compute(_: StageContext) -> Choice:
+        from headrace.training.select import select
+
+        return select(
+            trials,
+            selection=definition.selection,
+            costs=definition.costs,
+            prices=work.prices,
+            threads=definition.training.threads,
+            at_us=work.clock(),
+        )
+
     return run.stage(
         "select",
         depends={
@@ -302,14 +339,7 @@ def choose(run: Run, work: Workspace, trials: SearchResult) -> Choice:
             "prices": work.prices.prices,
         },
         rooms=("training", "cost"),
-        compute=lambda _: select(
-            trials,
-            selection=definition.selection,
-            costs=definition.costs,
-            prices=work.prices,
-            threads=definition.training.threads,
-            at_us=work.clock(),
-        ),
+        compute=compute,
         kind=Choice,
     )
 
@@ -476,6 +506,7 @@ def freeze_types(work: Workspace) -> Lock:
         found = {source.name: infer_types(source, work.root, work.environment) for source in missing}
         lock = msgspec.structs.replace(lock, sources={**lock.sources, **found})
         write_lock(work.lock_path, lock)
+        lock = read_lock(work.lock_path)  # in the file's order of columns: a later run has no other
     return lock
 
 
@@ -524,14 +555,18 @@ def _rows(ctx: StageContext, frame: Frame, definition: Definition) -> TrainingDa
 
 
 def _write_quality_page(run: Run, work: Workspace, reports: Sequence[QualityReport]) -> Path:
-    from headrace.data.page import quality_page
-
     name = work.definition.project.name
+
+    def compute(ctx: StageContext) -> Page:
+        from headrace.data.page import quality_page
+
+        return Page(ctx.keep_bytes(quality_page(name, reports).encode(), "reports", ".html"))
+
     page = run.stage(
         "quality page",
         depends={"reports": list(reports), "project": name},
         rooms=("pages", "data"),
-        compute=lambda ctx: Page(ctx.keep_bytes(quality_page(name, reports).encode(), "reports", ".html")),
+        compute=compute,
         kind=Page,
     )
     return _lay_out(work, page.page, "quality.html")
@@ -546,8 +581,6 @@ def _write_run_page(
     evaluation: Evaluation,
     version: Version,
 ) -> Path:
-    from headrace.training.page import run_page
-
     counts = [
         ("rows with a label", frame.rows),
         ("held out for the one last look", frame.holdout_rows),
@@ -555,25 +588,26 @@ def _write_run_page(
         ("label known before the prediction was asked for: left out", frame.label_too_early),
     ]
     name = f"{version.model}@{version.number}"
+
+    def compute(ctx: StageContext) -> Page:
+        from headrace.training.page import run_page
+
+        page = run_page(
+            project=work.definition.project.name,
+            version=name,
+            trials=trials.trials,
+            choice=choice,
+            evaluation=evaluation,
+            counts=counts,
+            classes=frame.classes,
+        )
+        return Page(ctx.keep_bytes(page.encode(), "reports", ".html"))
+
     page = run.stage(
         "run page",
         depends={"trials": trials, "choice": choice, "evaluation": evaluation, "counts": counts, "version": name},
         rooms=("pages", "training"),
-        compute=lambda ctx: Page(
-            ctx.keep_bytes(
-                run_page(
-                    project=work.definition.project.name,
-                    version=name,
-                    trials=trials.trials,
-                    choice=choice,
-                    evaluation=evaluation,
-                    counts=counts,
-                    classes=frame.classes,
-                ).encode(),
-                "reports",
-                ".html",
-            )
-        ),
+        compute=compute,
         kind=Page,
     )
     return _lay_out(work, page.page, f"version-{version.number}.html")
