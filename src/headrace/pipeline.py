@@ -94,7 +94,7 @@ class ContractBroken(CheckFailed):
             + ("" if rule.first_row is None else f", first in row {rule.first_row:,}")
             for report in broken
             for rule in report.rules
-            if not rule.passed
+            if not rule.passed and rule.on_fail == "fail"
         ]
         super().__init__(
             "the contract is broken: " + "; ".join(said),
