@@ -17,8 +17,10 @@ import polars as pl
 from headrace.app import Project
 from headrace.features.build import build_program, label_of
 from headrace.features.model import Frame
-from headrace.pipeline import Checked, check_sources, gather
 from headrace.runs.progress import SilentProgress
+from headrace.stages.learning import gather
+from headrace.stages.model import Checked
+from headrace.stages.sources import check_sources
 
 
 def new_project(project: Path, out: Path) -> Path:

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     import polars as pl
 
     from headrace.governance.signing import SigningKey
-    from headrace.pipeline import Checked, Outcome, Workspace
     from headrace.registry.versions import Registry
     from headrace.runs.model import Progress
     from headrace.runs.runner import Runner
     from headrace.scoring.batch import Scored
     from headrace.scoring.scorer import Scorer
+    from headrace.stages.model import Checked, Outcome, Workspace
     from headrace.stores.catalog import Catalog, Reader
     from headrace.stores.objects import ObjectStore
 
@@ -146,7 +146,7 @@ class Project:
         """Everything that a run works with; makes the user's signing key if there is none."""
         from headrace.cost.prices import load_prices
         from headrace.governance.signing import config_dir, load_or_create_key
-        from headrace.pipeline import Workspace
+        from headrace.stages.model import Workspace
 
         return Workspace(
             definition=self.definition,

@@ -10,8 +10,8 @@ from headrace.cli.output import count, money, near, print_json, print_line, seco
 
 if TYPE_CHECKING:
     from headrace.data.model import QualityReport
-    from headrace.pipeline import Outcome
     from headrace.runs.model import Progress
+    from headrace.stages.model import Outcome
 
 
 def run(*, refresh: Flag = False, project: ProjectPath = None, as_json: AsJson = False) -> int:

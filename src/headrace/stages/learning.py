@@ -1,0 +1,199 @@
+"""Features as known then → candidates under one budget → the choice → one compiled graph → one look at the holdout."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from headrace.definition.model import Definition
+from headrace.features.model import Frame, Program
+from headrace.runs.model import StageContext
+from headrace.stages.model import Checked, Compiled, Workspace
+from headrace.training.model import Choice, Evaluation, SearchResult
+
+if TYPE_CHECKING:
+    from headrace.features.label import Label
+    from headrace.runs.runner import Run
+    from headrace.training.data import TrainingData
+
+FEATURES: Final = ("features", "language")
+TRAINING: Final = ("training", "features", "scoring", "stages")
+
+
+def gather(run: Run, work: Workspace, program: Program, label: Label, checked: Checked) -> Frame:
+    """One row a labelled example, every value as it was known when its prediction was asked for."""
+    definition = work.definition
+    needed = {program.source, *(step.source for step in program.steps if hasattr(step, "source"))}
+    tables = {name: table for name, table in checked.tables.items() if name in needed}
+
+    def compute(ctx: StageContext) -> Frame:
+        from headrace.features.frame import assemble
+
+        return assemble(program, definition, tables, ctx)
+
+    return run.stage(
+        "assemble",
+        depends={
+            "program": program,
+            "project": definition.project,
+            "label_known": label.known_after,
+            "split": definition.split,
+            "tables": tables,
+        },
+        rooms=FEATURES,
+        compute=compute,
+        kind=Frame,
+    )
+
+
+def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:
+    """Candidates under one budget, each under the same folds; the holdout is not touched."""
+    definition = work.definition
+
+    def compute(ctx: StageContext) -> SearchResult:
+        from headrace.training.search import search
+
+        return search(
+            _rows(ctx, frame, definition).train,
+            definition.training,
+            definition.split,
+            definition.costs,
+            recorder=ctx,
+            clock=time.monotonic,
+        )
+
+    return run.stage(
+        "search",
+        depends={"frame": frame, "training": definition.training, "split": definition.split, "costs": definition.costs},
+        rooms=TRAINING,
+        compute=compute,
+        kind=SearchResult,
+    )
+
+
+def choose(run: Run, work: Workspace, trials: SearchResult) -> Choice:
+    """The one candidate, in money where there are costs, and what it gives up."""
+    definition = work.definition
+
+    def compute(_: StageContext) -> Choice:
+        from headrace.training.select import select
+
+        return select(
+            trials,
+            selection=definition.selection,
+            costs=definition.costs,
+            prices=work.prices,
+            threads=definition.training.threads,
+            at_us=work.clock(),
+        )
+
+    return run.stage(
+        "select",
+        depends={
+            "trials": trials,
+            "selection": definition.selection,
+            "costs": definition.costs,
+            "prices": work.prices.prices,
+        },
+        rooms=("training", "cost"),
+        compute=compute,
+        kind=Choice,
+    )
+
+
+def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult, choice: Choice) -> Compiled:
+    """Fit the choice on all training rows, calibrate and set its threshold out of fold, compile it to one graph."""
+    definition = work.definition
+    trial = next(t for t in trials.trials if t.number == choice.trial)
+    decision = trial.decision
+    assert decision is not None, "a trial that is done has a decision"
+
+    def compute(ctx: StageContext) -> Compiled:
+        from headrace.features.encoder import encode_columns
+        from headrace.features.profile import profile_frame
+        from headrace.training.fit import fit_chosen
+
+        data = _rows(ctx, frame, definition)
+        fitted = fit_chosen(data.train, trial, definition.training)
+        answers = fitted.predict(encode_columns(fitted.encoder, data.holdout.rows))
+        return Compiled(
+            onnx=ctx.keep_bytes(fitted.onnx, "graphs", ".onnx"),
+            encoder=fitted.encoder,
+            decision=decision,
+            profile=ctx.keep_bytes(profile_frame(frame.program, data.train.rows), "profiles", ".json"),
+            label_spread=fitted.label_spread,
+            library=ctx.keep_bytes(answers.tobytes(), "answers", ".f64"),
+        )
+
+    return run.stage(
+        "compile",
+        depends={
+            "frame": frame,
+            "family": trial.family,
+            "params": trial.params,
+            "decision": decision,
+            "training": {
+                "seed": definition.training.seed,
+                "threads": definition.training.threads,
+                "metric": trials.metric,
+            },
+            "split": definition.split,
+            "costs": definition.costs,
+        },
+        rooms=TRAINING,
+        compute=compute,
+        kind=Compiled,
+    )
+
+
+def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled) -> Evaluation:
+    """Score the holdout once, with the compiled graph itself; a package that disagrees with its library stops here."""
+    definition = work.definition
+
+    def compute(ctx: StageContext) -> Evaluation:
+        import numpy as np
+
+        from headrace.features.encoder import encode_columns
+        from headrace.training.evaluate import Holdout, evaluate
+
+        holdout = _rows(ctx, frame, definition).holdout
+        library = np.frombuffer(ctx.fetch(compiled.library), np.float64)
+        return evaluate(
+            Holdout(
+                X=encode_columns(compiled.encoder, holdout.rows),
+                y=holdout.y,
+                library=library.reshape(len(holdout), -1) if frame.task == "multiclass" else library,
+                features=tuple(field.name for field in frame.program.outputs),
+            ),
+            ctx.fetch(compiled.onnx),
+            compiled.decision,
+            metric=definition.training.metric,
+            costs=definition.costs,
+            label_spread=compiled.label_spread,
+            seed=definition.training.seed,
+        )
+
+    return run.stage(
+        "evaluate",
+        depends={
+            "frame": frame,
+            "compiled": compiled,
+            "split": definition.split,
+            "costs": definition.costs,
+            "metric": definition.training.metric,
+        },
+        rooms=TRAINING,
+        compute=compute,
+        kind=Evaluation,
+    )
+
+
+def _rows(ctx: StageContext, frame: Frame, definition: Definition) -> TrainingData:
+    """The frame's rows, divided."""
+    import polars as pl
+
+    from headrace.training.data import divide
+
+    url, options = ctx.scan(frame.ref)
+    ctx.count(rows_in=frame.rows)
+    return divide(frame, pl.read_parquet(url, storage_options=options or None), definition.split)

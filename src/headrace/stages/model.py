@@ -1,0 +1,148 @@
+"""What crosses between the stages of a run, and what a run works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.data.model import CheckedSource, QualityReport, Snapshot, Table
+from headrace.definition.model import Definition
+from headrace.errors import CheckFailed
+from headrace.features.model import Encoder
+from headrace.language.types import Type
+from headrace.runs.model import ObjectRef
+from headrace.scoring.model import Decision
+from headrace.training.model import Choice, Evaluation
+
+if TYPE_CHECKING:
+    from headrace.cost.prices import PriceBook
+    from headrace.registry.model import Version
+    from headrace.registry.versions import Registry
+    from headrace.runs.runner import Runner
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What a run works with; `app` opens it."""
+
+    definition: Definition
+    definition_sha256: str
+    root: Path
+    environment: Mapping[str, str]
+    lock_path: Path
+    reports: Path
+    """Folder for pages."""
+    runner: Runner
+    registry: Registry
+    prices: PriceBook
+    clock: Callable[[], int]
+    """Microseconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the sources brought, and the page about it."""
+
+    sources: Mapping[str, CheckedSource]
+    types: Mapping[str, Mapping[str, Type]]
+    """Types of the accepted tables."""
+    snapshots: Mapping[str, Snapshot]
+    page: Path
+
+    @property
+    def reports(self) -> list[QualityReport]:
+        """One a source, in the definition's order."""
+        return [checked.report for checked in self.sources.values()]
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """The accepted tables."""
+        return {name: checked.table for name, checked in self.sources.items()}
+
+
+class ContractBroken(CheckFailed):
+    """A rule with `on_fail = "fail"` failed: nothing is trained on such data."""
+
+    code = "contract-broken"
+
+    def __init__(self, broken: Sequence[QualityReport], *, page: Path) -> None:
+        said = [
+            f"{report.source}: {rule.rule} failed in {rule.failed:,} of {report.read:,} rows"
+            + ("" if rule.first_row is None else f", first in row {rule.first_row:,}")
+            for report in broken
+            for rule in report.rules
+            if not rule.passed and rule.on_fail == "fail"
+        ]
+        super().__init__(
+            "the contract is broken: " + "; ".join(said),
+            fix=f'correct the source, or say on_fail = "quarantine" for the rule; {page} shows everything',
+            sources=[report.source for report in broken],
+            page=str(page),
+        )
+
+
+class Compiled(msgspec.Struct, frozen=True, kw_only=True):
+    """The chosen candidate, fitted on all training rows and compiled."""
+
+    onnx: ObjectRef
+    encoder: Encoder
+    decision: Decision
+    profile: ObjectRef
+    label_spread: float
+    library: ObjectRef
+    """The library's own answers on the holdout, float64 by row: what the compiled package must agree with."""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page for people, stored."""
+
+    page: ObjectRef
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """The version that a run made."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run made, for people and for `--json`."""
+
+    run: str
+    version: Version
+    choice: Choice
+    evaluation: Evaluation
+    reports: Sequence[QualityReport]
+    quality_page: Path
+    run_page: Path
+    wall_s: float
+    cost_usd: float
+    stages_done: int
+    """Stages that were computed, not found."""
+
+    def summary(self) -> dict[str, Any]:
+        """What `run --json` prints, and what the run record keeps."""
+        chosen = next(c for c in self.choice.candidates if c.trial == self.choice.trial)
+        return {
+            "run": self.run,
+            "model": self.version.model,
+            "version": self.version.number,
+            "aliases": list(self.version.aliases),
+            "package": self.version.package,
+            "family": chosen.family,
+            "reason": self.choice.reason,
+            "metrics": {m.name: m.value for m in self.evaluation.metrics},
+            "cost_per_million": None
+            if chosen.money is None
+            else {**msgspec.to_builtins(chosen.money), "total": chosen.money.total},
+            "currency": self.choice.currency,
+            "stages_computed": self.stages_done,
+            "wall_s": round(self.wall_s, 3),
+            "cost_usd": self.cost_usd,
+            "pages": {"run": str(self.run_page), "quality": str(self.quality_page)},
+        }

@@ -1,0 +1,143 @@
+"""Sources → snapshots → contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from headrace.data.model import CheckedSource, QualityReport, Snapshot, SourceState, Table
+from headrace.definition.lock import Lock
+from headrace.definition.lockfile import read_lock, write_lock
+from headrace.definition.model import Source
+from headrace.language.types import Type
+from headrace.runs.model import StageContext
+from headrace.stages.model import Checked, Page, Workspace
+from headrace.stages.pages import lay_out
+
+if TYPE_CHECKING:
+    from headrace.runs.runner import Run
+
+ROOMS: Final = ("data", "language")
+
+
+def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
+    """Read every source, freeze its types, hold it against its contract; static tables that others join come first."""
+    from headrace.data.align import table_types
+    from headrace.data.state import source_state
+
+    lock = freeze_types(work)
+    sources: dict[str, CheckedSource] = {}
+    types: dict[str, Mapping[str, Type]] = {}
+    snapshots: dict[str, Snapshot] = {}
+    for source in in_join_order(work.definition.sources):
+        locked = lock.types(source.name)
+        types[source.name] = table_types(source, locked, {join.source: types[join.source] for join in source.joins})
+        state = source_state(source, work.root, work.environment)
+        again = run.id if refresh or state.volatile else None
+        snapshots[source.name] = run.stage(
+            f"read {source.name}",
+            depends={"source": _reading_part(source), "state": state, "types": locked, "again": again},
+            rooms=ROOMS,
+            compute=partial(_read, work, source, locked, state),
+            kind=Snapshot,
+        )
+        joined = {join.source: sources[join.source].table for join in source.joins}
+        sources[source.name] = run.stage(
+            f"check {source.name}",
+            depends={"source": source, "snapshot": _content(snapshots[source.name]), "types": locked, "joined": joined},
+            rooms=ROOMS,
+            compute=partial(_check, snapshots[source.name], source, locked, joined),
+            kind=CheckedSource,
+        )
+    in_order = {source.name: sources[source.name] for source in work.definition.sources}
+    page = write_quality_page(run, work, [found.report for found in in_order.values()])
+    return Checked(in_order, types, snapshots, page)
+
+
+def _read(
+    work: Workspace, source: Source, locked: Mapping[str, Type], state: SourceState, ctx: StageContext
+) -> Snapshot:
+    from headrace.data.snapshot import take_snapshot  # loads Polars: not for a run that has nothing to do
+
+    return take_snapshot(source, work.root, work.environment, locked, state, ctx)
+
+
+def _check(
+    snapshot: Snapshot,
+    source: Source,
+    locked: Mapping[str, Type],
+    joined: Mapping[str, Table],
+    ctx: StageContext,
+) -> CheckedSource:
+    from headrace.data.check import check
+
+    return check(snapshot, source, locked, joined, ctx)
+
+
+def freeze_types(work: Workspace) -> Lock:
+    """The types of every source as read; those not frozen yet are inferred and written to headrace.lock."""
+    lock = read_lock(work.lock_path) if work.lock_path.exists() else Lock()
+    missing = [source for source in work.definition.sources if not _is_frozen(source, lock)]
+    if missing:
+        from headrace.data.infer import infer_types
+
+        found = {source.name: infer_types(source, work.root, work.environment) for source in missing}
+        lock = msgspec.structs.replace(lock, sources={**lock.sources, **found})
+        write_lock(work.lock_path, lock)
+        lock = read_lock(work.lock_path)  # in the file's order of columns: a later run has no other
+    return lock
+
+
+def _is_frozen(source: Source, lock: Lock) -> bool:
+    """Whether the lock knows the source, under the names that it has after `rename`."""
+    columns = lock.sources.get(source.name)
+    return columns is not None and all(new in columns for _, new in source.rename)
+
+
+def in_join_order(sources: Sequence[Source]) -> list[Source]:
+    """Sources after those that they join; the reader has refused circles."""
+    by_name = {source.name: source for source in sources}
+    ordered: dict[str, Source] = {}
+
+    def add(source: Source) -> None:
+        for join in source.joins:
+            add(by_name[join.source])
+        ordered.setdefault(source.name, source)
+
+    for source in sources:
+        add(source)
+    return list(ordered.values())
+
+
+def _reading_part(source: Source) -> dict[str, Any]:
+    """What of a source decides its snapshot: the contract may change without reading again."""
+    declared = {name: [rule.type, rule.zone, rule.missing] for name, rule in source.columns}
+    names = ("name", "read", "format", "query", "separator", "missing", "rename")
+    return {**{name: getattr(source, name) for name in names}, "columns": declared}
+
+
+def _content(snapshot: Snapshot) -> dict[str, Any]:
+    """What of a snapshot decides what follows: its bytes, not when and where they were read."""
+    return {"ref": snapshot.ref, "malformed": snapshot.malformed, "columns": snapshot.columns, "rows": snapshot.rows}
+
+
+def write_quality_page(run: Run, work: Workspace, reports: Sequence[QualityReport]) -> Path:
+    name = work.definition.project.name
+
+    def compute(ctx: StageContext) -> Page:
+        from headrace.data.page import quality_page
+
+        return Page(ctx.keep_bytes(quality_page(name, reports).encode(), "reports", ".html"))
+
+    page = run.stage(
+        "quality page",
+        depends={"reports": list(reports), "project": name},
+        rooms=("pages", "data"),
+        compute=compute,
+        kind=Page,
+    )
+    return lay_out(work, page.page, "quality.html")

@@ -1,0 +1,126 @@
+"""The signed version, and the page about it."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.features.model import Frame
+from headrace.runs.model import StageContext
+from headrace.scoring.model import Lineage
+from headrace.stages.model import Checked, Compiled, Page, Registered, Workspace
+from headrace.stages.pages import lay_out
+from headrace.training.model import Choice, Evaluation, SearchResult
+
+if TYPE_CHECKING:
+    from headrace.registry.model import Version
+    from headrace.runs.runner import Run
+
+
+def register(
+    run: Run,
+    work: Workspace,
+    checked: Checked,
+    frame: Frame,
+    trials: SearchResult,
+    choice: Choice,
+    compiled: Compiled,
+    evaluation: Evaluation,
+) -> Version:
+    """Pack, sign and number the version; a project's first version becomes its champion."""
+    from headrace.registry.card import model_card
+    from headrace.registry.summary import version_summary
+
+    definition = work.definition
+    trial = next(t for t in trials.trials if t.number == choice.trial)
+    lineage = Lineage(
+        definition_sha256=work.definition_sha256,
+        snapshots={name: snapshot.ref.sha256 for name, snapshot in checked.snapshots.items()},
+        tables={name: table.ref.sha256 for name, table in checked.tables.items()},
+        frame=frame.ref.sha256,
+        trial=trial.number,
+        family=trial.family,
+        params=trial.params,
+        libraries={name: library_version(name) for name in ("lightgbm", "numpy", "onnx", "polars", "scikit-learn")},
+        headrace=library_version("headrace"),
+    )
+    source = definition.source(definition.project.source)
+    contract = {"source": source, "types": checked.types[source.name]}
+
+    def compute(ctx: StageContext) -> Registered:
+        files = {
+            "model.onnx": ctx.fetch(compiled.onnx),
+            "program.json": msgspec.json.encode(frame.program),
+            "encoder.json": msgspec.json.encode(compiled.encoder),
+            "decision.json": msgspec.json.encode(compiled.decision),
+            "contract.json": msgspec.json.encode(contract),
+            "profile.json": ctx.fetch(compiled.profile),
+            "lineage.json": msgspec.json.encode(lineage, order="sorted"),
+            "README.md": model_card(definition, frame.program, compiled.decision, evaluation, choice, lineage).encode(),
+        }
+        made = work.registry.register(frame.program.model, files, run.id, version_summary(evaluation, choice))
+        return Registered(made.number)
+
+    made = run.stage(
+        "register",
+        depends={
+            "compiled": compiled,
+            "evaluation": evaluation,
+            "choice": choice,
+            "lineage": lineage,
+            "contract": contract,
+            "program": frame.program,
+        },
+        rooms=("registry", "scoring", "stages"),
+        compute=compute,
+        kind=Registered,
+    )
+    version = work.registry.get(f"{frame.program.model}@{made.number}")
+    if not any("champion" in other.aliases for other in work.registry.list(version.model)):
+        work.registry.promote(version.model, version.number, by=f"run {run.id}", reason="the first version")
+        version = work.registry.get(f"{version.model}@{version.number}")
+    return version
+
+
+def write_run_page(
+    run: Run,
+    work: Workspace,
+    frame: Frame,
+    trials: SearchResult,
+    choice: Choice,
+    evaluation: Evaluation,
+    version: Version,
+) -> Path:
+    counts = [
+        ("rows with a label", frame.rows),
+        ("held out for the one last look", frame.holdout_rows),
+        ("without a label: counted, never trained on", frame.unlabelled),
+        ("label known before the prediction was asked for: left out", frame.label_too_early),
+    ]
+    name = f"{version.model}@{version.number}"
+
+    def compute(ctx: StageContext) -> Page:
+        from headrace.training.page import run_page
+
+        page = run_page(
+            project=work.definition.project.name,
+            version=name,
+            trials=trials.trials,
+            choice=choice,
+            evaluation=evaluation,
+            counts=counts,
+            classes=frame.classes,
+        )
+        return Page(ctx.keep_bytes(page.encode(), "reports", ".html"))
+
+    page = run.stage(
+        "run page",
+        depends={"trials": trials, "choice": choice, "evaluation": evaluation, "counts": counts, "version": name},
+        rooms=("pages", "training"),
+        compute=compute,
+        kind=Page,
+    )
+    return lay_out(work, page.page, f"version-{version.number}.html")
