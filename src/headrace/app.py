@@ -145,8 +145,13 @@ class Project:
     def workspace(self, progress: Progress) -> Workspace:
         """Everything that a run works with; makes the user's signing key if there is none."""
         from headrace.cost.prices import load_prices
-        from headrace.governance.signing import config_dir, load_or_create_key
+        from headrace.registry.versions import Registry
         from headrace.stages.model import Workspace
+
+        def signing() -> Registry:
+            from headrace.governance.signing import config_dir, load_or_create_key
+
+            return self.registry(load_or_create_key(config_dir(self.environment)))
 
         return Workspace(
             definition=self.definition,
@@ -156,7 +161,8 @@ class Project:
             lock_path=self.lock_path,
             reports=self.root / REPORTS,
             runner=self.runner(progress),
-            registry=self.registry(load_or_create_key(config_dir(self.environment))),
+            versions=Registry(self.catalog, self.objects, self.name, clock=now_us, signers=(), key=None),
+            signing=signing,
             prices=load_prices(),
             clock=now_us,
         )

@@ -18,7 +18,6 @@ import msgspec
 
 from headrace.definition.model import Task
 from headrace.governance.errors import PublicKeyInvalid, SignatureRefused
-from headrace.governance.signing import verify
 from headrace.scoring.errors import (
     PackageDamaged,
     PackageFileMissing,
@@ -161,6 +160,8 @@ def check_signature(signature: bytes, manifest: bytes, signers: Sequence[str]) -
 
     Raises `SignerNotTrusted`, `SignatureWrong` or `PackageUnreadable`.
     """
+    from headrace.governance.signing import verify  # loads the cryptography library: only where something is checked
+
     signed = _decode(SIGNATURE, signature, ManifestSignature)
     if signed.format != 1:
         raise PackageUnreadable(SIGNATURE, f"it has format {signed.format}, this release reads format 1")

@@ -37,7 +37,10 @@ class Workspace:
     reports: Path
     """Folder for pages."""
     runner: Runner
-    registry: Registry
+    versions: Registry
+    """For looking versions up."""
+    signing: Callable[[], Registry]
+    """The registry with the user's key, for making a version: opened when one is made."""
     prices: PriceBook
     clock: Callable[[], int]
     """Microseconds since 1970."""

@@ -61,7 +61,7 @@ def register(
             "lineage.json": msgspec.json.encode(lineage, order="sorted"),
             "README.md": model_card(definition, frame.program, compiled.decision, evaluation, choice, lineage).encode(),
         }
-        made = work.registry.register(frame.program.model, files, run.id, version_summary(evaluation, choice))
+        made = work.signing().register(frame.program.model, files, run.id, version_summary(evaluation, choice))
         return Registered(made.number)
 
     made = run.stage(
@@ -78,10 +78,10 @@ def register(
         compute=compute,
         kind=Registered,
     )
-    version = work.registry.get(f"{frame.program.model}@{made.number}")
-    if not any("champion" in other.aliases for other in work.registry.list(version.model)):
-        work.registry.promote(version.model, version.number, by=f"run {run.id}", reason="the first version")
-        version = work.registry.get(f"{version.model}@{version.number}")
+    version = work.versions.get(f"{frame.program.model}@{made.number}")
+    if work.versions.champion(version.model) is None:
+        work.signing().promote(version.model, version.number, by=f"run {run.id}", reason="the first version")
+        version = work.versions.get(f"{version.model}@{version.number}")
     return version
 
 
