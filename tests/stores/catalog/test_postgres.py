@@ -36,6 +36,18 @@ def test_migrations_make_the_schema_that_a_new_catalog_gets(postgres_url: str) -
     open_catalog(postgres_url, Path("/")).close()
 
 
+def test_text_is_sorted_by_bytes_whatever_the_language_of_the_database(postgres_url: str) -> None:
+    open_catalog(postgres_url, Path("/")).close()
+    engine = sa.create_engine(postgres_url)
+    with engine.connect() as connection:
+        collations = connection.exec_driver_sql(
+            "SELECT DISTINCT collation_name FROM information_schema.columns "
+            "WHERE table_schema = 'public' AND data_type = 'text'"
+        )
+        assert collations.scalars().all() == ["C"]
+    engine.dispose()
+
+
 def test_a_server_that_goes_away_in_the_middle_leaves_nothing_half_written() -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)

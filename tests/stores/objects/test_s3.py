@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import S3Place
 from tests.servers import S3Server
+from tests.stores.objects.lost_answer import LostAnswer
 
 from headrace.stores.errors import InvalidKey, StoreUnavailable, UnknownStore
 from headrace.stores.objects.open import open_objects
@@ -99,6 +100,22 @@ def test_an_endpoint_without_tls_is_refused_off_loopback(s3_server: S3Place) -> 
     with pytest.raises(UnknownStore, match="TLS"):
         S3ObjectStore(s3_server.url, env)
     S3ObjectStore(s3_server.url, {**env, "AWS_ALLOW_HTTP": "true"})
+
+
+@pytest.mark.parametrize("verb", ["put_if_absent", "replace"])
+def test_a_writer_whose_answer_was_lost_still_knows_that_it_won(s3_server: S3Place, verb: str) -> None:
+    direct = S3ObjectStore(s3_server.url, s3_server.env)
+    direct.put("replaced", b"old")
+    _, tag = direct.get_tagged("replaced")
+    with LostAnswer(s3_server.env["AWS_ENDPOINT_URL"]) as proxy:
+        store = S3ObjectStore(s3_server.url, {**s3_server.env, "AWS_ENDPOINT_URL": proxy.url})
+        if verb == "put_if_absent":
+            won = store.put_if_absent("new", b"mine")
+        else:
+            won = store.replace("replaced", b"mine", expected=tag)
+        assert proxy.lost == 1
+    assert won
+    assert direct.get("new" if verb == "put_if_absent" else "replaced") == b"mine"
 
 
 def test_a_server_that_comes_back_is_used_again(tmp_path: Path) -> None:

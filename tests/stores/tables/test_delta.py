@@ -23,7 +23,7 @@ from headrace.stores.tables import TableStore
 from headrace.stores.tables.delta import DeltaTableStore
 from headrace.stores.tables.log import entry_key
 from headrace.testing.damage import Mutation
-from headrace.testing.faults import fail_at, kill_at, small_disk, system_calls
+from headrace.testing.faults import FlakyObjectStore, fail_at, kill_at, small_disk, system_calls
 from headrace.testing.processes import run_killed
 from headrace.testing.tables import TABLE, Damage, Opener, TableStoreSuite
 
@@ -79,6 +79,50 @@ def _numbers(root: Path) -> list[int]:
 
 def _half(data: bytes) -> bytes:
     return data[: len(data) // 2]
+
+
+class _Interrupted(FlakyObjectStore):
+    """Lets something happen just before a log entry is written for the first time."""
+
+    def __init__(self, inner: ObjectStore, meanwhile: Callable[[], object]) -> None:
+        super().__init__(inner)
+        self._meanwhile: Callable[[], object] | None = meanwhile
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        if "_delta_log" in key and self._meanwhile is not None:
+            meanwhile, self._meanwhile = self._meanwhile, None
+            meanwhile()
+        return super().put_if_absent(key, data)
+
+
+def test_a_rewrite_that_was_overtaken_is_done_anew(root: Path) -> None:
+    rewrites: list[Callable[[TableStore], object]] = [
+        lambda tables: tables.compact(TABLE),
+        lambda tables: tables.delete_where(TABLE, "n = 2"),
+    ]
+    for number, (overtaken, faster) in enumerate(itertools.product(rewrites, rewrites)):
+        place = root / str(number)
+        for value in (1, 2, 3):
+            _append(place, value)
+        objects = LocalObjectStore(place)
+        overtaken(DeltaTableStore(_Interrupted(objects, lambda: faster(DeltaTableStore(objects)))))  # noqa: B023
+        deletes = rewrites[1] in (overtaken, faster)
+        assert _numbers(place) == ([1, 3] if deletes else [1, 2, 3])
+
+
+def test_an_append_that_was_overtaken_keeps_its_place_in_the_queue(root: Path) -> None:
+    _append(root, 1)
+    objects = LocalObjectStore(root)
+    tables = DeltaTableStore(_Interrupted(objects, lambda: _append(root, 2)))
+    assert tables.append(TABLE, pl.DataFrame({"n": [3]})) == 2
+    assert _numbers(root) == [1, 2, 3]
+
+
+def test_two_who_make_the_table_at_once_both_append(root: Path) -> None:
+    objects = LocalObjectStore(root)
+    tables = DeltaTableStore(_Interrupted(objects, lambda: _append(root, 1)))
+    assert tables.append(TABLE, pl.DataFrame({"n": [2]})) == 1
+    assert _numbers(root) == [1, 2]
 
 
 @pytest.mark.parametrize("torn", [lambda _: b"", lambda data: bytes(len(data)), _half, lambda _: b"{\n"])
