@@ -71,7 +71,8 @@ def test_a_cell_that_does_not_fit_names_row_and_column(engine: str) -> None:
         plan.collect(engine=engine)  # type: ignore[call-overload]
     assert "hunter2" not in str(caught.value)
     assert "fix:" in str(caught.value)
-    assert caught.value.exit_code == 1
+    assert caught.value.facts == {"column": "mile", "expected": "integer", "row": 50_001}
+    assert caught.value.exit_code == 2
 
 
 def test_a_column_of_lists_does_not_fit() -> None:

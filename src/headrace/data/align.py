@@ -154,6 +154,8 @@ def align_request(
     types: Mapping[str, Type],
     statics: Mapping[str, pl.LazyFrame],
     wanted: Sequence[str],
+    *,
+    first_row: int = 1,
 ) -> pl.LazyFrame:
     """Rows of a request, aligned as the source's rows are: rename, cast, join, derive of whatever is there.
 
@@ -168,13 +170,15 @@ def align_request(
     wanted
         The columns to give, in order: the source's, joined or derived ones. One that is neither there nor derived from
         what is there is left out, and the caller says what it means.
+    first_row
+        The number of the frame's first row, for errors.
 
     Raises
     ------
     CastRefused : when the rows are read (`collect` or a sink), for the first cell that is not of its type.
     """
     base, renamed = base_types(source, types), _renamed(frame, source)
-    present, casts = _guarded(renamed, source, base)
+    present, casts = _guarded(renamed, source, base, first_row)
     available, known, joins = set(casts), dict(base), []
     for join in source.joins:
         known |= {f"{join.name}_{name}": type_ for name, type_ in _types_of(statics[join.source], join.take).items()}
@@ -205,7 +209,9 @@ def _types_of(table: pl.LazyFrame, columns: Sequence[str]) -> dict[str, Type]:
     return {name: type_ for name, type_ in found.items() if type_ is not None}
 
 
-def _guarded(frame: pl.LazyFrame, source: Source, types: Mapping[str, Type]) -> tuple[pl.LazyFrame, list[str]]:
+def _guarded(
+    frame: pl.LazyFrame, source: Source, types: Mapping[str, Type], first_row: int
+) -> tuple[pl.LazyFrame, list[str]]:
     """The cast columns, which raise `CastRefused` when they are read and a cell does not fit; and their names."""
     import polars as pl
 
@@ -214,10 +220,10 @@ def _guarded(frame: pl.LazyFrame, source: Source, types: Mapping[str, Type]) -> 
     schema = {name: plain(type_) for name, type_ in frame.collect_schema().items() if name in types}
     for name, type_ in schema.items():
         if type_ is None:
-            raise CastRefused.at(column=name, expected=types[name], row=1)
+            raise CastRefused.at(column=name, expected=types[name], row=first_row)
     held = {name: type_ for name, type_ in schema.items() if type_ is not None}
     casts = column_casts(source, held, types, missing=source.missing)
-    read = frame.select(pl.col(name).cast(type_) for name, type_ in held.items()).with_row_index(ROW, offset=1)
+    read = frame.select(pl.col(name).cast(type_) for name, type_ in held.items()).with_row_index(ROW, offset=first_row)
     cast = read.with_columns(
         *(one.value.alias(f"_hr_value_{name}") for name, one in casts.items()),
         *(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Any
 
 from headrace.errors import CheckFailed, TroubleOutside, WrongUse
 
@@ -189,21 +191,31 @@ class JoinNotUnique(CheckFailed):
         )
 
 
-class CastRefused(CheckFailed):
+class CastRefused(WrongUse):
     """A cell of a request that is not of its column's type.
 
-    Made by `at`. Polars raises an error from inside a query again as `type(error)(str(error))`: what reaches the caller
-    then has the whole message, fix included, and no facts; so the constructor takes a message alone."""
+    Made by `at`. Polars raises an error from inside a query again as `type(error)(str(error))`, so the constructor
+    takes the whole text alone, and finds fix and facts in it."""
 
     code = "cast-refused"
+
+    def __init__(self, text: str, **parts: Any) -> None:
+        said = _CAST_REFUSED.fullmatch(text)
+        if said is not None:
+            parts = {"column": said["column"], "expected": said["expected"], "row": int(said["row"]), **parts}
+            text, parts["fix"] = said["message"], said["fix"]
+        super().__init__(text, **parts)
 
     @classmethod
     def at(cls, *, column: str, expected: str, row: int) -> CastRefused:
         """The error for one cell; `row` counts from 1."""
         return cls(
-            f"row {row}: the value of column {column!r} is no {expected}",
-            fix=f"correct the value, or leave it empty if it is unknown; column {column!r} was {expected} in training",
-            column=column,
-            expected=expected,
-            row=row,
+            f"row {row}: the value of column '{column}' is no {expected}\n"
+            f"fix: correct the value, or leave it empty if it is unknown; column '{column}' was {expected} in training"
         )
+
+
+_CAST_REFUSED = re.compile(
+    r"(?P<message>row (?P<row>\d+): the value of column '(?P<column>.*)' is no (?P<expected>\w+))\nfix: (?P<fix>.*)",
+    re.DOTALL,
+)
