@@ -146,3 +146,17 @@ class TableSchemaMismatch(WrongUse):
             expected=expected,
             found=found,
         )
+
+
+class TableTooNew(WrongUse):
+    """Another program has made of a table what this release does not understand."""
+
+    code = "table-too-new"
+
+    def __init__(self, table: str, needs: str) -> None:
+        super().__init__(
+            f"table {table!r} needs {needs}, which this release does not know",
+            fix="write to it with headrace only, or copy its rows to another table",
+            table=table,
+            needs=needs,
+        )

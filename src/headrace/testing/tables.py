@@ -123,6 +123,13 @@ class TableStoreSuite:
             with pytest.raises(TableSchemaMismatch, match=r"'(n|name|more)'"):
                 tables.append(TABLE, bad)
         assert tables.version(TABLE) == 0
+        assert tables.vacuum(TABLE, keep_hours=0) == 0  # refused before anything was written
+
+    def test_columns_may_come_in_another_order(self, tables: TableStore) -> None:
+        tables.append(TABLE, _rows(1))
+        tables.append(TABLE, _rows(2).select("name", "n"))
+        tables.compact(TABLE)
+        assert tables.scan(TABLE).sort("n").collect().equals(_rows(1, 2))
 
     def test_delete_where_deletes_what_is_true_and_counts(self, tables: TableStore) -> None:
         import polars as pl

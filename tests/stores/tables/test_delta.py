@@ -9,13 +9,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import deltalake
 import polars as pl
 import pytest
 from structlog.testing import capture_logs
 from tests.conftest import S3Place
 
-from headrace.stores.errors import StoreFull, TableCorrupted
+from headrace.stores.errors import StoreFull, TableCorrupted, TableTooNew
 from headrace.stores.objects import ObjectStore
 from headrace.stores.objects.local import LocalObjectStore
 from headrace.stores.objects.open import open_objects
@@ -79,6 +81,20 @@ def _numbers(root: Path) -> list[int]:
 
 def _half(data: bytes) -> bytes:
     return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize(
+    ("more", "needs"),
+    [({"partition_by": "n"}, "partitions"), ({"configuration": {"delta.enableDeletionVectors": "true"}}, "reader 3")],
+)
+def test_what_another_writer_made_and_we_do_not_understand_is_left_alone(
+    root: Path, more: dict[str, Any], needs: str
+) -> None:
+    (root / TABLE).mkdir(parents=True)
+    deltalake.write_deltalake(str(root / TABLE), pl.DataFrame({"n": [1, 2], "m": [1, 2]}), **more)
+    for use in (lambda: _tables(root).compact(TABLE), lambda: _tables(root).scan(TABLE)):
+        with pytest.raises(TableTooNew, match=needs):
+            use()
 
 
 class _Interrupted(FlakyObjectStore):

@@ -27,7 +27,7 @@ from urllib.parse import unquote
 import structlog
 
 from headrace.stores.durable import open_folder, translated
-from headrace.stores.errors import ObjectCorrupted, ObjectNotFound, TableCorrupted, TableSchemaMismatch
+from headrace.stores.errors import ObjectCorrupted, ObjectNotFound, TableCorrupted, TableSchemaMismatch, TableTooNew
 from headrace.stores.objects import ObjectStore
 from headrace.stores.objects.keys import safe_key
 from headrace.stores.tables.log import (
@@ -68,9 +68,13 @@ class DeltaTableStore:
 
     def append(self, table: str, rows: pl.DataFrame) -> int:
         columns = _delta_columns(table, rows)
-        added = [self._put_rows(table, rows)] if rows.height else []
+        added: list[DataFile] | None = None
         while True:
             state = self._state(table)
+            if state is not None:
+                _check_columns(table, expected=state.schema, found=columns)
+            if added is None:
+                added = [self._put_rows(table, rows)] if rows.height else []
             if state is None:
                 entry = encode_entry(
                     operation="CREATE TABLE", at_ms=_now_ms(), create=(str(uuid.uuid4()), columns), adds=added
@@ -78,7 +82,6 @@ class DeltaTableStore:
                 if self._objects.put_if_absent(entry_key(table, 0), entry):
                     return 0
                 continue  # somebody else created it just now: look at theirs
-            _check_columns(table, expected=state.schema, found=columns)
             entry = encode_entry(operation="WRITE", at_ms=_now_ms(), adds=added)
             version = self._commit(table, entry, after=state.version, removes=())
             if version is not None:
@@ -118,7 +121,10 @@ class DeltaTableStore:
         while True:
             state = self._existing(table)
             groups = [group for group in _small_files(state.files.values()) if len(group) > 1]
-            joined = [self._put_rows(table, pl.concat([self._rows(table, one) for one in group])) for group in groups]
+            joined = [
+                self._put_rows(table, pl.concat([self._rows(table, one) for one in group], how="diagonal"))
+                for group in groups
+            ]
             removed = [file for group in groups for file in group]
             if not removed or self._rewrite(table, state, "OPTIMIZE", removed, joined, changes_data=False) is not None:
                 return
@@ -216,9 +222,12 @@ class DeltaTableStore:
     def _entry(self, table: str, version: int) -> Entry:
         key = entry_key(table, version)
         try:
-            return decode_entry(self._objects.get(key))
+            entry = decode_entry(self._objects.get(key))
         except DamagedEntryError as damage:
             raise TableCorrupted(table, f"{key}: {damage}") from damage
+        if entry.needs is not None:
+            raise TableTooNew(table, entry.needs)
+        return entry
 
     def _versions(self, table: str) -> list[int]:
         """The versions that the log holds; a gap is damage."""
@@ -246,11 +255,11 @@ class DeltaTableStore:
     @contextmanager
     def _locked_log(self, table: str) -> Iterator[None]:
         """Keep other processes from looking at the tail while we do: one that has repaired it may write there."""
-        folder = Path(self._objects.scan_target(f"{table}/_delta_log").url)
-        if not _is_local(str(folder)) or not folder.is_dir():
+        url = self._objects.scan_target(f"{table}/_delta_log").url
+        if not _is_local(url) or not Path(url).is_dir():
             yield
             return
-        with translated(str(folder)), open_folder(folder) as descriptor:
+        with translated(url), open_folder(Path(url)) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
 

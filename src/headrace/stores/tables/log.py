@@ -16,6 +16,9 @@ from typing import Any
 import msgspec
 
 ENTRY_NAME = re.compile(r"(\d{20})\.json\Z")
+READER, WRITER = 1, 2
+"""The protocol that we write, and the newest that we understand."""
+
 _DIGEST = "headraceSha256"
 
 
@@ -48,6 +51,8 @@ class Entry:
     """Column → Delta type, where the entry sets it."""
     at_ms: int = 0
     """When it was committed, by its writer's clock; 0 where another writer did not say."""
+    needs: str | None = None
+    """What another writer has made of the table that we do not understand, and must not touch."""
 
 
 @dataclass(slots=True)
@@ -87,7 +92,7 @@ def encode_entry(
     """One entry's bytes; `create` is the new table's id and columns."""
     lines: list[dict[str, Any]] = []
     if create is not None:
-        lines.append({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}})
+        lines.append({"protocol": {"minReaderVersion": READER, "minWriterVersion": WRITER}})
         lines.append({"metaData": _metadata(*create, at_ms)})
     lines += [
         {
@@ -147,7 +152,7 @@ def clashes(theirs: Entry, our_removes: Iterable[str]) -> bool:
 
 
 def _entry(actions: Sequence[Mapping[str, Any]]) -> Entry:
-    adds, removes, schema, at_ms = [], set(), None, 0
+    adds, removes, schema, at_ms, needs = [], set(), None, 0, None
     for action in actions:
         if (added := action.get("add")) is not None:
             stats = msgspec.json.decode(added.get("stats") or "{}", type=dict[str, Any])
@@ -157,9 +162,15 @@ def _entry(actions: Sequence[Mapping[str, Any]]) -> Entry:
         elif (metadata := action.get("metaData")) is not None:
             columns = msgspec.json.decode(metadata["schemaString"], type=dict[str, Any])["fields"]
             schema = {str(column["name"]): str(column["type"]) for column in columns}
+            if metadata.get("partitionColumns"):
+                needs = "partitions"
+        elif (protocol := action.get("protocol")) is not None:
+            reader, writer = int(protocol["minReaderVersion"]), int(protocol["minWriterVersion"])
+            if reader > READER or writer > WRITER:
+                needs = f"Delta reader {reader} and writer {writer}"
         elif (info := action.get("commitInfo")) is not None:
             at_ms = int(info.get("timestamp", 0))
-    return Entry(tuple(adds), frozenset(removes), schema, at_ms)
+    return Entry(tuple(adds), frozenset(removes), schema, at_ms, needs)
 
 
 def _metadata(table_id: str, columns: Mapping[str, str], at_ms: int) -> dict[str, Any]:
