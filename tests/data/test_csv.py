@@ -271,6 +271,11 @@ def aligned(rows: pl.LazyFrame) -> pl.DataFrame:
 @example('1,1,a "b,c" d\n')
 @example('1,1,x"y\n2,2,z"w\n')
 @example("1,1,\n2,2\n")
+@example(',,"1')
+@example(',,"""')
+@example(',,1"\r')
+@example('1,x"\r,y')
+@example('1,1,x\n2,2,"y')
 @example('1,1,""\n\n')
 def test_the_fast_path_reads_what_the_plain_path_reads_of_any_text(
     tmp_path_factory: pytest.TempPathFactory, text: str
@@ -313,3 +318,11 @@ def test_the_same_input_gives_the_same_bytes(bench: Bench) -> None:
     assert len({one.quarantine.sha256 for one in found if one.quarantine}) == 1
     assert found[0].report == found[1].report == found[2].report
     assert check_module.scan(found[0].table.ref, bench.stage).collect().height == found[0].table.rows
+
+
+def test_a_last_record_cut_inside_quotes_is_no_row(bench: Bench) -> None:
+    for name, header in (("one.csv", "c"), ("three.csv", "a,b,c")):
+        bench.write(name, f"{header}\n" + header.replace("c", "x") + "\n" + header.replace("c", '"1'))
+        checked = bench.check(source_of(name), {"c": Type.STRING})
+        assert bench.accepted(checked)["c"] == ["x"]
+        assert checked.report.reasons == (("shape:quotes", 1),)

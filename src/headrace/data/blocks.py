@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +20,19 @@ _LEVEL = 1
 
 
 def sink(frame: pl.LazyFrame, target: Path) -> None:
-    """Write the rows as they come, in order, with bounded memory."""
-    with writing(target):
-        frame.sink_parquet(
-            target, compression="zstd", compression_level=_LEVEL, row_group_size=ROW_GROUP, maintain_order=True
-        )
+    """Write the rows as they come, in order, with bounded memory; `target` is there whole, or untouched.
+
+    Each attempt has a file of its own: what is left of a query that failed may write to its file after the error has
+    been raised."""
+    part = target.with_name(f".{target.name}.{next(_attempts)}")
+    try:
+        with writing(target):
+            frame.sink_parquet(
+                part, compression="zstd", compression_level=_LEVEL, row_group_size=ROW_GROUP, maintain_order=True
+            )
+            part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def row_count(path: Path) -> int:
@@ -31,6 +40,9 @@ def row_count(path: Path) -> int:
     import polars as pl
 
     return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+
+
+_attempts = itertools.count()
 
 
 @contextmanager

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headrace.data.sources import Place
 
 
+_TAIL = 1 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -128,6 +129,18 @@ def lines(path: Path) -> Iterator[bytes]:
 def first_lines(path: Path) -> Iterator[bytes]:
     """The same for who wants a few: the first ten thousand lines of a Zstandard file, all lines of any other."""
     return _lines(_zstd_chunks(path, 10_000) if path.suffix == ".zst" else chunks(path, 1 << 16))
+
+
+def last_line(path: Path) -> bytes:
+    """A file's last line if it is not ended, else nothing; of a compressed file the last line in any case."""
+    if path.suffix in (".gz", ".zst"):
+        import polars as pl
+
+        return "".join(pl.scan_lines(path).tail(1).collect()["line"]).encode()
+    with path.open("rb") as stream:
+        end = stream.seek(0, 2)
+        stream.seek(max(0, end - _TAIL))
+        return stream.read().rpartition(b"\n")[2]
 
 
 def _lines(parts: Iterator[bytes]) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from headrace.data.blocks import row_count, sink
 from headrace.data.errors import SourceEmpty, SourceUnreadable
-from headrace.data.files import DataFile, chunks, fetch, files_state, find, first_lines, lines, reading
+from headrace.data.files import DataFile, chunks, fetch, files_state, find, first_lines, last_line, lines, reading
 from headrace.data.sources import Copied, Place, Sample
 from headrace.data.sources.columns import same_columns
 from headrace.data.sources.csv_records import Dialect, Record, StrayQuoteError, fields_of, records
@@ -55,7 +55,7 @@ def _first_rows(source: Source, layout: _Layout, rows: int) -> pl.DataFrame:
     try:
         with reading(source.name, layout.file):
             return _scan(source, layout, texts).head(rows).collect()
-    except pl.exceptions.PolarsError:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         kept = (record.data for record in islice(_data_records(source, layout), rows) if record.reason is None)
         data = b"".join(record.removesuffix(b"\n") + b"\n" for record in kept)
         schema = {name: pl.String() for name in layout.header}
@@ -75,7 +75,11 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
     try:
         rows = _sink_all(source, layouts, physical, target)
         is_whole = _are_whole(source, layouts, target)
-    except (OSError, pl.exceptions.PolarsError):  # which file and why, the plain path finds out
+    except (
+        OSError,
+        pl.exceptions.PolarsError,
+        pl.exceptions.PanicException,
+    ):  # which file and why, the plain path finds out
         rows, is_whole = 0, False
     if not is_whole:
         return copy_plainly(source, layouts, physical, target, workdir)
@@ -174,18 +178,16 @@ def _data_records(source: Source, layout: _Layout) -> Iterator[Record]:
 
 
 def _are_whole(source: Source, layouts: Sequence[_Layout], target: Path) -> bool:
-    """Whether no record had too few fields: Polars fills those up with nulls, so the last column would have some."""
+    """Whether no record was short or cut at a file's end, which Polars lets pass.
+
+    It fills short records up with nulls, so the last column has some; a cut one has a quote in the file's last line."""
     import polars as pl
 
-    n_columns = len(layouts[0].header)
-    if n_columns == 1:
-        return True
-    last = [layout.header[-1] for layout in layouts]
-    nulls = pl.scan_parquet(target).select(pl.col(sorted(set(last))).null_count()).collect().row(0, named=True)
-    suspects = [layout for layout in layouts if nulls[layout.header[-1]]]
-    return all(
-        no_short_records(chunks(layout.path), Dialect(source.separator.encode(), n_columns)) for layout in suspects
-    )
+    last = sorted({layout.header[-1] for layout in layouts})
+    nulls = pl.scan_parquet(target).select(pl.col(last).null_count()).collect().row(0, named=True)
+    suspects = [layout for layout in layouts if nulls[layout.header[-1]] or b'"' in last_line(layout.path)]
+    separator = source.separator.encode()
+    return all(no_short_records(chunks(one.path), Dialect(separator, len(one.header))) for one in suspects)
 
 
 def _sink_all(source: Source, layouts: Sequence[_Layout], physical: Mapping[str, Type], target: Path) -> int:

@@ -131,8 +131,8 @@ def _fields(taken: list[bytes], source: _Lines, separator: bytes) -> list[tuple[
 
 
 def _bare(data: bytes) -> bytes:
-    """A record without its line end."""
-    return data[:-2] if data.endswith(b"\r\n") else data.removesuffix(b"\n")
+    """A record without its line end, which at a file's end may be half of one."""
+    return data.removesuffix(b"\n").removesuffix(b"\r")
 
 
 def _shape(data: bytes, n_fields: int, dialect: Dialect) -> str | None:
@@ -150,13 +150,21 @@ def _written(data: bytes, fields: list[tuple[bytes, bool]], dialect: Dialect) ->
     """The record as RFC 4180 writes it: unchanged, unless an unquoted field holds a quote."""
     if not any(not quoted and b'"' in text for text, quoted in fields):
         return data
-    cells = [b'"' + text.replace(b'"', b'""') + b'"' if quoted or b'"' in text else text for text, quoted in fields]
+    cells = [
+        b'"' + (text if quoted else text.removesuffix(b"\r")).replace(b'"', b'""') + b'"'
+        if quoted or b'"' in text
+        else text
+        for text, quoted in fields
+    ]
     return dialect.separator.join(cells) + data[len(_bare(data)) :]
 
 
 def is_rectangular(chunks: Iterator[bytes], dialect: Dialect) -> bool:
-    """Whether the separators outside quotes are as many as full records have: true means that no record is short, for a
-    file in which none is too long (which the fast reader refuses itself). False may be a false alarm."""
+    """Whether quotes pair and the separators outside them are as many as full records have.
+
+    True means that no record is short, for a file in which none is too long (which the fast reader refuses itself), and
+    that the last one is not cut inside quotes (of `"1` at a file's end the fast reader makes a null). False may be a
+    false alarm."""
     import numpy as np
 
     separators = newlines = 0
@@ -175,4 +183,4 @@ def is_rectangular(chunks: Iterator[bytes], dialect: Dialect) -> bool:
             is_newline &= outside
         separators += int(np.count_nonzero(is_separator))
         newlines += int(np.count_nonzero(is_newline))
-    return separators == (newlines + (last != b"\n")) * (dialect.n_columns - 1)
+    return not is_inside and separators == (newlines + (last != b"\n")) * (dialect.n_columns - 1)

@@ -53,7 +53,7 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
     paths = [file.path for file in files]
     try:
         _sink_all(paths, physical, target)
-    except (OSError, pl.exceptions.PolarsError):
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return _copy_plainly(source, files, physical, target, workdir)
     rows = row_count(target)
     counts = [rows] if len(files) == 1 else [_count(path, physical) for path in paths]
