@@ -1,0 +1,95 @@
+"""What the pages show works: definitions are read, Python runs, commands are taken as they are typed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.docs.pages import PAGES, Block, all_blocks, blocks, inline
+
+from headrace.cli import main
+from headrace.cli.commands import COMMANDS
+from headrace.cli.dispatch import build_app
+from headrace.definition.reader import read_definition
+
+DEFINITIONS = [block for block in all_blocks("toml") if block.text.startswith("format = 1\n\n")]
+PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
+CONSOLE_LINES = [
+    pytest.param(line, id=f"{block.where}-{line}")
+    for block in all_blocks("console")
+    for line in block.text.splitlines()
+]
+OTHER_COMMANDS = ("make ", "cd ", "pip install ")
+
+
+@pytest.mark.parametrize("block", DEFINITIONS, ids=lambda block: block.where)
+def test_a_definition_on_a_page_has_no_mistake(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "headrace.toml"
+    path.write_text(block.text, encoding="utf-8")
+    assert read_definition(path).sources
+
+
+@pytest.mark.parametrize("page", PYTHON_PAGES, ids=lambda page: page.name)
+@pytest.mark.xdist_group("docs")
+def test_the_python_on_a_page_runs_from_top_to_bottom(
+    page: Path, in_orders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And prints what a comment behind a `print` says that it prints."""
+    _run(page)
+    told = [match[1] for block in blocks(page, "python") for match in re.finditer(r"print\(.*\)  # (.+)", block.text)]
+    assert set(told) <= set(capsys.readouterr().out.splitlines())
+
+
+def test_the_contract_page_shows_what_becomes_of_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADRACE_CONFIG", str(tmp_path / "config"))
+    monkeypatch.delenv("HEADRACE_PROJECT", raising=False)
+    [page] = [page for page in PAGES if page.name == "contracts.md"]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "orders.csv").write_text(blocks(page, "csv")[0].text, encoding="utf-8")
+    (tmp_path / "headrace.toml").write_text(blocks(page, "toml")[0].text, encoding="utf-8")
+    assert main(["check"]) == 0
+    ledger, quarantined = (block.text for block in blocks(page, "text"))
+    assert ledger in capsys.readouterr().out
+    _run(page)
+    assert capsys.readouterr().out == quarantined
+
+
+def test_a_block_that_is_not_run_says_why() -> None:
+    reasons = [block.not_run for block in all_blocks("python") if block.not_run is not None]
+    assert all(len(reason.split()) >= 2 for reason in reasons)
+
+
+@pytest.mark.parametrize("line", CONSOLE_LINES)
+def test_a_command_on_a_page_is_taken_as_it_is_typed(line: str) -> None:
+    if line.startswith(OTHER_COMMANDS):
+        return
+    words = shlex.split(line)
+    assert words[0] == "headrace", f"{line!r}: explain it in `OTHER_COMMANDS`, or take it out"
+    app = build_app(words[1])
+    command, *_ = app.parse_args(words[1:], exit_on_error=False, print_error=False)
+    longest = max(
+        (c for c in COMMANDS if words[1:][: len(c.words.split())] == c.words.split()), key=lambda c: len(c.words)
+    )
+    assert f"{command.__module__}:{command.__name__}" == longest.target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_command_in_the_text_is_a_command(page: Path) -> None:
+    known = {command.words for command in COMMANDS} | {"--help", "COMMAND --help", "--version"}
+    for token in inline(page):
+        if token.type == "code_inline" and (match := re.match(r"headrace ([a-z-][^\\]*)$", token.content)):
+            typed = match[1]
+            assert any(typed == words or typed.startswith(f"{words} ") for words in known), f"{page}: {token.content}"
+
+
+def _run(page: Path) -> None:
+    names: dict[str, Any] = {}
+    for block in blocks(page, "python"):
+        if block.not_run is None:
+            exec(compile(block.text, block.where, "exec"), names)
