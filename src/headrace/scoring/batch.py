@@ -93,8 +93,9 @@ def predict_file(
 
     def scored() -> Iterator[pl.DataFrame]:
         nonlocal done, starved
-        for batch in rows.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
-            aligned = align_request(batch.lazy(), contract.source, types, statics, wanted).collect()
+        for batch in _batches(rows, path):
+            lazy = align_request(batch.lazy(), contract.source, types, statics, wanted, first_row=done + 1)
+            aligned = lazy.collect()
             yield score_rows(scorer, features, aligned, reasons=reasons)
             starved += _starved(aligned, scorer.program.time, ends_us, reach_us)
             done += batch.height
@@ -105,7 +106,7 @@ def predict_file(
         write(scored(), part)
         part.replace(out)
     except OSError as error:
-        raise OutputFailed(out, error.strerror or type(error).__name__) from error
+        raise OutputFailed(out, error.strerror or str(error)) from error
     finally:
         part.unlink(missing_ok=True)
     return Scored(done, starved, ends_us)
@@ -190,11 +191,28 @@ def _scan(path: Path) -> pl.LazyFrame:
         else:
             raise RowsUnreadable(path, "its ending says no format", "name it .csv, .tsv, .parquet, .ndjson or .jsonl")
         rows.collect_schema()
-    except pl.exceptions.PolarsError as error:
-        raise RowsUnreadable(
-            path, str(error).splitlines()[0], "check that the file is whole and of that format"
-        ) from error
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(path, error) from error
     return rows
+
+
+def _batches(rows: pl.LazyFrame, path: Path) -> Iterator[pl.DataFrame]:
+    """The rows, so many at a time; one empty batch when there are none, so that the output has its columns."""
+    import polars as pl
+
+    some = False
+    try:
+        for batch in rows.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
+            some = True
+            yield batch
+        if not some:
+            yield rows.collect_schema().to_frame()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> RowsUnreadable:
+    return RowsUnreadable(path, str(error).splitlines()[0], "check that the file is whole and of that format")
 
 
 def _check_columns(scorer: Scorer, contract: Contract, rows: pl.LazyFrame, path: Path, *, ignore_unknown: bool) -> None:
@@ -242,10 +260,8 @@ def _write_parquet(batches: Iterator[pl.DataFrame], path: Path) -> None:
     import polars as pl
     from polars.io.plugins import register_io_source
 
-    first = next(batches, None)
-    if first is None:
-        pl.DataFrame().write_parquet(path)
-        return
+    first = next(batches)
+    failed: list[Exception] = []
 
     def read(
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
@@ -254,9 +270,20 @@ def _write_parquet(batches: Iterator[pl.DataFrame], path: Path) -> None:
             f"a sink reads all ({batch_size} rows at a time)"
         )
         yield first
-        yield from batches
+        try:
+            yield from batches
+        except Exception as error:
+            failed.append(error)
+            raise
 
-    register_io_source(read, schema=first.schema).sink_parquet(path, compression="zstd", maintain_order=True)
+    try:
+        register_io_source(read, schema=first.schema).sink_parquet(path, compression="zstd", maintain_order=True)
+    except Exception as error:
+        if failed:  # Polars raises another one in its place
+            raise failed[0] from None
+        if isinstance(error, pl.exceptions.PolarsError):  # of the sink: it has no number, only its text
+            raise OSError(str(error).splitlines()[0]) from error
+        raise
 
 
 def _write_csv(batches: Iterator[pl.DataFrame], path: Path) -> None:
