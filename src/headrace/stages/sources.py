@@ -17,6 +17,7 @@ from headrace.language.types import Type
 from headrace.runs.model import StageContext
 from headrace.stages.model import Checked, Page, Workspace
 from headrace.stages.pages import lay_out
+from headrace.stores.catalog import Row
 
 if TYPE_CHECKING:
     from headrace.runs.runner import Run
@@ -37,7 +38,7 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
         locked = lock.types(source.name)
         types[source.name] = table_types(source, locked, {join.source: types[join.source] for join in source.joins})
         state = source_state(source, work.root, work.environment)
-        again = run.id if refresh or state.volatile else None
+        again = run.id if refresh or state.volatile else _last_refresh(work, state)
         snapshots[source.name] = run.stage(
             f"read {source.name}",
             depends={"source": _reading_part(source), "state": state, "types": locked, "again": again},
@@ -45,6 +46,8 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
             compute=partial(_read, work, source, locked, state),
             kind=Snapshot,
         )
+        if refresh:
+            _note_refresh(work, state, run.id)
         joined = {join.source: sources[join.source].table for join in source.joins}
         sources[source.name] = run.stage(
             f"check {source.name}",
@@ -56,6 +59,31 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
     in_order = {source.name: sources[source.name] for source in work.definition.sources}
     page = write_quality_page(run, work, [found.report for found in in_order.values()])
     return Checked(in_order, types, snapshots, page)
+
+
+class Refreshed(msgspec.Struct, frozen=True):
+    """A reading that was asked for although the source looked the same."""
+
+    state: SourceState
+    run: str
+
+
+def _last_refresh(work: Workspace, state: SourceState) -> str | None:
+    """The run that last read a source again which still looks as it did: what was read before it is out of date."""
+    with work.runner.catalog.read() as reader:
+        row = reader.get("source_states", {"project": work.definition.project.name, "source": state.source})
+    if row is None:
+        return None
+    refreshed = msgspec.json.decode(str(row["state"]), type=Refreshed)
+    return refreshed.run if refreshed.state == state else None
+
+
+def _note_refresh(work: Workspace, state: SourceState, run: str) -> None:
+    owner: Row = {"project": work.definition.project.name, "source": state.source}
+    seen: Row = {"state": msgspec.json.encode(Refreshed(state, run)).decode(), "seen_us": work.clock()}
+    with work.runner.catalog.write() as writer:
+        if not writer.insert_if_absent("source_states", {**owner, **seen}):
+            writer.update("source_states", owner, seen)
 
 
 def _read(
