@@ -51,7 +51,7 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the budget, up to the end of this trial."""
 
 
-class _BudgetSpent(Exception):  # noqa: N818 - an end, not an error
+class _BudgetSpent(Exception):
     """The budget ended in the middle of a trial."""
 
 
