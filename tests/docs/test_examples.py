@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.docs.pages import PAGES, Block, all_blocks, blocks, inline
+from tests.docs.pages import PAGES, ROOT, Block, all_blocks, blocks, inline
 
 from headrace.cli import main
 from headrace.cli.commands import COMMANDS
 from headrace.cli.dispatch import build_app
 from headrace.definition.reader import read_definition
 
-DEFINITIONS = [block for block in all_blocks("toml") if block.text.startswith("format = 1\n\n")]
+SHOWN = [*all_blocks("toml"), *blocks(ROOT / "README.md", "toml")]
+DEFINITIONS = [block for block in SHOWN if block.text.startswith("format = 1\n\n")]
 PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
 CONSOLE_LINES = [
     pytest.param(line, id=f"{block.where}-{line}")
@@ -81,11 +82,13 @@ def test_a_command_on_a_page_is_taken_as_it_is_typed(line: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_command_in_the_text_is_a_command(page: Path) -> None:
-    known = {command.words for command in COMMANDS} | {"--help", "COMMAND --help", "--version"}
+    known = {command.words for command in COMMANDS} | {"--help", "--version", "COMMAND"}
+    groups = {words.split()[0] for words in known if " " in words}
     for token in inline(page):
-        if token.type == "code_inline" and (match := re.match(r"headrace ([a-z-][^\\]*)$", token.content)):
-            typed = match[1]
-            assert any(typed == words or typed.startswith(f"{words} ") for words in known), f"{page}: {token.content}"
+        if token.type == "code_inline" and (match := re.match(r"headrace ([a-zC-][^\\]*)$", token.content)):
+            first, *more = match[1].split()
+            is_part = first in groups and bool(more) and more[0].islower() and more[0].isalpha()
+            assert (f"{first} {more[0]}" if is_part else first) in known, f"{page}: {token.content}"
 
 
 def _run(page: Path) -> None:

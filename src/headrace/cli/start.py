@@ -47,7 +47,7 @@ def init(*data: Path, label: str | None = None, into: Path = Path(), as_json: As
     return 0
 
 
-def schema() -> int:
+def schema(*, as_json: AsJson = True) -> int:  # noqa: ARG001 - it is JSON in any case
     """Print the JSON Schema of headrace.toml, which editors complete and check from."""
     from headrace.definition.schema import json_schema
 
