@@ -28,7 +28,6 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "features": ("numpy", "polars", "tzdata"),
     "scoring": ("numpy", "onnx", "onnxruntime"),
     "training": (
-        "imbalanced-learn",
         "lightgbm",
         "numpy",
         "onnx",
