@@ -23,7 +23,7 @@ CONSOLE_LINES = [
     for block in all_blocks("console")
     for line in block.text.splitlines()
 ]
-OTHER_COMMANDS = ("make ", "cd ", "pip install ")
+OTHER_COMMANDS = (". .venv/bin/activate", "cd ", "make ", "pip install ")
 
 
 @pytest.mark.parametrize("block", DEFINITIONS, ids=lambda block: block.where)
