@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace.cli.commands import COMMANDS
 from headrace.cli.output import print_error
 from headrace.errors import HeadraceError, WrongUse
+
+if TYPE_CHECKING:
+    from cyclopts.exceptions import CycloptsError
 
 INTERRUPTED = 130
 
@@ -49,11 +53,24 @@ def _call(arguments: Sequence[str]) -> int:
     try:
         result = app(list(arguments), exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        words = " ".join(a for a in arguments[:2] if not a.startswith("-"))
-        known = [c.words for c in COMMANDS if words == c.words or words.startswith(c.words + " ")]
-        where = max(known, key=len, default="")
-        raise UsageError(str(error), fix=f"headrace {where + ' ' if where else ''}--help lists what there is") from None
+        raise _usage(arguments, error) from None
     return result if isinstance(result, int) else 0
+
+
+def _usage(arguments: Sequence[str], error: CycloptsError) -> UsageError:
+    """What is wrong with the arguments; a word that is no command of its group is said to be that, with a guess."""
+    from cyclopts.exceptions import UnusedCliTokensError
+
+    problem = str(error)
+    words = [word for word in arguments[:2] if not word.startswith("-")]
+    known = [c.words for c in COMMANDS]
+    below = [name.split()[1] for name in known if name.startswith(words[0] + " ")] if words else []
+    where = next((name for name in (" ".join(words), *words[:1]) if name in known), "")
+    if isinstance(error, UnusedCliTokensError) and below and len(words) == 2 and words[1] not in below:
+        near = get_close_matches(words[1], below, n=1)
+        guess = f" (did you mean {near[0]!r}?)" if near else ""
+        problem = f"headrace {words[0]} has no command {words[1]!r}{guess}"
+    return UsageError(problem, fix=f"headrace {where + ' ' if where else ''}--help lists what there is")
 
 
 def build_app(called: str = "") -> Any:
