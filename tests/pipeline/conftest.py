@@ -1,10 +1,9 @@
-"""Finished projects to copy, a key folder of the tests' own, and a server of runs that can be killed."""
+"""Finished projects, a key folder of the tests' own, and a server of runs that can be killed."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.examples import flights, tumours
-
-from headrace.app import Project
+from tests.examples import copy_finished, shared_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +21,7 @@ Ask = Callable[..., dict[str, Any]]
 @pytest.fixture(scope="session")
 def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the signing key of these tests is."""
-    return tmp_path_factory.mktemp("keys")
+    return shared_folder(tmp_path_factory) / "keys"
 
 
 @pytest.fixture(autouse=True)
@@ -34,32 +31,16 @@ def own_keys(key_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HEADRACE_PROJECT", raising=False)
 
 
-@pytest.fixture(scope="session")
-def flights_done(tmp_path_factory: pytest.TempPathFactory, key_folder: Path) -> Path:
-    """The flights example, small, after its first run. Only to be copied."""
-    root = flights(tmp_path_factory.mktemp("flights") / "delays")
-    Project.open(root, environment={**os.environ, "HEADRACE_CONFIG": str(key_folder)}).run()
-    return root
+@pytest.fixture
+def delays(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the flights example, small, after its first run."""
+    return copy_finished("flights", shared_folder(tmp_path_factory), tmp_path / "delays")
 
 
 @pytest.fixture
-def delays(flights_done: Path, tmp_path: Path) -> Path:
-    """A copy of the flights example after its first run."""
-    return Path(shutil.copytree(flights_done, tmp_path / "delays"))
-
-
-@pytest.fixture(scope="session")
-def tumours_done(tmp_path_factory: pytest.TempPathFactory, key_folder: Path) -> Path:
-    """The second example after its first run. Only to be copied."""
-    root = tumours(tmp_path_factory.mktemp("tumours") / "tumours", text='\n[training]\nbudget = "2 trials"\n')
-    Project.open(root, environment={**os.environ, "HEADRACE_CONFIG": str(key_folder)}).run()
-    return root
-
-
-@pytest.fixture
-def biopsies(tumours_done: Path, tmp_path: Path) -> Path:
+def biopsies(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the second example after its first run."""
-    return Path(shutil.copytree(tumours_done, tmp_path / "tumours"))
+    return copy_finished("tumours", shared_folder(tmp_path_factory), tmp_path / "tumours")
 
 
 @pytest.fixture(scope="session")
