@@ -6,9 +6,8 @@ Needs the flights example to have been run once (`make demo`).
 
 from __future__ import annotations
 
-from benchmarks.harness import ROOT, in_turn, python, record, table
+from benchmarks.harness import FLIGHTS, ROOT, in_turn, python, record, table
 
-FLIGHTS = ROOT / "examples" / "flights"
 TIMES = 9
 
 

@@ -23,8 +23,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from headrace.app import Project
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 ROOT = Path(__file__).resolve().parent.parent
+FLIGHTS = ROOT / "examples" / "flights"
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 SAMPLE_S = 0.02
 LOAD = os.getloadavg()[0]
@@ -106,6 +115,14 @@ def in_turn(commands: Mapping[str, Sequence[str]], *, times: int, cwd: Path = RO
             if turn:
                 runs[name].append(measured)
     return {name: median(kept) for name, kept in runs.items()}
+
+
+def newest(project: Project, stage: str, kind: type[T]) -> T:
+    """The outcome of a stage's last execution in a project that has been run."""
+    from headrace.runs.outcomes import newest_outcomes
+
+    with project.catalog.read() as reader:
+        return newest_outcomes(reader, project.name, [stage], kind)[stage]
 
 
 def python(*arguments: str) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from benchmarks.harness import ROOT, record, table
+from benchmarks.harness import FLIGHTS, record, table
 from headrace.data.align import table_types
 from headrace.definition.reader import read_definition
 from headrace.features.build import build_program
@@ -80,7 +80,7 @@ class Given:
 
 def flights_program() -> Program:
     """The example's features, from its definition."""
-    definition = read_definition(ROOT / "examples" / "flights" / "headrace.toml")
+    definition = read_definition(FLIGHTS / "headrace.toml")
     types: dict[str, Any] = {
         name: {column: Type(kind) for kind, columns in kinds.items() for column in columns.split()}
         for name, kinds in SOURCES.items()

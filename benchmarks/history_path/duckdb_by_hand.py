@@ -87,7 +87,7 @@ def main(project: Path, out: Path) -> None:
     connection.execute(f"CREATE VIEW accepted AS SELECT * FROM '{accepted}'")
     connection.execute(
         "CREATE TABLE examples AS SELECT carrier, flight, tailnum, origin, dest, distance, sched_dep_at, arr_at,"
-        " arr_delay > 30 AS late FROM accepted WHERE arr_delay IS NOT NULL"
+        " arr_delay > 30 AS late FROM accepted WHERE arr_delay IS NOT NULL AND arr_at > sched_dep_at"
     )
     joins = " ".join(window(connection, number) for number in range(len(WINDOWS)))
     names = [

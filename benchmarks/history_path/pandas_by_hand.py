@@ -141,7 +141,7 @@ def main(project: Path, out: Path) -> None:
     weather["hour_at"] = weather["hour_at"].astype(TIME)
     weather = weather.assign(known=weather["hour_at"] + pd.Timedelta(minutes=10)).sort_values("known")
     taken = [*KEY, "tailnum", "origin", "dest", "distance", "arr_delay", "arr_at"]
-    rows = flights.loc[flights["arr_delay"].notna(), taken]
+    rows = flights.loc[flights["arr_delay"].notna() & ~(flights["arr_at"] <= flights["sched_dep_at"]), taken]
     rows = rows.assign(late=rows["arr_delay"] > 30).sort_values(
         ["sched_dep_at", "carrier", "flight"], ignore_index=True
     )

@@ -144,7 +144,7 @@ def main(project: Path, out: Path) -> None:
         .sort("known")
     )
     rows = (
-        flights.filter(pl.col("arr_delay").is_not_null())
+        flights.filter(pl.col("arr_delay").is_not_null() & (pl.col("arr_at") > pl.col("sched_dep_at")).fill_null(True))
         .select(
             "_row", "carrier", "flight", "tailnum", "origin", "dest", "distance", "sched_dep_at", "arr_delay", "arr_at"
         )
