@@ -37,7 +37,8 @@ def list_versions(model: str | None = None, *, project: ProjectPath = None, as_j
     from headrace.app import Project
 
     opened = Project.open(project)
-    versions = opened.registry().list(model or opened.name)
+    registry = opened.registry()
+    versions = registry.list() if model is None else registry.list(model)
     if as_json:
         print_json({"model": model or opened.name, "versions": versions})
     elif not versions:

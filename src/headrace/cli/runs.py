@@ -44,10 +44,10 @@ def show(run: str = "last", *, project: ProjectPath = None, as_json: AsJson = Fa
         The run's name, or the beginning of it; `last` is the newest.
     """
     from headrace.app import look
-    from headrace.runs.history import get_run
+    from headrace.runs.history import get_run, list_runs
 
     with look(project) as (name, reader):
-        if reader is None:
+        if reader is None or not list_runs(reader, name, 1):
             raise NoRuns(name)
         record = get_run(reader, name, run)
     if as_json:
@@ -116,7 +116,7 @@ def collect(*, grace_minutes: float = GRACE_S / 60, project: ProjectPath = None,
         workdir=opened.root / WORKDIR,
     )
     if as_json:
-        print_json(done)
+        print_json(done._asdict())
     else:
         print_line(f"deleted {count(done.objects)} objects, {size(done.bytes)}")
     return 0
