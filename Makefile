@@ -8,7 +8,9 @@ help:            ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1	\2/' | expand -t 20
 
 demo: setup-run  ## the main job on real flights: sources in, a chosen, priced, signed model out
-	@.venv/bin/headrace demo
+	@$(PY) examples/flights/prepare.py
+	@cd examples/flights && ../../.venv/bin/headrace run
+	@printf '%s\n' '' 'here, in this clone: . .venv/bin/activate && cd examples/flights, and as ROWS.csv data/new_flights.csv'
 
 test: setup-dev  ## every test, on real servers
 	@$(PY) -m pytest -n 2 --dist loadgroup -q $(ARGS)

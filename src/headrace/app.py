@@ -11,15 +11,15 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headrace.definition.find import find_project
 from headrace.definition.lock import Lock
 from headrace.definition.lockfile import read_lock
-from headrace.definition.model import Definition
+from headrace.definition.model import Definition, Stores, Trust
 
 if TYPE_CHECKING:
     import polars as pl
@@ -96,8 +96,11 @@ class Project:
 
     @property
     def definition_sha256(self) -> str:
-        """Digest of the definition's text."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        """Digest of what the definition says; comments, the stores and the trusted signers do not count."""
+        import msgspec
+
+        plain = msgspec.structs.replace(self.definition, stores=Stores(), trust=Trust())
+        return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
 
     def read_lock(self) -> Lock:
         """The frozen types; empty before the first run."""
@@ -247,11 +250,16 @@ class Project:
             progress=progress,
         )
 
-    def with_definition(self, **parts: Any) -> Project:
-        """The same project with parts of its definition replaced, for experiments from Python."""
-        import msgspec
+    def close(self) -> None:
+        """Close the catalog's connections. A project is also a context manager that does so."""
+        if "catalog" in self.__dict__:
+            self.catalog.close()
 
-        return replace(self, definition=msgspec.structs.replace(self.definition, **parts))
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _resolved(self, url: str) -> str:
         from headrace.definition.secrets import resolve
@@ -269,7 +277,7 @@ def look(path: str | Path | None = None) -> Iterator[tuple[str, Reader | None]]:
     found = find_project(None if path is None else str(path), os.environ, Path.cwd())
     name, stores = read_stores(found)
     if "://" in stores.catalog:
-        with Project.open(found).catalog.read() as reader:
+        with Project.open(found) as project, project.catalog.read() as reader:
             yield name, reader
         return
     catalog = found.parent / stores.catalog
@@ -284,7 +292,8 @@ def look(path: str | Path | None = None) -> Iterator[tuple[str, Reader | None]]:
 
 def load(reference: str, *, project: str | Path | None = None) -> Scorer:
     """`Project.open(project).load(reference)`: a registered version, ready to predict."""
-    return Project.open(project).load(reference)
+    with Project.open(project) as opened:
+        return opened.load(reference)
 
 
 def init_project(folder: Path, data: Sequence[Path], *, label: str | None, environment: Mapping[str, str]) -> str:

@@ -72,7 +72,7 @@ def test_a_command_on_a_page_is_taken_as_it_is_typed(line: str) -> None:
         return
     words = shlex.split(line)
     assert words[0] == "headrace", f"{line!r}: explain it in `OTHER_COMMANDS`, or take it out"
-    app = build_app(words[1])
+    app = build_app(words[1:])
     command, *_ = app.parse_args(words[1:], exit_on_error=False, print_error=False)
     longest = max(
         (c for c in COMMANDS if words[1:][: len(c.words.split())] == c.words.split()), key=lambda c: len(c.words)

@@ -49,7 +49,7 @@ def _call(arguments: Sequence[str]) -> int:
         return print_runs(as_json="--json" in arguments)
     from cyclopts.exceptions import CycloptsError
 
-    app = build_app(arguments[0])
+    app = build_app(arguments)
     try:
         result = app(list(arguments), exit_on_error=False, print_error=False)
     except CycloptsError as error:
@@ -73,8 +73,10 @@ def _usage(arguments: Sequence[str], error: CycloptsError) -> UsageError:
     return UsageError(problem, fix=f"headrace {where + ' ' if where else ''}--help lists what there is")
 
 
-def build_app(called: str = "") -> Any:
-    """The cyclopts application, every command registered by its import string; `called` is the first word typed."""
+def build_app(called: Sequence[str] = ()) -> Any:
+    """The cyclopts application, every command registered by its import string.
+
+    `called` is what was typed: only that command's own docstring is loaded, the others are listed with one line."""
     from cyclopts import App
 
     from headrace import __version__
@@ -84,15 +86,16 @@ def build_app(called: str = "") -> Any:
     parents = {c.words.split()[0] for c in COMMANDS if " " in c.words}
     for command in COMMANDS:
         first, _, second = command.words.partition(" ")
+        help_ = None if command.words.split() == list(called[: len(command.words.split())]) else command.help
         if first not in parents:
-            root.command(command.target, name=first, help=command.help)
+            root.command(command.target, name=first, help=help_)
             continue
         if first not in groups:
             groups[first] = App(name=first, help=command.help)
             root.command(groups[first])
         if second:
-            groups[first].command(command.target, name=second, help=command.help)
-        elif first == called:
+            groups[first].command(command.target, name=second, help=help_)
+        elif list(called[:1]) == [first]:
             groups[first].default(_target(command.target))
     return root
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.cli.options import AsJson, Flag, ProjectPath
@@ -46,11 +47,15 @@ def check(*, refresh: Flag = False, project: ProjectPath = None, as_json: AsJson
     opened = Project.open(project)
     checked = opened.check(progress=_progress(as_json), refresh=refresh)
     passed = all(report.passed for report in checked.reports)
+    kept_apart = {name: source.quarantine for name, source in checked.sources.items()}
+    aside = {name: opened.objects.scan_target(ref.key).url for name, ref in kept_apart.items() if ref is not None}
     if as_json:
-        print_json({"passed": passed, "page": str(checked.page), "sources": checked.reports})
+        print_json({"passed": passed, "page": str(checked.page), "quarantine": aside, "sources": checked.reports})
     else:
         for report in checked.reports:
             print_line(_ledger(report))
+        for name, place in aside.items():
+            print_line(f"rows kept apart of {name}: {near(Path(place)) if '://' not in place else place}")
         print_line(f"page: {near(checked.page)}")
     return 0 if passed else 1
 

@@ -80,7 +80,7 @@ class ColumnProfile(Struct, frozen=True, kw_only=True):
     type: Type
     nulls: int
     distinct: int | None = None
-    """Approximate above 10,000."""
+    """Exact up to 10,000 rows, an estimate (within some percent) above."""
     minimum: str | None = None
     maximum: str | None = None
     mean: float | None = None

@@ -31,16 +31,17 @@ def profile(table: Path, fields: Mapping[str, Type]) -> tuple[ColumnProfile, ...
     rows = row_count(table)
     scan = pl.scan_parquet(table)
     sample = scan.gather_every(max(1, -(-rows // SAMPLE_ROWS))).collect()
-    counted = scan.select(_counts(fields)).collect().row(0, named=True)
+    counted = scan.select(_counts(fields, exact=rows <= EXACT_LEVELS)).collect().row(0, named=True)
     return tuple(_column(scan, name, type_, counted, sample[name]) for name, type_ in fields.items())
 
 
-def _counts(fields: Mapping[str, Type]) -> list[pl.Expr]:
+def _counts(fields: Mapping[str, Type], *, exact: bool) -> list[pl.Expr]:
     found = []
     for name, type_ in fields.items():
         column = pl.col(name)
         found.append(column.null_count().alias(f"nulls {name}"))
-        found.append(column.approx_n_unique().alias(f"distinct {name}"))
+        distinct = column.drop_nulls().n_unique() if exact else column.approx_n_unique()
+        found.append(distinct.alias(f"distinct {name}"))
         if type_ is not Type.BOOLEAN:
             physical = column if type_ in (*_TEXTS, Type.FLOAT) else column.to_physical()
             found += [physical.min().alias(f"minimum {name}"), physical.max().alias(f"maximum {name}")]
