@@ -32,6 +32,7 @@ from headrace.training.families import load_family
 
 ROWS: Final = 2000
 REPEATS: Final = 41
+TREES: Final = 200
 LIMIT_US: Final = 5.0
 TEXTS: Final = {
     "carrier": ("UA", "B6", "EV", "DL", "AA"),
@@ -92,7 +93,7 @@ def flights_program() -> Program:
 
 
 def flights_scorer(program: Program) -> Scorer:
-    """A package of that program with a LightGBM of 200 rounds."""
+    """A package of that program with a LightGBM of TREES rounds."""
     texts = {Type.STRING, Type.CATEGORY}
     columns = tuple(
         EncodedColumn(
@@ -107,7 +108,7 @@ def flights_scorer(program: Program) -> Scorer:
     X = draw.normal(size=(20_000, len(columns))).astype(np.float32)
     y = (X[:, :8].sum(axis=1) + draw.normal(size=len(X)) > 1).astype(np.int64)
     family = load_family("lightgbm", "binary")
-    params = {**family.defaults()[0], "rounds": 200}
+    params = {**family.defaults()[0], "rounds": TREES}
     levels = [None] * len(columns)
     fitted = family.fit(X, y, params, task="binary", n_classes=2, levels=levels, seed=0, threads=2)
     knots = tuple((i / 20, (i / 20) ** 1.1) for i in range(21))
@@ -178,7 +179,7 @@ def main() -> None:
     lines += [("mapping → probability, in one call", whole), ("predict([row])", predict)]
     lines += [(f"graph and calibration, a row of {ROWS:,}", batch)]
     body = (
-        f"{len(program.request)} request columns, {len(program.outputs)} inputs of the model, 200 trees.\n\n"
+        f"{len(program.request)} request columns, {len(program.outputs)} inputs of the model, {TREES} trees.\n\n"
         + table(["part", "CPU µs a row"], lines)
         + f"\n\nRow features (program and encoder): {row_features:.2f} µs, {row_features / LIMIT_US:.2f} of the limit "
         f"of {LIMIT_US:g} µs."

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -116,11 +116,10 @@ def duckdb(source: str, target: str) -> None:
     engine.sql(f"COPY (SELECT {columns} FROM '{source}') TO '{target}' (FORMAT parquet)")
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Measure and record."""
-    arguments = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
-    rows = int(float(arguments[0])) if arguments else 10_000_000
-    contenders = ["ours", "polars", *(["duckdb"] if "--duckdb" in sys.argv else [])]
+    rows = int(float(next((argument for argument in arguments if argument != "--duckdb"), "1e7")))
+    contenders = ["ours", "polars", *(["duckdb"] if "--duckdb" in arguments else [])]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "events.parquet"
         make(source, rows)
@@ -137,11 +136,12 @@ def main() -> None:
             for name, m in found.items()
         ],
     )
-    record(f"Windows, {rows:,} events", f"python -m benchmarks.windows {rows}", body, libraries=["polars", "numpy"])
+    command = " ".join(["python -m benchmarks.windows", *arguments])
+    record(f"Windows, {rows:,} events", command, body, libraries=["polars", "numpy", "duckdb"])
 
 
 if __name__ == "__main__":
-    match [argument for argument in sys.argv[1:] if argument != "--duckdb"]:
+    match sys.argv[1:]:
         case ["--as=read", source]:
             read(source)
         case ["--as=ours", source, target]:
@@ -150,5 +150,5 @@ if __name__ == "__main__":
             polars(source, target)
         case ["--as=duckdb", source, target]:
             duckdb(source, target)
-        case _:
-            main()
+        case arguments:
+            main(arguments)

@@ -1,0 +1,36 @@
+"""Every benchmark in order, each in a process of its own; RESULTS.md collects what they record.
+
+usage: python -m benchmarks [--quick]      --quick leaves out the sizes that take long (history path ×10 and ×30)
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from benchmarks.harness import FLIGHTS, ROOT, python
+
+QUICK = (
+    ("command_start",),
+    ("expressions",),
+    ("row_form",),
+    ("windows", "1e6"),
+    ("leaks",),
+    ("quality",),
+    ("history_path", "1"),
+)
+WHOLE = (*QUICK[:-1], ("windows", "1e7", "--duckdb"), ("history_path", "1", "10", "30"))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run them; the flights example first, whose last run some of them read."""
+    headrace = str(ROOT / ".venv" / "bin" / "headrace")
+    subprocess.run(python(str(FLIGHTS / "prepare.py")), check=True)
+    subprocess.run([headrace, "run"], cwd=FLIGHTS, check=True)
+    for name, *given in QUICK if "--quick" in arguments else WHOLE:
+        subprocess.run(python("-m", f"benchmarks.{name}", *given), cwd=ROOT, check=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

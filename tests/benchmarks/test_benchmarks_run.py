@@ -1,0 +1,70 @@
+"""Every benchmark runs in its smallest form, so that none rots; no time is judged."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as whole
+from benchmarks import command_start, expressions, harness, leaks, quality, row_form, windows
+
+ROOT = Path(harness.ROOT)
+
+
+@pytest.mark.parametrize("name", sorted({step[0] for step in (*whole.QUICK, *whole.WHOLE)}))
+def test_every_benchmark_that_is_listed_exists(name: str) -> None:
+    importlib.import_module(f"benchmarks.{name}")
+
+
+def test_every_benchmark_that_exists_is_listed() -> None:
+    found = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"__init__", "__main__", "harness"}
+    found |= {path.parent.name for path in (ROOT / "benchmarks").glob("*/__main__.py")}
+    assert found == {step[0] for step in whole.WHOLE}
+    assert found == {step[0] for step in whole.QUICK}
+
+
+def test_expressions_of_one_row(results: Path) -> None:
+    expressions.main()
+    assert "10 expressions of one row" in results.read_text(encoding="utf-8")
+
+
+def test_row_form(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_form, "ROWS", 20)
+    monkeypatch.setattr(row_form, "REPEATS", 3)
+    monkeypatch.setattr(row_form, "TREES", 5)
+    row_form.main()
+    text = results.read_text(encoding="utf-8")
+    assert re.search(r"Row features \(program and encoder\): [0-9.]+ µs", text)
+    assert text.count("\n| ") == 11
+
+
+@pytest.mark.heavy
+def test_windows(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "TIMES", 1)
+    windows.main(["1000", "--duckdb"])
+    assert "Windows, 1,000 events" in results.read_text(encoding="utf-8")
+
+
+@pytest.mark.heavy
+def test_command_start(small_flights: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_start, "TIMES", 1)
+    command_start.main(small_flights)
+    assert "headrace run, nothing to do" in results.read_text(encoding="utf-8")
+
+
+def test_leaks(small_flights: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaks, "ROWS", 20)
+    leaks.main(small_flights)
+    assert "420 aggregates of 20 random rows" in results.read_text(encoding="utf-8")
+
+
+def test_quality(small_flights: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "SEEDS", range(2))
+    monkeypatch.setattr(quality, "DRAWS", 5)
+    quality.main(small_flights)
+    text = results.read_text(encoding="utf-8")
+    assert "2 trials under a budget of 2 trials" in text
+    assert text.count("\n| LightGBM, defaults") == 2
