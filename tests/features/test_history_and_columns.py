@@ -213,6 +213,18 @@ def test_the_order_of_events_never_changes_a_window(
     assert bits(both_forms(window(), events, asked)[0]) == bits(before)
 
 
+@pytest.mark.parametrize("values", [(-0.0,), (0.0, -0.0), (-0.0, 0.0)])
+def test_a_window_of_zeros_has_no_sign(values: tuple[float, ...]) -> None:
+    events: list[dict[str, Any]] = [
+        {"place": "A", "gate": 1, "at": T0, "seen": T0, "value": value, "whole": 0, "text": "x"} for value in values
+    ]
+    columns, rows = both_forms(window(), events, [{"place": "A", "gate": 1, "due": T0 + MINUTE}])
+    floats = [value for value in columns[0] if isinstance(value, float)]
+    assert floats
+    assert all(math.copysign(1, value) == 1 for value in floats)
+    assert bits(columns) == bits(rows)
+
+
 def test_windows_of_many_rows_equal_a_plain_loop_on_1000_random_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, "_BATCH", 300)  # so that rows come in several batches of several chunks
     monkeypatch.setattr(windows, "_CHUNK", 70)

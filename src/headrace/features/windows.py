@@ -44,6 +44,8 @@ class WindowIndex:
         self.keys = Keys(key_columns)
         self._moments = Moments(self.keys.numbers(key_columns), events["_known"].to_numpy(), len(self.keys))
         values = events["_value"].to_numpy()[self._moments.take_order()]
+        if step.value_type is Type.FLOAT:
+            values = values + 0.0  # one zero: -0.0 beside 0.0 would make the least of a window depend on their order
         del events, key_columns
         self._sums: PrefixSums | None = None
         if {"sum", "mean"} & set(step.take):
@@ -177,7 +179,7 @@ def _events(step: WindowStep, source: pl.LazyFrame) -> pl.DataFrame:
         counts.append(value.is_finite())
         if {"sum", "mean"} & set(step.take):
             counts.append(value.abs() <= headroom(step.scale))
-        as_number = value + 0.0  # one zero: -0.0 and 0.0 would make the least of a run depend on their order
+        as_number = value
     elif step.value_type in (Type.STRING, Type.CATEGORY):
         as_number = pl.lit(0, pl.Int64)  # only counted
     else:
