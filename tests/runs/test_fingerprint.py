@@ -109,8 +109,9 @@ def test_what_is_not_a_finite_number_is_refused_with_its_place(bad: float) -> No
     with pytest.raises(NotCanonical, match=r"stage 'train'.*depends\.part\.a\[1\]") as caught:
         of({"part": {"a": [0.0, bad]}})
     assert caught.value.facts["place"] == "depends.part.a[1]"
-    with pytest.raises(NotCanonical):
-        as_json({"x": bad})
+    for value in ({"x": bad}, {"pair": (1.0, bad)}):
+        with pytest.raises(NotCanonical):
+            as_json(value)
 
 
 def test_a_value_that_json_does_not_know_is_refused() -> None:

@@ -6,6 +6,7 @@ ones are counted exactly among candidates that a sample names.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,15 @@ def _counts(fields: Mapping[str, Type], *, exact: bool) -> list[pl.Expr]:
             physical = column if type_ in (*_TEXTS, Type.FLOAT) else column.to_physical()
             found += [physical.min().alias(f"minimum {name}"), physical.max().alias(f"maximum {name}")]
         if type_ in (*_NUMBERS, Type.BOOLEAN):
-            found.append(column.to_physical().mean().alias(f"mean {name}"))
+            number = _finite(column, type_).to_physical()
+            found.append(number.mean().alias(f"mean {name}"))
+            found += [number.min().alias(f"lowest {name}"), number.max().alias(f"highest {name}")]
     return found
+
+
+def _finite(column: pl.Expr, type_: Type) -> pl.Expr:
+    """The column with null for infinities, of which there is no mean and no JSON."""
+    return pl.when(column.is_finite()).then(column) if type_ is Type.FLOAT else column
 
 
 def _column(scan: pl.LazyFrame, name: str, type_: Type, counted: Mapping[str, Any], sample: pl.Series) -> ColumnProfile:
@@ -57,10 +65,11 @@ def _column(scan: pl.LazyFrame, name: str, type_: Type, counted: Mapping[str, An
         distinct, top = _levels(scan, name, distinct, sample)
     scale = 1e-6 if type_ is Type.DURATION else 1.0
     mean = counted.get(f"mean {name}")
-    numbers = sample.drop_nulls().to_physical() if type_ in _NUMBERS else pl.Series(dtype=pl.Float64)
-    quantiles = [numbers.quantile(q, "nearest") for q in (0.25, 0.5, 0.75)] if len(numbers) else []
-    if quantiles:
-        quantiles = [counted[f"minimum {name}"], *quantiles, counted[f"maximum {name}"]]
+    quantiles: list[Any] = []
+    if type_ in _NUMBERS and counted[f"lowest {name}"] is not None:
+        numbers = sample.to_frame().select(_finite(pl.col(name), type_).to_physical())[name].drop_nulls()
+        within = [numbers.quantile(q, "nearest") for q in (0.25, 0.5, 0.75)]
+        quantiles = [counted[f"lowest {name}"], *within, counted[f"highest {name}"]]
     return ColumnProfile(
         name=name,
         type=type_,
@@ -68,7 +77,7 @@ def _column(scan: pl.LazyFrame, name: str, type_: Type, counted: Mapping[str, An
         distinct=distinct,
         minimum=_text(counted.get(f"minimum {name}"), type_),
         maximum=_text(counted.get(f"maximum {name}"), type_),
-        mean=None if mean is None else float(f"{mean * scale:.{_DIGITS}g}"),
+        mean=None if mean is None or not math.isfinite(mean) else float(f"{mean * scale:.{_DIGITS}g}"),
         quantiles=tuple(float(q) * scale for q in quantiles if q is not None),
         top=top,
     )

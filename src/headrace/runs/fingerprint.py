@@ -145,6 +145,6 @@ def _not_finite(plain: Any, place: str) -> Iterator[str]:
     elif isinstance(plain, dict):
         for key, value in plain.items():
             yield from _not_finite(value, f"{place}.{key}" if place else key)
-    elif isinstance(plain, list):
+    elif isinstance(plain, list | tuple):
         for index, value in enumerate(plain):
             yield from _not_finite(value, f"{place}[{index}]")
