@@ -50,6 +50,9 @@ if [ ! -x .venv/bin/python ]; then
 fi
 [ -x .venv/bin/uv ] || { say "installing uv $uv_version"; .venv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv_version"; }
 say "installing the locked environment ($lock)"
-.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r "$lock"
+# Byte-compiled at once: with PYTHONDONTWRITEBYTECODE set, as it often is in containers, every start would compile anew
+# (a command took 1.2 s instead of 0.6 s).
+.venv/bin/uv pip install --quiet --python .venv/bin/python --compile-bytecode --require-hashes -r "$lock"
 .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -e .
+.venv/bin/python -m compileall -q src
 touch "$stamp"
