@@ -273,14 +273,17 @@ def look(path: str | Path | None = None) -> Iterator[tuple[str, Reader | None]]:
 
     The quickest way: of the definition only the stores are read, and SQLite by the standard library."""
     from headrace.definition.reader import read_stores
+    from headrace.definition.secrets import resolve
+    from headrace.stores.locations import LOCAL, local_path, scheme_of
 
     found = find_project(None if path is None else str(path), os.environ, Path.cwd())
     name, stores = read_stores(found)
-    if "://" in stores.catalog:
+    url = resolve(stores.catalog, os.environ, found.parent)
+    if scheme_of(url) != LOCAL:
         with Project.open(found) as project, project.catalog.read() as reader:
             yield name, reader
         return
-    catalog = found.parent / stores.catalog
+    catalog = local_path(url, found.parent)
     if not catalog.exists():
         yield name, None
         return
