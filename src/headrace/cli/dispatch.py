@@ -81,7 +81,13 @@ def build_app(called: Sequence[str] = ()) -> Any:
 
     from headrace import __version__
 
-    root = App(name="headrace", version=__version__, result_action="return_value", version_flags=["--version"])
+    root = App(
+        name="headrace",
+        version=__version__,
+        result_action="return_value",
+        version_flags=["--version"],
+        suppress_keyboard_interrupt=False,  # `dispatch` says what became of the work
+    )
     groups: dict[str, Any] = {}
     parents = {c.words.split()[0] for c in COMMANDS if " " in c.words}
     for command in COMMANDS:
