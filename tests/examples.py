@@ -34,7 +34,7 @@ def _prepared(name: str) -> Path:
     data.mkdir(exist_ok=True)
     with (data / ".lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if lock.tell() == 0:  # else another worker has laid it out
+        if os.fstat(lock.fileno()).st_size == 0:  # else another worker has laid it out
             prepare.main(data)
             lock.write("done")
     return data
@@ -51,9 +51,10 @@ def copy_finished(name: str, shared: Path, target: Path) -> Path:
     done = shared / f"finished-{name}"
     with (shared / f"{name}.lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if lock.tell() == 0:
+        if os.fstat(lock.fileno()).st_size == 0:
             flights(done) if name == "flights" else tumours(done)
-            Project.open(done, environment={**os.environ, "HEADRACE_CONFIG": str(shared / "keys")}).run()
+            with Project.open(done, environment={**os.environ, "HEADRACE_CONFIG": str(shared / "keys")}) as project:
+                project.run()
             lock.write("done")
     return Path(shutil.copytree(done, target))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,9 @@ import pytest
 from tests.examples import copy_finished, shared_folder
 
 from headrace.cli import main
+
+HEADRACE = [sys.executable, "-c", "from headrace.cli import main; raise SystemExit(main())"]
+"""The command as a process of its own."""
 
 
 class Said(NamedTuple):

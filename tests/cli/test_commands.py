@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
+import time
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Call
+from tests.cli.conftest import HEADRACE, Call
 from tests.definition.test_schema import misfits
 from tests.examples import EXAMPLES, edit, flights_rows, tumours, write_csv
 
@@ -59,6 +62,29 @@ def test_run_says_what_it_made(call: Call, delays: Path) -> None:
     assert "check flights: unchanged" in people.err, "plain lines where there is no terminal"
     assert "\r" not in people.err
     assert "\033" not in people.err + people.out
+
+
+def test_stopped_from_the_keyboard_it_says_so_and_goes_on_later(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tumours(tmp_path / "tumours", text='\n[training]\nbudget = "200 trials"\n')
+    monkeypatch.chdir(root)
+    with subprocess.Popen([*HEADRACE, "run"], stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if line == "search: started\n":
+                break
+        time.sleep(2)
+        running.send_signal(signal.SIGINT)
+        last = running.stderr.read().splitlines()[-1]
+    assert running.returncode == 130
+    assert last == "stopped; finished work is kept: the same command goes on"
+    stopped = call("show", "--json").document
+    assert (stopped["state"], stopped["stages"][-1]["name"]) == ("interrupted", "search")
+    edit(root, {"200 trials": "2 trials"})
+    said = call("run", "--json")
+    assert said.code == 0
+    assert said.document["stages_computed"] == 6, "what was read, checked and assembled is not done again"
 
 
 def test_check_says_whether_the_contracts_hold(call: Call, delays: Path) -> None:

@@ -10,12 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Call
+from tests.cli.conftest import HEADRACE, Call
 
 import headrace.cli
 from headrace.cli.commands import COMMANDS, help_text
 
-HEADRACE = [sys.executable, "-c", "from headrace.cli import main; raise SystemExit(main())"]
 HEAVY = {
     "numpy",
     "polars",
