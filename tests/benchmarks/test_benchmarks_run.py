@@ -37,7 +37,7 @@ def test_row_form(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row_form, "TREES", 5)
     row_form.main()
     text = results.read_text(encoding="utf-8")
-    assert re.search(r"Row features \(program and encoder\): [0-9.]+ µs", text)
+    assert re.search(r"Row features, lookups given: [0-9.]+ µs", text)
     assert text.count("\n| ") == 11
 
 
