@@ -3,8 +3,8 @@
 A figure is a ratio of commands measured in turn in one run (A B A B …), whole processes by the operating system's own
 accounting, quoted as the median. `record` writes a section of RESULTS.md with date, machine, load and versions.
 
-Peak memory is the greatest of samples of the process's resident size, taken every 20 ms, and of the kernel's mark at
-its end. The mark alone would not do: our meter sets it back at every stage.
+Peak memory is the kernel's own mark, read every 10 ms. The `ru_maxrss` at a process's end would not do: our meter sets
+the mark back at every stage, and a child's begins at what this process held when it started it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 ROOT = Path(__file__).resolve().parent.parent
 FLIGHTS = ROOT / "examples" / "flights"
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
-SAMPLE_S = 0.02
+SAMPLE_S = 0.01
+_MARK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 LOAD = os.getloadavg()[0]
 """Of the minute before this process began; above 1 the times say little."""
 HEAD = """# Results
@@ -55,27 +56,31 @@ class Measured:
     output: str
 
 
-class _Resident(threading.Thread):
-    """Watches the resident size of one process."""
+class _PeakMemory(threading.Thread):
+    """Reads the kernel's mark of one process's greatest resident size, again and again until it ends."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
-        self._statm = Path(f"/proc/{pid}/statm")
+        self._status = Path(f"/proc/{pid}/status")
         self._ended = threading.Event()
-        self._pages = 0
+        self.mb = 0.0
 
     def run(self) -> None:
-        while not self._ended.wait(SAMPLE_S):
+        while not self._ended.is_set():
             try:
-                self._pages = max(self._pages, int(self._statm.read_text().split()[1]))
-            except (OSError, IndexError):  # it has ended
+                found = _MARK.search(self._status.read_text())
+            except OSError:  # it is gone
                 return
+            if found is None:  # it has ended and is waited for
+                return
+            self.mb = max(self.mb, int(found[1]) / 1024)
+            self._ended.wait(SAMPLE_S)
 
-    def stop_mb(self) -> float:
-        """The greatest size seen."""
+    def stop(self) -> float:
+        """The greatest mark seen, in MB."""
         self._ended.set()
         self.join()
-        return self._pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+        return self.mb
 
 
 def measure(command: Sequence[str], *, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> Measured:
@@ -83,12 +88,12 @@ def measure(command: Sequence[str], *, cwd: Path = ROOT, env: Mapping[str, str] 
     with tempfile.TemporaryFile() as out:
         started = time.perf_counter()
         process = subprocess.Popen(command, cwd=cwd, env={**os.environ, **(env or {})}, stdout=out)
-        resident = _Resident(process.pid)
-        resident.start()
+        peak = _PeakMemory(process.pid)
+        peak.start()
         _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
-        peak_mb = max(resident.stop_mb(), usage.ru_maxrss / 1024)
+        peak_mb = peak.stop()
         out.seek(0)
         text = out.read().decode("utf-8", "replace")
     if process.returncode:

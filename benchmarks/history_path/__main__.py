@@ -11,8 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from benchmarks.harness import ROOT, Measured, in_turn, python, record, table
-from benchmarks.history_path.layout import lay_out
+from benchmarks.harness import ROOT, Measured, in_turn, measure, python, record, table
 
 DATA: Final = ROOT / "benchmarks" / ".data"
 ENGINES: Final = {"ours": "ours", "Polars": "polars_by_hand", "pandas": "pandas_by_hand", "DuckDB": "duckdb_by_hand"}
@@ -27,7 +26,7 @@ HOP_SHARE: Final = 0.05
 def measure_all(copies: int, engines: Sequence[str], *, times: int) -> dict[str, Measured]:
     """Each engine's median at one size; their answers agree."""
     project, out = DATA / f"x{copies}", DATA / "out"
-    lay_out(project, copies)
+    measure(python("-m", "benchmarks.history_path.layout", str(project), str(copies)))
     shutil.rmtree(out, ignore_errors=True)
     commands = {
         name: python("-m", f"benchmarks.history_path.{ENGINES[name]}", str(project), str(out / ENGINES[name]))
