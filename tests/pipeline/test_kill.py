@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from tests.conftest import S3Place
 from tests.examples import flights
 from tests.pipeline.conftest import Ask
 
@@ -161,3 +162,19 @@ def test_what_killed_runs_left_is_collected(ask: Ask, fresh: Path, quiet: Quiet,
     project.catalog.close()
     pages = {name for name in made_in(root).blobs ^ quiet.made.blobs if not name.endswith(".html")}
     assert pages == set()
+
+
+def test_killed_on_postgresql_and_s3_a_run_goes_on(
+    ask: Ask, fresh: Path, quiet: Quiet, tmp_path: Path, postgres_url: str, s3_server: S3Place
+) -> None:
+    root = shutil.copytree(fresh, tmp_path / "delays")
+    with (root / "headrace.toml").open("a") as definition:
+        definition.write('\n[stores]\ncatalog = "${env:CATALOG}"\nobjects = "${env:OBJECTS}"\n')
+    env = {**s3_server.env, "CATALOG": postgres_url, "OBJECTS": s3_server.url}
+    for stage in ("check weather", "assemble", "search", "compile", "register"):
+        for moment in ("before", "after"):
+            killed = ask(root, env=env, kill_at=f"{stage}: {moment} commit")
+            assert killed["killed"], killed
+    answer = ask(root, env=env)
+    assert answer["package"] == quiet.answer["package"]
+    assert answer["computed"] == ["run page"], "each stage was done in the run that was killed after it"
