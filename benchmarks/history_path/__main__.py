@@ -6,8 +6,8 @@ usage: python -m benchmarks.history_path [COPIES …] [--without ENGINE …]    
 from __future__ import annotations
 
 import json
-import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -25,15 +25,14 @@ HOP_SHARE: Final = 0.05
 
 def measure_all(copies: int, engines: Sequence[str], *, times: int) -> dict[str, Measured]:
     """Each engine's median at one size; their answers agree."""
-    project, out = DATA / f"x{copies}", DATA / "out"
+    project = DATA / f"x{copies}"
     measure(python("-m", "benchmarks.history_path.layout", str(project), str(copies)))
-    shutil.rmtree(out, ignore_errors=True)
-    commands = {
-        name: python("-m", f"benchmarks.history_path.{ENGINES[name]}", str(project), str(out / ENGINES[name]))
-        for name in engines
-    }
-    found = in_turn(commands, times=times)
-    shutil.rmtree(out, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=DATA, prefix="out-") as out:
+        commands = {
+            name: python("-m", f"benchmarks.history_path.{ENGINES[name]}", str(project), f"{out}/{ENGINES[name]}")
+            for name in engines
+        }
+        found = in_turn(commands, times=times)
     compare({name: json.loads(measured.output) for name, measured in found.items()})
     return found
 
