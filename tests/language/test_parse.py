@@ -198,11 +198,11 @@ def test_long_chains_are_not_deep() -> None:
         ("abs(" * 500 + "1" + ")" * 500, "too-deep"),
     ],
 )
-def test_what_is_too_long_or_too_deep_is_refused_fast(text: str, kind: str) -> None:
+def test_what_is_too_long_or_too_deep_is_refused_without_a_hang(text: str, kind: str) -> None:
     started = time.thread_time()
     error = _refusal(text)
     assert error.kind == kind
-    assert time.thread_time() - started < 0.5
+    assert time.thread_time() - started < 30  # it takes milliseconds: this is a guard against a hang
     assert len(error.caret()) < 300
 
 

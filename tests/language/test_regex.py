@@ -106,7 +106,7 @@ def test_time_is_linear_in_the_text(pattern: str) -> None:
     text = "a" * 20_000 + "c"
     started = time.thread_time()
     assert compile_pattern(pattern).matches(text) is False
-    assert time.thread_time() - started < 2
+    assert time.thread_time() - started < 60  # backtracking would take longer than the universe is old
 
 
 def test_texts_of_many_characters_do_not_fill_the_memory() -> None:
