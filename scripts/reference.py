@@ -1,4 +1,4 @@
-"""Writes the reference pages that are made from the code: functions, command line, errors.
+"""Writes the reference pages that are made from the code: functions, units, command line, errors.
 
 `tests/docs/test_generated.py` holds the written pages equal to what is made here.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import headrace
 from headrace.cli import reference as command_line
+from headrace.definition.units import rows
 from headrace.errors import CheckFailed, HeadraceError, TroubleOutside, WrongUse
 from headrace.language import reference as functions
 
@@ -32,6 +33,14 @@ fix: `headrace models list` shows what there is; `headrace run` makes a version
 The code in parentheses is stable: scripts and alarms may rely on it. With `--json` the error is
 `{"error": {"code": …, "message": …, "fix": …, "facts": …}}` on standard output. In Python every one is a
 `headrace.errors.HeadraceError` with the attributes `code`, `message`, `fix`, `facts` and `exit_code`.
+"""
+_UNITS_HEAD = """# Units
+
+What `unit` and `to` of a [column rule](definition.md#sourcesnamecolumns) take, and what rows may have in the column
+that `unit = { column = "…" }` names; a name of four letters or more has its plural too. Every factor is a definition:
+of the SI Brochure (9th edition), or of the yard and pound agreement of 1959 and what follows from it (NIST SP 811).
+Conversion multiplies and divides by whole numbers wherever the factor allows, so that whole values are rounded once.
+Codes of three capital letters are [currencies](definition.md#currencies).
 """
 _SECTIONS = {
     1: ("Exit code 1: the answer is no", "The work was done, and what it found stands in the way."),
@@ -59,10 +68,18 @@ def errors_page() -> str:
     return "\n".join(parts)
 
 
+def units_page() -> str:
+    """The page of the units."""
+    parts = [_UNITS_HEAD, "| dimension | names | one of it |", "| --- | --- | --- |"]
+    parts += [f"| {dimension} | {', '.join(f'`{n}`' for n in names)} | {worth} |" for dimension, names, worth in rows()]
+    return "\n".join(parts) + "\n"
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "command-line.md": command_line.render,
     "errors.md": errors_page,
     "functions.md": functions.render,
+    "units.md": units_page,
 }
 
 

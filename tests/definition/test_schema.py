@@ -12,7 +12,7 @@ import pytest
 
 from headrace.definition.errors import Mistake
 from headrace.definition.grammar import DEFINITION, METRICS
-from headrace.definition.kinds import Kind, ListOf, MapOf, Section, TextOrTable
+from headrace.definition.kinds import Kind, ListOf, MapOf, Section, TextOrMap, TextOrTable
 from headrace.definition.model import Definition
 from headrace.definition.not_yet import NOT_YET
 from headrace.definition.schema import json_schema
@@ -94,7 +94,7 @@ def keys_of(kind: Kind[Any]) -> Iterator[tuple[str, str]]:
                 yield from keys_of(key.kind)
         case ListOf() | MapOf():
             yield from keys_of(kind.item)
-        case TextOrTable():
+        case TextOrTable() | TextOrMap():
             yield from keys_of(kind.table)
 
 

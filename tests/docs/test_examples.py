@@ -96,3 +96,27 @@ def _run(page: Path) -> None:
     for block in blocks(page, "python"):
         if block.not_run is None:
             exec(compile(block.text, block.where, "exec"), names)
+
+
+def test_the_page_on_conversions_shows_what_becomes_of_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import polars as pl
+
+    from headrace.app import Project
+
+    monkeypatch.setenv("HEADRACE_CONFIG", str(tmp_path / "config"))
+    [page] = [page for page in PAGES if page.name == "conversions.md"]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "parcels.csv").write_text(blocks(page, "csv")[0].text, encoding="utf-8")
+    (tmp_path / "headrace.toml").write_text(blocks(page, "toml")[0].text, encoding="utf-8")
+    with Project.open(tmp_path) as project:
+        checked = project.check().sources["parcels"]
+        accepted = pl.read_parquet(project.objects.scan_target(checked.table.ref.key).url)
+        assert checked.quarantine is not None
+        aside = pl.read_parquet(project.objects.scan_target(checked.quarantine.key).url)
+    shown = accepted.with_columns(pl.col("at").dt.strftime("%Y-%m-%d %H:%M"))
+    names = ("born", "sex", "price", "distance", "weight", "at")
+    rows = "".join(" ".join(f"{name}={row[name]}" for name in names) + "\n" for row in shown.iter_rows(named=True))
+    reasons = "".join(f"{row} {' '.join(why)}\n" for row, why in aside.select("_row", "_reasons").iter_rows())
+    assert [rows, reasons] == [block.text for block in blocks(page, "text")]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
-from headrace.data.errors import CastRefused, ContractError
+from headrace.data.errors import BesideMissing, CastRefused, ContractError, UnitRefused
 from headrace.definition.model import Source
+from headrace.definition.reading import converted_columns, needed_beside
 from headrace.language.errors import ExpressionError
 from headrace.language.parse import parse, references
 from headrace.language.types import Type
@@ -34,14 +35,14 @@ def table_types(
     types
         The locked types, after `rename`; the contract's own types win.
     statics
-        Types of the accepted tables that `source.joins` name.
+        Types of the accepted tables that `source.needs` names.
 
     Raises
     ------
     ContractError : a rule, join, derived column or check that these columns cannot have; all of them at once.
     """
     found = base_types(source, types)
-    problems: list[str] = []
+    problems = _unit_problems(source, found, statics)
     for join in source.joins:
         other = statics.get(join.source, {})
         for left, right in join.key:
@@ -75,6 +76,26 @@ def table_types(
 def base_types(source: Source, types: Mapping[str, Type]) -> dict[str, Type]:
     """Types of the source's own columns: the contract's where it states one, else the locked ones."""
     return {name: source.rule(name).type or type_ for name, type_ in types.items()}
+
+
+def _unit_problems(source: Source, base: Mapping[str, Type], statics: Mapping[str, Mapping[str, Type]]) -> list[str]:
+    """What of these rules the columns cannot have."""
+    problems = []
+    for name, rule in source.columns:
+        for needed in needed_beside(source, rule):
+            if needed not in base:
+                problems.append(f"columns.{name}: there is no column {needed!r} to read it by")
+            elif needed == source.event_time and base[needed] not in (Type.TIMESTAMP, Type.DATE):
+                problems.append(f"columns.{name}: dated rates need an instant, {needed!r} is {base[needed]}")
+    rates = source.rates
+    if rates is not None and rates.source is not None:
+        table = statics.get(rates.source, {})
+        wanted = ((rates.currency, (Type.STRING, Type.CATEGORY)), (rates.rate or "", (Type.FLOAT, Type.INTEGER)))
+        for column, types in wanted:
+            if table.get(column) not in types:
+                found = f"is {table[column]}" if column in table else "is not there"
+                problems.append(f"[currencies]: column {column!r} of source {rates.source!r} {found}")
+    return problems
 
 
 def _joinable(left: Type, right: Type) -> bool:
@@ -113,8 +134,7 @@ def column_casts(
     for name, type_ in types.items():
         if name in schema:
             rule = source.rule(name)
-            tokens = (*missing, *rule.missing)
-            casts[name] = cast_of(name, schema[name], type_, zone=rule.zone or "UTC", missing=tokens)
+            casts[name] = cast_of(name, schema[name], type_, rule, missing=(*missing, *rule.missing))
     return casts
 
 
@@ -166,7 +186,7 @@ def align_request(
     types
         The locked types, after `rename`.
     statics
-        The accepted tables that `source.joins` name.
+        The accepted tables that `source.needs` names.
     wanted
         The columns to give, in order: the source's, joined or derived ones. One that is neither there nor derived from
         what is there is left out, and the caller says what it means.
@@ -176,9 +196,13 @@ def align_request(
     Raises
     ------
     CastRefused : when the rows are read (`collect` or a sink), for the first cell that is not of its type.
+    UnitRefused : likewise, for the first amount whose unit or rate is not known.
+    BesideMissing : the rows have a column, and lack the one that says in which unit or zone it is.
     """
     base, renamed = base_types(source, types), _renamed(frame, source)
+    _refuse_without_beside(source, renamed.collect_schema().names())
     present, casts = _guarded(renamed, source, base, first_row)
+    present = _converted(present, source, casts, statics, first_row)
     available, known, joins = set(casts), dict(base), []
     for join in source.joins:
         known |= {f"{join.name}_{name}": type_ for name, type_ in _types_of(statics[join.source], join.take).items()}
@@ -237,6 +261,47 @@ def _guarded(
         value = pl.col(f"_hr_value_{name}")
         values.append((value if one.present is None else _refusing(name, types[name])).alias(name))
     return cast.select(values), list(casts)
+
+
+def _refuse_without_beside(source: Source, columns: Sequence[str]) -> None:
+    for name, rule in source.columns:
+        for needed in needed_beside(source, rule) if name in columns else ():
+            if needed not in columns:
+                raise BesideMissing(name, needed)
+
+
+def _converted(
+    frame: pl.LazyFrame,
+    source: Source,
+    present: Sequence[str],
+    statics: Mapping[str, pl.LazyFrame],
+    first_row: int,
+) -> pl.LazyFrame:
+    """The frame with amounts in the unit that they are kept in; raises when they are read and one has no known unit."""
+    import polars as pl
+
+    def checked(name: str) -> Callable[[Sequence[pl.Series]], pl.Series]:
+        def check(parts: Sequence[pl.Series]) -> pl.Series:
+            rows, before, after = parts
+            misfits = rows.filter(before.is_not_null() & after.is_null())
+            if len(misfits):
+                raise UnitRefused.at(column=name, row=int(misfits[0]))
+            return after
+
+        return check
+
+    if not converted_columns(source):
+        return frame
+    from headrace.data.units import conversions
+
+    rows, values = frame.with_row_index(ROW, offset=first_row), []
+    for one in conversions(source, present, statics):
+        value = one.value
+        if one.may_fail:
+            parts = [pl.col(ROW), pl.col(one.column), one.value]
+            value = pl.map_batches(parts, checked(one.column), return_dtype=pl.Float64, is_elementwise=True)
+        values.append(value.alias(one.column))
+    return rows.with_columns(values).drop(ROW)
 
 
 def _refusing(name: str, type_: Type) -> pl.Expr:

@@ -13,22 +13,30 @@
 | timestamp | date                | at midnight only                                                               |
 | any       | text                | as JSON would write it                                                         |
 
+A column rule may say that numbers are written with a decimal comma or with thousands apart, that dates follow a format,
+or that texts are codes for others: then texts are read so, and nothing else fits.
+
 Whatever is not here does not fit. A NaN is no misfit: it becomes null, and that is counted as a repair.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from headrace.data.times import TIMESTAMP, to_dates, to_timestamps, to_utc
+from headrace.data.times import TIMESTAMP, dates_by, instants_by, timestamps_of_zones, to_utc
+from headrace.definition.model import ColumnRule
 from headrace.language.types import Type
 from headrace.language.values import dtype
 
 _BLANKS = " \t\r"
 _LEAST, _BEYOND = -(2.0**63), 2.0**63
 _TEXTS = (Type.STRING, Type.CATEGORY)
+_APART = {" ": "[ \\u{a0}\\u{202f}]"}
+_WRITTEN_BLANKS = _BLANKS + "\u00a0\u202f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +80,18 @@ def _instant_format(read: pl.Datetime) -> str:
     return "%Y-%m-%dT%H:%M:%S%.f%:z" if read.time_zone else "%Y-%m-%dT%H:%M:%S%.f"
 
 
-def cast_of(name: str, read: pl.DataType, wanted: Type, *, zone: str = "UTC", missing: tuple[str, ...] = ()) -> Cast:
+def cast_of(
+    name: str, read: pl.DataType, wanted: Type, rule: ColumnRule | None = None, *, missing: tuple[str, ...] = ()
+) -> Cast:
     """How the column `name`, read as `read`, becomes `wanted`; texts in `missing` are null before anything else."""
-    column = pl.col(name)
+    column, rule = pl.col(name), rule or ColumnRule()
+    zone = rule.zone or "UTC"
     if read == pl.Null:
         return Cast(column.cast(dtype(wanted)))
+    if rule.codes and read != pl.String:
+        column, read = _code_text(column, read), pl.String()
     if read == pl.String:
-        return _from_text(pl.when(~column.is_in(missing)).then(column) if missing else column, wanted, zone)
+        return _from_text(pl.when(~column.is_in(missing)).then(column) if missing else column, wanted, rule)
     if read == pl.Float64:
         return _from_float(column, wanted)
     if read == pl.Int64:
@@ -97,11 +110,27 @@ def _never(column: pl.Expr, wanted: Type) -> Cast:
     return Cast(pl.lit(None, dtype=dtype(wanted)), column)
 
 
-def _from_text(text: pl.Expr, wanted: Type, zone: str) -> Cast:
+def _code_text(column: pl.Expr, read: pl.DataType) -> pl.Expr:
+    """A value as a list of codes names it: a whole number without a fraction, whatever it is held in."""
+    text = column.cast(pl.String)
+    return text.str.strip_suffix(".0") if read == pl.Float64 else text
+
+
+def _from_text(text: pl.Expr, wanted: Type, rule: ColumnRule) -> Cast:
+    if rule.codes:
+        decoded = text.replace_strict(dict(rule.codes), default=None, return_dtype=pl.String)
+        inner = _plain_from_text(decoded, wanted, rule)
+        return Cast(inner.value, text, inner.nan)
+    return _plain_from_text(text, wanted, rule)
+
+
+def _plain_from_text(text: pl.Expr, wanted: Type, rule: ColumnRule) -> Cast:
     if wanted in _TEXTS:
         return Cast(text)
     if wanted in (Type.DATE, Type.TIMESTAMP):
-        return _time_from_text(text, wanted, zone)
+        return _time_from_text(text, wanted, rule)
+    if rule.decimal != "." or rule.thousands:
+        return _written_number(text, wanted, rule)
     text = pl.when(text.str.strip_chars(_BLANKS) != "").then(text)
     if wanted is Type.INTEGER:
         return Cast(number(text, wanted), text)
@@ -115,14 +144,35 @@ def _from_text(text: pl.Expr, wanted: Type, zone: str) -> Cast:
     return Cast(_seconds(number(text, Type.FLOAT)), text)
 
 
-def _time_from_text(text: pl.Expr, wanted: Type, zone: str) -> Cast:
+def _written_number(text: pl.Expr, wanted: Type, rule: ColumnRule) -> Cast:
+    """A number in the writing that the rule states: `1.234,5`. In another one it does not fit, so that `1.5` under
+    `thousands = "."` is no fifteen."""
+    point, apart = re.escape(rule.decimal), _APART.get(rule.thousands or "", re.escape(rule.thousands or ""))
+    groups = rf"|[0-9]{{1,3}}(?:{apart}[0-9]{{3}})+" if rule.thousands else ""
+    shape = rf"^[+-]?(?:(?:[0-9]+{groups})(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?$"
+    trimmed = text.str.strip_chars(_WRITTEN_BLANKS)
+    text = pl.when(trimmed != "").then(trimmed)
+    plain_: pl.Expr = pl.when(text.str.contains(shape)).then(text)
+    if rule.thousands:
+        plain_ = plain_.str.replace_all(apart, "")
+    if rule.decimal != ".":
+        plain_ = plain_.str.replace(rule.decimal, ".", literal=True)
+    return Cast(number(plain_, wanted), text)
+
+
+def _time_from_text(text: pl.Expr, wanted: Type, rule: ColumnRule) -> Cast:
     if wanted is Type.DATE:
-        return Cast(text.map_batches(to_dates, return_dtype=pl.Date(), is_elementwise=True), text)
+        return Cast(text.map_batches(dates_by(rule.format), return_dtype=pl.Date(), is_elementwise=True), text)
+    if rule.zone_column is None:
+        read = instants_by(rule.format, rule.zone or "UTC")
+        return Cast(text.map_batches(read, return_dtype=TIMESTAMP, is_elementwise=True), text)
 
-    def to_instants(texts: pl.Series) -> pl.Series:
-        return to_timestamps(texts, zone)
+    def to_instants(parts: Sequence[pl.Series]) -> pl.Series:
+        return timestamps_of_zones(parts[0], parts[1], rule.format)
 
-    return Cast(text.map_batches(to_instants, return_dtype=TIMESTAMP, is_elementwise=True), text)
+    zones = pl.col(rule.zone_column).cast(pl.String)
+    value = pl.map_batches([text, zones], to_instants, return_dtype=TIMESTAMP, is_elementwise=True)
+    return Cast(value, text)
 
 
 def _from_float(column: pl.Expr, wanted: Type) -> Cast:

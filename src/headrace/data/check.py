@@ -36,7 +36,7 @@ def check(
     types
         The locked types, after `rename`.
     statics
-        The accepted tables that `source.joins` name.
+        The accepted tables that `source.needs` names.
 
     Returns
     -------

@@ -191,6 +191,40 @@ class JoinNotUnique(CheckFailed):
         )
 
 
+class BesideMissing(WrongUse):
+    """Rows of a request with a column, and without the one that says in which unit or zone its values are."""
+
+    code = "beside-missing"
+
+    def __init__(self, column: str, needed: str) -> None:
+        super().__init__(
+            f"the rows have column {column!r} and lack {needed!r}, by which it is read",
+            fix=f"add column {needed!r} to the rows",
+            column=column,
+            needed=needed,
+        )
+
+
+class UnitRefused(WrongUse):
+    """An amount of a request in a unit that is not known, or of a day without a rate.
+
+    Made by `at`; the constructor takes the whole text alone, as that of `CastRefused`."""
+
+    code = "unit-refused"
+
+    def __init__(self, text: str, **parts: Any) -> None:
+        message, _, fix = text.partition("\nfix: ")
+        super().__init__(message, **({"fix": fix} if fix else {}), **parts)
+
+    @classmethod
+    def at(cls, *, column: str, row: int) -> UnitRefused:
+        """The error for one cell; `row` counts from 1."""
+        return cls(
+            f"row {row}: no unit or rate is known for the value of column '{column}'\n"
+            "fix: correct its unit, or leave the value empty if it is unknown; the rates are those of [currencies]"
+        )
+
+
 class CastRefused(WrongUse):
     """A cell of a request that is not of its column's type.
 

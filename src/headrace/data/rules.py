@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +10,9 @@ import polars as pl
 
 from headrace.data.align import ROW, column_casts, with_derived, with_joins
 from headrace.data.cast import plain
+from headrace.data.units import conversions
 from headrace.definition.model import ColumnRule, OnFail, Source
+from headrace.definition.reading import converted_columns
 from headrace.language.columns import to_polars
 from headrace.language.parse import parse
 from headrace.language.types import Type
@@ -77,7 +79,7 @@ def flag_rows(
         Types of the source's own columns; of the whole table, with joins and derived columns.
     """
     rules: list[Rule] = []
-    aligned = _aligned(raw, source, base, rules)
+    aligned = _aligned(raw, source, base, statics, rules)
     table = with_derived(with_joins(aligned, source, statics), source, fields)
     flags = []
     for rule, failed in _row_rules(source, fields):
@@ -86,7 +88,13 @@ def flag_rows(
     return FlaggedRows(table.with_columns(flags), tuple(rules), tuple(fields))
 
 
-def _aligned(raw: pl.LazyFrame, source: Source, base: Mapping[str, Type], rules: list[Rule]) -> pl.LazyFrame:
+def _aligned(
+    raw: pl.LazyFrame,
+    source: Source,
+    base: Mapping[str, Type],
+    statics: Mapping[str, pl.LazyFrame],
+    rules: list[Rule],
+) -> pl.LazyFrame:
     """The source's own columns in their types, with flags of misfits and of NaN that became null."""
     names = raw.collect_schema().names()
     renamed = raw.rename({old: new for old, new in source.rename if old in names})
@@ -99,20 +107,46 @@ def _aligned(raw: pl.LazyFrame, source: Source, base: Mapping[str, Type], rules:
             on_fail = source.rule(name).on_fail
             is_repair = on_fail == "warn"
             misfits.append(cast.present.is_not_null().alias(flag(len(rules))))
-            rules.append(Rule(f"type:{name}", "type", name, on_fail, is_repair=is_repair))
+            kind = "code" if source.rule(name).codes else "type"
+            rules.append(Rule(f"{kind}:{name}", "type", name, on_fail, is_repair=is_repair))
     for name, cast in casts.items():
         if cast.nan is not None:
             repairs.append(cast.nan.alias(flag(len(rules))))
             rules.append(Rule(f"nan:{name}", "type", name, "warn", is_repair=True))
     values = [cast.value.alias(f"_hr_value_{name}") for name, cast in casts.items()]
     cast_rows = renamed.with_row_index(ROW).select(ROW, *values, *misfits, *repairs)
-    present = {rule.column: n for n, rule in enumerate(rules) if rule.name.startswith("type:")}
-    return cast_rows.select(
+    present = {rule.column: n for n, rule in enumerate(rules) if not rule.name.startswith("nan:")}
+    aligned = cast_rows.select(
         ROW,
         *(pl.col(f"_hr_value_{name}").alias(name) for name in casts),
         *(pl.col(flag(n)) & pl.col(f"_hr_value_{name}").is_null() for name, n in present.items()),
         *(pl.col(flag(n)) for n, rule in enumerate(rules) if rule.name.startswith("nan:")),
     )
+    return _converted(aligned, source, list(casts), statics, rules)
+
+
+def _converted(
+    aligned: pl.LazyFrame,
+    source: Source,
+    present: Sequence[str],
+    statics: Mapping[str, pl.LazyFrame],
+    rules: list[Rule],
+) -> pl.LazyFrame:
+    """The columns in the units that they are kept in, with flags of amounts whose unit or rate is not known."""
+    if not converted_columns(source):
+        return aligned
+    values: dict[str, pl.Expr] = {}
+    misfits: list[pl.Expr] = []
+    for one in conversions(source, present, statics):
+        after = f"_hr_value_{one.column}"
+        values[after] = one.value
+        if one.may_fail:
+            on_fail = source.rule(one.column).on_fail
+            is_lost = pl.col(one.column).is_not_null() & pl.col(after).is_null()
+            misfits.append(is_lost.alias(flag(len(rules))))
+            rules.append(Rule(f"unit:{one.column}", "type", one.column, on_fail, is_repair=on_fail == "warn"))
+    renamed = [pl.col(name).alias(name.removeprefix("_hr_value_")) for name in values]
+    return aligned.with_columns(**values).with_columns(misfits).with_columns(renamed).drop(list(values))
 
 
 def _row_rules(source: Source, fields: Mapping[str, Type]) -> Iterator[tuple[Rule, pl.Expr]]:

@@ -61,10 +61,10 @@ def take_snapshot(
 
 
 def raw_types(source: Source, types: Mapping[str, Type]) -> dict[str, Type]:
-    """Type by name as read; text for a column with missing tokens of its own, which only `check` knows to be null."""
+    """Type by name as read; text for a column whose values only `check` can read, as they are written."""
     original = {new: old for old, new in source.rename}
     return {
-        original.get(name, name): Type.STRING if source.rule(name).missing else contract_type(source, name, type_)
+        original.get(name, name): Type.STRING if source.rule(name).reads_text else contract_type(source, name, type_)
         for name, type_ in types.items()
     }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from zoneinfo import available_timezones
+
 import polars as pl
 
 TIMESTAMP = pl.Datetime("us", "UTC")
@@ -24,6 +27,8 @@ _FORMATS: tuple[tuple[str, bool], ...] = (
 FIRST_DAY = -719_162
 FIRST_US, LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 """The years 1 to 9999, the language's range."""
+_FIRST_WRITTEN_YEAR, _LAST_YEAR = 1000, 9999
+"""A year in a format has four digits: with fewer, "01.02.13" would be of the year 13."""
 
 
 def to_timestamps(texts: pl.Series, zone: str) -> pl.Series:
@@ -95,3 +100,41 @@ def to_dates(texts: pl.Series) -> pl.Series:
     shaped = pl.select(pl.when(texts.str.contains(ISO_DATE)).then(texts)).to_series()
     days = shaped.str.to_date("%Y-%m-%d", strict=False)
     return days.set(days.cast(pl.Int32) < FIRST_DAY, None)
+
+
+def dates_by(format_: str | None) -> Callable[[pl.Series], pl.Series]:
+    """What reads dates in a format; ISO 8601 without one. Two-digit years are of `%y` only: `%Y` takes four."""
+    if format_ is None:
+        return to_dates
+
+    def read(texts: pl.Series) -> pl.Series:
+        days = texts.str.strip_chars().str.to_date(format_, strict=False, exact=True)
+        return days.set((days.dt.year() < _FIRST_WRITTEN_YEAR) | (days.dt.year() > _LAST_YEAR), None)
+
+    return read
+
+
+def instants_by(format_: str | None, zone: str) -> Callable[[pl.Series], pl.Series]:
+    """What reads instants in a format, ISO 8601 without one; texts without an offset are wall clocks of `zone`."""
+    if format_ is None:
+        return lambda texts: to_timestamps(texts, zone)
+
+    def read(texts: pl.Series) -> pl.Series:
+        found = texts.str.strip_chars().str.to_datetime(format_, time_unit="us", strict=False, exact=True)
+        found = found.set((found.dt.year() < _FIRST_WRITTEN_YEAR) | (found.dt.year() > _LAST_YEAR), None)
+        return _in_utc(found, format_, zone, aware="%z" in format_)
+
+    return read
+
+
+def timestamps_of_zones(texts: pl.Series, zones: pl.Series, format_: str | None) -> pl.Series:
+    """Instants of texts, each a wall clock of its own zone; null where the zone is none, also if an offset is there."""
+    rows = pl.DataFrame({"text": texts, "zone": zones.str.strip_chars()}).with_row_index("at")
+    parts = []
+    for (zone,), part in rows.group_by("zone"):
+        if zone is not None and zone in available_timezones():
+            parts.append(part.select("at", instant=instants_by(format_, str(zone))(part["text"])))
+    found = pl.repeat(None, len(texts), dtype=TIMESTAMP, eager=True)
+    for part in parts:
+        found = found.scatter(part["at"], part["instant"])
+    return found

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from headrace.definition.conversions import reading_part
 from headrace.definition.document import At, shown, suggestion
 from headrace.definition.grammar import METRICS
 from headrace.definition.kinds import Fields
@@ -28,7 +29,6 @@ from headrace.definition.model import (
     Window,
 )
 from headrace.definition.quantities import Money, parse_duration
-from headrace.language.types import Type
 
 _US = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 
@@ -137,13 +137,12 @@ def _column_rule(fields: Fields) -> ColumnRule:
         at.key("min").wrong(
             "`min` is above `max`", expected=f"at most {high:g}", found=f"{low:g}", fix="swap or correct them"
         )
-    if (zone := fields.get("zone")) is not None:
+    if isinstance(zone := fields.get("zone"), str):
         _check_zone(zone, at.key("zone"))
     if (pattern := fields.get("pattern")) is not None:
         _check_pattern(pattern, at.key("pattern"))
-    type_ = fields.get("type")
-    plain = ("unit", "zone", "min", "max", "allowed", "pattern", "max_null", "missing", "on_fail")
-    return ColumnRule(type=None if type_ is None else Type(type_), known=_known(fields), **fields.only(*plain))
+    plain = ("min", "max", "allowed", "pattern", "max_null", "missing", "on_fail")
+    return ColumnRule(known=_known(fields), **reading_part(fields), **fields.only(*plain))
 
 
 def _check_zone(zone: str, at: At) -> None:

@@ -144,16 +144,17 @@ def _check_join(source: Source, join: Join, by_name: Mapping[str, Source], names
 
 
 def _check_join_circles(sources: Sequence[Source], document: Document) -> None:
-    needs = {source.name: [join.source for join in source.joins if join.source != source.name] for source in sources}
+    needs = {source.name: [name for name in source.needs if name != source.name] for source in sources}
     _, circles = ordered(list(needs), needs)
     for circle in circles:
         first = next(source for source in sources if source.name == circle[0])
-        join = next(join for join in first.joins if join.source in circle)
-        document.at("sources", first.name, "join", join.name).wrong(
-            "the sources join one another in a circle",
-            expected="joins that end somewhere",
+        join = next((join for join in first.joins if join.source in circle), None)
+        at = document.at("sources", first.name)
+        (at if join is None else at.key("join", join.name)).wrong(
+            "the sources need one another in a circle",
+            expected="needs that end somewhere",
             found=" → ".join([*circle, circle[0]]),
-            fix="take one of these joins out",
+            fix="take one of these out",
             code="circle",
         )
 

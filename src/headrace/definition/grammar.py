@@ -22,6 +22,7 @@ from headrace.definition.kinds import (
     Quantity,
     Section,
     Text,
+    TextOrMap,
     TextOrTable,
 )
 from headrace.definition.model import Aggregate, OnFail, Task
@@ -107,12 +108,39 @@ KNOWN = Section(
 )
 _KNOWN = TextOrTable(COLUMN, KNOWN)
 
+BY_COLUMN = Section(
+    "What each row says for itself.",
+    (
+        Key(
+            "column",
+            COLUMN,
+            "The column that holds it, row by row.",
+            True,
+            'write { column = "currency" }',
+        ),
+    ),
+)
+
 COLUMN_RULE = Section(
     "What is promised of a column.",
     (
         Key("type", _TYPE, "Inferred, and frozen in headrace.lock, when left out."),
-        Key("unit", Text("a unit", "minute"), "For people and reports."),
-        Key("zone", Text("a time zone", "Europe/Paris"), "IANA zone of text times without an offset.", default="UTC"),
+        Key("unit", TextOrTable(Text("a unit", "minute"), BY_COLUMN), "What the values are read in."),
+        Key("to", Text("a unit", "km"), "The unit or currency to convert to."),
+        Key(
+            "zone",
+            TextOrTable(Text("a time zone", "Europe/Paris"), BY_COLUMN),
+            "IANA zone of text times without an offset.",
+            default="UTC",
+        ),
+        Key("decimal", Choice((".", ",")), "What text numbers have before their fraction.", default="."),
+        Key(
+            "thousands",
+            Choice((".", ",", " ", "'", "_")),
+            "What text numbers may have between groups of three digits; a blank stands for no-break blanks too.",
+        ),
+        Key("format", Text("a format of dates", "%d.%m.%Y"), "How text dates and times are written; else ISO 8601."),
+        Key("codes", MapOf(Text("a text", "male"), "code"), "Text as read → text from here on; others do not fit."),
         Key("min", Number(), "Smallest value allowed."),
         Key("max", Number(), "Largest value allowed."),
         Key("allowed", ListOf(Text(may_be_empty=True), "texts"), "The only texts allowed."),
@@ -344,6 +372,26 @@ SELECTION = Section(
     ),
 )
 
+_RATES = MapOf(Number(minimum=0, exclusive=True), "currency", r"^[A-Z]{3}$", "three capital letters, as ISO 4217 has")
+
+CURRENCIES = Section(
+    "What currencies are worth, for columns with `unit` and `to`.",
+    (
+        Key(
+            "base",
+            Text("the code of a currency", "EUR", r"^[A-Z]{3}$"),
+            "The currency that the rates are about.",
+            True,
+            'write base = "EUR"',
+        ),
+        Key("per_base", TextOrMap(COLUMN, _RATES), "How much of a currency one of the base buys: codes, or a column."),
+        Key("value", TextOrMap(COLUMN, _RATES), "What one of a currency is worth in the base: codes, or a column."),
+        Key("source", _SOURCE_NAME, "Dated rates: the source, with event_time, whose newest row holds."),
+        Key("currency", COLUMN, "Its column with the code.", default="currency"),
+        Key("max_age", _DURATION, "How old a dated rate may be; an older one is none.", default="7d"),
+    ),
+)
+
 STORES = Section(
     "Where results are kept.",
     (
@@ -390,6 +438,7 @@ DEFINITION = Section(
         Key("training", TRAINING, TRAINING.doc),
         Key("costs", COSTS, COSTS.doc),
         Key("selection", SELECTION, SELECTION.doc),
+        Key("currencies", CURRENCIES, CURRENCIES.doc),
         Key("stores", STORES, STORES.doc),
         Key("trust", TRUST, TRUST.doc),
     ),

@@ -385,3 +385,17 @@ class TextOrTable:
 
     def schema(self) -> JsonSchema:
         return {"anyOf": [self.text.schema(), self.table.schema()]}
+
+
+@dataclass(frozen=True, slots=True)
+class TextOrMap(Generic[T]):
+    """One text, or a table whose keys are names that the user gives."""
+
+    text: Kind[str]
+    table: MapOf[T]
+
+    def read(self, value: object, at: At) -> str | tuple[tuple[str, T], ...] | None:
+        return self.table.read(value, at) if isinstance(value, dict) else self.text.read(value, at)
+
+    def schema(self) -> JsonSchema:
+        return {"anyOf": [self.text.schema(), self.table.schema()]}

@@ -33,8 +33,23 @@ class ColumnRule(Struct, frozen=True, kw_only=True):
     type: Type | None = None
     """Inferred and frozen in headrace.lock when left out."""
     unit: str | None = None
+    """What the values are read in; kept in it too, unless `to` names another."""
+    unit_column: str | None = None
+    """The column that holds each row's own unit, in place of `unit`."""
+    to: str | None = None
+    """The unit that values are converted to: rules and everything after see this one."""
     zone: str | None = None
     """IANA zone of text times that carry no offset; UTC when left out."""
+    zone_column: str | None = None
+    """The column that holds each row's own zone, in place of `zone`."""
+    decimal: str = "."
+    """What numbers written as text have before their fraction."""
+    thousands: str | None = None
+    """What they may have between groups of three digits."""
+    format: str | None = None
+    """How text dates and times are written, when not as ISO 8601: `%d.%m.%Y`."""
+    codes: tuple[tuple[str, str], ...] = ()
+    """Pairs (text as read, text from here on); any other text is a misfit."""
     min: float | None = None
     max: float | None = None
     allowed: tuple[str, ...] | None = None
@@ -46,6 +61,12 @@ class ColumnRule(Struct, frozen=True, kw_only=True):
     """Further texts that mean null in this column."""
     known: Known | None = None
     on_fail: OnFail = "quarantine"
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether only the text of a value, as written, tells what it is."""
+        written = self.missing or self.thousands or self.format or self.codes or self.zone_column
+        return bool(written) or self.decimal != "."
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -64,6 +85,25 @@ class Join(Struct, frozen=True, kw_only=True):
     key: tuple[tuple[str, str], ...]
     """Pairs (column of this source, column of the other)."""
     take: tuple[str, ...]
+
+
+class Rates(Struct, frozen=True, kw_only=True):
+    """What currencies are worth: fixed, or by the newest row of a source at or before the row's event time."""
+
+    base: str
+    """The currency that the rates are about."""
+    per_base: bool
+    """Whether a rate says how much of the currency one of the base buys; else what one of the currency is worth."""
+    fixed: tuple[tuple[str, float], ...] = ()
+    source: str | None = None
+    currency: str = "currency"
+    """The column of `source` with the code."""
+    rate: str | None = None
+    """The column of `source` with the rate."""
+    time: str = ""
+    """The column of `source` with the instant from which a rate holds."""
+    max_age_us: int = 7 * 86_400_000_000
+    """How old a dated rate may be; an older one is none."""
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -90,6 +130,14 @@ class Source(Struct, frozen=True, kw_only=True):
     """Pairs (new column, expression), in the order in which they can be computed."""
     columns: tuple[tuple[str, ColumnRule], ...] = ()
     checks: tuple[Check, ...] = ()
+    rates: Rates | None = None
+    """The definition's currencies, where a column of this source is converted by them."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The sources whose accepted tables this one's alignment reads, each once."""
+        rates = () if self.rates is None or self.rates.source is None else (self.rates.source,)
+        return tuple(dict.fromkeys((*(join.source for join in self.joins), *rates)))
 
     def rule(self, column: str) -> ColumnRule:
         """The rule of one column; the empty rule when the contract does not name it."""

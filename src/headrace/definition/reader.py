@@ -7,6 +7,7 @@ from pathlib import Path
 from headrace.definition import build
 from headrace.definition.check_features import check_features
 from headrace.definition.check_sources import check_sources
+from headrace.definition.conversions import attach_rates, build_rates
 from headrace.definition.document import Document, load
 from headrace.definition.errors import DefinitionErrors
 from headrace.definition.grammar import DEFINITION, PROJECT, STORES
@@ -71,11 +72,12 @@ def _checked(document: Document, path: Path) -> Definition:
         )
     sources = tuple(build.build_source(name, inner) for name, inner in fields.get("sources", ()))
     project = build.build_project(section("project"), _folder(path), names)
+    rates = build_rates(fields.get("currencies")) if "currencies" in fields.values else None
     has_costs = document.has("costs")
     definition = Definition(
         format=1,
         project=project,
-        sources=check_sources(sources, names, document),
+        sources=check_sources(attach_rates(sources, rates, names, document), names, document),
         features=build.build_features(section("features")) if "features" in fields.values else Features(),
         split=build.build_split(section("split"), project),
         training=build.build_training(section("training"), project),

@@ -83,7 +83,7 @@ def predict_file(
     features = FeatureColumns(scorer.program, tables)
     rows = _scan(path)
     _check_columns(scorer, contract, rows, path, ignore_unknown=ignore_unknown)
-    statics = {join.source: tables[join.source] for join in contract.source.joins}
+    statics = {name: tables[name] for name in contract.source.needs}
     request = {field.name: field.type for field in scorer.program.request}
     wanted = tuple(dict.fromkeys([*scorer.program.key, *request]))
     sent = set(rows.collect_schema().names())

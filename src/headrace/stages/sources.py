@@ -36,7 +36,7 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
     snapshots: dict[str, Snapshot] = {}
     for source in in_join_order(work.definition.sources):
         locked = lock.types(source.name)
-        types[source.name] = table_types(source, locked, {join.source: types[join.source] for join in source.joins})
+        types[source.name] = table_types(source, locked, {name: types[name] for name in source.needs})
         state = source_state(source, work.root, work.environment)
         again = run.id if refresh or state.volatile else _last_refresh(work, state)
         snapshots[source.name] = run.stage(
@@ -48,7 +48,7 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
         )
         if refresh:
             _note_refresh(work, state, run.id)
-        joined = {join.source: sources[join.source].table for join in source.joins}
+        joined = {name: sources[name].table for name in source.needs}
         sources[source.name] = run.stage(
             f"check {source.name}",
             depends={"source": source, "snapshot": _content(snapshots[source.name]), "types": locked, "joined": joined},
@@ -127,13 +127,13 @@ def _is_frozen(source: Source, lock: Lock) -> bool:
 
 
 def in_join_order(sources: Sequence[Source]) -> list[Source]:
-    """Sources after those that they join; the reader has refused circles."""
+    """Sources after those that they need; the reader has refused circles."""
     by_name = {source.name: source for source in sources}
     ordered: dict[str, Source] = {}
 
     def add(source: Source) -> None:
-        for join in source.joins:
-            add(by_name[join.source])
+        for name in source.needs:
+            add(by_name[name])
         ordered.setdefault(source.name, source)
 
     for source in sources:
@@ -143,7 +143,7 @@ def in_join_order(sources: Sequence[Source]) -> list[Source]:
 
 def _reading_part(source: Source) -> dict[str, Any]:
     """What of a source decides its snapshot: the contract may change without reading again."""
-    declared = {name: [rule.type, rule.zone, rule.missing] for name, rule in source.columns}
+    declared = {name: [rule.type, rule.zone, rule.missing, rule.reads_text] for name, rule in source.columns}
     names = ("name", "read", "format", "query", "separator", "missing", "rename")
     return {**{name: getattr(source, name) for name in names}, "columns": declared}
 
