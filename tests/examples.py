@@ -40,6 +40,11 @@ def _prepared(name: str) -> Path:
     return data
 
 
+def example_data(name: str) -> Path:
+    """The whole data folder of an example; not to be changed."""
+    return _prepared(name)
+
+
 def shared_folder(factory: pytest.TempPathFactory) -> Path:
     """The session's temporary folder, the same for all its workers."""
     base = factory.getbasetemp()

@@ -64,7 +64,7 @@ def test_the_quality_page_escapes_names_and_says_what_broke() -> None:
     page = quality_page(NASTY, [report(broken=True)])
     assert "<script>" not in page
     assert "A contract is broken." in page
-    assert "10 read = 6 accepted + 1 repaired + 3 quarantined" in page
+    assert "Of 10 rows read, 6 were accepted as read, 1 after a repair, and 3 were set aside" in page
 
 
 @pytest.mark.parametrize("page", [quality_page("p", [report()])])

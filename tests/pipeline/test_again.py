@@ -13,7 +13,7 @@ from headrace.app import Project
 from headrace.runs.history import get_run
 from headrace.stages.model import ContractBroken, Outcome
 
-CHECKS = "check airports, check flights, check weather, check planes, check airlines, quality page"
+CHECKS = "check airports, check flights, check weather, check planes, check airlines, tell of the label, quality page"
 LEARNING = ("assemble", "search", "select", "compile", "evaluate", "register", "run page")
 
 
@@ -66,7 +66,7 @@ def test_what_a_refresh_found_stays_found(delays: Path) -> None:
 def test_a_new_part_is_read_and_everything_after_it_is_computed(delays: Path) -> None:
     write_csv(delays / "data" / "flights" / "2013-02.csv", *flights_rows([1], ["LGA"], month=2))
     outcome, computed = run(delays)
-    assert computed == ["read flights", "check flights", "quality page", *LEARNING]
+    assert computed == ["read flights", "check flights", "tell of the label", "quality page", *LEARNING]
     assert outcome.version.number == 2
     assert outcome.version.aliases == (), "the champion stays until somebody promotes another version"
     (delays / "data" / "flights" / "2013-02.csv").unlink()
@@ -85,7 +85,7 @@ def test_a_changed_check_computes_what_depends_on_it(delays: Path) -> None:
 
     edit(delays, {"air_time > 11": "air_time > 60"})
     _, computed = run(delays)
-    assert computed == ["check flights", "quality page", *LEARNING]
+    assert computed == ["check flights", "tell of the label", "quality page", *LEARNING]
 
 
 def test_a_check_that_fails_stops_before_anything_is_learned(delays: Path) -> None:
@@ -126,4 +126,4 @@ def test_the_record_and_the_outcome_say_the_same(delays: Path) -> None:
     assert record.result == json.loads(json.dumps(outcome.summary()))
     assert record.state == "done"
     assert all(stage.usage is not None and stage.usage.wall_s >= 0 for stage in record.stages)
-    assert [stage.name for stage in record.stages if stage.name.startswith("check")] == CHECKS.split(", ")[:-1]
+    assert [stage.name for stage in record.stages if stage.name.startswith("check")] == CHECKS.split(", ")[:-2]

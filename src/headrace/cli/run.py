@@ -69,8 +69,7 @@ def _progress(as_json: bool) -> Progress:
 
 
 def _ledger(report: QualityReport) -> str:
-    broken = [rule.rule for rule in report.rules if not rule.passed and rule.on_fail == "fail"]
-    verdict = f"broken: {', '.join(broken)}" if broken else "holds"
+    verdict = f"broken: {', '.join(report.broken)}" if report.broken else "holds"
     kept = f"{count(report.accepted)} accepted + {count(report.repaired)} repaired"
     return (
         f"{report.source:<12} {count(report.read)} rows = {kept} + {count(report.quarantined)} quarantined  ({verdict})"

@@ -73,6 +73,34 @@ class RuleResult(Struct, frozen=True, kw_only=True):
     passed: bool
 
 
+class Histogram(Struct, frozen=True, kw_only=True):
+    """How often values fall into each bar, in a sample of the rows. A bar is open on its right, the last one closed."""
+
+    kind: Literal["number", "time", "length"]
+    """`length`: the number of characters of a text."""
+    edges: tuple[float, ...]
+    """One more than there are bars; seconds since 1970 for times."""
+    counts: tuple[int, ...]
+    below: int = 0
+    above: int = 0
+    """Sampled values beyond the bars: far out, and few."""
+    bucket: str = ""
+    """Of times: hour, day, week, month, quarter, year."""
+
+
+class Personal(Struct, frozen=True, kw_only=True):
+    """What kind of personal data a column seems to hold, and why: never a value of it."""
+
+    kind: str
+    """`email`, `iban`, `us-ssn`, …: a name of `headrace.data.identifiers`."""
+    label: str
+    """For people: "e-mail address"."""
+    share: float
+    """Of the sampled distinct values, those that are of the kind."""
+    confidence: Literal["high", "medium", "low"]
+    evidence: str
+
+
 class ColumnProfile(Struct, frozen=True, kw_only=True):
     """What one accepted column looks like."""
 
@@ -80,14 +108,53 @@ class ColumnProfile(Struct, frozen=True, kw_only=True):
     type: Type
     nulls: int
     distinct: int | None = None
-    """Exact up to 10,000 rows, an estimate (within some percent) above."""
+    distinct_error: float | None = None
+    """None: `distinct` is exact. Else its relative error is below this in 95 of 100 columns."""
     minimum: str | None = None
     maximum: str | None = None
     mean: float | None = None
+    deviation: float | None = None
+    """Standard deviation of numbers, of the sample of rows."""
     quantiles: tuple[float, ...] = ()
-    """At 0, .25, .5, .75, 1 for numbers."""
+    """At 0, .25, .5, .75, 1 for numbers: the outer ones exact, the inner ones of the sample."""
     top: tuple[tuple[str, int], ...] = ()
-    """The most frequent levels of text columns."""
+    """The most frequent levels of text columns; left out where the column seems to hold personal data."""
+    histogram: Histogram | None = None
+    """Of numbers and times; of text, the lengths."""
+    personal: tuple[Personal, ...] = ()
+    """Likely kinds of personal data, the most likely first."""
+
+
+class Association(Struct, frozen=True, kw_only=True):
+    """How much one column alone tells of the label, in a sample of the rows."""
+
+    column: str
+    measure: Literal["auc", "correlation", "correlation_ratio", "cramers_v"]
+    value: float
+    """`auc` in [0, 1] with .5 for nothing, `correlation` (Pearson) in [-1, 1], the others in [0, 1]."""
+    strength: float
+    """The same from 0 (nothing) to 1 (everything), to rank columns by."""
+    rows: int
+    """Sampled rows in which both are there."""
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """One way in which a snapshot differs from the contract or from the snapshot before it."""
+
+    kind: Literal[
+        "new-column", "missing-column", "type", "new-level", "scale", "shift", "sign", "recoded", "zone", "date-order"
+    ]
+    impact: Literal["additive", "breaking", "semantic"]
+    policy: Literal["accept", "warn", "fail"]
+    """What `[sources.NAME.schema]` says of this impact."""
+    column: str
+    """As after `rename`."""
+    message: str
+    """For people, in one sentence; it names no cell value of a column that seems to hold personal data."""
+    score: float
+    """How sure, 0 to 1."""
+    fix: str = ""
+    """A line for headrace.toml, where one would settle it."""
 
 
 class QualityReport(Struct, frozen=True, kw_only=True):
@@ -107,11 +174,22 @@ class QualityReport(Struct, frozen=True, kw_only=True):
     rules: tuple[RuleResult, ...] = ()
     columns: tuple[ColumnProfile, ...] = ()
     warnings: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    """Against the contract and the snapshot before, the gravest first."""
+    drift: tuple[tuple[str, float], ...] = ()
+    """Column → the largest difference of the shares of its values to the snapshot before (Kolmogorov's distance for
+    numbers and times, total variation for levels), 0 to 1; empty when there is none before."""
 
     @property
     def passed(self) -> bool:
-        """Whether no rule with `on_fail = "fail"` failed."""
-        return all(rule.passed for rule in self.rules if rule.on_fail == "fail")
+        """Whether no rule with `on_fail = "fail"` failed, and no change that `[sources.NAME.schema]` fails on."""
+        return not self.broken
+
+    @property
+    def broken(self) -> list[str]:
+        """The rules and changes that fail the contract: `min:distance`, `change:scale:distance`."""
+        rules = [rule.rule for rule in self.rules if not rule.passed and rule.on_fail == "fail"]
+        return rules + [f"change:{one.kind}:{one.column}" for one in self.changes if one.policy == "fail"]
 
 
 class CheckedSource(Struct, frozen=True, kw_only=True):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 460, 260
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 42
+SMALL_WIDTH, SMALL_HEIGHT = 280, 84
+_NAME_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,43 @@ def bar_chart(title: str, bars: Sequence[Bar]) -> Markup:
     return _markup(svg)
 
 
-def _svg(title: str, height: int) -> ET.Element:
-    svg = ET.Element("svg", {"class": "chart", "viewBox": f"0 0 {WIDTH} {height}", "role": "img"})
+def small_histogram(title: str, counts: Sequence[int], *, low: str, high: str, highlight: Sequence[int] = ()) -> Markup:
+    """Bars side by side over one line, its ends labelled; `highlight` are bars drawn in another colour."""
+    svg = _svg(title, SMALL_HEIGHT, SMALL_WIDTH)
+    most = max(counts, default=0) or 1
+    base = SMALL_HEIGHT - 16
+    step = SMALL_WIDTH / max(len(counts), 1)
+    width = min(step * 0.86, 40.0)
+    for number, count in enumerate(counts):
+        if count:
+            height = max(count / most * (base - 4), 1.0)
+            kind = "bar other" if number in highlight else "bar"
+            x = f"{step * number + (step - width) / 2:.1f}"
+            bar = _shape(svg, "rect", kind, x=x, y=f"{base - height:.1f}", width=f"{width:.1f}", height=f"{height:.1f}")
+            bar.set("rx", "1")
+    _shape(svg, "line", "axis", x1="0", x2=str(SMALL_WIDTH), y1=str(base), y2=str(base))
+    _text(svg, low, 0, SMALL_HEIGHT - 3)
+    _text(svg, high, SMALL_WIDTH, SMALL_HEIGHT - 3, anchor="end")
+    return _markup(svg)
+
+
+def small_bars(title: str, bars: Sequence[tuple[str, float, str]]) -> Markup:
+    """Horizontal bars of shares (0 to 1): a name, the bar, its figure; names too long for the place are cut."""
+    row, left, right = 17, 104, 46
+    svg = _svg(title, row * len(bars) + 3, SMALL_WIDTH)
+    most = max((share for _, share, _ in bars), default=0.0) or 1.0
+    for number, (name, share, figure) in enumerate(bars):
+        y = 2 + number * row
+        width = max(share / most * (SMALL_WIDTH - left - right), 1.0)
+        _text(svg, name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…", 0, y + 12, kind="tick name")
+        bar = _shape(svg, "rect", "bar", x=str(left), y=str(y + 3), width=f"{width:.1f}", height="10")
+        bar.set("rx", "1")
+        _text(svg, figure, left + width + 5, y + 12)
+    return _markup(svg)
+
+
+def _svg(title: str, height: int, width: int = WIDTH) -> ET.Element:
+    svg = ET.Element("svg", {"class": "chart", "viewBox": f"0 0 {width} {height}", "role": "img", "aria-label": title})
     ET.SubElement(svg, "title").text = title
     return svg
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from headrace.data.model import CheckedSource, QualityReport, Snapshot, SourceState, Table
+from headrace.data.model import Association, CheckedSource, QualityReport, Snapshot, SourceState, Table
 from headrace.definition.lock import Lock
 from headrace.definition.lockfile import read_lock, write_lock
 from headrace.definition.model import Source
@@ -57,7 +57,8 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
             kind=CheckedSource,
         )
     in_order = {source.name: sources[source.name] for source in work.definition.sources}
-    page = write_quality_page(run, work, [found.report for found in in_order.values()])
+    told = _tell_of_label(run, work, in_order)
+    page = write_quality_page(run, work, [found.report for found in in_order.values()], told)
     return Checked(in_order, types, snapshots, page)
 
 
@@ -153,17 +154,56 @@ def _content(snapshot: Snapshot) -> dict[str, Any]:
     return {"ref": snapshot.ref, "malformed": snapshot.malformed, "columns": snapshot.columns, "rows": snapshot.rows}
 
 
-def write_quality_page(run: Run, work: Workspace, reports: Sequence[QualityReport]) -> Path:
-    name = work.definition.project.name
+class Told(msgspec.Struct, frozen=True):
+    """What the columns of the project's source tell of the label."""
+
+    source: str
+    columns: tuple[Association, ...] = ()
+
+
+def _tell_of_label(run: Run, work: Workspace, sources: Mapping[str, CheckedSource]) -> Told | None:
+    """Each column of the project's source beside the label; None without a label that its columns can give."""
+    project = work.definition.project
+    checked = sources.get(project.source)
+    if checked is None or project.label is None or not checked.report.passed:
+        return None
+    label, table = project.label, checked.table
+
+    def compute(ctx: StageContext) -> Told:
+        from headrace.data.association import associations
+        from headrace.language.errors import ExpressionError
+
+        url, options = ctx.scan(table.ref)
+        fields = {field.name: field.type for field in table.fields}
+        try:
+            return Told(table.source, associations(url, options, fields, label))
+        except ExpressionError:  # the run says what is wrong with the label; a check is of the data alone
+            return Told(table.source)
+
+    depends = {"table": table.ref, "fields": table.fields, "label": label}
+    return run.stage("tell of the label", depends=depends, rooms=ROOMS, compute=compute, kind=Told)
+
+
+def write_quality_page(run: Run, work: Workspace, reports: Sequence[QualityReport], told: Told | None) -> Path:
+    project = work.definition.project
+    later = [name for name, rule in work.definition.source(project.source).columns if rule.known is not None]
 
     def compute(ctx: StageContext) -> Page:
         from headrace.data.page import quality_page
 
-        return Page(ctx.keep_bytes(quality_page(name, reports).encode(), "reports", ".html"))
+        associations = {} if told is None else {told.source: told.columns}
+        page = quality_page(project.name, reports, associations, label=project.label, later=later)
+        return Page(ctx.keep_bytes(page.encode(), "reports", ".html"))
 
     page = run.stage(
         "quality page",
-        depends={"reports": list(reports), "project": name},
+        depends={
+            "reports": list(reports),
+            "project": project.name,
+            "told": told,
+            "label": project.label,
+            "later": later,
+        },
         rooms=("pages", "data"),
         compute=compute,
         kind=Page,
