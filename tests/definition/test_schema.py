@@ -28,6 +28,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
     "number": (int, float),
+    "boolean": (bool,),
 }
 KEYWORDS = {
     "$schema", "title", "description", "default", "examples", "type", "enum", "anyOf", "properties", "required",
@@ -41,7 +42,9 @@ def misfits(value: Any, schema: dict[str, Any], at: str = "$") -> Iterator[str]:
     assert schema.keys() <= KEYWORDS, f"{at}: the test does not know {schema.keys() - KEYWORDS}"
     if "anyOf" in schema and not any(not list(misfits(value, option, at)) for option in schema["anyOf"]):
         yield f"{at}: none of the options"
-    if "type" in schema and (not isinstance(value, TYPES[schema["type"]]) or isinstance(value, bool)):
+    if "type" in schema and (
+        not isinstance(value, TYPES[schema["type"]]) or (isinstance(value, bool) and schema["type"] != "boolean")
+    ):
         yield f"{at}: no {schema['type']}"
         return
     if "enum" in schema and value not in schema["enum"]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from headrace.data.bounds import INSTANTS, NUMBERS, TEXTS, bound_of, value_of
 from headrace.data.errors import BesideMissing, CastRefused, ContractError, UnitRefused
-from headrace.definition.model import Source
+from headrace.definition.model import ColumnRule, Source
 from headrace.definition.reading import converted_columns, needed_beside
 from headrace.language.errors import ExpressionError
 from headrace.language.parse import parse, references
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 ROW = "_hr_row"
 """Name of the row number while rows are aligned and checked."""
-_NUMBERS = (Type.INTEGER, Type.FLOAT)
-_TEXTS = (Type.STRING, Type.CATEGORY)
 
 
 def table_types(
@@ -62,7 +61,7 @@ def table_types(
             found[name] = parse(text, found).type
         except ExpressionError as error:
             problems.append(f"derived column {name!r}: {error.message}\n{error.caret()}")
-    problems += _rule_problems(source, found)
+    problems += [*_rule_problems(source, found), *_reference_problems(source, found, statics)]
     if problems:
         raise ContractError(
             f"source {source.name!r}: " + "\n".join(problems),
@@ -99,7 +98,7 @@ def _unit_problems(source: Source, base: Mapping[str, Type], statics: Mapping[st
 
 
 def _joinable(left: Type, right: Type) -> bool:
-    return left == right or (left in _TEXTS and right in _TEXTS)
+    return left == right or (left in TEXTS and right in TEXTS)
 
 
 def _rule_problems(source: Source, found: Mapping[str, Type]) -> list[str]:
@@ -107,18 +106,76 @@ def _rule_problems(source: Source, found: Mapping[str, Type]) -> list[str]:
     for name, rule in source.columns:
         if name not in found:
             problems.append(f"columns: there is no column {name!r}")
-        elif (rule.min is not None or rule.max is not None) and found[name] not in _NUMBERS:
-            problems.append(f"columns.{name}: min and max are for numbers, the column is {found[name]}")
+        elif wrong := _column_problems(rule, found[name]):
+            problems += [f"columns.{name}: {problem}" for problem in wrong]
         elif rule.type is not None and rule.type != found[name] and not _joinable(rule.type, found[name]):
             problems.append(f"columns.{name}: the contract says {rule.type}, derive gives {found[name]}")
     for check in source.checks:
-        try:
-            type_ = parse(check.where, found).type
-        except ExpressionError as error:
-            problems.append(f"check {check.name!r}: {error.message}\n{error.caret()}")
-        else:
-            if type_ is not Type.BOOLEAN:
-                problems.append(f"check {check.name!r}: where is {type_}, it must be true or false")
+        problems += _expression_problems(f"check {check.name!r}: where", check.where, Type.BOOLEAN, found)
+        for name, text in check.repair:
+            if name not in found:
+                problems.append(f"check {check.name!r}: there is no column {name!r} to repair")
+            else:
+                problems += _expression_problems(f"check {check.name!r}: repair of {name!r}", text, found[name], found)
+    return problems
+
+
+def _expression_problems(what: str, text: str, wanted: Type, found: Mapping[str, Type]) -> list[str]:
+    """Why an expression over the table's columns does not give a value of the type wanted."""
+    try:
+        type_ = parse(text, found).type
+    except ExpressionError as error:
+        return [f"{what}: {error.message}\n{error.caret()}"]
+    if type_ is wanted or _joinable(type_, wanted) or (type_ is Type.INTEGER and wanted is Type.FLOAT):
+        return []
+    return [f"{what} is {type_}, it must be {'true or false' if wanted is Type.BOOLEAN else wanted}"]
+
+
+def _column_problems(rule: ColumnRule, type_: Type) -> list[str]:
+    """What of a column's rule does not go with its type."""
+    zone = rule.zone or "UTC"
+    problems = []
+    for word, bound in (("min", rule.min), ("max", rule.max)):
+        if bound is not None and type_ not in (*NUMBERS, *INSTANTS):
+            problems.append(f"min and max are for numbers, dates and timestamps, the column is {type_}")
+        elif bound is not None and bound_of(bound, type_, zone) is None:
+            problems.append(f"{word} is no {type_}")
+    if (rule.min_length is not None or rule.max_length is not None) and type_ not in TEXTS:
+        problems.append(f"min_length and max_length are for texts, the column is {type_}")
+    if rule.monotone is not None and type_ not in (*NUMBERS, *INSTANTS, Type.DURATION):
+        problems.append(f"monotone is for numbers and times, the column is {type_}")
+    for repair in rule.repair:
+        if repair.how in ("strip", "lower", "upper", "truncate", "recode") and type_ not in TEXTS:
+            problems.append(f"the repair {repair.how!r} is for texts, the column is {type_}")
+        elif repair.default is not None and value_of(repair.default, type_, zone) is None:
+            problems.append(f"the default is no {type_}")
+    return problems
+
+
+def _reference_problems(
+    source: Source, found: Mapping[str, Type], statics: Mapping[str, Mapping[str, Type]]
+) -> list[str]:
+    """What foreign keys and sums say of columns that are not there, or cannot be compared."""
+    problems = []
+    for rule in source.foreign_keys:
+        other = found if rule.source == source.name else statics.get(rule.source, {})
+        for here, there in rule.key:
+            what = f"foreign key {rule.name!r}"
+            if here not in found or there not in other:
+                column, table = (here, source.name) if here not in found else (there, rule.source)
+                problems.append(f"{what}: source {table!r} has no column {column!r}")
+            elif not _joinable(found[here], other[there]):
+                problems.append(f"{what}: {here!r} is {found[here]}, {there!r} is {other[there]}")
+    for total in source.equal_sums:
+        for table, column, types in (
+            (source.name, total.column, found),
+            (total.source, total.equals, statics.get(total.source, {})),
+        ):
+            if types.get(column) not in (*NUMBERS, Type.DURATION):
+                said = f"is {types[column]}" if column in types else "is not there"
+                problems.append(f"check {total.name!r}: {column!r} of source {table!r} {said}, a sum is of numbers")
+    for same in source.distributions:
+        problems += [f"check {same.name!r}: there is no column {c!r}" for c in same.columns if c not in found]
     return problems
 
 

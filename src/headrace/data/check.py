@@ -14,6 +14,7 @@ import polars as pl
 
 from headrace.data.align import ROW, base_types, table_types
 from headrace.data.blocks import row_count, sink
+from headrace.data.distribution import sketches
 from headrace.data.duplicates import find_duplicates
 from headrace.data.errors import JoinNotUnique
 from headrace.data.ledger import Ledger
@@ -21,6 +22,7 @@ from headrace.data.model import CheckedSource, Field, Snapshot, Table
 from headrace.data.profile import profile
 from headrace.data.quarantine import write_quarantine
 from headrace.data.rules import FlaggedRows, flag_rows
+from headrace.data.table_rules import table_results
 from headrace.definition.model import Source
 from headrace.language.types import Type
 from headrace.runs.model import ObjectRef, StageContext
@@ -62,17 +64,42 @@ def check(
     _write_accepted(checked, ledger, source, list(types), target)
     rows = row_count(target)
     quarantine = write_quarantine(raw, malformed, snapshot, ledger, ctx)
+    accepted = pl.scan_parquet(target)
     columns = profile(target, fields)
-    report = ledger.report(source, snapshot, columns, accepted=rows, warnings=_not_locked(source, snapshot, types))
+    report = ledger.report(
+        source,
+        snapshot,
+        columns,
+        accepted=rows,
+        table=table_results(source, fields, accepted, rows, tables),
+        warnings=_not_locked(source, snapshot, types),
+    )
+    newest_us = _newest(source, accepted)
     ctx.count(rows_in=snapshot.rows, rows_out=rows)
     ctx.progress(snapshot.rows, snapshot.rows, note=source.name)
+    made = sketches(source, fields, accepted)
     table = Table(
         source=source.name,
         ref=ctx.keep(target, "tables", ".parquet"),
         rows=rows,
         fields=tuple(Field(name=name, type=type_) for name, type_ in fields.items()),
     )
-    return CheckedSource(table=table, quarantine=quarantine, report=report)
+    return CheckedSource(
+        table=table,
+        quarantine=quarantine,
+        report=report,
+        sketches=made,
+        newest_us=newest_us,
+    )
+
+
+def _newest(source: Source, accepted: pl.LazyFrame) -> int | None:
+    """The newest event time of a source that promises to be fresh; a date counts from its midnight in UTC."""
+    if source.fresh is None or source.event_time is None:
+        return None
+    instant = pl.col(source.event_time).max().cast(pl.Datetime("us")).to_physical()
+    newest = accepted.select(instant).collect().item()
+    return None if newest is None else int(newest)
 
 
 def scan(ref: ObjectRef, ctx: StageContext) -> pl.LazyFrame:

@@ -79,9 +79,18 @@ class Ledger:
         columns: Sequence[ColumnProfile],
         *,
         accepted: int,
+        table: Sequence[RuleResult] = (),
         warnings: Sequence[str] = (),
     ) -> QualityReport:
-        """The report of one source; `accepted` is the number of rows in the accepted table."""
+        """The report of one source.
+
+        Parameters
+        ----------
+        accepted
+            The number of rows in the accepted table.
+        table
+            What the rules of the whole table found.
+        """
         reasons = self._reasons()
         repairs = {rule.name: flag(n) for n, rule in enumerate(self._rules) if rule.is_repair}
         mended = self._mended.filter(pl.any_horizontal(repairs.values())).height if repairs else 0
@@ -97,7 +106,7 @@ class Ledger:
             quarantined=quarantined,
             reasons=tuple((name, count) for name, count in reasons.items() if count),
             repairs=tuple((name, n) for name, column in repairs.items() if (n := int(self._mended[column].sum()))),
-            rules=(*self._rule_results(source), *null_share_results(source, columns, accepted)),
+            rules=(*self._rule_results(source), *null_share_results(source, columns, accepted), *table),
             columns=tuple(columns),
             warnings=(*snapshot.warnings, *warnings),
         )

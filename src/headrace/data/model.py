@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from headrace.definition.model import OnFail
 from headrace.language.types import Type
 from headrace.runs.model import ObjectRef
 
@@ -58,14 +59,20 @@ class Table(Struct, frozen=True, kw_only=True):
     fields: tuple[Field, ...]
 
 
+RuleKind = Literal[
+    "shape", "type", "range", "allowed", "pattern", "length", "monotone", "null", "unique", "row", "reference",
+    "repair", "rows", "sum", "distribution", "fresh",
+]  # fmt: skip
+
+
 class RuleResult(Struct, frozen=True, kw_only=True):
     """One rule of the contract and what it found."""
 
     rule: str
     """`type:distance`, `min:distance`, `check:plausible_air_time`, `unique`, `max_null:tailnum`, …"""
-    kind: Literal["shape", "type", "range", "allowed", "pattern", "null", "unique", "row"]
+    kind: RuleKind
     column: str | None = None
-    on_fail: Literal["fail", "quarantine", "warn"]
+    on_fail: OnFail
     failed: int
     first_row: int | None = None
     """Row number in the source, from 1, of the first failure."""
@@ -161,7 +168,7 @@ class QualityReport(Struct, frozen=True, kw_only=True):
     """The ledger: read = accepted + repaired + quarantined, to the row.
 
     `accepted` rows are as they were read (but for renames and casts); `repaired` rows were accepted with a cell mended
-    by a stated rule (a NaN made null); `quarantined` rows are kept apart with their reasons."""
+    by a stated rule (a NaN made null, a number clipped); `quarantined` rows are kept apart with their reasons."""
 
     source: str
     read: int
@@ -192,6 +199,25 @@ class QualityReport(Struct, frozen=True, kw_only=True):
         return rules + [f"change:{one.kind}:{one.column}" for one in self.changes if one.policy == "fail"]
 
 
+class Sketch(Struct, frozen=True, kw_only=True):
+    """How the accepted values of one column are distributed: counts of bins, for a later snapshot to compare with."""
+
+    column: str
+    type: Type
+    edges: tuple[int | float, ...] = ()
+    """Of numbers and times: upper ends of all bins but the last, included in their bin; times in microseconds."""
+    levels: tuple[str, ...] = ()
+    """Of the rest: the most frequent ones."""
+    counts: tuple[int, ...]
+    """Rows of each bin or level, then of all other levels, then of nulls."""
+
+
+class Compared(Struct, frozen=True, kw_only=True):
+    """What the rules about distributions found."""
+
+    rules: tuple[RuleResult, ...]
+
+
 class CheckedSource(Struct, frozen=True, kw_only=True):
     """The outcome of checking one snapshot against its contract."""
 
@@ -199,3 +225,7 @@ class CheckedSource(Struct, frozen=True, kw_only=True):
     quarantine: ObjectRef | None = None
     """Parquet: `_row` (from 1, in the source), `_reasons` (list of rules), and the raw cells as text."""
     report: QualityReport
+    sketches: tuple[Sketch, ...] = ()
+    """Of the columns that a rule compares with the last snapshot."""
+    newest_us: int | None = None
+    """The newest `event_time` accepted, microseconds since 1970: of sources that promise to be fresh."""

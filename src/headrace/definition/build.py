@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from headrace.definition.build_contract import build_checks, build_fresh, check_bounds, repair_and_on_fail
 from headrace.definition.conversions import reading_part
 from headrace.definition.document import At, shown, suggestion
 from headrace.definition.grammar import METRICS
 from headrace.definition.kinds import Fields
 from headrace.definition.locations import DATABASES, check_address, source_format
 from headrace.definition.model import (
-    Check,
     ColumnRule,
     Costs,
     Features,
@@ -103,7 +103,8 @@ def build_source(name: str, fields: Fields) -> Source:
         known=_known(fields),
         joins=tuple(_join(join, inner) for join, inner in fields.get("join", ())),
         columns=tuple((column, _column_rule(inner)) for column, inner in fields.get("columns", ())),
-        checks=_checks(fields.get("checks", ())),
+        fresh=build_fresh(fields),
+        **build_checks(fields.get("checks", ())),
         **fields.only("query", "separator", "missing", "event_time", "unique", "on_duplicate", "rename", "derive"),
     )
 
@@ -132,17 +133,24 @@ def _known(fields: Fields) -> Known | None:
 
 def _column_rule(fields: Fields) -> ColumnRule:
     at = fields.at
-    low, high = fields.get("min"), fields.get("max")
-    if low is not None and high is not None and low > high:
-        at.key("min").wrong(
-            "`min` is above `max`", expected=f"at most {high:g}", found=f"{low:g}", fix="swap or correct them"
-        )
+    check_bounds(fields)
     if isinstance(zone := fields.get("zone"), str):
         _check_zone(zone, at.key("zone"))
     if (pattern := fields.get("pattern")) is not None:
         _check_pattern(pattern, at.key("pattern"))
-    plain = ("min", "max", "allowed", "pattern", "max_null", "missing", "on_fail")
-    return ColumnRule(known=_known(fields), **reading_part(fields), **fields.only(*plain))
+    plain = (
+        "min",
+        "max",
+        "min_length",
+        "max_length",
+        "monotone",
+        "not_null",
+        "allowed",
+        "pattern",
+        "max_null",
+        "missing",
+    )
+    return ColumnRule(known=_known(fields), **reading_part(fields), **repair_and_on_fail(fields), **fields.only(*plain))
 
 
 def _check_zone(zone: str, at: At) -> None:
@@ -169,24 +177,6 @@ def _check_pattern(pattern: str, at: At) -> None:
             found=match[0],
             fix="say it without, or as a [[checks]] expression",
         )
-
-
-def _checks(found: Sequence[Fields]) -> tuple[Check, ...]:
-    checks: list[Check] = []
-    for fields in found:
-        name, where = fields.get("name"), fields.get("where")
-        if name is None or where is None:
-            continue
-        if any(name == check.name for check in checks):
-            fields.at.key("name").wrong(
-                "two checks have one name",
-                expected="names that differ",
-                found=shown(name),
-                fix="rename one",
-                code="duplicate",
-            )
-        checks.append(Check(name=name, where=where, **fields.only("on_fail")))
-    return tuple(checks)
 
 
 def _join(name: str, fields: Fields) -> Join:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from headrace.definition.build_contract import check_at
 from headrace.definition.document import At, Document, listed, shown, suggestion
 from headrace.definition.expressions import columns_at, place_of
 from headrace.definition.model import Join, Source
@@ -66,9 +67,59 @@ def _check_source(source: Source, by_name: Mapping[str, Source], names: Sequence
         inner = at.key("columns", column)
         if check_column(source, column, inner) and rule.known is not None:
             check_column(source, rule.known.after, inner.key("known"))
+        if rule.repair and column in made_columns(source):
+            inner.key("repair").wrong(
+                f"`{column}` is made by the definition, and would not agree with what it is made of",
+                expected="a column as read",
+                found=shown(column),
+                fix="repair the columns that it is made of",
+            )
     for i, where in _checks_as_written(at):
         _check_expression(source, where, at.key("checks", i, "where"))
+    _check_named_rules(source, by_name, names, at)
     return msgspec.structs.replace(source, derive=_ordered_derive(source, at))
+
+
+def _check_named_rules(source: Source, by_name: Mapping[str, Source], names: Sequence[str], at: At) -> None:
+    for check in source.checks:
+        for column, text in check.repair:
+            inner = check_at(at, check.name).key("repair", column)
+            _check_expression(source, text, inner)
+            if column in made_columns(source):
+                inner.wrong(
+                    f"`{column}` is made by the definition",
+                    expected="a column as read",
+                    found=shown(column),
+                    fix="repair the columns that it is made of",
+                )
+            else:
+                check_column(source, column, inner)
+    for rule in source.foreign_keys:
+        for here, there in rule.key:
+            inner = check_at(at, rule.name).key("foreign_key", here)
+            check_column(source, here, inner)
+            _check_other(rule.source, there, by_name, names, inner)
+    for total in source.equal_sums:
+        inner = check_at(at, total.name)
+        check_column(source, total.column, inner.key("sum"))
+        if total.source == source.name:
+            inner.key("equals").wrong(
+                "a sum is compared with another source's",
+                expected="another source",
+                found=shown(total.source),
+                fix='compare columns row by row: where = "…"',
+            )
+        else:
+            _check_other(total.source, total.equals, by_name, names, inner.key("equals"))
+    for same in source.distributions:
+        for i, column in enumerate(same.columns):
+            check_column(source, column, check_at(at, same.name).key("distribution").item(i))
+
+
+def _check_other(name: str, column: str, by_name: Mapping[str, Source], names: Sequence[str], at: At) -> None:
+    """Note a column of another source that cannot be there."""
+    if check_source_name(name, names, at) and (other := by_name.get(name)) is not None:
+        check_column(other, column, at)
 
 
 def _checks_as_written(at: At) -> Iterable[tuple[int, str]]:
@@ -144,13 +195,16 @@ def _check_join(source: Source, join: Join, by_name: Mapping[str, Source], names
 
 
 def _check_join_circles(sources: Sequence[Source], document: Document) -> None:
-    needs = {source.name: [name for name in source.needs if name != source.name] for source in sources}
+    needs = {source.name: source.needs for source in sources}
     _, circles = ordered(list(needs), needs)
     for circle in circles:
         first = next(source for source in sources if source.name == circle[0])
-        join = next((join for join in first.joins if join.source in circle), None)
         at = document.at("sources", first.name)
-        (at if join is None else at.key("join", join.name)).wrong(
+        join = next((join for join in first.joins if join.source in circle), None)
+        rules = [rule.name for rule in first.foreign_keys if rule.source in circle]
+        rules += [rule.name for rule in first.equal_sums if rule.source in circle]
+        place = at.key("join", join.name) if join else check_at(at, rules[0]) if rules else at
+        place.wrong(
             "the sources need one another in a circle",
             expected="needs that end somewhere",
             found=" → ".join([*circle, circle[0]]),

@@ -11,6 +11,7 @@ from typing import get_args
 from headrace.definition.kinds import (
     COLUMN,
     IDENTIFIER,
+    Bound,
     Choice,
     ColumnPairs,
     Fields,
@@ -20,12 +21,14 @@ from headrace.definition.kinds import (
     MoneyAmount,
     Number,
     Quantity,
+    Scalar,
     Section,
     Text,
     TextOrMap,
     TextOrTable,
+    YesNo,
 )
-from headrace.definition.model import Aggregate, OnFail, Task
+from headrace.definition.model import Aggregate, Monotone, OnFail, RepairKind, TableOnFail, Task
 from headrace.definition.quantities import (
     BUDGET_PATTERN,
     DURATION_PATTERN,
@@ -121,6 +124,16 @@ BY_COLUMN = Section(
     ),
 )
 
+_PLAIN_REPAIRS = tuple(how for how in get_args(RepairKind) if how not in ("default", "recode"))
+_REPAIRS_MEANT = {"trim": "strip", "lowercase": "lower", "uppercase": "upper"}
+REPAIR = Section(
+    "A repair that takes a value.",
+    (
+        Key("default", Scalar(), "What takes the cell's place."),
+        Key("recode", MapOf(Text(may_be_empty=True), "text"), "Text as read → text that takes its place."),
+    ),
+)
+
 COLUMN_RULE = Section(
     "What is promised of a column.",
     (
@@ -141,23 +154,80 @@ COLUMN_RULE = Section(
         ),
         Key("format", Text("a format of dates", "%d.%m.%Y"), "How text dates and times are written; else ISO 8601."),
         Key("codes", MapOf(Text("a text", "male"), "code"), "Text as read → text from here on; others do not fit."),
-        Key("min", Number(), "Smallest value allowed."),
-        Key("max", Number(), "Largest value allowed."),
+        Key("min", Bound(), "Smallest value allowed: a number, a date or a time."),
+        Key("max", Bound(), "Largest value allowed."),
+        Key("min_length", Number(0, whole=True), "Smallest number of characters allowed."),
+        Key("max_length", Number(1, whole=True), "Largest number of characters allowed."),
+        Key(
+            "monotone",
+            Choice(get_args(Monotone), {"asc": "increasing", "desc": "decreasing", "ascending": "increasing"}),
+            "How the values go on from row to row, in the source's order.",
+        ),
+        Key("not_null", YesNo(), "Whether every row must have a value.", default=False),
         Key("allowed", ListOf(Text(may_be_empty=True), "texts"), "The only texts allowed."),
         Key("pattern", Text("a regular expression", "[A-Z]{3}"), "What the whole text must match."),
         Key("max_null", Number(minimum=0, maximum=1), "Largest share of nulls, 0 to 1."),
         Key("missing", _TOKENS, "Further texts that mean null in this column."),
         Key("known", _KNOWN, "When a value of this column becomes known."),
-        Key("on_fail", _ON_FAIL, "What happens to a row that breaks a rule of this column.", default="quarantine"),
+        Key(
+            "repair",
+            ListOf(TextOrTable(Choice(_PLAIN_REPAIRS, _REPAIRS_MEANT), REPAIR), "repairs", True, unique=False),
+            "How a cell that breaks a rule is mended; several are tried in order.",
+        ),
+        Key(
+            "on_fail",
+            _ON_FAIL,
+            "What happens to a row that breaks a rule of this column; `repair` when there is one.",
+            default="quarantine",
+        ),
     ),
 )
 
+ROW_COUNT = Section(
+    "How many rows are accepted.",
+    (
+        Key("min", Number(0, whole=True), "At least so many."),
+        Key("max", Number(0, whole=True), "At most so many."),
+    ),
+)
+_SOURCE_COLUMN = Text("the name of a source, a point and a column", "customers.id", r"^[A-Za-z][A-Za-z0-9_]*\..+$")
+
 CHECK = Section(
-    "A named rule for rows.",
+    "A named rule: for rows (where, foreign_key) or for the table (rows, sum, distribution); one of these.",
     (
         Key("name", Text("a name", "plausible", IDENTIFIER), "What reports call it.", True, 'write name = "plausible"'),
-        Key("where", _EXPRESSION, "What must be true of every row.", True, 'write where = "distance > 0"'),
-        Key("on_fail", _ON_FAIL, "What happens to a row for which it is not true.", default="fail"),
+        Key("where", _EXPRESSION, "What must be true of every row."),
+        Key("repair", MapOf(_EXPRESSION, "column"), "With `where`: column → expression that mends it."),
+        Key(
+            "foreign_key",
+            MapOf(_SOURCE_COLUMN, "column"),
+            'Column → "SOURCE.COLUMN": every value is one of those; null passes.',
+        ),
+        Key("rows", ROW_COUNT, "How many rows must be accepted."),
+        Key("sum", COLUMN, "The column whose sum is that of `equals`."),
+        Key("equals", _SOURCE_COLUMN, 'With `sum`: the other column, "SOURCE.COLUMN".'),
+        Key("tolerance", Number(minimum=0), "With `sum`: largest difference; none, to the last digit, when left out."),
+        Key("distribution", _ONE_OR_MORE_COLUMNS, "The columns that must look as in the last snapshot accepted."),
+        Key(
+            "threshold",
+            Number(minimum=0),
+            "With `distribution`: smallest population stability index that matters.",
+            default=0.1,
+        ),
+        Key(
+            "on_fail",
+            _ON_FAIL,
+            "What happens to a row that breaks it; rules for the table can only fail or warn.",
+            default="fail",
+        ),
+    ),
+)
+
+FRESH = Section(
+    "How old the newest event_time may be.",
+    (
+        Key("within", _DURATION, "Its greatest age when it is checked.", True, 'write within = "2h"'),
+        Key("on_fail", Choice(get_args(TableOnFail)), "What an older one does.", default="fail"),
     ),
 )
 
@@ -199,6 +269,11 @@ SOURCE = Section(
         Key("missing", _TOKENS, "The texts that mean null.", default=["", "NA"]),
         Key("event_time", COLUMN, "When what a row tells happened; without it the table is static."),
         Key("known", _KNOWN, "When a row became known."),
+        Key(
+            "fresh",
+            TextOrTable(_DURATION, FRESH),
+            "How old the newest event_time may be when the source is checked.",
+        ),
         Key("unique", _ONE_OR_MORE_COLUMNS, "The columns that tell rows apart."),
         Key(
             "on_duplicate",
@@ -210,7 +285,7 @@ SOURCE = Section(
         Key("join", _named(JOIN, "join"), "Columns of static sources, joined before `derive`."),
         Key("derive", MapOf(_EXPRESSION, "column", _NEW_COLUMN, _NEW_COLUMN_EXPECTED), "New column → expression."),
         Key("columns", MapOf(COLUMN_RULE, "column"), "The contract, column by column."),
-        Key("checks", ListOf(CHECK, "checks", unique=False, may_be_empty=True), "Rules for rows."),
+        Key("checks", ListOf(CHECK, "checks", unique=False, may_be_empty=True), "Named rules."),
     ),
 )
 

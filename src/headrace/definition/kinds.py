@@ -6,6 +6,7 @@ A `read` that finds a mistake notes it at its cursor and gives None.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -137,6 +138,67 @@ class Number:
         names = ("exclusiveMinimum", "exclusiveMaximum") if self.exclusive else ("minimum", "maximum")
         bounds = {name: b for name, b in zip(names, (self.minimum, self.maximum), strict=True) if b is not None}
         return {"type": "integer" if self.whole else "number", **bounds}
+
+
+@dataclass(frozen=True, slots=True)
+class YesNo:
+    """True or false."""
+
+    def read(self, value: object, at: At) -> bool | None:
+        if not isinstance(value, bool):
+            at.wrong_type(value, expected="true or false", fix="write true or false, without quotes")
+            return None
+        return value
+
+    def schema(self) -> JsonSchema:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A number, or an instant: a date or time of TOML, or its ISO 8601 text, which is what it is kept as."""
+
+    def read(self, value: object, at: At) -> float | str | None:
+        if isinstance(value, dt.date):  # a datetime is one as well
+            return value.isoformat()
+        if not isinstance(value, str):
+            return Number().read(value, at)  # type: ignore[no-any-return]  # a float or None
+        if instant_of(value) is None:
+            at.wrong(
+                "the bound cannot be read",
+                expected="a number, a date or a time",
+                found=shown(value),
+                fix='for example 0, "2026-01-31" or "2026-01-31T05:00:00Z"',
+            )
+            return None
+        return value
+
+    def schema(self) -> JsonSchema:
+        return {"anyOf": [{"type": "number"}, {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}"}]}
+
+
+def instant_of(text: str) -> dt.datetime | None:
+    """The instant that an ISO 8601 text means, in UTC where it has no offset; None where it means none."""
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found.replace(tzinfo=dt.UTC) if found.tzinfo is None else found
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A text, a number, true or false; a date or time of TOML is kept as its ISO 8601 text."""
+
+    def read(self, value: object, at: At) -> float | str | bool | None:
+        if isinstance(value, dt.date):
+            return value.isoformat()
+        if isinstance(value, bool | str):
+            return value
+        return Number().read(value, at)  # type: ignore[no-any-return]  # a float or None
+
+    def schema(self) -> JsonSchema:
+        return {"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "boolean"}]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,12 +437,12 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class TextOrTable:
-    """A value with a short form (one text) and a long one (a table)."""
+    """A value with a short form (mostly one text) and a long one (a table)."""
 
-    text: Kind[str]
+    text: Kind[Any]
     table: Section
 
-    def read(self, value: object, at: At) -> str | Fields | None:
+    def read(self, value: object, at: At) -> Any:
         return self.table.read(value, at) if isinstance(value, dict) else self.text.read(value, at)
 
     def schema(self) -> JsonSchema:

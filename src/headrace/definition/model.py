@@ -12,7 +12,11 @@ import msgspec
 
 from headrace.language.types import Type
 
-OnFail = Literal["fail", "quarantine", "warn"]
+OnFail = Literal["fail", "quarantine", "repair", "warn"]
+TableOnFail = Literal["fail", "warn"]
+"""Of a rule of the whole table, which can set no single row aside."""
+Monotone = Literal["increasing", "strictly_increasing", "decreasing", "strictly_decreasing"]
+RepairKind = Literal["strip", "lower", "upper", "truncate", "recode", "clip", "default"]
 Task = Literal["binary", "multiclass", "regression"]
 
 
@@ -25,6 +29,16 @@ class Known(Struct, frozen=True, kw_only=True):
 
     after: str
     delay_us: int = 0
+
+
+class Repair(Struct, frozen=True, kw_only=True):
+    """How a cell that breaks a rule of its column is mended."""
+
+    how: RepairKind
+    default: float | str | bool | None = None
+    """default: what takes the cell's place; dates and timestamps as ISO 8601 text."""
+    recode: tuple[tuple[str, str], ...] = ()
+    """recode: pairs (text as read, text that takes its place)."""
 
 
 class ColumnRule(Struct, frozen=True, kw_only=True):
@@ -50,8 +64,15 @@ class ColumnRule(Struct, frozen=True, kw_only=True):
     """How text dates and times are written, when not as ISO 8601: `%d.%m.%Y`."""
     codes: tuple[tuple[str, str], ...] = ()
     """Pairs (text as read, text from here on); any other text is a misfit."""
-    min: float | None = None
-    max: float | None = None
+    min: float | str | None = None
+    max: float | str | None = None
+    """Of numbers; of dates and timestamps as ISO 8601 text."""
+    min_length: int | None = None
+    max_length: int | None = None
+    """In characters."""
+    monotone: Monotone | None = None
+    """Of the column's cells in the source's order, nulls left out."""
+    not_null: bool = False
     allowed: tuple[str, ...] | None = None
     pattern: str | None = None
     """A regular expression (linear-time engine) that the whole text must match."""
@@ -60,6 +81,8 @@ class ColumnRule(Struct, frozen=True, kw_only=True):
     missing: tuple[str, ...] = ()
     """Further texts that mean null in this column."""
     known: Known | None = None
+    repair: tuple[Repair, ...] = ()
+    """Tried in this order on a cell that breaks a rule, until it breaks none."""
     on_fail: OnFail = "quarantine"
 
     @property
@@ -74,7 +97,58 @@ class Check(Struct, frozen=True, kw_only=True):
 
     name: str
     where: str
+    repair: tuple[tuple[str, str], ...] = ()
+    """Pairs (column, expression): what the column becomes in rows that fail."""
     on_fail: OnFail = "fail"
+
+
+class ForeignKey(Struct, frozen=True, kw_only=True):
+    """A row rule: the values of `key` are those of some accepted row of another source. Null passes."""
+
+    name: str
+    source: str
+    key: tuple[tuple[str, str], ...]
+    """Pairs (column of this source, column of the other)."""
+    on_fail: OnFail = "fail"
+
+
+class RowCount(Struct, frozen=True, kw_only=True):
+    """A rule of the table: how many rows are accepted."""
+
+    name: str
+    min: int | None = None
+    max: int | None = None
+    on_fail: TableOnFail = "fail"
+
+
+class EqualSum(Struct, frozen=True, kw_only=True):
+    """A rule of the table: the sum of a column over the accepted rows is that of another source's column."""
+
+    name: str
+    column: str
+    source: str
+    equals: str
+    """The other source's column."""
+    tolerance: float | None = None
+    """Largest difference allowed; None: the decimal sums are equal to the last digit."""
+    on_fail: TableOnFail = "fail"
+
+
+class SameDistribution(Struct, frozen=True, kw_only=True):
+    """A rule of the table: columns look as they did in the last accepted snapshot before this one."""
+
+    name: str
+    columns: tuple[str, ...]
+    threshold: float = 0.1
+    """Smallest population stability index that matters; one that chance explains at this size never counts."""
+    on_fail: TableOnFail = "fail"
+
+
+class Fresh(Struct, frozen=True, kw_only=True):
+    """A rule of the table: how old the newest `event_time` may be when it is checked."""
+
+    within_us: int
+    on_fail: TableOnFail = "fail"
 
 
 class Join(Struct, frozen=True, kw_only=True):
@@ -132,12 +206,20 @@ class Source(Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...] = ()
     rates: Rates | None = None
     """The definition's currencies, where a column of this source is converted by them."""
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    row_counts: tuple[RowCount, ...] = ()
+    equal_sums: tuple[EqualSum, ...] = ()
+    distributions: tuple[SameDistribution, ...] = ()
+    fresh: Fresh | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The sources whose accepted tables this one's alignment reads, each once."""
-        rates = () if self.rates is None or self.rates.source is None else (self.rates.source,)
-        return tuple(dict.fromkeys((*(join.source for join in self.joins), *rates)))
+        """The other sources whose accepted tables this one is checked with, each once."""
+        named = [join.source for join in self.joins]
+        named += [rule.source for rule in self.foreign_keys] + [rule.source for rule in self.equal_sums]
+        if self.rates is not None and self.rates.source is not None:
+            named.append(self.rates.source)
+        return tuple(name for name in dict.fromkeys(named) if name != self.name)
 
     def rule(self, column: str) -> ColumnRule:
         """The rule of one column; the empty rule when the contract does not name it."""

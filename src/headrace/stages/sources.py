@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from headrace.data.model import Association, CheckedSource, QualityReport, Snapshot, SourceState, Table
+from headrace.data.model import (
+    Association,
+    CheckedSource,
+    Compared,
+    QualityReport,
+    RuleResult,
+    Sketch,
+    Snapshot,
+    SourceState,
+    Table,
+)
 from headrace.definition.lock import Lock
 from headrace.definition.lockfile import read_lock, write_lock
-from headrace.definition.model import Source
+from headrace.definition.model import Fresh, Source
 from headrace.language.types import Type
 from headrace.runs.model import StageContext
 from headrace.stages.model import Checked, Page, Workspace
@@ -22,11 +32,13 @@ from headrace.stores.catalog import Row
 if TYPE_CHECKING:
     from headrace.runs.runner import Run
 
+T = TypeVar("T", bound=msgspec.Struct)
+
 ROOMS: Final = ("data", "language")
 
 
 def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
-    """Read every source, freeze its types, hold it against its contract; static tables that others join come first."""
+    """Read every source, freeze its types, hold it against its contract; sources that others need come first."""
     from headrace.data.align import table_types
     from headrace.data.state import source_state
 
@@ -48,14 +60,18 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
         )
         if refresh:
             _note_refresh(work, state, run.id)
-        joined = {name: sources[name].table for name in source.needs}
+        needed = {name: sources[name].table for name in source.needs}
         sources[source.name] = run.stage(
             f"check {source.name}",
-            depends={"source": source, "snapshot": _content(snapshots[source.name]), "types": locked, "joined": joined},
+            depends={"source": source, "snapshot": _content(snapshots[source.name]), "types": locked, "joined": needed},
             rooms=ROOMS,
-            compute=partial(_check, snapshots[source.name], source, locked, joined),
+            compute=partial(_check, snapshots[source.name], source, locked, needed),
             kind=CheckedSource,
         )
+        if source.distributions:
+            sources[source.name] = _compared(run, work, source, sources[source.name])
+        if source.fresh is not None:
+            sources[source.name] = _dated(sources[source.name], source.fresh, work.clock())
     in_order = {source.name: sources[source.name] for source in work.definition.sources}
     told = _tell_of_label(run, work, in_order)
     page = write_quality_page(run, work, [found.report for found in in_order.values()], told)
@@ -119,6 +135,81 @@ def freeze_types(work: Workspace) -> Lock:
         write_lock(work.lock_path, lock)
         lock = read_lock(work.lock_path)  # in the file's order of columns: a later run has no other
     return lock
+
+
+def _dated(checked: CheckedSource, fresh: Fresh, now_us: int) -> CheckedSource:
+    """The outcome with the verdict on its age, which depends on the clock and so is no part of what is stored."""
+    from headrace.data.table_rules import fresh_result
+
+    result, warning = fresh_result(fresh, checked.newest_us, now_us)
+    return _with_results(checked, [result], [] if warning is None else [warning])
+
+
+def _with_results(checked: CheckedSource, rules: Sequence[RuleResult], warnings: Sequence[str] = ()) -> CheckedSource:
+    """The outcome with further verdicts, which depend on more than the snapshot and its contract."""
+    report = checked.report
+    report = msgspec.structs.replace(report, rules=(*report.rules, *rules), warnings=(*report.warnings, *warnings))
+    return msgspec.structs.replace(checked, report=report)
+
+
+def _compared(run: Run, work: Workspace, source: Source, checked: CheckedSource) -> CheckedSource:
+    """The outcome with what its rules about distributions say beside the last snapshot accepted before."""
+    reference = _last_accepted(work, source.name, checked.table)
+
+    def compute(ctx: StageContext) -> Compared:
+        from headrace.data.check import scan
+        from headrace.data.distribution import compare
+
+        return compare(source, scan(checked.table.ref, ctx), reference)
+
+    compared = run.stage(
+        f"compare {source.name}",
+        depends={"rules": source.distributions, "table": checked.table, "reference": reference},
+        rooms=ROOMS,
+        compute=compute,
+        kind=Compared,
+    )
+    return _with_results(checked, compared.rules)
+
+
+def _last_accepted(work: Workspace, source: str, table: Table) -> tuple[Sketch, ...]:
+    """The sketches of the last table accepted before this one was first seen; none when there is no such table.
+
+    Before it was *first* seen: a run that is repeated compares with the same table again."""
+    project = work.definition.project.name
+    accepted: tuple[Sketch, ...] = ()
+    with work.runner.catalog.read() as reader:
+
+        def outcomes(stage: str, kind: type[T]) -> Iterator[tuple[str, T]]:
+            where = {"project": project, "name": f"{stage} {source}", "state": ["done", "cached"]}
+            read: dict[str, T | None] = {}
+            for row in reader.select("stages", where, order_by=["started_us"]):
+                fingerprint = str(row["fingerprint"])
+                if fingerprint not in read:
+                    found = reader.get("outcomes", {"project": project, "fingerprint": fingerprint})
+                    read[fingerprint] = None if found is None else _decoded(str(found["outcome"]), kind)
+                if (outcome := read[fingerprint]) is not None:
+                    yield str(row["run_id"]), outcome
+
+        refused = {
+            run
+            for run, compared in outcomes("compare", Compared)
+            if any(not rule.passed and rule.on_fail == "fail" for rule in compared.rules)
+        }
+        for run, checked in outcomes("check", CheckedSource):
+            if checked.table.ref == table.ref:
+                break
+            if checked.report.passed and checked.sketches and run not in refused:
+                accepted = checked.sketches
+    return accepted
+
+
+def _decoded(text: str, kind: type[T]) -> T | None:
+    """A recorded outcome; None when an earlier version recorded it in another form."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.DecodeError:
+        return None
 
 
 def _is_frozen(source: Source, lock: Lock) -> bool:
