@@ -24,6 +24,8 @@ from headrace.definition.model import Definition, Stores, Trust
 if TYPE_CHECKING:
     import polars as pl
 
+    from headrace.data.correction_log import Correction
+    from headrace.data.model import CheckedSource
     from headrace.governance.signing import SigningKey
     from headrace.registry.versions import Registry
     from headrace.runs.model import Progress
@@ -201,6 +203,42 @@ class Project:
             checked = newest_outcomes(reader, self.name, list(names), CheckedSource)
         targets = {names[stage]: self.objects.scan_target(found.table.ref.key) for stage, found in checked.items()}
         return {name: pl.scan_parquet(t.url, storage_options=t.options or None) for name, t in targets.items()}
+
+    def newest_check(self, source: str) -> CheckedSource:
+        """The outcome of a source's newest finished check.
+
+        Raises
+        ------
+        SourceUnknown : the definition has no source of that name.
+        NoOutcome : it was never checked.
+        """
+        from headrace.data.errors import SourceUnknown
+        from headrace.data.model import CheckedSource
+        from headrace.runs.outcomes import newest_outcomes
+
+        names = [one.name for one in self.definition.sources]
+        if source not in names:
+            raise SourceUnknown(source, names)
+        with self.catalog.read() as reader:
+            return newest_outcomes(reader, self.name, [f"check {source}"], CheckedSource)[f"check {source}"]
+
+    def replay(self, source: str, path: Path, *, reason: str = "") -> Correction:
+        """Keep corrected rows for the next check of a source; see `headrace.data.workplace.replay`."""
+        from headrace.data.workplace import replay
+
+        checked = self.newest_check(source)
+        definition = self.definition.source(source)
+        as_read = {new: old for old, new in definition.rename}
+        return replay(
+            path,
+            checked,
+            [as_read.get(name, name) for name in definition.unique],
+            project=self.name,
+            catalog=self.catalog,
+            objects=self.objects,
+            clock=now_us,
+            reason=reason,
+        )
 
     def load(self, reference: str) -> Scorer:
         """A version, verified, ready to answer row by row; lookups and windows come from this project's history.

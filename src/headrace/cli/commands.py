@@ -31,6 +31,9 @@ COMMANDS = (
     Command("models verify", "headrace.cli.models:verify", "Check every byte and the signature of a version"),
     Command("models export", "headrace.cli.models:export", "Write a version's files into a folder"),
     Command("models at", "headrace.cli.models:at", "What an alias named at an instant"),
+    Command("data", "headrace.cli.data:sources", "What the newest check found in every source"),
+    Command("data quarantine", "headrace.cli.data_quarantine:quarantine", "Rows that were set aside, with reasons"),
+    Command("data replay", "headrace.cli.data_quarantine:replay", "Hand corrected rows back to the next check"),
     Command("schema", "headrace.cli.start:schema", "Print the JSON Schema of headrace.toml, for editors"),
     Command("keys", "headrace.cli.start:keys", "Show the public key that signs this user's packages"),
 )
@@ -38,7 +41,7 @@ COMMANDS = (
 GROUPS = (
     ("Start", ("init", "schema", "keys")),
     ("Work", ("check", "run", "predict")),
-    ("Look", ("runs", "show", "models")),
+    ("Look", ("runs", "show", "models", "data")),
 )
 
 

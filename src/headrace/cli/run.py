@@ -71,6 +71,7 @@ def _progress(as_json: bool) -> Progress:
 def _ledger(report: QualityReport) -> str:
     verdict = f"broken: {', '.join(report.broken)}" if report.broken else "holds"
     kept = f"{count(report.accepted)} accepted + {count(report.repaired)} repaired"
+    kept += f" + {count(report.replayed)} replayed" if report.replayed else ""
     return (
         f"{report.source:<12} {count(report.read)} rows = {kept} + {count(report.quarantined)} quarantined  ({verdict})"
     )

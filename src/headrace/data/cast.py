@@ -69,11 +69,12 @@ def plain(read: pl.DataType) -> pl.DataType | None:
 
 def as_text(name: str, read: pl.DataType) -> pl.Expr:
     """A column's values as text that casts back to them."""
-    return (
-        pl.col(name).dt.strftime(_instant_format(read))
-        if isinstance(read, pl.Datetime)
-        else pl.col(name).cast(pl.String)
-    )
+    column = pl.col(name)
+    if isinstance(read, pl.Datetime):
+        return column.dt.strftime(_instant_format(read))
+    if isinstance(read, pl.Duration):
+        return (column.dt.total_microseconds() / 1e6).cast(pl.String).alias(name)
+    return column.cast(pl.String)
 
 
 def _instant_format(read: pl.Datetime) -> str:

@@ -7,13 +7,14 @@ displaces a right one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
 
 from headrace.data.align import ROW, base_types, table_types
 from headrace.data.blocks import row_count, sink
+from headrace.data.corrections import Rows, rows_of
 from headrace.data.distribution import sketches
 from headrace.data.duplicates import find_duplicates
 from headrace.data.errors import JoinNotUnique
@@ -29,7 +30,12 @@ from headrace.runs.model import ObjectRef, StageContext
 
 
 def check(
-    snapshot: Snapshot, source: Source, types: Mapping[str, Type], statics: Mapping[str, Table], ctx: StageContext
+    snapshot: Snapshot,
+    source: Source,
+    types: Mapping[str, Type],
+    statics: Mapping[str, Table],
+    ctx: StageContext,
+    corrections: Sequence[ObjectRef] = (),
 ) -> CheckedSource:
     """Align a snapshot's rows and hold them against the contract.
 
@@ -39,6 +45,8 @@ def check(
         The locked types, after `rename`.
     statics
         The accepted tables that `source.needs` names.
+    corrections
+        What people have corrected in earlier snapshots of the source, the oldest first.
 
     Returns
     -------
@@ -52,18 +60,20 @@ def check(
     """
     static_types = {name: {field.name: field.type for field in table.fields} for name, table in statics.items()}
     fields = table_types(source, types, static_types)
-    raw = scan(snapshot.ref, ctx)
+    malformed = None if snapshot.malformed is None else scan(snapshot.malformed, ctx)
+    corrected = [scan(ref, ctx).collect() for ref in corrections]
+    missing = source.missing if source.format == "csv" else ()  # other readers leave the tokens to the cast
+    found = rows_of(scan(snapshot.ref, ctx), malformed, corrected, missing)
     tables = {name: scan(table.ref, ctx) for name, table in statics.items()}
     _refuse_multiplying_joins(source, tables)
-    checked = flag_rows(raw, source, base_types(source, types), fields, tables)
+    checked = flag_rows(found.frame, source, base_types(source, types), fields, tables)
     noted = checked.noted()
     ctx.progress(snapshot.rows / 2, snapshot.rows, note=source.name)
-    malformed = None if snapshot.malformed is None else scan(snapshot.malformed, ctx)
-    ledger = Ledger(checked.rules, noted, malformed_places(malformed), snapshot)
+    ledger = Ledger(checked.rules, noted, found, snapshot)
     target = ctx.workdir / "accepted.parquet"
     _write_accepted(checked, ledger, source, list(types), target)
     rows = row_count(target)
-    quarantine = write_quarantine(raw, malformed, snapshot, ledger, ctx)
+    quarantine = write_quarantine(found, snapshot, ledger, ctx)
     accepted = pl.scan_parquet(target)
     columns = profile(target, fields)
     report = ledger.report(
@@ -72,7 +82,7 @@ def check(
         columns,
         accepted=rows,
         table=table_results(source, fields, accepted, rows, tables),
-        warnings=_not_locked(source, snapshot, types),
+        warnings=[*_not_locked(source, snapshot, types), *_stale(source, found)],
     )
     newest_us = _newest(source, accepted)
     ctx.count(rows_in=snapshot.rows, rows_out=rows)
@@ -87,6 +97,9 @@ def check(
     return CheckedSource(
         table=table,
         quarantine=quarantine,
+        snapshot=snapshot.ref,
+        malformed=snapshot.malformed,
+        corrections=tuple(corrections),
         report=report,
         sketches=made,
         newest_us=newest_us,
@@ -114,10 +127,11 @@ def _not_locked(source: Source, snapshot: Snapshot, types: Mapping[str, Type]) -
     return [f"column {column!r} is not in headrace.lock and is not used" for column in new]
 
 
-def malformed_places(malformed: pl.LazyFrame | None) -> pl.DataFrame:
-    """Place and reason of each malformed row, without its text."""
-    schema = {"row": pl.Int64, "file": pl.String, "line": pl.Int64, "reason": pl.String}
-    return pl.DataFrame(schema=schema) if malformed is None else malformed.select(list(schema)).collect()
+def _stale(source: Source, found: Rows) -> list[str]:
+    if not found.stale:
+        return []
+    rows = f"{found.stale} corrected rows are no longer in the source as they were, and are not corrected"
+    return [f"{rows}: headrace data replay {source.name} lists the corrections"]
 
 
 def _refuse_multiplying_joins(source: Source, tables: Mapping[str, pl.LazyFrame]) -> None:

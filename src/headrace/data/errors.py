@@ -9,6 +9,20 @@ from typing import Any
 from headrace.errors import CheckFailed, TroubleOutside, WrongUse
 
 
+class SourceUnknown(WrongUse):
+    """A source that the definition does not have."""
+
+    code = "source-unknown"
+
+    def __init__(self, source: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"there is no source {source!r}; there are {', '.join(known)}",
+            fix=f"name one of them, or write a section [sources.{source}] in headrace.toml",
+            source=source,
+            known=list(known),
+        )
+
+
 class SourceMissing(TroubleOutside):
     """No file or object is where the definition says."""
 
@@ -222,6 +236,67 @@ class UnitRefused(WrongUse):
         return cls(
             f"row {row}: no unit or rate is known for the value of column '{column}'\n"
             "fix: correct its unit, or leave the value empty if it is unknown; the rates are those of [currencies]"
+        )
+
+
+class CorrectionUnreadable(WrongUse):
+    """A file of corrected rows that cannot be used."""
+
+    code = "correction-unreadable"
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(
+            f"the corrections in {file} cannot be used: {reason}",
+            fix="headrace data quarantine SOURCE -o rows.csv writes a file to correct; keep its first columns",
+            file=file,
+            reason=reason,
+        )
+
+
+class CorrectionStale(CheckFailed):
+    """Corrected rows that are not those set aside now."""
+
+    code = "correction-stale"
+
+    def __init__(self, source: str, file: str, reason: str, rows: Sequence[int] = ()) -> None:
+        shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
+        super().__init__(
+            f"source {source!r}: the rows of {file} are not replayed: {reason}"
+            + (f" (row {shown} of the file)" if rows else ""),
+            fix=f"headrace check, then headrace data quarantine {source} -o rows.csv, and correct those rows",
+            source=source,
+            file=file,
+            rows=list(rows),
+        )
+
+
+class NothingCorrected(WrongUse):
+    """A file whose rows read as they were set aside."""
+
+    code = "nothing-corrected"
+
+    def __init__(self, source: str, file: str) -> None:
+        super().__init__(
+            f"source {source!r}: every row of {file} reads as it was set aside",
+            fix="correct the cells that the reasons name, save the file and replay it",
+            source=source,
+            file=file,
+        )
+
+
+class CorrectionUnknown(WrongUse):
+    """A correction that is not there."""
+
+    code = "correction-unknown"
+
+    def __init__(self, source: str, number: int, known: Sequence[int]) -> None:
+        said = ", ".join(map(str, known)) if known else "none"
+        super().__init__(
+            f"source {source!r} has no correction {number} in force; in force: {said}",
+            fix=f"headrace data replay {source} lists them",
+            source=source,
+            number=number,
+            known=list(known),
         )
 
 

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from headrace.data.align import ROW
+from headrace.data.corrections import Rows
 from headrace.data.duplicates import REASON
 from headrace.data.model import ColumnProfile, QualityReport, RuleResult, Snapshot
 from headrace.data.places import Places
@@ -27,16 +28,17 @@ class Ledger:
         The rules, in the order in which a row's first reason is looked for.
     noted
         `FlaggedRows.noted()`.
-    malformed
-        The snapshot's malformed rows (`MALFORMED_COLUMNS`), without their text.
+    rows
+        The rows that were judged.
     """
 
-    def __init__(self, rules: Sequence[Rule], noted: pl.DataFrame, malformed: pl.DataFrame, snapshot: Snapshot) -> None:
+    def __init__(self, rules: Sequence[Rule], noted: pl.DataFrame, rows: Rows, snapshot: Snapshot) -> None:
         self._rules = rules
         self._noted = noted
-        self._malformed = malformed
-        self._rows = snapshot.rows
-        self.places = Places(malformed["row"].to_numpy(), snapshot.files)
+        self._malformed = rows.places
+        self._replayed = rows.replayed
+        self._read = snapshot.rows + snapshot.malformed_rows
+        self.places = Places(snapshot.files)
         refusing = [flag(n) for n, rule in enumerate(rules) if rule.refuses]
         is_refused = (
             noted.select(pl.any_horizontal(refusing)).to_series()
@@ -49,21 +51,22 @@ class Ledger:
 
     @property
     def has_refused(self) -> bool:
-        """Whether some rule refuses a row of the snapshot."""
+        """Whether some rule refuses a row."""
         return not self._refused.is_empty()
 
     def add_duplicates(self, duplicates: pl.DataFrame) -> None:
         """Enter what `find_duplicates` found among the rows that were not refused."""
-        if self.has_refused:
-            is_kept = np.ones(self._rows, np.bool_)
+        if self.has_refused or not self._malformed.is_empty():
+            is_kept = np.ones(self._read, np.bool_)
             is_kept[self._refused[ROW].to_numpy()] = False
+            is_kept[self._malformed["row"].to_numpy() - 1] = False
             rows = np.flatnonzero(is_kept)[duplicates[ROW].to_numpy()]
             duplicates = duplicates.with_columns(pl.Series(ROW, rows, dtype=pl.UInt32))
         self._duplicates = duplicates
         self._mended = self._mended.join(duplicates, on=ROW, how="anti")
 
     def quarantined(self) -> pl.DataFrame:
-        """Row (from 0, in the snapshot) and reasons of every row that is set aside, in order; malformed ones apart."""
+        """Place (from 0, in the source) and reasons of every row that is set aside, in order; malformed ones apart."""
         reasons = [
             pl.when(pl.col(flag(n))).then(pl.lit(rule.name)) for n, rule in enumerate(self._rules) if rule.refuses
         ]
@@ -93,16 +96,20 @@ class Ledger:
         """
         reasons = self._reasons()
         repairs = {rule.name: flag(n) for n, rule in enumerate(self._rules) if rule.is_repair}
-        mended = self._mended.filter(pl.any_horizontal(repairs.values())).height if repairs else 0
+        refused = pl.concat([self._refused[ROW], self._duplicates[ROW]])
+        replayed = self._replayed.filter(~self._replayed.is_in(refused.implode()))
+        is_mended = pl.any_horizontal(repairs.values()) if repairs else pl.lit(value=False)
+        mended = self._mended.filter(is_mended & ~pl.col(ROW).is_in(replayed.implode())).height
         quarantined = self._refused.height + self._duplicates.height + self._malformed.height
-        read = snapshot.rows + snapshot.malformed_rows
+        read = self._read
         if not read == accepted + quarantined or sum(reasons.values()) != quarantined:
             raise AssertionError(f"the ledger of {source.name!r} does not add up: {read=} {accepted=} {quarantined=}")
         return QualityReport(
             source=source.name,
             read=read,
-            accepted=accepted - mended,
+            accepted=accepted - mended - len(replayed),
             repaired=mended,
+            replayed=len(replayed),
             quarantined=quarantined,
             reasons=tuple((name, count) for name, count in reasons.items() if count),
             repairs=tuple((name, n) for name, column in repairs.items() if (n := int(self._mended[column].sum()))),
@@ -137,7 +144,7 @@ class Ledger:
         return results
 
     def _result(self, name: str, rule: Rule, rows: NDArray[np.uint32]) -> RuleResult:
-        first = int(self.places.numbers(rows[:1])[0]) if len(rows) else None
+        first = int(rows[0]) + 1 if len(rows) else None
         return RuleResult(
             rule=name,
             kind=rule.kind,

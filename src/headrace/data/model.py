@@ -165,15 +165,17 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class QualityReport(Struct, frozen=True, kw_only=True):
-    """The ledger: read = accepted + repaired + quarantined, to the row.
+    """The ledger: read = accepted + repaired + replayed + quarantined, to the row.
 
     `accepted` rows are as they were read (but for renames and casts); `repaired` rows were accepted with a cell mended
-    by a stated rule (a NaN made null, a number clipped); `quarantined` rows are kept apart with their reasons."""
+    by a stated rule (a NaN made null, a number clipped); `replayed` rows were accepted as people have corrected them;
+    `quarantined` rows are kept apart with their reasons."""
 
     source: str
     read: int
     accepted: int
     repaired: int
+    replayed: int = 0
     quarantined: int
     reasons: tuple[tuple[str, int], ...]
     """Rule → rows quarantined first for it: sums to `quarantined`."""
@@ -224,6 +226,12 @@ class CheckedSource(Struct, frozen=True, kw_only=True):
     table: Table
     quarantine: ObjectRef | None = None
     """Parquet: `_row` (from 1, in the source), `_reasons` (list of rules), and the raw cells as text."""
+    snapshot: ObjectRef | None = None
+    """The rows that were checked; None of a source that is made of others."""
+    malformed: ObjectRef | None = None
+    """Those that were no rows."""
+    corrections: tuple[ObjectRef, ...] = ()
+    """What people have corrected in them, the oldest first."""
     report: QualityReport
     sketches: tuple[Sketch, ...] = ()
     """Of the columns that a rule compares with the last snapshot."""

@@ -125,6 +125,7 @@ def quality_page(
         read=sum(r.read for r in reports),
         accepted=sum(r.accepted for r in reports),
         repaired=sum(r.repaired for r in reports),
+        replayed=sum(r.replayed for r in reports),
         quarantined=sum(r.quarantined for r in reports),
         passed=all(r.passed for r in reports),
     )
@@ -135,7 +136,7 @@ def _source_view(
 ) -> SourceView:
     told = {one.column: one for one in associations}
     drift = dict(report.drift)
-    rows = report.accepted + report.repaired
+    rows = report.accepted + report.repaired + report.replayed
     cards = tuple(
         _card(
             column,

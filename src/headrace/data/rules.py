@@ -45,7 +45,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class FlaggedRows:
-    """Aligned rows with their number (from 0, in the snapshot) and a flag for each rule."""
+    """Aligned rows with their place (from 0, in the source) and a flag for each rule."""
 
     frame: pl.LazyFrame
     rules: tuple[Rule, ...]
@@ -81,6 +81,8 @@ def flag_rows(
 
     Parameters
     ----------
+    raw
+        The rows as read, with their place in `ROW`.
     base, fields
         Types of the source's own columns; of the whole table, with joins and derived columns.
     statics
@@ -126,7 +128,7 @@ def _aligned(
             repairs.append(cast.nan.alias(flag(len(rules))))
             rules.append(Rule(f"nan:{name}", "type", name, "warn", is_repair=True))
     values = [cast.value.alias(f"_hr_value_{name}") for name, cast in casts.items()]
-    cast_rows = renamed.with_row_index(ROW).select(ROW, *values, *misfits, *repairs)
+    cast_rows = renamed.select(ROW, *values, *misfits, *repairs)
     present = {rule.column: n for n, rule in enumerate(rules) if not rule.name.startswith("nan:")}
     aligned = cast_rows.select(
         ROW,

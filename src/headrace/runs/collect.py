@@ -103,4 +103,4 @@ def _drop_rows(writer: Writer, project: str) -> tuple[int, int]:
 
 def _needed(reader: Reader) -> set[Value]:
     """Keys that any project of this catalog names."""
-    return {row["key"] for table in ("outcome_objects", "version_files") for row in reader.select(table)}
+    return {row["key"] for table in ("outcome_objects", "version_files", "corrections") for row in reader.select(table)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
+from headrace.data.correction_log import active
 from headrace.data.model import (
     Association,
     CheckedSource,
@@ -24,7 +25,7 @@ from headrace.definition.lock import Lock
 from headrace.definition.lockfile import read_lock, write_lock
 from headrace.definition.model import Fresh, Source
 from headrace.language.types import Type
-from headrace.runs.model import StageContext
+from headrace.runs.model import ObjectRef, StageContext
 from headrace.stages.model import Checked, Page, Workspace
 from headrace.stages.pages import lay_out
 from headrace.stores.catalog import Row
@@ -60,12 +61,20 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
         )
         if refresh:
             _note_refresh(work, state, run.id)
+        with work.runner.catalog.read() as reader:
+            corrected = active(reader, work.definition.project.name, source.name)
         needed = {name: sources[name].table for name in source.needs}
         sources[source.name] = run.stage(
             f"check {source.name}",
-            depends={"source": source, "snapshot": _content(snapshots[source.name]), "types": locked, "joined": needed},
+            depends={
+                "source": source,
+                "snapshot": _content(snapshots[source.name]),
+                "types": locked,
+                "joined": needed,
+                "corrections": corrected,
+            },
             rooms=ROOMS,
-            compute=partial(_check, snapshots[source.name], source, locked, needed),
+            compute=partial(_check, snapshots[source.name], source, locked, needed, corrected),
             kind=CheckedSource,
         )
         if source.distributions:
@@ -116,11 +125,12 @@ def _check(
     source: Source,
     locked: Mapping[str, Type],
     joined: Mapping[str, Table],
+    corrections: Sequence[ObjectRef],
     ctx: StageContext,
 ) -> CheckedSource:
     from headrace.data.check import check
 
-    return check(snapshot, source, locked, joined, ctx)
+    return check(snapshot, source, locked, joined, ctx, corrections)
 
 
 def freeze_types(work: Workspace) -> Lock:

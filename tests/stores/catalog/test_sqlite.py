@@ -235,7 +235,7 @@ def test_damage_inside_the_file_is_named_when_it_is_met(catalog: Catalog, path: 
             writer.insert("runs", run_row(str(number), result="x" * 500))
     catalog.close()
     data = bytearray(path.read_bytes())
-    for page in range(4096 * (len(metadata.tables) + 10), len(data), 4096):
+    for page in range(4096 * (2 * len(metadata.tables) + 10), len(data), 4096):
         data[page : page + 100] = b"\xff" * 100
     path.write_bytes(data)
     again = open_catalog(str(path), Path("/"))

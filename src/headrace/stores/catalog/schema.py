@@ -138,6 +138,22 @@ Table(
     PrimaryKeyConstraint("project", "package", "name"),
 )
 Table(
+    "corrections",
+    metadata,
+    _text("project"),
+    _text("source"),
+    _integer("seq"),
+    _text("key"),
+    _text("sha256"),
+    _integer("size"),
+    _integer("rows"),
+    _text("snapshot"),
+    _integer("made_us"),
+    _text("reason"),
+    _integer("withdrawn_us", nullable=True),
+    PrimaryKeyConstraint("project", "source", "seq"),
+)
+Table(
     "aliases",
     metadata,
     _text("project"),
