@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from headrace.data.correction_log import Correction
     from headrace.data.model import CheckedSource
     from headrace.governance.signing import SigningKey
+    from headrace.language.types import Type
     from headrace.registry.versions import Registry
     from headrace.runs.model import Progress
     from headrace.runs.runner import Runner
@@ -240,6 +241,23 @@ class Project:
             reason=reason,
         )
 
+    def _types_as_read(self) -> dict[str, Mapping[str, Type]]:
+        """Types of each source's columns before its contract."""
+        from headrace.data.align import table_types
+        from headrace.stages.combine import types_as_read
+        from headrace.stages.sources import in_join_order
+
+        lock = self.read_lock()
+        read: dict[str, Mapping[str, Type]] = {}
+        tables: dict[str, Mapping[str, Type]] = {}
+        for source in in_join_order(self.definition.sources):
+            read[source.name] = types_as_read(source, lock, tables)
+            if any(one.combine is not None for one in self.definition.sources):
+                tables[source.name] = table_types(
+                    source, read[source.name], {name: tables[name] for name in source.needs}
+                )
+        return read
+
     def load(self, reference: str) -> Scorer:
         """A version, verified, ready to answer row by row; lookups and windows come from this project's history.
 
@@ -276,7 +294,7 @@ class Project:
         version = registry.get(reference, model=self.name)
         scorer = Scorer(registry.read(version), version.number)
         source = self.definition.source(scorer.program.source)
-        contract = Contract(source, self.read_lock().types(source.name))
+        contract = Contract(source, self._types_as_read()[source.name])
         return predict_file(
             scorer,
             contract,

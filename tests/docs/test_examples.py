@@ -120,3 +120,18 @@ def test_the_page_on_conversions_shows_what_becomes_of_its_rows(
     rows = "".join(" ".join(f"{name}={row[name]}" for name in names) + "\n" for row in shown.iter_rows(named=True))
     reasons = "".join(f"{row} {' '.join(why)}\n" for row, why in aside.select("_row", "_reasons").iter_rows())
     assert [rows, reasons] == [block.text for block in blocks(page, "text")]
+
+
+def test_the_page_on_combining_shows_what_becomes_of_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADRACE_CONFIG", str(tmp_path / "config"))
+    monkeypatch.delenv("HEADRACE_PROJECT", raising=False)
+    [page] = [page for page in PAGES if page.name == "combine.md"]
+    (tmp_path / "data").mkdir()
+    for name, block in zip(("crm", "billing"), blocks(page, "csv"), strict=True):
+        (tmp_path / "data" / f"{name}.csv").write_text(block.text, encoding="utf-8")
+    (tmp_path / "headrace.toml").write_text(blocks(page, "toml")[0].text, encoding="utf-8")
+    assert main(["check"]) == 0
+    assert blocks(page, "text")[0].text in capsys.readouterr().out

@@ -10,7 +10,7 @@ from headrace.cli.options import AsJson, Flag, ProjectPath
 from headrace.cli.output import count, money, near, print_json, print_line, seconds
 
 if TYPE_CHECKING:
-    from headrace.data.model import QualityReport
+    from headrace.data.model import Combined, QualityReport
     from headrace.runs.model import Progress
     from headrace.stages.model import Outcome
 
@@ -50,10 +50,20 @@ def check(*, refresh: Flag = False, project: ProjectPath = None, as_json: AsJson
     kept_apart = {name: source.quarantine for name, source in checked.sources.items()}
     aside = {name: opened.objects.scan_target(ref.key).url for name, ref in kept_apart.items() if ref is not None}
     if as_json:
-        print_json({"passed": passed, "page": str(checked.page), "quarantine": aside, "sources": checked.reports})
+        print_json(
+            {
+                "passed": passed,
+                "page": str(checked.page),
+                "quarantine": aside,
+                "sources": checked.reports,
+                "combined": checked.combined,
+            }
+        )
     else:
         for report in checked.reports:
             print_line(_ledger(report))
+        for name, combined in checked.combined.items():
+            _tell_combined(name, combined)
         for name, place in aside.items():
             print_line(f"rows kept apart of {name}: {near(Path(place)) if '://' not in place else place}")
         print_line(f"page: {near(checked.page)}")
@@ -75,6 +85,17 @@ def _ledger(report: QualityReport) -> str:
     return (
         f"{report.source:<12} {count(report.read)} rows = {kept} + {count(report.quarantined)} quarantined  ({verdict})"
     )
+
+
+def _tell_combined(name: str, combined: Combined) -> None:
+    """What became of the rows that an entity is made from, and where they disagree."""
+    for member in combined.members:
+        kept = f"{count(member.entities)} entities + {count(member.merged)} merged"
+        rows = f"{count(member.rows)} rows of {member.source}"
+        print_line(f"{name:<12} {rows} = {kept} + {count(member.quarantined)} quarantined")
+    for conflict in combined.conflicts:
+        values = f"{count(conflict.values)} values of {count(conflict.entities)} entities"
+        print_line(f"{name:<12} {conflict.column}: {values} lost by {conflict.rule}")
 
 
 def _next(version: str) -> tuple[str, str, str]:

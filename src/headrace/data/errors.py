@@ -205,6 +205,22 @@ class JoinNotUnique(CheckFailed):
         )
 
 
+class EntityRepeated(CheckFailed):
+    """A source that is to have one row an entity, and has several."""
+
+    code = "entity-repeated"
+
+    def __init__(self, source: str, member: str, key: Sequence[str], repeated: int) -> None:
+        names = ", ".join(repr(column) for column in key)
+        super().__init__(
+            f'source {source!r} combines by "join": source {member!r} has several rows for {repeated:,} keys ({names})',
+            fix=f'add unique to [sources.{member}], or write combine = "union" in [sources.{source}]',
+            source=source,
+            member=member,
+            repeated=repeated,
+        )
+
+
 class BesideMissing(WrongUse):
     """Rows of a request with a column, and without the one that says in which unit or zone its values are."""
 

@@ -237,3 +237,50 @@ class CheckedSource(Struct, frozen=True, kw_only=True):
     """Of the columns that a rule compares with the last snapshot."""
     newest_us: int | None = None
     """The newest `event_time` accepted, microseconds since 1970: of sources that promise to be fresh."""
+
+
+class Member(Struct, frozen=True, kw_only=True):
+    """What became of the rows of one source that an entity is made from: rows = entities + merged + quarantined."""
+
+    source: str
+    rows: int
+    """Of its accepted table."""
+    entities: int
+    """Rows that lead an entity: of its rows, this one stands first."""
+    merged: int
+    """Rows that joined an entity which another row leads."""
+    quarantined: int
+    """Rows with a null in the key."""
+    snapshot: str
+    """Content of the snapshot that the rows are from."""
+    table: ObjectRef
+    """Its accepted table, whose values the entity's are."""
+    quarantine: ObjectRef | None = None
+    """What was set aside before: with it a row of the table is a row of the snapshot."""
+    files: tuple[tuple[str, int], ...] = ()
+    """The snapshot's files and their rows."""
+
+
+class Conflict(Struct, frozen=True, kw_only=True):
+    """A column in which the rows of some entities disagree."""
+
+    column: str
+    rule: str
+    entities: int
+    values: int
+    """Values that lost."""
+
+
+class Combined(Struct, frozen=True, kw_only=True):
+    """Entities made from the rows of several sources, and where everything came from."""
+
+    snapshot: Snapshot
+    """The entities, in order of their key, before the contract is held against them."""
+    fields: tuple[Field, ...]
+    members: tuple[Member, ...]
+    conflicts: tuple[Conflict, ...] = ()
+    lineage: ObjectRef
+    """Parquet: `entity` (its number in the snapshot, from 1), `source` and `row` (number in the source, from 1), in
+    the order in which an entity's rows stand."""
+    overridden: ObjectRef | None = None
+    """Parquet: `entity`, `column`, `source`, `row`, `value` (as text), `rule`, `why`: every value that lost."""

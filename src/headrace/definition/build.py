@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace.definition.build_contract import build_checks, build_fresh, check_bounds, repair_and_on_fail
+from headrace.definition.combines import build_combine
 from headrace.definition.conversions import reading_part
 from headrace.definition.document import At, shown, suggestion
 from headrace.definition.grammar import METRICS
@@ -96,16 +97,21 @@ def build_source(name: str, fields: Fields) -> Source:
             found="no event_time",
             fix='name the column: event_time = "…", or take `known` out',
         )
+    combine = build_combine(fields)
+    more = fields.only("query", "separator", "missing", "event_time", "unique", "on_duplicate", "rename", "derive")
+    if combine is not None:
+        more["missing"] = ()  # the sources that it is made from have seen to them
     return Source(
         name=name,
         read=read,
-        format=format_ or "csv",
+        format="combined" if combine is not None else format_ or "csv",
+        combine=combine,
         known=_known(fields),
         joins=tuple(_join(join, inner) for join, inner in fields.get("join", ())),
         columns=tuple((column, _column_rule(inner)) for column, inner in fields.get("columns", ())),
         fresh=build_fresh(fields),
         **build_checks(fields.get("checks", ())),
-        **fields.only("query", "separator", "missing", "event_time", "unique", "on_duplicate", "rename", "derive"),
+        **more,
     )
 
 

@@ -195,7 +195,9 @@ def _check_join(source: Source, join: Join, by_name: Mapping[str, Source], names
 
 
 def _check_join_circles(sources: Sequence[Source], document: Document) -> None:
-    needs = {source.name: source.needs for source in sources}
+    needs = {
+        source.name: [name for name in (*source.members, *source.needs) if name != source.name] for source in sources
+    }
     _, circles = ordered(list(needs), needs)
     for circle in circles:
         first = next(source for source in sources if source.name == circle[0])
@@ -203,7 +205,8 @@ def _check_join_circles(sources: Sequence[Source], document: Document) -> None:
         join = next((join for join in first.joins if join.source in circle), None)
         rules = [rule.name for rule in first.foreign_keys if rule.source in circle]
         rules += [rule.name for rule in first.equal_sums if rule.source in circle]
-        place = at.key("join", join.name) if join else check_at(at, rules[0]) if rules else at
+        beside = at.key("from") if set(first.members) & set(circle) else at
+        place = at.key("join", join.name) if join else check_at(at, rules[0]) if rules else beside
         place.wrong(
             "the sources need one another in a circle",
             expected="needs that end somewhere",

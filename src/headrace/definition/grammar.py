@@ -28,7 +28,7 @@ from headrace.definition.kinds import (
     TextOrTable,
     YesNo,
 )
-from headrace.definition.model import Aggregate, Monotone, OnFail, RepairKind, TableOnFail, Task
+from headrace.definition.model import Aggregate, Monotone, OnFail, RepairKind, SurviveRule, TableOnFail, Task
 from headrace.definition.quantities import (
     BUDGET_PATTERN,
     DURATION_PATTERN,
@@ -246,6 +246,28 @@ JOIN = Section(
     ),
 )
 
+_SURVIVE_RULE = Choice(
+    get_args(SurviveRule),
+    {
+        **dict.fromkeys(("first_not_null", "first", "priority", "source_rank"), "rank"),
+        **dict.fromkeys(("newest", "latest", "recent", "last"), "most_recent"),
+        **dict.fromkeys(("oldest", "first_seen"), "earliest"),
+        **dict.fromkeys(("vote", "mode", "most_frequent"), "majority"),
+        **dict.fromkeys(("minimum", "smallest", "least"), "min"),
+        **dict.fromkeys(("maximum", "largest", "greatest"), "max"),
+    },
+)
+
+SURVIVE = Section(
+    "Which of an entity's values stays.",
+    (
+        Key("rule", _SURVIVE_RULE, "How it is found.", True, 'write rule = "most_recent"'),
+        Key("by", COLUMN, "most_recent, earliest: the column with the instant; else each source's event_time."),
+        Key("order", ListOf(_SOURCE_NAME, "sources"), "rank: the sources from best to worst; else that of `from`."),
+        Key("null_wins", YesNo(), "Whether a null counts as a value.", default=False),
+    ),
+)
+
 SOURCE = Section(
     "Where raw rows come from, and what they promise.",
     (
@@ -253,8 +275,27 @@ SOURCE = Section(
             "read",
             ListOf(Text("a path, a glob or a URL", "data/flights/*.csv"), "paths, globs or URLs", one_allowed=True),
             "Where the rows are, relative to this file.",
-            required=True,
             fix='write read = "data/rows.csv"',
+        ),
+        Key(
+            "from", ListOf(_SOURCE_NAME, "sources"), "In place of `read`: the sources whose rows these are, best first."
+        ),
+        Key("key", _ONE_OR_MORE_COLUMNS, "With `from`: rows that are equal in these columns are one entity."),
+        Key(
+            "combine",
+            Choice(("union", "join"), {"stack": "union", "merge": "join", "concat": "union"}),
+            "With `from`: rows are stacked, or each source has one row an entity and brings its columns.",
+            default="union",
+        ),
+        Key(
+            "map",
+            MapOf(MapOf(_EXPRESSION, "column", _NEW_COLUMN, _NEW_COLUMN_EXPECTED), "source"),
+            "With `from`: source → column here → expression over its columns.",
+        ),
+        Key(
+            "survive",
+            MapOf(TextOrTable(_SURVIVE_RULE, SURVIVE), "column"),
+            'With `from`: column → which value stays; "*" is every other column.',
         ),
         Key(
             "format",
@@ -287,6 +328,7 @@ SOURCE = Section(
         Key("columns", MapOf(COLUMN_RULE, "column"), "The contract, column by column."),
         Key("checks", ListOf(CHECK, "checks", unique=False, may_be_empty=True), "Named rules."),
     ),
+    one_of=("read", "from"),
 )
 
 LOOKUP = Section(

@@ -402,6 +402,8 @@ class Section:
 
     doc: str
     keys: tuple[Key, ...]
+    one_of: tuple[str, ...] = ()
+    """Keys of which one must be there; the first is asked for."""
 
     def read(self, value: object, at: At) -> Fields | None:
         if not isinstance(value, dict):
@@ -422,6 +424,9 @@ class Section:
         for key in self.keys:
             if key.required and key.name not in value and not at.key(key.name).is_broken:
                 at.missing(key.name, expected=key.doc.rstrip("."), fix=key.fix)
+        if self.one_of and not any(name in value or at.key(name).is_broken for name in self.one_of):
+            key = by_name[self.one_of[0]]
+            at.missing(key.name, expected=key.doc.rstrip("."), fix=key.fix)
         return Fields(at, values)
 
     def schema(self) -> JsonSchema:
@@ -432,6 +437,7 @@ class Section:
         required = [key.name for key in self.keys if key.required]
         schema: JsonSchema = {"type": "object", "description": self.doc, "properties": properties}
         schema |= {"required": required} if required else {}
+        schema |= {"anyOf": [{"required": [name]} for name in self.one_of]} if self.one_of else {}
         return schema | {"additionalProperties": False}
 
 

@@ -180,14 +180,53 @@ class Rates(Struct, frozen=True, kw_only=True):
     """How old a dated rate may be; an older one is none."""
 
 
+SurviveRule = Literal["rank", "most_recent", "earliest", "majority", "longest", "min", "max"]
+
+
+class Survive(Struct, frozen=True, kw_only=True):
+    """Which of an entity's values stays."""
+
+    rule: SurviveRule = "rank"
+    by: str | None = None
+    """most_recent, earliest: the entity's column with the instant; each source's own event_time when left out."""
+    order: tuple[str, ...] = ()
+    """rank: sources from best to worst, before those it does not name; `from` when left out."""
+    null_wins: bool = False
+    """Whether a null counts as a value."""
+
+
+class Combine(Struct, frozen=True, kw_only=True):
+    """One entity from the rows of several sources."""
+
+    members: tuple[str, ...]
+    """From best to worst."""
+    key: tuple[str, ...]
+    """Columns of the entity: rows that are equal in them are one."""
+    how: Literal["union", "join"] = "union"
+    """join: each source has one row an entity, and the columns that several have need a rule."""
+    map: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    """Member → pairs (column of the entity, expression over the member's columns)."""
+    survive: tuple[tuple[str, Survive], ...] = ()
+    """Pairs (column, rule); `*` is the rule of every other column."""
+
+    def rule(self, column: str) -> Survive:
+        """The rule of one column."""
+        rules = dict(self.survive)
+        return rules.get(column) or rules.get("*") or Survive()
+
+    def mapped(self, member: str) -> dict[str, str]:
+        """Column of the entity → expression, of one member."""
+        return dict(dict(self.map).get(member, ()))
+
+
 class Source(Struct, frozen=True, kw_only=True):
     """Where raw rows come from, and what they promise."""
 
     name: str
-    read: tuple[str, ...]
+    read: tuple[str, ...] = ()
     """Paths and globs relative to the definition, `file://`, `s3://`, `postgresql://`, as written: `${env:NAME}` and
     `${file:PATH}` are still references here and are resolved only when a connection is opened."""
-    format: Literal["csv", "parquet", "ndjson", "sqlite", "postgresql"]
+    format: Literal["csv", "parquet", "ndjson", "sqlite", "postgresql", "combined"]
     query: str | None = None
     separator: str = ","
     missing: tuple[str, ...] = ("", "NA")
@@ -211,6 +250,8 @@ class Source(Struct, frozen=True, kw_only=True):
     equal_sums: tuple[EqualSum, ...] = ()
     distributions: tuple[SameDistribution, ...] = ()
     fresh: Fresh | None = None
+    combine: Combine | None = None
+    """Set in place of `read`: the rows are other sources'."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -220,6 +261,11 @@ class Source(Struct, frozen=True, kw_only=True):
         if self.rates is not None and self.rates.source is not None:
             named.append(self.rates.source)
         return tuple(name for name in dict.fromkeys(named) if name != self.name)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The sources whose rows these are; empty for a source that is read."""
+        return () if self.combine is None else self.combine.members
 
     def rule(self, column: str) -> ColumnRule:
         """The rule of one column; the empty rule when the contract does not name it."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from headrace.definition import build
 from headrace.definition.check_features import check_features
 from headrace.definition.check_sources import check_sources
+from headrace.definition.combines import check_combines
 from headrace.definition.conversions import attach_rates, build_rates
 from headrace.definition.document import Document, load
 from headrace.definition.errors import DefinitionErrors
@@ -71,6 +72,7 @@ def _checked(document: Document, path: Path) -> Definition:
             code="missing-key",
         )
     sources = tuple(build.build_source(name, inner) for name, inner in fields.get("sources", ()))
+    check_combines(sources, names, document)
     project = build.build_project(section("project"), _folder(path), names)
     rates = build_rates(fields.get("currencies")) if "currencies" in fields.values else None
     has_costs = document.has("costs")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.data.model import CheckedSource, QualityReport, Snapshot, Table
+from headrace.data.model import CheckedSource, Combined, QualityReport, Snapshot, Table
 from headrace.definition.model import Definition
 from headrace.errors import CheckFailed
 from headrace.features.model import Encoder
@@ -55,6 +55,8 @@ class Checked:
     """Types of the accepted tables."""
     snapshots: Mapping[str, Snapshot]
     page: Path
+    combined: Mapping[str, Combined] = field(default_factory=dict)
+    """Of sources that are made from others: the ledger of their rows, and where everything came from."""
 
     @property
     def reports(self) -> list[QualityReport]:

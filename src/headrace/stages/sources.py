@@ -13,6 +13,7 @@ from headrace.data.correction_log import active
 from headrace.data.model import (
     Association,
     CheckedSource,
+    Combined,
     Compared,
     QualityReport,
     RuleResult,
@@ -26,6 +27,7 @@ from headrace.definition.lockfile import read_lock, write_lock
 from headrace.definition.model import Fresh, Source
 from headrace.language.types import Type
 from headrace.runs.model import ObjectRef, StageContext
+from headrace.stages.combine import combine_sources, types_as_read
 from headrace.stages.model import Checked, Page, Workspace
 from headrace.stages.pages import lay_out
 from headrace.stores.catalog import Row
@@ -41,26 +43,20 @@ ROOMS: Final = ("data", "language")
 def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
     """Read every source, freeze its types, hold it against its contract; sources that others need come first."""
     from headrace.data.align import table_types
-    from headrace.data.state import source_state
 
     lock = freeze_types(work)
     sources: dict[str, CheckedSource] = {}
     types: dict[str, Mapping[str, Type]] = {}
     snapshots: dict[str, Snapshot] = {}
+    combined: dict[str, Combined] = {}
     for source in in_join_order(work.definition.sources):
-        locked = lock.types(source.name)
+        locked = types_as_read(source, lock, types)
         types[source.name] = table_types(source, locked, {name: types[name] for name in source.needs})
-        state = source_state(source, work.root, work.environment)
-        again = run.id if refresh or state.volatile else _last_refresh(work, state)
-        snapshots[source.name] = run.stage(
-            f"read {source.name}",
-            depends={"source": _reading_part(source), "state": state, "types": locked, "again": again},
-            rooms=ROOMS,
-            compute=partial(_read, work, source, locked, state),
-            kind=Snapshot,
-        )
-        if refresh:
-            _note_refresh(work, state, run.id)
+        if source.combine is not None:
+            combined[source.name] = combine_sources(run, work, source, sources, snapshots)
+            snapshots[source.name] = combined[source.name].snapshot
+        else:
+            snapshots[source.name] = _snapshot(run, work, source, locked, refresh=refresh)
         with work.runner.catalog.read() as reader:
             corrected = active(reader, work.definition.project.name, source.name)
         needed = {name: sources[name].table for name in source.needs}
@@ -84,7 +80,25 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
     in_order = {source.name: sources[source.name] for source in work.definition.sources}
     told = _tell_of_label(run, work, in_order)
     page = write_quality_page(run, work, [found.report for found in in_order.values()], told)
-    return Checked(in_order, types, snapshots, page)
+    return Checked(in_order, types, snapshots, page, combined)
+
+
+def _snapshot(run: Run, work: Workspace, source: Source, locked: Mapping[str, Type], *, refresh: bool) -> Snapshot:
+    """The source as it is now; read only if it looks other than when it was read last."""
+    from headrace.data.state import source_state
+
+    state = source_state(source, work.root, work.environment)
+    again = run.id if refresh or state.volatile else _last_refresh(work, state)
+    snapshot = run.stage(
+        f"read {source.name}",
+        depends={"source": _reading_part(source), "state": state, "types": locked, "again": again},
+        rooms=ROOMS,
+        compute=partial(_read, work, source, locked, state),
+        kind=Snapshot,
+    )
+    if refresh:
+        _note_refresh(work, state, run.id)
+    return snapshot
 
 
 class Refreshed(msgspec.Struct, frozen=True):
@@ -136,7 +150,7 @@ def _check(
 def freeze_types(work: Workspace) -> Lock:
     """The types of every source as read; those not frozen yet are inferred and written to headrace.lock."""
     lock = read_lock(work.lock_path) if work.lock_path.exists() else Lock()
-    missing = [source for source in work.definition.sources if not _is_frozen(source, lock)]
+    missing = [s for s in work.definition.sources if s.combine is None and not _is_frozen(s, lock)]
     if missing:
         from headrace.data.infer import infer_types
 
@@ -229,12 +243,12 @@ def _is_frozen(source: Source, lock: Lock) -> bool:
 
 
 def in_join_order(sources: Sequence[Source]) -> list[Source]:
-    """Sources after those that they need; the reader has refused circles."""
+    """Sources after those that they need or are made from; the reader has refused circles."""
     by_name = {source.name: source for source in sources}
     ordered: dict[str, Source] = {}
 
     def add(source: Source) -> None:
-        for name in source.needs:
+        for name in (*source.members, *source.needs):
             add(by_name[name])
         ordered.setdefault(source.name, source)
 

@@ -1,0 +1,92 @@
+"""A combined source in a run: a stage of its own, skipped when nothing changed; the same data makes the same bytes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from headrace.app import Project
+from headrace.data.model import CheckedSource, Combined
+from headrace.runs.history import get_run
+
+DEFINITION = """
+format = 1
+[project]
+name = "shop"
+source = "orders"
+label = "amount > 10"
+request = ["customer"]
+
+[sources.orders]
+read = "orders.csv"
+[sources.orders.join.who]
+source = "customers"
+key = { customer = "id" }
+take = ["city"]
+
+[sources.customers]
+from = ["crm", "billing"]
+key = "id"
+[sources.customers.map.billing]
+id = "cust_no"
+[sources.customers.survive]
+city = "most_recent"
+
+[sources.crm]
+read = "crm.csv"
+event_time = "at"
+
+[sources.billing]
+read = "billing.csv"
+event_time = "at"
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    (tmp_path / "headrace.toml").write_text(DEFINITION)
+    (tmp_path / "orders.csv").write_text("customer,amount\n1,5\n2,20\n3,30\n")
+    (tmp_path / "crm.csv").write_text("id,city,at\n1,Ulm,2026-01-01\n2,Bonn,2026-01-02\n")
+    (tmp_path / "billing.csv").write_text("cust_no,city,at\n1,Jena,2026-01-05\n3,Kiel,2026-01-01\n")
+    return tmp_path
+
+
+def checked(root: Path) -> tuple[dict[str, Any], Combined, CheckedSource, dict[str, str]]:
+    """The orders, the entities, their check, and the state of each stage."""
+    with Project.open(root) as project:
+        found = project.check()
+        orders = pl.read_parquet(project.objects.scan_target(found.tables["orders"].ref.key).url)
+        with project.catalog.read() as reader:
+            stages: dict[str, str] = {stage.name: stage.state for stage in get_run(reader, project.name, "last").stages}
+        return orders.to_dict(as_series=False), found.combined["customers"], found.sources["customers"], stages
+
+
+def test_it_is_joined_like_any_other_source(shop: Path) -> None:
+    orders, combined, customers, stages = checked(shop)
+    assert orders["who_city"] == ["Jena", "Bonn", "Kiel"]
+    assert (combined.snapshot.rows, customers.table.rows) == (3, 3)
+    assert stages["combine customers"] == "done"
+    assert list(stages).index("combine customers") > list(stages).index("check billing")
+    assert checked(shop)[3]["combine customers"] == "cached"
+
+
+def test_a_correction_is_a_new_version_and_the_old_data_makes_the_old_bytes(shop: Path, tmp_path: Path) -> None:
+    before = checked(shop)
+    old = (shop / "billing.csv").read_text()
+    (shop / "billing.csv").write_text(old.replace("Jena", "Halle") + "2,Essen,2026-02-01\n")
+    orders, changed, *_ = checked(shop)
+    assert orders["who_city"] == ["Halle", "Essen", "Kiel"]
+    assert changed.snapshot.ref != before[1].snapshot.ref
+    (shop / "billing.csv").write_text(old)
+    again = checked(shop)
+    assert again[:3] == before[:3]
+    afresh = tmp_path / "afresh"
+    shutil.copytree(shop, afresh, ignore=shutil.ignore_patterns(".headrace"))
+    rebuilt = checked(afresh)
+    assert rebuilt[1].snapshot.ref == before[1].snapshot.ref
+    assert (rebuilt[1].lineage, rebuilt[1].overridden) == (before[1].lineage, before[1].overridden)
+    assert rebuilt[2].table == before[2].table
