@@ -185,12 +185,20 @@ class Project:
 
         return run_pipeline(self.workspace(progress or SilentProgress()), refresh=refresh)
 
-    def check(self, *, progress: Progress | None = None, refresh: bool = False) -> Checked:
-        """Read the sources and hold them against their contracts; broken contracts are in the reports, not raised."""
+    def check(self, *, progress: Progress | None = None, refresh: bool = False, sources: Sequence[str] = ()) -> Checked:
+        """Read the sources and hold them against their contracts; broken contracts are in the reports, not raised.
+
+        Parameters
+        ----------
+        sources
+            Only these, and those that they need; all when empty.
+        """
+        for source in sources:
+            self._known_source(source)
         from headrace.pipeline import check_only
         from headrace.runs.progress import SilentProgress
 
-        return check_only(self.workspace(progress or SilentProgress()), refresh=refresh)
+        return check_only(self.workspace(progress or SilentProgress()), refresh=refresh, only=sources)
 
     def tables(self) -> dict[str, pl.LazyFrame]:
         """The accepted tables of the newest finished checks: the history that lookups and windows are computed from."""
@@ -213,15 +221,19 @@ class Project:
         SourceUnknown : the definition has no source of that name.
         NoOutcome : it was never checked.
         """
-        from headrace.data.errors import SourceUnknown
         from headrace.data.model import CheckedSource
         from headrace.runs.outcomes import newest_outcomes
 
-        names = [one.name for one in self.definition.sources]
-        if source not in names:
-            raise SourceUnknown(source, names)
+        self._known_source(source)
         with self.catalog.read() as reader:
             return newest_outcomes(reader, self.name, [f"check {source}"], CheckedSource)[f"check {source}"]
+
+    def _known_source(self, name: str) -> None:
+        from headrace.data.errors import SourceUnknown
+
+        names = [source.name for source in self.definition.sources]
+        if name not in names:
+            raise SourceUnknown(name, names)
 
     def replay(self, source: str, path: Path, *, reason: str = "") -> Correction:
         """Keep corrected rows for the next check of a source; see `headrace.data.workplace.replay`."""

@@ -9,6 +9,7 @@ Each stage is a function of typed values; `runs` skips what is done, meters the 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from headrace.stages.learning import choose, compile_chosen, find_candidates, gather, look_at_holdout
 from headrace.stages.model import Checked, ContractBroken, Outcome, Workspace
@@ -52,7 +53,7 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
     return outcome
 
 
-def check_only(work: Workspace, *, refresh: bool = False) -> Checked:
-    """The run up to the contracts; a broken one is in the reports, not raised."""
+def check_only(work: Workspace, *, refresh: bool = False, only: Sequence[str] = ()) -> Checked:
+    """The run up to the contracts, of some sources or (left empty) all; a broken one is in the reports, not raised."""
     with work.runner.run(work.definition_sha256) as run:
-        return check_sources(run, work, refresh=refresh)
+        return check_sources(run, work, refresh=refresh, only=only)

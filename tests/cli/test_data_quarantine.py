@@ -81,3 +81,20 @@ def test_wrong_use_is_told(call: Call, shop: Path) -> None:
         assert code in said.err
     assert call("data", "replay", "orders").out == "no row of orders was corrected\n"
     assert "no row of orders is set aside by max" in call("data", "quarantine", "orders", "--rule", "max").out
+
+
+def test_check_names_the_broken_rules_with_their_first_rows_and_ends_with_one(call: Call, shop: Path) -> None:
+    text = (shop / "headrace.toml").read_text().replace("[project]", '[project]\nsource = "orders"')
+    more = '[sources.people]\nread = "people.csv"\n[[sources.people.checks]]\nname = "many"\nrows = { min = 9 }\n'
+    (shop / "headrace.toml").write_text(text + more)
+    (shop / "people.csv").write_text("id\n1\n")
+    said = call("check")
+    assert said.code == 1
+    lines = said.out.splitlines()
+    assert "  quarantine min:amount: 2 rows, first: row 2 of orders.csv" in lines
+    assert "  fail       check:many: 1 rows are accepted, at least 9 must be" in lines
+    alone = call("check", "--source", "orders", "--json")
+    assert alone.code == 0
+    assert [report["source"] for report in alone.document["sources"]] == ["orders"]
+    assert call("check", "--source", "people", "--source", "orders").code == 1
+    assert "source-unknown" in call("check", "--source", "order").err

@@ -10,7 +10,7 @@ from headrace.cli.options import AsJson, Flag, ProjectPath
 from headrace.cli.output import count, money, near, print_json, print_line, seconds
 
 if TYPE_CHECKING:
-    from headrace.data.model import Combined, QualityReport
+    from headrace.data.model import Combined, QualityReport, RuleResult
     from headrace.runs.model import Progress
     from headrace.stages.model import Outcome
 
@@ -34,18 +34,26 @@ def run(*, refresh: Flag = False, project: ProjectPath = None, as_json: AsJson =
     return 0
 
 
-def check(*, refresh: Flag = False, project: ProjectPath = None, as_json: AsJson = False) -> int:
+def check(
+    *,
+    source: list[str] | None = None,
+    refresh: Flag = False,
+    project: ProjectPath = None,
+    as_json: AsJson = False,
+) -> int:
     """Read the sources and hold them against their contracts: exit 1 when one is broken.
 
     Parameters
     ----------
+    source
+        Only this source, and those that it needs; may be given several times.
     refresh
         Read every source again, changed or not.
     """
     from headrace.app import Project
 
     opened = Project.open(project)
-    checked = opened.check(progress=_progress(as_json), refresh=refresh)
+    checked = opened.check(progress=_progress(as_json), refresh=refresh, sources=source or ())
     passed = all(report.passed for report in checked.reports)
     kept_apart = {name: source.quarantine for name, source in checked.sources.items()}
     aside = {name: opened.objects.scan_target(ref.key).url for name, ref in kept_apart.items() if ref is not None}
@@ -62,6 +70,8 @@ def check(*, refresh: Flag = False, project: ProjectPath = None, as_json: AsJson
     else:
         for report in checked.reports:
             print_line(_ledger(report))
+            for line in _failures(report):
+                print_line(line)
         for name, combined in checked.combined.items():
             _tell_combined(name, combined)
         for name, place in aside.items():
@@ -96,6 +106,27 @@ def _tell_combined(name: str, combined: Combined) -> None:
     for conflict in combined.conflicts:
         values = f"{count(conflict.values)} values of {count(conflict.entities)} entities"
         print_line(f"{name:<12} {conflict.column}: {values} lost by {conflict.rule}")
+
+
+_TOLD = 12
+"""Broken rules that are told of one source; the page has them all."""
+
+
+def _failures(report: QualityReport) -> list[str]:
+    """The rules that rows or the table broke, the ones that stop a run first."""
+    failed = sorted((rule for rule in report.rules if not rule.passed), key=lambda rule: rule.on_fail != "fail")
+    lines = [f"  {rule.on_fail:<10} {rule.rule}: {_found(rule)}" for rule in failed[:_TOLD]]
+    if len(failed) > _TOLD:
+        lines.append(f"  and {len(failed) - _TOLD} more rules")
+    return lines
+
+
+def _found(rule: RuleResult) -> str:
+    """How many rows broke a rule and where the first one is; of a rule of the table, what it found."""
+    if rule.kind in ("rows", "sum", "distribution", "fresh"):
+        return rule.detail
+    rows = f"{count(rule.failed)} row{'' if rule.failed == 1 else 's'}"
+    return f"{rows}, {rule.detail}" if rule.detail else rows
 
 
 def _next(version: str) -> tuple[str, str, str]:

@@ -40,8 +40,14 @@ T = TypeVar("T", bound=msgspec.Struct)
 ROOMS: Final = ("data", "language")
 
 
-def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
-    """Read every source, freeze its types, hold it against its contract; sources that others need come first."""
+def check_sources(run: Run, work: Workspace, *, refresh: bool, only: Sequence[str] = ()) -> Checked:
+    """Read every source, freeze its types, hold it against its contract; sources that others need come first.
+
+    Parameters
+    ----------
+    only
+        Names of the sources to check, with those that they need; all when empty.
+    """
     from headrace.data.align import table_types
 
     lock = freeze_types(work)
@@ -49,7 +55,8 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
     types: dict[str, Mapping[str, Type]] = {}
     snapshots: dict[str, Snapshot] = {}
     combined: dict[str, Combined] = {}
-    for source in in_join_order(work.definition.sources):
+    wanted = [source for source in work.definition.sources if not only or source.name in only]
+    for source in in_join_order(wanted, work.definition.sources):
         locked = types_as_read(source, lock, types)
         types[source.name] = table_types(source, locked, {name: types[name] for name in source.needs})
         if source.combine is not None:
@@ -77,7 +84,7 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool) -> Checked:
             sources[source.name] = _compared(run, work, source, sources[source.name])
         if source.fresh is not None:
             sources[source.name] = _dated(sources[source.name], source.fresh, work.clock())
-    in_order = {source.name: sources[source.name] for source in work.definition.sources}
+    in_order = {source.name: sources[source.name] for source in work.definition.sources if source.name in sources}
     told = _tell_of_label(run, work, in_order)
     page = write_quality_page(run, work, [found.report for found in in_order.values()], told)
     return Checked(in_order, types, snapshots, page, combined)
@@ -242,9 +249,9 @@ def _is_frozen(source: Source, lock: Lock) -> bool:
     return columns is not None and all(new in columns for _, new in source.rename)
 
 
-def in_join_order(sources: Sequence[Source]) -> list[Source]:
-    """Sources after those that they need or are made from; the reader has refused circles."""
-    by_name = {source.name: source for source in sources}
+def in_join_order(sources: Sequence[Source], every: Sequence[Source]) -> list[Source]:
+    """Sources after those that they need or are made from, which are among `every`; the reader has refused circles."""
+    by_name = {source.name: source for source in every}
     ordered: dict[str, Source] = {}
 
     def add(source: Source) -> None:
