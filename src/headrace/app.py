@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace.definition.find import find_project
 from headrace.definition.lock import Lock
@@ -228,6 +228,16 @@ class Project:
         with self.catalog.read() as reader:
             return newest_outcomes(reader, self.name, [f"check {source}"], CheckedSource)[f"check {source}"]
 
+    def contract(self, source: str) -> dict[str, Any]:
+        """The contract of a source as an Open Data Contract Standard document; see `headrace.data.odcs`."""
+        import tomllib
+
+        from headrace.data.odcs import to_odcs
+
+        self._known_source(source)
+        written = tomllib.loads(self.path.read_text(encoding="utf-8"))["sources"][source]
+        return to_odcs(self.name, source, written, self.read_lock().types(source))
+
     def _known_source(self, name: str) -> None:
         from headrace.data.errors import SourceUnknown
 
@@ -262,7 +272,7 @@ class Project:
         lock = self.read_lock()
         read: dict[str, Mapping[str, Type]] = {}
         tables: dict[str, Mapping[str, Type]] = {}
-        for source in in_join_order(self.definition.sources):
+        for source in in_join_order(self.definition.sources, self.definition.sources):
             read[source.name] = types_as_read(source, lock, tables)
             if any(one.combine is not None for one in self.definition.sources):
                 tables[source.name] = table_types(

@@ -83,6 +83,7 @@ def test_a_command_on_a_page_is_taken_as_it_is_typed(line: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_command_in_the_text_is_a_command(page: Path) -> None:
     known = {command.words for command in COMMANDS} | {"--help", "--version", "COMMAND"}
+    known |= {" ".join(words.split()[:2]) for words in known}  # data contract export, data contract import
     groups = {words.split()[0] for words in known if " " in words}
     for token in inline(page):
         if token.type == "code_inline" and (match := re.match(r"headrace ([a-zC-][^\\]*)$", token.content)):

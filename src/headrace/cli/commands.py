@@ -34,6 +34,8 @@ COMMANDS = (
     Command("data", "headrace.cli.data:sources", "What the newest check found in every source"),
     Command("data quarantine", "headrace.cli.data_quarantine:quarantine", "Rows that were set aside, with reasons"),
     Command("data replay", "headrace.cli.data_quarantine:replay", "Hand corrected rows back to the next check"),
+    Command("data contract export", "headrace.cli.data_contract:export", "A contract as Open Data Contract Standard"),
+    Command("data contract import", "headrace.cli.data_contract:read", "Such a document as sections of headrace.toml"),
     Command("schema", "headrace.cli.start:schema", "Print the JSON Schema of headrace.toml, for editors"),
     Command("keys", "headrace.cli.start:keys", "Show the public key that signs this user's packages"),
 )
@@ -57,7 +59,7 @@ def help_text() -> str:
         for name in names:
             command = next(c for c in COMMANDS if c.words == name)
             lines.append(f"  {name:<10} {command.help}")
-            below = [c.words.split()[1] for c in COMMANDS if c.words.startswith(name + " ")]
+            below = [c.words.removeprefix(name + " ") for c in COMMANDS if c.words.startswith(name + " ")]
             if below:
                 lines.append(f"  {'':<10}   also: {', '.join(f'{name} {word}' for word in below)}")
     lines += [

@@ -100,7 +100,14 @@ def build_app(called: Sequence[str] = ()) -> Any:
             groups[first] = App(name=first, help=command.help)
             root.command(groups[first])
         if second:
-            groups[first].command(command.target, name=second, help=help_)
+            group, _, name = second.rpartition(" ")
+            parent = groups[first]
+            if group:  # a third word: `data contract export`
+                if f"{first} {group}" not in groups:
+                    groups[f"{first} {group}"] = App(name=group, help=f"Commands of {first} {group}")
+                    parent.command(groups[f"{first} {group}"])
+                parent = groups[f"{first} {group}"]
+            parent.command(command.target, name=name, help=help_)
         elif list(called[:1]) == [first]:
             groups[first].default(_target(command.target))
     return root

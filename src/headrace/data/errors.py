@@ -187,6 +187,19 @@ class ContractError(WrongUse):
     code = "contract"
 
 
+class ContractUnreadable(WrongUse):
+    """A document that is no data contract that can be read."""
+
+    code = "contract-unreadable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the data contract cannot be read: {reason}",
+            fix="give a document of the Open Data Contract Standard, version 3.0 to 3.2",
+            reason=reason,
+        )
+
+
 class JoinNotUnique(CheckFailed):
     """A static table with several rows for one key."""
 
