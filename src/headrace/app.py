@@ -24,12 +24,13 @@ from headrace.definition.model import Definition, Stores, Trust
 if TYPE_CHECKING:
     import polars as pl
 
+    from headrace.data.combine.explain import Explanation
     from headrace.data.correction_log import Correction
     from headrace.data.model import CheckedSource
     from headrace.governance.signing import SigningKey
     from headrace.language.types import Type
     from headrace.registry.versions import Registry
-    from headrace.runs.model import Progress
+    from headrace.runs.model import ObjectRef, Progress
     from headrace.runs.runner import Runner
     from headrace.scoring.batch import Scored
     from headrace.scoring.scorer import Scorer
@@ -262,6 +263,27 @@ class Project:
             clock=now_us,
             reason=reason,
         )
+
+    def explain(self, source: str, key: Sequence[str]) -> Explanation:
+        """Why an entity of the newest check is what it is; see `headrace.data.combine.explain`.
+
+        Raises
+        ------
+        NoOutcome, KeyParts, EntityUnknown
+        """
+        import polars as pl
+
+        from headrace.data.combine.explain import explain
+        from headrace.data.model import Combined
+        from headrace.runs.outcomes import newest_outcomes
+
+        def scan(ref: ObjectRef) -> pl.LazyFrame:
+            target = self.objects.scan_target(ref.key)
+            return pl.scan_parquet(target.url, storage_options=target.options or None)
+
+        with self.catalog.read() as reader:
+            combined = newest_outcomes(reader, self.name, [f"combine {source}"], Combined)[f"combine {source}"]
+        return explain(source, combined, self.newest_check(source), key, scan)
 
     def _types_as_read(self) -> dict[str, Mapping[str, Type]]:
         """Types of each source's columns before its contract."""

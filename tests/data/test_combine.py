@@ -10,16 +10,19 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from tests.data.stage import Bench
 
 from headrace.data.check import check
 from headrace.data.combine import rows as combine_rows
 from headrace.data.combine.columns import entity_columns
+from headrace.data.combine.explain import EntityUnknown, Explanation, KeyParts, explain
 from headrace.data.combine.stage import combine_members
 from headrace.data.errors import ContractError, EntityRepeated
 from headrace.data.model import CheckedSource, Combined, Snapshot
-from headrace.definition.model import Combine, Source, Survive
+from headrace.definition.model import ColumnRule, Combine, Source, Survive
 from headrace.language.types import Type
+from headrace.runs.model import ObjectRef
 
 Row = tuple[int, str | None, int | None, int | None]
 TYPES = {"k": Type.INTEGER, "name": Type.STRING, "n": Type.INTEGER, "at": Type.TIMESTAMP}
@@ -183,7 +186,7 @@ def test_columns_that_do_not_fit_together_are_told(
 ) -> None:
     known = {name: {"k": Type.INTEGER, "x": Type.STRING} for name in ("a", "b")} | tables
     with pytest.raises(ContractError, match=problem.replace("'", ".").replace("+", r"\+")):
-        entity_columns(entity(Combine(members=("a", "b"), key=("k",), **combine)), known)
+        entity_columns("e", Combine(members=("a", "b"), key=("k",), **combine), known)
 
 
 def plainly(
@@ -321,3 +324,74 @@ def test_values_are_kept_as_text_that_reads_back(bench: Bench) -> None:
     [lost] = made.lost
     instant = pl.Series([lost[4]]).str.to_datetime(time_zone="UTC")[0]
     assert (lost[1], instant, lost[6]) == ("at", START, "smaller")
+
+
+def explained(made: Made, *key: str, checked: CheckedSource | None = None) -> Explanation:
+    def scan(ref: ObjectRef) -> pl.LazyFrame:
+        return pl.scan_parquet(made.bench.stage.scan(ref)[0])
+
+    return explain("e", made.combined, checked, key, scan)
+
+
+class TestExplain:
+    """What is told of one entity is what was done."""
+
+    def test_each_value_is_that_of_the_row_named_and_what_lost_is_told(self, bench: Bench) -> None:
+        crm = "k,name,n,at\nz,bad,,\n" + CRM.partition("\n")[2]
+        survive = (("n", Survive(rule="most_recent")), ("at", Survive(rule="max")))
+        combine = Combine(members=("crm", "billing"), key=("k",), survive=survive)
+        made = Made(bench, combine, {"crm": crm, "billing": BILLING})
+        found = explained(made, "2")
+        assert [(row.source, row.row, row.place) for row in found.rows] == [
+            ("crm", 3, "row 3 of crm.csv"),
+            ("billing", 5, "row 5 of billing.csv"),
+            ("billing", 2, "row 2 of billing.csv"),
+        ]
+        by_name = {column.column: column for column in found.columns}
+        assert (by_name["name"].value, by_name["name"].place) == ("Bob", "row 3 of crm.csv")
+        assert [(lost.value, lost.row, lost.why) for lost in by_name["name"].lost] == [
+            ("Bo", 5, "its source comes later"),
+            ("Robert", 2, "its source comes later"),
+        ]
+        assert (by_name["n"].value, by_name["n"].source, by_name["n"].row, by_name["n"].rule) == (
+            "7",
+            "billing",
+            5,
+            "most_recent",
+        )
+        assert by_name["k"].rule == "key"
+
+    @settings(max_examples=15)
+    @given(rows=st.fixed_dictionaries({"a": ROWS, "b": ROWS}), rule=st.sampled_from(RULES))
+    def test_it_tells_of_every_entity_what_is_in_the_table(
+        self, tmp_path_factory: pytest.TempPathFactory, rows: dict[str, list[Row]], rule: Survive
+    ) -> None:
+        combine = Combine(members=("a", "b"), key=("k",), survive=(("n", structs.replace(rule, order=())),))
+        made = Made(Bench(tmp_path_factory.mktemp("explain")), combine, {n: csv_of(held) for n, held in rows.items()})
+        lost = []
+        for number, row in enumerate(made.rows, start=1):
+            found = explained(made, str(row["k"]))
+            assert found.entity == number
+            told = next(column for column in found.columns if column.column == "n")
+            assert told.value == (None if row["n"] is None else str(row["n"]))
+            if told.source is not None and told.row is not None:
+                assert rows[told.source][told.row - 1][2] == row["n"]
+            lost += [(number, one.source, one.row) for one in told.lost]
+        assert lost == [(one[0], one[2], one[3]) for one in made.lost if one[1] == "n"]
+
+    def test_a_wrong_key_is_answered_with_the_nearest(self, bench: Bench) -> None:
+        combine = Combine(members=("crm", "billing"), key=("name",))
+        made = Made(bench, combine, {"crm": CRM, "billing": BILLING})
+        with pytest.raises(EntityUnknown) as caught:
+            explained(made, "Robbert")
+        assert (caught.value.fix or "").startswith("did you mean Robert")
+        with pytest.raises(KeyParts, match="expected 1, found 2"):
+            explained(made, "Ann", "Bob")
+
+    def test_an_entity_that_the_contract_refuses_is_told(self, bench: Bench) -> None:
+        made = Made(bench, Combine(members=("crm", "billing"), key=("k",)), {"crm": CRM, "billing": BILLING})
+        types = {field.name: field.type for field in made.combined.fields}
+        strict = entity(made.combined.combine, columns=(("n", ColumnRule(max=3)),))
+        checked = check(made.combined.snapshot, strict, types, {}, bench.stage.fresh())
+        assert explained(made, "4", checked=checked).quarantined == ("max:n",)
+        assert explained(made, "1", checked=checked).quarantined == ()

@@ -135,4 +135,7 @@ def test_the_page_on_combining_shows_what_becomes_of_its_rows(
         (tmp_path / "data" / f"{name}.csv").write_text(block.text, encoding="utf-8")
     (tmp_path / "headrace.toml").write_text(blocks(page, "toml")[0].text, encoding="utf-8")
     assert main(["check"]) == 0
-    assert blocks(page, "text")[0].text in capsys.readouterr().out
+    ledger, explained = (block.text for block in blocks(page, "text"))
+    assert ledger in capsys.readouterr().out
+    assert main(["data", "explain", "1"]) == 0
+    assert capsys.readouterr().out == explained

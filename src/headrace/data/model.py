@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from headrace.definition.model import OnFail
+from headrace.definition.model import Combine, OnFail
 from headrace.language.types import Type
 from headrace.runs.model import ObjectRef
 
@@ -253,8 +253,9 @@ class Member(Struct, frozen=True, kw_only=True):
     """Rows with a null in the key."""
     snapshot: str
     """Content of the snapshot that the rows are from."""
-    table: ObjectRef
+    table: Table
     """Its accepted table, whose values the entity's are."""
+    event_time: str | None = None
     quarantine: ObjectRef | None = None
     """What was set aside before: with it a row of the table is a row of the snapshot."""
     files: tuple[tuple[str, int], ...] = ()
@@ -277,6 +278,8 @@ class Combined(Struct, frozen=True, kw_only=True):
     snapshot: Snapshot
     """The entities, in order of their key, before the contract is held against them."""
     fields: tuple[Field, ...]
+    combine: Combine
+    """The rules that made them, whatever the definition says now."""
     members: tuple[Member, ...]
     conflicts: tuple[Conflict, ...] = ()
     lineage: ObjectRef

@@ -66,4 +66,4 @@ def types_as_read(source: Source, lock: Lock, tables: Mapping[str, Mapping[str, 
         return lock.types(source.name)
     from headrace.data.combine.columns import entity_columns
 
-    return {column.name: column.type for column in entity_columns(source, tables)}
+    return {column.name: column.type for column in entity_columns(source.name, source.combine, tables)}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headrace.data.errors import ContractError
-from headrace.definition.model import Combine, Source
+from headrace.definition.model import Combine
 from headrace.language.errors import ExpressionError
 from headrace.language.parse import parse, references
 from headrace.language.types import Type
@@ -26,7 +26,7 @@ class EntityColumn:
     """Member that has it → the expression, None for its own column of that name."""
 
 
-def entity_columns(source: Source, tables: Mapping[str, Mapping[str, Type]]) -> tuple[EntityColumn, ...]:
+def entity_columns(source: str, combine: Combine, tables: Mapping[str, Mapping[str, Type]]) -> tuple[EntityColumn, ...]:
     """The columns, the key first, then in the order of `from` and of the members' tables.
 
     A member's column that none of its expressions uses is carried under its own name; one that is used is represented
@@ -41,8 +41,6 @@ def entity_columns(source: Source, tables: Mapping[str, Mapping[str, Type]]) -> 
     ------
     ContractError : an expression, a key or a rule that these columns cannot have; all of them at once.
     """
-    combine = source.combine
-    assert combine is not None, "the caller has seen to it"
     problems: list[str] = []
     found: dict[str, dict[str, tuple[Type, str | None]]] = {name: {} for name in combine.key}
     for member in combine.members:
@@ -51,7 +49,7 @@ def entity_columns(source: Source, tables: Mapping[str, Mapping[str, Type]]) -> 
     columns = []
     for name, by_member in found.items():
         problems += [
-            f"key: source {member!r} has no column {name!r}; map it: [sources.{source.name}.map.{member}]"
+            f"key: source {member!r} has no column {name!r}; map it: [sources.{source}.map.{member}]"
             for member in combine.members
             if name in combine.key and member not in by_member
         ]
@@ -60,9 +58,9 @@ def entity_columns(source: Source, tables: Mapping[str, Mapping[str, Type]]) -> 
     problems += _rule_problems(combine, columns)
     if problems:
         raise ContractError(
-            f"source {source.name!r}: " + "\n".join(problems),
-            fix=f"correct [sources.{source.name}] in headrace.toml",
-            source=source.name,
+            f"source {source!r}: " + "\n".join(problems),
+            fix=f"correct [sources.{source}] in headrace.toml",
+            source=source,
             problems=problems,
         )
     return tuple(columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from headrace.data.combine.columns import EntityColumn
 from headrace.data.combine.survive import TIME, Rows
-from headrace.definition.model import Combine, Source
+from headrace.data.model import Table
+from headrace.definition.model import Combine
 from headrace.language.columns import to_polars
 from headrace.language.parse import parse
-from headrace.language.types import Type
 from headrace.language.values import dtype
 
 ENTITY, MEMBER, AT = "_hr_entity", "_hr_member", "_hr_at"
@@ -29,7 +29,7 @@ _SLICE = 524_288
 class Reading:
     """A member's accepted table and how its rows are read as rows of the entity."""
 
-    source: Source
+    source: str
     table: pl.LazyFrame
     rows: int
     columns: tuple[pl.Expr, ...]
@@ -38,22 +38,23 @@ class Reading:
 
 
 def reading_of(
-    source: Source, table: pl.LazyFrame, rows: int, types: Mapping[str, Type], columns: Sequence[EntityColumn]
+    source: str, event_time: str | None, table: Table, scanned: pl.LazyFrame, columns: Sequence[EntityColumn]
 ) -> Reading:
-    """How one member is read; `types` are those of its table."""
+    """How one member's accepted table is read."""
+    types = {field.name: field.type for field in table.fields}
     made = []
     for column in columns:
         held = dtype(column.type)
-        if source.name not in column.sources:
+        if source not in column.sources:
             made.append(pl.lit(None, held).alias(column.name))
             continue
-        text = column.sources[source.name]
+        text = column.sources[source]
         value = pl.col(column.name) if text is None else to_polars(parse(text, types))
         made.append(value.cast(held).alias(column.name))
     time = pl.lit(None, pl.Int64)
-    if source.event_time is not None:
-        time = pl.col(source.event_time).cast(pl.Datetime("us", "UTC")).to_physical()
-    return Reading(source, table, rows, tuple(made), time.alias(TIME))
+    if event_time is not None:
+        time = pl.col(event_time).cast(pl.Datetime("us", "UTC")).to_physical()
+    return Reading(source, scanned, table.rows, tuple(made), time.alias(TIME))
 
 
 @dataclass(frozen=True, slots=True)

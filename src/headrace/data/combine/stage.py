@@ -57,10 +57,10 @@ def combine_members(
     combine = source.combine
     assert combine is not None, "the caller has seen to it"
     types = {one.name: {f.name: f.type for f in checked[one.name].table.fields} for one in members}
-    columns = entity_columns(source, types)
+    columns = entity_columns(source.name, combine, types)
     tables = {one.name: checked[one.name].table for one in members}
     readings = [
-        reading_of(one, scan(tables[one.name].ref, ctx), tables[one.name].rows, types[one.name], columns)
+        reading_of(one.name, one.event_time, tables[one.name], scan(tables[one.name].ref, ctx), columns)
         for one in members
     ]
     numbered = number_by_key(readings, combine.key)
@@ -79,6 +79,7 @@ def combine_members(
     assert sum(count.entities for count in counts.values()) == numbered.count == row_count(entities)
     ctx.count(rows_in=sum(reading.rows for reading in readings), rows_out=numbered.count)
     overridden = writing.overridden()
+    event_times = {one.name: one.event_time for one in members}
     return Combined(
         snapshot=Snapshot(
             source=source.name,
@@ -89,6 +90,7 @@ def combine_members(
             malformed_rows=keyless,
             state=SourceState(source=source.name, parts=()),
         ),
+        combine=combine,
         fields=tuple(Field(name=column.name, type=column.type) for column in columns),
         members=tuple(
             Member(
@@ -98,7 +100,8 @@ def combine_members(
                 merged=counts[name].merged,
                 quarantined=counts[name].quarantined,
                 snapshot=snapshots[name].ref.sha256,
-                table=tables[name].ref,
+                table=tables[name],
+                event_time=event_times[name],
                 quarantine=checked[name].quarantine,
                 files=snapshots[name].files,
             )
@@ -243,7 +246,7 @@ def _without_key(readings: Sequence[Reading], numbered: Numbered, workdir: Path)
         found.append(
             cells.select(
                 pl.Series("row", np.arange(len(at)) + number + 1),
-                pl.lit(reading.source.name).alias("file"),
+                pl.lit(reading.source).alias("file"),
                 pl.Series("line", at + 1),
                 pl.lit("null_key").alias("reason"),
                 "text",
