@@ -124,14 +124,14 @@ class Project:
 
         return open_objects(self._resolved(self.definition.stores.objects), self.root, self.environment)
 
-    def registry(self, key: SigningKey | None = None) -> Registry:
-        """The versions of this project; signing needs the user's key."""
+    def registry(self, key: SigningKey | None = None, *, catalog: Catalog | None = None) -> Registry:
+        """The versions of this project; signing needs the user's key. A run brings its fenced `catalog`."""
         from headrace.governance.signing import config_dir, load_key
         from headrace.registry.versions import Registry
 
         own = key or load_key(config_dir(self.environment))
         signers = self.definition.trust.signers or (() if own is None else (own.public,))
-        return Registry(self.catalog, self.objects, self.name, clock=now_us, signers=signers, key=own)
+        return Registry(catalog or self.catalog, self.objects, self.name, clock=now_us, signers=signers, key=own)
 
     def runner(self, progress: Progress) -> Runner:
         """What wraps stages: fingerprints, resume, usage."""
@@ -155,10 +155,12 @@ class Project:
         from headrace.registry.versions import Registry
         from headrace.stages.model import Workspace
 
+        runner = self.runner(progress)
+
         def signing() -> Registry:
             from headrace.governance.signing import config_dir, load_or_create_key
 
-            return self.registry(load_or_create_key(config_dir(self.environment)))
+            return self.registry(load_or_create_key(config_dir(self.environment)), catalog=runner.catalog)
 
         return Workspace(
             definition=self.definition,
@@ -167,8 +169,8 @@ class Project:
             environment=self.environment,
             lock_path=self.lock_path,
             reports=self.root / REPORTS,
-            runner=self.runner(progress),
-            versions=Registry(self.catalog, self.objects, self.name, clock=now_us, signers=(), key=None),
+            runner=runner,
+            versions=Registry(runner.catalog, self.objects, self.name, clock=now_us, signers=(), key=None),
             signing=signing,
             prices=load_prices(),
             clock=now_us,

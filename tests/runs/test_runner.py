@@ -152,11 +152,17 @@ def test_an_outcome_keeps_objects_of_earlier_stages_alive(make_runner: MakeRunne
         assert [row["key"] for row in reader.select("outcome_objects")] == [first.ref.key] * 2
 
 
-def test_of_two_at_once_the_first_to_commit_decides_for_both(
-    make_runner: MakeRunner, catalog: Catalog, tmp_path: Path
-) -> None:
+def test_an_outcome_committed_meanwhile_is_taken(make_runner: MakeRunner, catalog: Catalog) -> None:
+    run_once(make_runner(), stored(b"first", notes={"a": 1}))
+    with catalog.write() as writer:
+        outcomes, kept = writer.select("outcomes"), writer.select("outcome_objects")
+        writer.delete("outcomes", {"project": "p"})
+
     def overtaken(context: StageContext) -> Table:
-        run_once(make_runner(workdir=tmp_path / "elsewhere"), stored(b"first", notes={"a": 1}))
+        with catalog.write() as writer:
+            for table, rows in (("outcomes", outcomes), ("outcome_objects", kept)):
+                for row in rows:
+                    writer.insert(table, row)
         return stored(b"second", notes={"a": 2})(context)
 
     table, run_id = run_once(make_runner(), overtaken)

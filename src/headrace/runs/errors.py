@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
-from headrace.errors import WrongUse
+from headrace.errors import TroubleOutside, WrongUse
 
 
 class RunInProgress(WrongUse):
-    """Another process runs, or cleans up, the same project."""
+    """Another process runs, or cleans up, the same project, here or on another machine that shares the catalog."""
 
     code = "run-in-progress"
 
-    def __init__(self, project: str, *, run: str | None = None, pid: int | None = None) -> None:
-        who = f"run {run}" if run else "another process"
+    def __init__(
+        self,
+        project: str,
+        *,
+        run: str | None = None,
+        pid: int | None = None,
+        who: str | None = None,
+        since_us: int | None = None,
+        term_s: float | None = None,
+    ) -> None:
+        name = f"run {run}" if run else who or "another process"
         where = f" (process {pid})" if pid else ""
+        since = f" since {_instant(since_us)}" if since_us else ""
+        until = f"; it gives signs of life, and holds the project until {term_s:g} s after the last" if term_s else ""
         super().__init__(
-            f"{who}{where} is at work on project {project!r}; one at a time is allowed",
+            f"{name}{where} is at work on project {project!r}{since}{until}; one at a time is allowed",
             fix="wait until it ends, or stop it: finished stages are kept, and a new run goes on from them",
             project=project,
             run=run,
             pid=pid,
+            **({} if who is None else {"who": who, "since_us": since_us, "term_s": term_s}),
+        )
+
+
+class LeaseLost(TroubleOutside):
+    """The process was stopped or cut off for so long that another took the project over; it wrote nothing since."""
+
+    code = "lease-lost"
+
+    def __init__(self, project: str, token: int, *, by: str | None) -> None:
+        super().__init__(
+            f"project {project!r} was taken over{f' by {by}' if by else ''} while this process gave no sign of life",
+            fix="nothing is lost: finished stages are kept; run again when the other has ended",
+            project=project,
+            token=token,
+            by=by,
         )
 
 
@@ -62,3 +90,7 @@ class NotCanonical(WrongUse):
             place=place,
             problem=problem,
         )
+
+
+def _instant(us: int) -> str:
+    return datetime.fromtimestamp(us // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -10,24 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from headrace.cost.prices import PriceBook, price_usage
 from headrace.errors import HeadraceError
 from headrace.runs.fingerprint import as_json, fingerprint_of
+from headrace.runs.lease import TERM, FencedCatalog, Term, leased
 from headrace.runs.meter import Consumption, Meter
 from headrace.runs.model import Fingerprint, Progress, RunId, RunState, StageContext, StageState, Usage
-from headrace.runs.place import (
-    decode_owner,
-    discard,
-    encode_owner,
-    hold,
-    is_disk_full,
-    is_gone,
-    this_process,
-)
+from headrace.runs.place import discard, encode_owner, hold, is_disk_full, this_process
 from headrace.runs.stage import WorkingStage, object_refs
 from headrace.stores import durable
 from headrace.stores.catalog import Catalog, Reader, Row, Writer
@@ -35,6 +28,19 @@ from headrace.stores.errors import StoreFull
 from headrace.stores.objects import ObjectStore
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Ticket(Protocol):
+    """What asked for a run: told of its beginning and end in the very transactions that record them."""
+
+    def begin(self, writer: Writer, run_id: RunId, now_us: int) -> None:
+        """The run begins; what this raises refuses it."""
+        ...
+
+    def end(self, writer: Writer, run_id: RunId, now_us: int, error: BaseException | None) -> None:
+        """The run ended, by `error` unless that is None."""
+        ...
+
 
 INTERRUPTED = "interrupted"
 DIED = "its process ended before the run did"
@@ -61,6 +67,8 @@ class Runner:
         `<project>/.headrace/work`: held by one process at a time.
     code_roots
         Where the source of the rooms is found, for fingerprints; the installed package when empty.
+    term
+        Of the project's lease.
     """
 
     def __init__(
@@ -75,8 +83,9 @@ class Runner:
         progress: Progress,
         workdir: Path,
         code_roots: Sequence[Path] = (),
+        term: Term = TERM,
     ) -> None:
-        self.catalog = catalog
+        self.catalog = FencedCatalog(catalog)
         self.objects = objects
         self.project = project
         self.clock = clock
@@ -85,19 +94,30 @@ class Runner:
         self.progress = progress
         self.workdir = workdir
         self.code_roots = tuple(code_roots)
+        self.term = term
 
     @contextmanager
-    def run(self, definition_sha256: str) -> Iterator[Run]:
+    def run(self, definition_sha256: str, *, ticket: Ticket | None = None) -> Iterator[Run]:
         """One run. Leaving the block ends it: done, or failed or interrupted by the exception that left it.
+
+        Parameters
+        ----------
+        ticket
+            What asked for the run and is settled with it, such as a time of a schedule.
 
         Raises
         ------
-        RunInProgress : another process runs this project from this folder.
+        RunInProgress : another process runs this project, from this folder or on another machine.
         """
-        with hold(self.workdir, self.project, self.new_id()) as place:
-            run = Run(self, RunId(self.new_id()))
+        with (
+            hold(self.workdir, self.project, self.new_id()) as place,
+            leased(self.catalog, self.project, this_process(place), clock=self.clock, term=self.term),
+        ):
+            run = Run(self, RunId(self.new_id()), ticket)
             with self.catalog.write() as writer:
-                self._mark_dead(writer, place)
+                if ticket is not None:
+                    ticket.begin(writer, run.id, self.clock())
+                self._mark_dead(writer)
                 row: Row = {"project": self.project, "id": run.id, "state": "running", "started_us": self.clock()}
                 row |= {"definition_sha256": definition_sha256, "result": encode_owner(this_process(place))}
                 writer.insert("runs", row)
@@ -111,15 +131,13 @@ class Runner:
             finally:
                 discard(self.workdir / run.id)
 
-    def _mark_dead(self, writer: Writer, place: str) -> None:
-        """Mark runs that still say running, and have died, as interrupted. When they died nobody knows."""
-        for row in writer.select("runs", {"project": self.project, "state": "running"}):
-            owner = decode_owner(row["result"])
-            if owner is None or owner.place == place or is_gone(owner):
-                stages: Row = {"project": self.project, "run_id": row["id"], "state": "running"}
-                writer.update("stages", stages, {"state": "failed", "error": INTERRUPTED})
-                run: Row = {"project": self.project, "id": row["id"]}
-                writer.update("runs", run, {"state": "interrupted", "result": None, "error": DIED})
+    def _mark_dead(self, writer: Writer) -> None:
+        """Mark runs that still say running as interrupted: who holds the lease is the only one that can commit."""
+        running: Row = {"project": self.project, "state": "running"}
+        for row in writer.select("runs", running):
+            stages: Row = {"project": self.project, "run_id": row["id"], "state": "running"}
+            writer.update("stages", stages, {"state": "failed", "error": INTERRUPTED})
+        writer.update("runs", running, {"state": "interrupted", "result": None, "error": DIED})
 
 
 class _Stage(NamedTuple):
@@ -152,8 +170,9 @@ class _Executed(NamedTuple):
 class Run:
     """One run in progress; `Runner.run` makes it."""
 
-    def __init__(self, runner: Runner, run_id: RunId) -> None:
+    def __init__(self, runner: Runner, run_id: RunId, ticket: Ticket | None = None) -> None:
         self.id = run_id
+        self._ticket = ticket
         self.is_finished = False
         self.stages_done = 0
         """Stages that this run computed rather than found."""
@@ -224,15 +243,25 @@ class Run:
         is_failure = isinstance(error, Exception)
         text = f"{error.code}: {error.message}" if isinstance(error, HeadraceError) else type(error).__name__
         with suppress(HeadraceError):  # `error` is the one to report
-            self._end("failed" if is_failure else "interrupted", error=text if is_failure else INTERRUPTED)
+            state: RunState = "failed" if is_failure else "interrupted"
+            self._end(state, error=text if is_failure else INTERRUPTED, cause=error)
 
-    def _end(self, state: RunState, *, result: str | None = None, error: str | None = None) -> None:
+    def _end(
+        self,
+        state: RunState,
+        *,
+        result: str | None = None,
+        error: str | None = None,
+        cause: BaseException | None = None,
+    ) -> None:
         now_us = self._runner.clock()
         run: Row = {"project": self._runner.project, "id": self.id}
         stages: Row = {"project": self._runner.project, "run_id": self.id, "state": "running"}
         with self._runner.catalog.write() as writer:
             writer.update("stages", stages, {"state": "failed", "ended_us": now_us, "error": error})
             writer.update("runs", run, {"state": state, "ended_us": now_us, "result": result, "error": error})
+            if self._ticket is not None:
+                self._ticket.end(writer, self.id, now_us, cause)
 
     def _find(self, reader: Reader, fingerprint: Fingerprint, kind: type[Any]) -> _Done | None:
         """The outcome under this fingerprint, and whether it can be used."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.stores.errors import SchemaTooNew
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 NEWEST = REVISIONS[-1]
 
 

@@ -187,3 +187,37 @@ Table(
     _integer("seen_us"),
     PrimaryKeyConstraint("project", "source"),
 )
+Table(
+    "leases",
+    metadata,
+    _text("project"),
+    _integer("token"),
+    _integer("beat"),
+    _text("holder", nullable=True),
+    _integer("since_us"),
+    PrimaryKeyConstraint("project"),
+)
+Table(
+    "schedules",
+    metadata,
+    _text("project"),
+    _text("spec"),
+    _integer("decided_us"),
+    _text("files", nullable=True),
+    PrimaryKeyConstraint("project"),
+)
+Table(
+    "schedule_times",
+    metadata,
+    _text("project"),
+    _text("cause"),
+    _integer("due_us"),
+    _integer("until_us"),
+    _integer("times"),
+    _text("state"),
+    _integer("tries"),
+    _text("run", nullable=True),
+    _text("error", nullable=True),
+    _integer("changed_us"),
+    PrimaryKeyConstraint("project", "cause", "due_us"),
+)
