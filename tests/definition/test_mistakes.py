@@ -275,7 +275,7 @@ def test_each_mistake_names_its_key_and_its_fix(mistakes: Mistakes, text: str, k
         ("[project]", "[project]\ncolour = 3", "project.colour", "take it out"),
         ('read = "rows.csv"', "", "sources.rows.read", "read ="),
         ('read = "rows.csv"', "read = 3", "sources.rows.read", "read ="),
-        ('read = "rows.csv"', "read = 'rows.xls'", "sources.rows.read", "format ="),
+        ('read = "rows.csv"', "read = 'rows.dat'", "sources.rows.read", "format ="),
         ('read = "rows.csv"', "read = ['a.csv', 'a.parquet']", "sources.rows.read", "two sources"),
         ('read = "rows.csv"', "read = 'a.csv'\nformat = 'sqlite'\nquery = 'q'", "sources.rows.format", '"csv"'),
         ('read = "rows.csv"', "read = 'a.db'", "sources.rows.query", "query ="),

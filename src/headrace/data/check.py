@@ -24,7 +24,7 @@ from headrace.data.profile import profile
 from headrace.data.quarantine import write_quarantine
 from headrace.data.rules import FlaggedRows, flag_rows
 from headrace.data.table_rules import table_results
-from headrace.definition.model import Source
+from headrace.definition.model import ALL_TEXT, Source
 from headrace.language.types import Type
 from headrace.runs.model import ObjectRef, StageContext
 
@@ -62,7 +62,7 @@ def check(
     fields = table_types(source, types, static_types)
     malformed = None if snapshot.malformed is None else scan(snapshot.malformed, ctx)
     corrected = [scan(ref, ctx).collect() for ref in corrections]
-    missing = source.missing if source.format == "csv" else ()  # other readers leave the tokens to the cast
+    missing = source.missing if source.format in ALL_TEXT else ()  # other readers leave the tokens to the cast
     found = rows_of(scan(snapshot.ref, ctx), malformed, corrected, missing)
     tables = {name: scan(table.ref, ctx) for name, table in statics.items()}
     _refuse_multiplying_joins(source, tables)

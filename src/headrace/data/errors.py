@@ -57,13 +57,29 @@ class SourceUnreadable(TroubleOutside):
 
     code = "source-unreadable"
 
-    def __init__(self, source: str, place: str, reason: str) -> None:
+    def __init__(self, source: str, place: str, reason: str, *, fix: str | None = None) -> None:
         super().__init__(
             f"source {source!r}: {place} cannot be read: {reason}",
-            fix="fetch or write the file again, check that it may be read, and run again",
+            fix=fix or "fetch or write the file again, check that it may be read, and run again",
             source=source,
             place=place,
             reason=reason,
+        )
+
+
+class SourceChanged(TroubleOutside):
+    """A source that is not what it was when reading it began."""
+
+    code = "source-changed"
+
+    def __init__(self, source: str, parts: Sequence[str]) -> None:
+        shown = ", ".join(parts[:3]) + (f" and {len(parts) - 3} more" if len(parts) > 3 else "")
+        super().__init__(
+            f"source {source!r} changed while it was read: {shown}",
+            fix="run again when nothing writes to it any more; to be safe, write each file under another name and "
+            "rename it when it is whole",
+            source=source,
+            parts=list(parts),
         )
 
 

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import errno
 import glob
-import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace.data.compression import chunks
 from headrace.data.errors import DiskFull, SourceMissing, SourceUnreadable
 from headrace.data.model import SourceState
 from headrace.definition.model import Source
 from headrace.definition.secrets import resolve
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from headrace.data.sources import Place
-
-
-_TAIL = 1 << 20
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,94 +97,31 @@ def reading(source: str, file: DataFile) -> Iterator[None]:
     except (OSError, EOFError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise DiskFull(source) from error
-        reason = "it ends too early or is damaged" if isinstance(error, EOFError | gzip.BadGzipFile) else _reason(error)
+        reason = "it ends too early or is damaged" if isinstance(error, EOFError) else _reason(error)
         raise SourceUnreadable(source, file.name, reason) from None
 
 
 def _reason(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return getattr(error, "strerror", None) or str(error).partition("\n")[0]
 
 
-def chunks(path: Path, size: int = 1 << 22) -> Iterator[bytes]:
-    """A file's bytes, decompressed if its name says that it is compressed."""
-    if path.suffix == ".zst":
-        yield from _zstd_chunks(path)
-        return
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-        while chunk := stream.read(size):
-            yield chunk
+def read_whole(source: str, file: DataFile, limit: int) -> bytes:
+    """All bytes of a file, decompressed.
 
-
-def lines(path: Path) -> Iterator[bytes]:
-    """A file's lines with their ends (LF ends a line), decompressed; a byte order mark at its begin is taken off."""
-    return _lines(chunks(path))
-
-
-def first_lines(path: Path) -> Iterator[bytes]:
-    """The same for who wants a few: the first ten thousand lines of a Zstandard file, all lines of any other."""
-    return _lines(_zstd_chunks(path, 10_000) if path.suffix == ".zst" else chunks(path, 1 << 16))
-
-
-def last_line(path: Path) -> bytes:
-    """A file's last line if it is not ended, else nothing; of a compressed file the last line in any case."""
-    if path.suffix in (".gz", ".zst"):
-        import polars as pl
-
-        return "".join(pl.scan_lines(path).tail(1).collect()["line"]).encode()
-    with path.open("rb") as stream:
-        end = stream.seek(0, 2)
-        stream.seek(max(0, end - _TAIL))
-        return stream.read().rpartition(b"\n")[2]
-
-
-def _lines(parts: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
-    first = True
-    for part in parts:
-        data = rest + (part.removeprefix(BYTE_ORDER_MARK) if first else part)
-        first = False
-        found = data.splitlines(keepends=True) if b"\r" not in data else _split(data)
-        rest = found.pop() if found and not found[-1].endswith(b"\n") else b""
-        yield from found
-    if rest:
-        yield rest
-
-
-def _split(data: bytes) -> list[bytes]:
-    *whole, last = data.split(b"\n")
-    found = [part + b"\n" for part in whole]
-    return [*found, last] if last else found
-
-
-def _zstd_chunks(path: Path, rows: int | None = None) -> Iterator[bytes]:
-    """A Zstandard file's bytes, or those of its first lines; where it is not UTF-8, the offending bytes come as 0xFF.
-
-    Python 3.11 has no zstd, so Polars decompresses."""
-    import polars as pl
-
-    texts = pl.scan_lines(path)
-    try:
-        (texts if rows is None else texts.head(rows)).select(pl.col("line").str.len_bytes().sum()).collect()
-        is_utf8 = True
-    except pl.exceptions.ComputeError:
-        is_utf8, texts = False, _mended_lines(path)
-    try:
-        for batch in (texts if rows is None else texts.head(rows)).collect_batches(maintain_order=True):
-            data = "".join(f"{line or ''}\n" for line in batch["line"]).encode()
-            yield data if is_utf8 else data.replace("\ufffd".encode(), b"\xff")
-    except pl.exceptions.ComputeError:
-        raise OSError("it holds bytes that are not UTF-8 beside unit separators; recompress it with gzip") from None
-
-
-def _mended_lines(path: Path) -> pl.LazyFrame:
-    """Each line as a cell, with U+FFFD for what is not UTF-8; refuses a file that holds the separator."""
-    import polars as pl
-
-    return pl.scan_csv(
-        path,
-        schema={"line": pl.String},
-        separator="\x1f",
-        quote_char=None,
-        has_header=False,
-        encoding="utf8-lossy",
-    )
+    Raises
+    ------
+    SourceUnreadable : they are more than `limit`, or the file is damaged.
+    """
+    parts, size = [], 0
+    with reading(source, file):
+        for part in chunks(file.path):
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise SourceUnreadable(
+                    source,
+                    file.name,
+                    f"it is read in one piece, which may have {limit:,} bytes, and it has more",
+                    fix="write it as NDJSON (one object a line) or Parquet, or as several files",
+                )
+    return b"".join(parts)

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from headrace.data.infer import infer_types
-from headrace.definition.locations import format_of
+from headrace.definition.locations import DATABASES, ENDINGS, format_of
 from headrace.definition.lock import Lock
 from headrace.definition.model import Source
 from headrace.definition.writer import FirstSource, source_names
 from headrace.errors import WrongUse
 
-SUFFIXES = (".gz", ".zst", ".csv", ".parquet", ".ndjson", ".jsonl")
+KINDS = tuple(ending for ending, format_ in ENDINGS.items() if ending.count(".") == 1 and format_ not in DATABASES)
+"""Endings of files that a first definition can be made of."""
 
 
 class NoData(WrongUse):
@@ -22,7 +23,7 @@ class NoData(WrongUse):
 
     def __init__(self, found: str) -> None:
         super().__init__(
-            f"expected CSV, Parquet or NDJSON files, found {found}",
+            f"expected data files ({', '.join(KINDS)}), found {found}",
             fix="headrace init data/flights.csv data/weather.parquet",
             found=found,
         )
@@ -46,10 +47,8 @@ def describe_sources(folder: Path, data: Sequence[Path], env: Mapping[str, str])
 
 
 def _stem(path: Path) -> str:
-    name = path.name
-    for suffix in SUFFIXES:
-        name = name.removesuffix(suffix)
-    return name
+    ending = max((one for one in ENDINGS if path.name.lower().endswith(one)), key=len, default="")
+    return path.name[: len(path.name) - len(ending)]
 
 
 def _relative(path: Path, folder: Path) -> str:

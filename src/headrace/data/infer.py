@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from headrace.data.errors import SourceEmpty
 from headrace.data.sources import Place, Sample, adapter
 from headrace.definition.lock import LockedColumn
-from headrace.definition.model import Source
+from headrace.definition.model import ALL_TEXT, Source
 from headrace.definition.secrets import redact
 from headrace.language.types import Type
 
@@ -75,11 +75,11 @@ def _look(source: Source, samples: Iterable[Sample]) -> tuple[dict[str, _Seen], 
         for series in sample.frame:
             name = names.get(series.name, series.name)
             missing = (*source.missing, *source.rule(name).missing)
-            _note(seen.setdefault(name, _Seen()), series, missing, is_csv=source.format == "csv")
+            _note(seen.setdefault(name, _Seen()), series, missing, is_all_text=source.format in ALL_TEXT)
     return (seen if rows else {}), was_cut
 
 
-def _note(seen: _Seen, series: pl.Series, missing: tuple[str, ...], *, is_csv: bool) -> None:
+def _note(seen: _Seen, series: pl.Series, missing: tuple[str, ...], *, is_all_text: bool) -> None:
     """Add one file's values of a column to what was seen."""
     import polars as pl
 
@@ -91,7 +91,7 @@ def _note(seen: _Seen, series: pl.Series, missing: tuple[str, ...], *, is_csv: b
     seen.values += len(present)
     seen.nulls += series.null_count()
     if series.dtype == pl.String:
-        _note_texts(seen, present, is_csv=is_csv)
+        _note_texts(seen, present, is_all_text=is_all_text)
         return
     type_ = type_of_dtype(series.dtype)
     wider = {Type.INTEGER: (Type.INTEGER, Type.FLOAT), Type.DATE: (Type.DATE, Type.TIMESTAMP)}
@@ -100,19 +100,19 @@ def _note(seen: _Seen, series: pl.Series, missing: tuple[str, ...], *, is_csv: b
             seen.fits[one] += len(present)
 
 
-def _note_texts(seen: _Seen, texts: pl.Series, *, is_csv: bool) -> None:
+def _note_texts(seen: _Seen, texts: pl.Series, *, is_all_text: bool) -> None:
     from headrace.data.times import to_dates, to_timestamps
 
     if len(seen.levels) <= CATEGORY_LEVELS:
         seen.levels.update(texts.unique(maintain_order=True).head(CATEGORY_LEVELS + 1).to_list())
     seen.fits[Type.DATE] += int(to_dates(texts).is_not_null().sum())
     seen.fits[Type.TIMESTAMP] += int(to_timestamps(texts, "UTC").is_not_null().sum())
-    if is_csv:
+    if is_all_text:
         _note_numbers(seen, texts)
 
 
 def _note_numbers(seen: _Seen, texts: pl.Series) -> None:
-    """In CSV everything is text; elsewhere a text of digits was written as text on purpose."""
+    """In CSV and the like everything is text; elsewhere a text of digits was written as text on purpose."""
     import polars as pl
 
     from headrace.data.cast import number

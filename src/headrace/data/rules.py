@@ -18,7 +18,7 @@ from headrace.data.bounds import TEXTS, bound_of, value_of
 from headrace.data.cast import plain
 from headrace.data.model import RuleKind
 from headrace.data.units import conversions
-from headrace.definition.model import Check, ColumnRule, OnFail, Repair, Source
+from headrace.definition.model import ALL_TEXT, Check, ColumnRule, OnFail, Repair, Source
 from headrace.definition.reading import converted_columns
 from headrace.language.columns import to_polars
 from headrace.language.parse import parse
@@ -113,7 +113,7 @@ def _aligned(
     names = raw.collect_schema().names()
     renamed = raw.rename({old: new for old, new in source.rename if old in names})
     schema = {name: held for name, type_ in renamed.collect_schema().items() if (held := plain(type_)) is not None}
-    missing = () if source.format == "csv" else source.missing  # the CSV reader has seen to them
+    missing = () if source.format in ALL_TEXT else source.missing  # the reader of texts has seen to them
     casts = column_casts(source, schema, base, missing=missing)
     misfits, repairs = [], []
     for name, cast in casts.items():

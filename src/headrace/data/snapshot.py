@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from headrace.data.errors import ColumnMissing, SourceEmpty
+from headrace.data.errors import ColumnMissing, SourceChanged, SourceEmpty
 from headrace.data.model import Snapshot, SourceState
 from headrace.data.sources import Place, adapter
 from headrace.definition.model import Source
 from headrace.definition.secrets import redact
 from headrace.language.types import Type
 from headrace.runs.model import StageContext
+
+_READINGS = 3
+"""How often a source is read that is written to meanwhile."""
 
 
 def take_snapshot(
@@ -30,14 +33,25 @@ def take_snapshot(
         The locked types, by name after `rename`. A column whose values all fit is kept in its type, any other as text;
         columns that are not locked are kept as text too.
     state
-        From `source_state`, taken before this call: a source that changes while it is read is read again next time.
+        From `source_state`, taken before this call: a source that changes while it is read is read again.
 
     Raises
     ------
     SourceMissing, SourceUnreadable, SourceUnavailable, SourceEmpty, ColumnsDiffer, ColumnMissing, DuplicateColumn
+    SourceChanged : it was written to during each of `_READINGS` readings: a mix of old and new is never taken.
     """
     target = ctx.workdir / "rows.parquet"
-    copied = adapter(source.format).copy(source, Place(root, env), raw_types(source, types), target, ctx.workdir)
+    place = Place(root, env)
+    changed: set[tuple[str, int, str]] = set()
+    for _ in range(_READINGS):
+        copied = adapter(source.format).copy(source, place, raw_types(source, types), target, ctx.workdir)
+        now = adapter(source.format).state(source, place)
+        changed = {*state.parts} ^ {*now.parts}
+        if not changed:
+            break
+        state = now
+    else:
+        raise SourceChanged(source.name, sorted({name for name, _, _ in changed}))
     read = copied.rows + copied.malformed_rows
     if read == 0:
         raise SourceEmpty(source.name, " and ".join(map(redact, source.read)))

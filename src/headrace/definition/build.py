@@ -10,6 +10,7 @@ from headrace.definition.build_contract import build_checks, build_fresh, check_
 from headrace.definition.combines import build_combine
 from headrace.definition.conversions import reading_part
 from headrace.definition.document import At, shown, suggestion
+from headrace.definition.formats import format_part
 from headrace.definition.grammar import METRICS
 from headrace.definition.kinds import Fields
 from headrace.definition.locations import DATABASES, check_address, source_format
@@ -86,10 +87,6 @@ def build_source(name: str, fields: Fields) -> Source:
     if read and not at.key("read").is_broken and not at.key("format").is_broken:
         format_ = source_format(read, format_, at)
         _check_query(fields, format_, read)
-    if "separator" in fields.values and format_ not in ("csv", None):
-        at.key("separator").wrong(
-            "only CSV has separators", expected="a CSV source", found=f'"{format_}"', fix="take it out"
-        )
     if "known" in fields.values and "event_time" not in fields.values and not at.key("event_time").is_broken:
         at.key("known").wrong(
             "a static table has no `known`: without event_time its rows hold for all time",
@@ -98,7 +95,7 @@ def build_source(name: str, fields: Fields) -> Source:
             fix='name the column: event_time = "…", or take `known` out',
         )
     combine = build_combine(fields)
-    more = fields.only("query", "separator", "missing", "event_time", "unique", "on_duplicate", "rename", "derive")
+    more = fields.only("query", "missing", "event_time", "unique", "on_duplicate", "rename", "derive")
     if combine is not None:
         more["missing"] = ()  # the sources that it is made from have seen to them
     return Source(
@@ -110,6 +107,7 @@ def build_source(name: str, fields: Fields) -> Source:
         joins=tuple(_join(join, inner) for join, inner in fields.get("join", ())),
         columns=tuple((column, _column_rule(inner)) for column, inner in fields.get("columns", ())),
         fresh=build_fresh(fields),
+        **format_part(fields, format_),
         **build_checks(fields.get("checks", ())),
         **more,
     )

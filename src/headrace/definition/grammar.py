@@ -25,10 +25,20 @@ from headrace.definition.kinds import (
     Section,
     Text,
     TextOrMap,
+    TextOrNumber,
     TextOrTable,
     YesNo,
 )
-from headrace.definition.model import Aggregate, Monotone, OnFail, RepairKind, SurviveRule, TableOnFail, Task
+from headrace.definition.model import (
+    Aggregate,
+    Monotone,
+    OnFail,
+    RepairKind,
+    SourceFormat,
+    SurviveRule,
+    TableOnFail,
+    Task,
+)
 from headrace.definition.quantities import (
     BUDGET_PATTERN,
     DURATION_PATTERN,
@@ -268,6 +278,15 @@ SURVIVE = Section(
     ),
 )
 
+FIXED_FIELD = Section(
+    "One column of fixed-width files.",
+    (
+        Key("name", COLUMN, "What it is called.", True, 'write name = "id"'),
+        Key("width", Number(minimum=1, whole=True), "Of its cells, in characters.", True, "write width = 8"),
+        Key("start", Number(minimum=1, whole=True), "Its first character, from 1; where the one before ends."),
+    ),
+)
+
 SOURCE = Section(
     "Where raw rows come from, and what they promise.",
     (
@@ -300,13 +319,17 @@ SOURCE = Section(
         Key(
             "format",
             Choice(
-                ("csv", "parquet", "ndjson", "sqlite", "postgresql"),
-                {"jsonl": "ndjson", "json": "ndjson", "postgres": "postgresql", "tsv": "csv"},
+                tuple(one for one in get_args(SourceFormat) if one != "combined"),
+                {"jsonl": "ndjson", "postgres": "postgresql", "xlsx": "excel", "feather": "arrow", "ipc": "arrow"},
             ),
             "What `read` leads to; told from its ending or scheme when left out.",
         ),
         Key("query", Text("an SQL query", "SELECT faa, lat FROM airports"), "The rows of a database."),
-        Key("separator", Text("one character", ";", r"^[\x01-\x7f]$"), "Between the fields of CSV.", default=","),
+        Key("separator", Text("one character", ";", r"^[\x01-\x7f]$"), "Between the fields of CSV; a comma, or a tab."),
+        Key("sheet", TextOrNumber("a sheet's name or number", "Products"), "Which sheet of a workbook; the first."),
+        Key("rows", Text("a path of keys", "result.items"), "Where the rows of a JSON document are."),
+        Key("fields", ListOf(FIXED_FIELD, "fields", unique=False), "The columns of fixed-width files."),
+        Key("skip", Number(minimum=0, whole=True), "Lines of fixed-width files, or rows of a sheet, before the first."),
         Key("missing", _TOKENS, "The texts that mean null.", default=["", "NA"]),
         Key("event_time", COLUMN, "When what a row tells happened; without it the table is static."),
         Key("known", _KNOWN, "When a row became known."),

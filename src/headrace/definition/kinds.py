@@ -467,3 +467,20 @@ class TextOrMap(Generic[T]):
 
     def schema(self) -> JsonSchema:
         return {"anyOf": [self.text.schema(), self.table.schema()]}
+
+
+@dataclass(frozen=True, slots=True)
+class TextOrNumber:
+    """A name, or a number from 1."""
+
+    expected: str
+    example: str
+
+    def read(self, value: object, at: At) -> str | int | None:
+        if isinstance(value, int):
+            number: int | None = Number(minimum=1, whole=True).read(value, at)
+            return number
+        return Text(self.expected, self.example).read(value, at)
+
+    def schema(self) -> JsonSchema:
+        return {"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 1}]}

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, TypeAlias
 
 from headrace.definition.document import At, shown, suggestion
+from headrace.definition.model import SourceFormat
 from headrace.definition.not_yet import not_yet
 from headrace.definition.secrets import REFERENCE, has_literal_credential
 
-SourceFormat: TypeAlias = Literal["csv", "parquet", "ndjson", "sqlite", "postgresql"]
-
-ENDINGS: dict[str, SourceFormat] = {
+_TEXTS: dict[str, SourceFormat] = {
     ".csv": "csv",
-    ".csv.gz": "csv",
-    ".csv.zst": "csv",
-    ".parquet": "parquet",
+    ".tsv": "tsv",
+    ".json": "json",
     ".ndjson": "ndjson",
-    ".ndjson.gz": "ndjson",
-    ".ndjson.zst": "ndjson",
     ".jsonl": "ndjson",
-    ".jsonl.gz": "ndjson",
-    ".jsonl.zst": "ndjson",
+}
+_COMPRESSIONS = ("", ".gz", ".zst", ".bz2", ".xz")
+_WHOLE: dict[str, SourceFormat] = {
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".avro": "avro",
+    ".xlsx": "excel",
+    ".xls": "excel",
+    ".xlsb": "excel",
+    ".ods": "excel",
     ".db": "sqlite",
     ".sqlite": "sqlite",
     ".sqlite3": "sqlite",
+}
+ENDINGS: dict[str, SourceFormat] = {
+    **{text + packed: format_ for text, format_ in _TEXTS.items() for packed in _COMPRESSIONS},
+    **_WHOLE,
 }
 DATABASES: tuple[SourceFormat, ...] = ("sqlite", "postgresql")
 
@@ -92,7 +101,8 @@ def source_format(read: tuple[str, ...], declared: SourceFormat | None, at: At) 
         whole = " (a reference tells nothing before it is opened)" if REFERENCE.search(untold) else ""
         at.key("read").wrong(
             f"the format cannot be told from the address{whole}",
-            expected=f"an ending {', '.join(ENDINGS)}, or postgresql://",
+            expected=f"an ending {', '.join((*_TEXTS, *_WHOLE))} (the first {len(_TEXTS)} also with "
+            f"{', '.join(_COMPRESSIONS[1:])}), or postgresql://",
             found=shown(untold),
             fix='say it: format = "csv"',
         )

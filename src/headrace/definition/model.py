@@ -6,7 +6,7 @@ mistake; stations take the parts they need as arguments. Durations are microseco
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -219,6 +219,22 @@ class Combine(Struct, frozen=True, kw_only=True):
         return dict(dict(self.map).get(member, ()))
 
 
+SourceFormat: TypeAlias = Literal[
+    "csv", "tsv", "fixed", "json", "ndjson", "parquet", "arrow", "avro", "excel", "sqlite", "postgresql", "combined"
+]
+ALL_TEXT: frozenset[SourceFormat] = frozenset({"csv", "tsv", "fixed", "excel"})
+"""The formats in which every cell is a text, whatever it means."""
+
+
+class FixedField(Struct, frozen=True, kw_only=True):
+    """One column of a fixed-width file, in characters."""
+
+    name: str
+    start: int
+    """Of its first character, from 0."""
+    width: int
+
+
 class Source(Struct, frozen=True, kw_only=True):
     """Where raw rows come from, and what they promise."""
 
@@ -226,9 +242,18 @@ class Source(Struct, frozen=True, kw_only=True):
     read: tuple[str, ...] = ()
     """Paths and globs relative to the definition, `file://`, `s3://`, `postgresql://`, as written: `${env:NAME}` and
     `${file:PATH}` are still references here and are resolved only when a connection is opened."""
-    format: Literal["csv", "parquet", "ndjson", "sqlite", "postgresql", "combined"]
+    format: SourceFormat
     query: str | None = None
-    separator: str = ","
+    separator: str | None = None
+    """Between the fields of csv and tsv; a comma, or a tab, when left out."""
+    sheet: str | int | None = None
+    """Of an Excel workbook: a name, or a number from 1; its only sheet, or the first, when left out."""
+    rows: str | None = None
+    """Of a JSON document: the path to the array of rows, as `result.items`; the document itself when left out."""
+    fields: tuple[FixedField, ...] = ()
+    """Of a fixed-width file, by start."""
+    skip: int = 0
+    """Lines before the first row of a fixed-width file, or rows before the header of an Excel sheet."""
     missing: tuple[str, ...] = ("", "NA")
     """Texts that mean null in every column."""
     event_time: str | None = None

@@ -20,11 +20,17 @@ if TYPE_CHECKING:
     import polars as pl
 
 FORMATS: dict[str, str] = {
+    "arrow": "headrace.data.sources.arrow",
+    "avro": "headrace.data.sources.avro",
     "csv": "headrace.data.sources.csv",
+    "excel": "headrace.data.sources.excel",
+    "fixed": "headrace.data.sources.fixed",
+    "json": "headrace.data.sources.json",
     "ndjson": "headrace.data.sources.ndjson",
     "parquet": "headrace.data.sources.parquet",
     "postgresql": "headrace.data.sources.postgresql",
     "sqlite": "headrace.data.sources.sqlite",
+    "tsv": "headrace.data.sources.csv",
 }
 
 MALFORMED_COLUMNS = ("row", "file", "line", "reason", "text")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -35,6 +35,58 @@ def same_columns(source: str, files: Sequence[tuple[str, Sequence[str]]]) -> Non
     reserved = [column for column in reference if column in RESERVED or column.startswith("_hr_")]
     if reserved:
         raise ReservedColumn(source, reserved)
+
+
+def held_types(
+    source: str, files: Sequence[tuple[str, Mapping[str, pl.DataType]]]
+) -> tuple[dict[str, pl.DataType], dict[str, pl.DataType]]:
+    """Of files that know their columns' types: the type to hold each column in, and the columns that are left out.
+
+    Raises
+    ------
+    ColumnsDiffer, DuplicateColumn, ReservedColumn
+    """
+    same_columns(source, [(name, list(schema)) for name, schema in files])
+    held, left_out = {}, {}
+    schemas = [schema for _, schema in files]
+    for name in schemas[0]:
+        type_ = _held([schema[name] for schema in schemas])
+        if type_ is None:
+            left_out[name] = schemas[0][name]
+        else:
+            held[name] = type_
+    return held, left_out
+
+
+def _held(types: Sequence[pl.DataType]) -> pl.DataType | None:
+    """One type for a column of several files: their own if they agree, a number's wider one, else text."""
+    import polars as pl
+
+    from headrace.data.cast import plain
+
+    found = [plain(type_) for type_ in types]
+    if any(type_ is None for type_ in found):
+        return None
+    different = {type_ for type_ in found if type_ is not None and type_ != pl.Null}
+    if len(different) <= 1:
+        return next(iter(different), pl.Null())
+    return pl.Float64() if different == {pl.Int64(), pl.Float64()} else pl.String()
+
+
+def as_held(schema: Mapping[str, pl.DataType], held: Mapping[str, pl.DataType]) -> list[pl.Expr]:
+    """The columns of a file with that schema, in the types they are held in."""
+    import polars as pl
+
+    from headrace.data.cast import as_text
+
+    return [
+        as_text(name, schema[name]) if type_ == pl.String else pl.col(name).cast(type_) for name, type_ in held.items()
+    ]
+
+
+def warnings_of(left_out: Mapping[str, pl.DataType]) -> tuple[str, ...]:
+    """What is said of columns that are left out."""
+    return tuple(f"column {name!r} is left out: Headrace reads no {type_}" for name, type_ in left_out.items())
 
 
 def series_of(name: str, values: Sequence[Any]) -> pl.Series:

@@ -1,4 +1,4 @@
-"""CSV files: plain, gzip or Zstandard, one or many.
+"""CSV and TSV files: plain or compressed, one or many.
 
 The fast path hands the whole text to Polars with the locked types. It is strict: a value that is not of its type, a
 record with too many fields or bytes that are not UTF-8 make it fail, and a count of separators finds the records with
@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.data.blocks import row_count, sink
+from headrace.data.compression import chunks
 from headrace.data.errors import SourceEmpty, SourceUnreadable
-from headrace.data.files import DataFile, chunks, fetch, files_state, find, first_lines, last_line, lines, reading
+from headrace.data.files import DataFile, fetch, files_state, find, reading
 from headrace.data.sources import Copied, Place, Sample
 from headrace.data.sources.columns import same_columns
 from headrace.data.sources.csv_records import Dialect, Record, StrayQuoteError, fields_of, records
 from headrace.data.sources.csv_records import is_rectangular as no_short_records
 from headrace.data.sources.malformed import MalformedRows
+from headrace.data.text import check_encoding, first_lines, has_long_line, is_too_long, last_line, lines, unpack
 from headrace.definition.model import Source
 from headrace.language.types import Type
 from headrace.language.values import dtype
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 state = files_state
+_HEADER_LINES = 1_000
+"""Lines beside the rows asked for that a sample has: the header and blank lines before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,8 @@ class _Layout:
 
 def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[Sample]:
     """The first rows of every file, all text."""
-    for layout in _layouts(source, fetch(source.name, find(source, place), place, workdir)):
+    files = fetch(source.name, find(source, place), place, workdir)
+    for layout in _layouts(source, unpack(source.name, files, workdir, rows + _HEADER_LINES)):
         yield Sample(layout.file.name, _first_rows(source, layout, rows))
 
 
@@ -62,7 +67,7 @@ def _first_rows(source: Source, layout: _Layout, rows: int) -> pl.DataFrame:
         if not data:
             return pl.DataFrame(schema=schema)
         return pl.read_csv(
-            data, has_header=False, schema=schema, separator=source.separator, null_values=list(source.missing)
+            data, has_header=False, schema=schema, separator=_separator(source), null_values=list(source.missing)
         )
 
 
@@ -70,8 +75,10 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
     """Write every row to `target`; see `headrace.data.sources.Adapter`."""
     import polars as pl
 
-    layouts = _layouts(source, fetch(source.name, find(source, place), place, workdir))
+    layouts = _layouts(source, unpack(source.name, fetch(source.name, find(source, place), place, workdir), workdir))
     physical = {name: _physical(types.get(name)) for name in layouts[0].header}
+    if any(_has_long_line(source, layout) for layout in layouts):
+        return copy_plainly(source, layouts, physical, target, workdir)
     try:
         rows = _sink_all(source, layouts, physical, target)
         is_whole = _are_whole(source, layouts, target)
@@ -145,9 +152,16 @@ def _misfits(source: Source, layouts: Sequence[_Layout], physical: Mapping[str, 
     return [name for name, is_misfit in found.items() if is_misfit]
 
 
+def _has_long_line(source: Source, layout: _Layout) -> bool:
+    """Whether a line is too long for the fast path, which would hold it several times over in memory."""
+    with reading(source.name, layout.file):
+        return has_long_line(layout.path)
+
+
 def _layouts(source: Source, files: Sequence[DataFile]) -> list[_Layout]:
     layouts = []
     for file in files:
+        check_encoding(source.name, file)
         with reading(source.name, file):
             header, skip = _header(source, file)
         layouts.append(_Layout(file, file.path, header, skip))
@@ -160,9 +174,12 @@ def _header(source: Source, file: DataFile) -> tuple[tuple[str, ...], int]:
     record = b""
     for n_lines, line in enumerate(first_lines(file.path), start=1):
         record += line
+        if is_too_long(record) or b"\0" in line:
+            what = "is longer than a line may be" if is_too_long(record) else "holds NUL bytes"
+            raise SourceUnreadable(source.name, file.name, f"its header line {what}: it is no {source.format.upper()}")
         bare = record.strip(b"\r\n")
         try:
-            fields = fields_of(bare, source.separator.encode()) if bare else None
+            fields = fields_of(bare, _separator(source).encode()) if bare else None
         except StrayQuoteError:
             raise SourceUnreadable(source.name, file.name, "the quotes of its header line do not pair") from None
         if fields is not None:
@@ -173,7 +190,7 @@ def _header(source: Source, file: DataFile) -> tuple[tuple[str, ...], int]:
 
 def _data_records(source: Source, layout: _Layout) -> Iterator[Record]:
     """The records after the header."""
-    dialect = Dialect(source.separator.encode(), len(layout.header))
+    dialect = Dialect(_separator(source).encode(), len(layout.header))
     return records(islice(lines(layout.path), layout.skip_lines, None), dialect, layout.skip_lines + 1)
 
 
@@ -186,7 +203,7 @@ def _are_whole(source: Source, layouts: Sequence[_Layout], target: Path) -> bool
     last = sorted({layout.header[-1] for layout in layouts})
     nulls = pl.scan_parquet(target).select(pl.col(last).null_count()).collect().row(0, named=True)
     suspects = [layout for layout in layouts if nulls[layout.header[-1]] or b'"' in last_line(layout.path)]
-    separator = source.separator.encode()
+    separator = _separator(source).encode()
     return all(no_short_records(chunks(one.path), Dialect(separator, len(one.header))) for one in suspects)
 
 
@@ -198,6 +215,10 @@ def _sink_all(source: Source, layouts: Sequence[_Layout], physical: Mapping[str,
     scans = [_scan(source, layout, physical).select(columns) for layout in layouts if layout.path.stat().st_size]
     sink(pl.concat(scans) if scans else pl.LazyFrame(schema={name: dtype(physical[name]) for name in columns}), target)
     return row_count(target)
+
+
+def _separator(source: Source) -> str:
+    return source.separator or ("\t" if source.format == "tsv" else ",")
 
 
 def _count(source: Source, layout: _Layout, physical: Mapping[str, Type]) -> int:
@@ -214,7 +235,7 @@ def _scan(source: Source, layout: _Layout, physical: Mapping[str, Type]) -> pl.L
         has_header=False,
         skip_lines=layout.skip_lines,
         schema={name: dtype(physical[name]) for name in layout.header},
-        separator=source.separator,
+        separator=_separator(source),
         null_values=list(source.missing),
         glob=False,
     )

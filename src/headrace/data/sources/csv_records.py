@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from headrace.data.text import is_too_long
+
 _LONGEST_RECORD = 1 << 20
 """A quote that is still open after this many bytes is taken for a mistake in its first line."""
 
@@ -93,6 +95,10 @@ def records(lines: Iterator[bytes], dialect: Dialect, first_line: int = 1) -> It
     source = _Lines(lines)
     number = first_line
     for line in source:
+        if is_too_long(line):
+            yield Record(number, line, "too_long")
+            number += 1
+            continue
         if b'"' not in line:
             bare = line.rstrip(b"\r\n")
             if bare or dialect.n_columns == 1:

@@ -9,6 +9,9 @@ import msgspec
 
 from headrace.data.blocks import sink
 
+_LONGEST_TEXT = 1 << 16
+"""Bytes of a row that are kept; the place leads to the rest."""
+
 
 class _Entry(msgspec.Struct, frozen=True):
     row: int
@@ -44,15 +47,15 @@ class MalformedRows:
         """What follows is from this file."""
         self._starts.append((file, self._row))
 
-    def row(self) -> None:
-        """A good row."""
-        self._row += 1
+    def row(self, count: int = 1) -> None:
+        """A good row, or several."""
+        self._row += count
 
     def add(self, line: int, reason: str, data: bytes) -> None:
         """A row that is none."""
         self._row += 1
         self.count += 1
-        text = data.rstrip(b"\r\n").decode(errors="backslashreplace")
+        text = data[:_LONGEST_TEXT].rstrip(b"\r\n").decode(errors="backslashreplace")
         self._out.write(msgspec.json.encode(_Entry(self._row, self._starts[-1][0], line, reason, text)) + b"\n")
 
     @property

@@ -1,4 +1,4 @@
-"""NDJSON files: one JSON object a line; plain, gzip or Zstandard, one or many.
+"""NDJSON files: one JSON object a line; plain or compressed, one or many.
 
 A key that a line does not have is a null there, as the format has it; keys that are not locked are not read. The fast
 path hands the whole text to Polars with the locked types; when it refuses, the plain path reads line by line, sets
@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.data.blocks import row_count, sink
-from headrace.data.files import DataFile, fetch, files_state, find, lines, reading
+from headrace.data.files import DataFile, fetch, files_state, find, reading
 from headrace.data.sources import Copied, Place, Sample
 from headrace.data.sources.columns import same_columns, series_of
 from headrace.data.sources.malformed import MalformedRows
+from headrace.data.text import check_encoding, first_lines, has_long_line, is_too_long, lines, unpack
 from headrace.definition.model import Source
 from headrace.language.types import Type
 from headrace.language.values import dtype
@@ -37,8 +38,9 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
     import polars as pl
 
     for file in fetch(source.name, find(source, place), place, workdir):
+        check_encoding(source.name, file)
         with reading(source.name, file):
-            objects = [found for line in islice(lines(file.path), rows) if (found := _object(line)) is not None]
+            objects = [found for line in islice(first_lines(file.path), rows) if (found := _object(line)) is not None]
         names = dict.fromkeys(name for one in objects for name in one)
         yield Sample(file.name, pl.DataFrame([series_of(name, [one.get(name) for one in objects]) for name in names]))
 
@@ -47,10 +49,14 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
     """Write every row to `target`; see `headrace.data.sources.Adapter`. The columns are those of `types`."""
     import polars as pl
 
-    files = fetch(source.name, find(source, place), place, workdir)
+    files = unpack(source.name, fetch(source.name, find(source, place), place, workdir), workdir)
+    for file in files:
+        check_encoding(source.name, file)
     same_columns(source.name, [(files[0].name, list(types))])
     physical = {name: type_ if type_ in _NATIVE else Type.STRING for name, type_ in types.items()}
     paths = [file.path for file in files]
+    if any(_has_long_line(source, file) for file in files):
+        return _copy_plainly(source, files, physical, target, workdir)
     try:
         _sink_all(paths, physical, target)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
@@ -62,6 +68,11 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
         rows=rows,
         files=tuple((file.name, count) for file, count in zip(files, counts, strict=True)),
     )
+
+
+def _has_long_line(source: Source, file: DataFile) -> bool:
+    with reading(source.name, file):
+        return has_long_line(file.path)
 
 
 def _copy_plainly(
@@ -100,9 +111,9 @@ def _clean(
         for number, line in enumerate(lines(file.path), start=1):
             if line.isspace():
                 continue
-            found = _object(line)
+            found = None if is_too_long(line) else _object(line)
             if found is None:
-                malformed.add(number, "not_json", line)
+                malformed.add(number, "too_long" if is_too_long(line) else "not_json", line)
                 continue
             malformed.row()
             misfits.update(name for name, type_ in native if not _is_of(found.get(name), type_))
@@ -113,7 +124,7 @@ def _clean(
 def _object(line: bytes) -> dict[str, Any] | None:
     try:
         found = _DECODER.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

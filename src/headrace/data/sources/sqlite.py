@@ -8,16 +8,18 @@ and fails on a later value of another one: SQLite types values, not columns.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from headrace.data.blocks import row_count, sink
 from headrace.data.errors import QueryRefused, SourceUnavailable, SourceUnreadable
 from headrace.data.files import DataFile, files_state, find
 from headrace.data.sources import Copied, Place, Sample
-from headrace.data.sources.columns import same_columns, series_of, text_of
+from headrace.data.sources.batches import copy_batches, frame_of
+from headrace.data.sources.columns import same_columns, series_of
+from headrace.data.sources.malformed import MalformedRows
 from headrace.definition.model import Source
 from headrace.language.types import Type
 
@@ -28,15 +30,6 @@ state = files_state
 _BATCH = 50_000
 _HELD = {Type.INTEGER: Type.INTEGER, Type.BOOLEAN: Type.INTEGER, Type.FLOAT: Type.FLOAT}
 """SQLite has no booleans: they are 0 and 1."""
-
-
-class _MisfitError(ValueError):
-    """A value that is not of the type in which its column is held. Polars raises it again with its text alone, which is
-    therefore the column's name."""
-
-    def __init__(self, column: str) -> None:
-        super().__init__(column)
-        self.column = column
 
 
 def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[Sample]:  # noqa: ARG001 - the port's form
@@ -51,7 +44,7 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
             yield Sample(file.name, pl.DataFrame([series_of(n, c) for n, c in zip(names, columns, strict=True)]))
 
 
-def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:  # noqa: ARG001
+def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:
     """Write every row to `target`; see `headrace.data.sources.Adapter`."""
     files = find(source, place)
     headers = []
@@ -60,66 +53,17 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
             headers.append((file.name, _names(cursor)))
     same_columns(source.name, headers)
     held = {name: _HELD.get(types.get(name, Type.STRING), Type.STRING) for name in headers[0][1]}
-    counts = _sink_all(source, files, held, target)
-    return Copied(
-        columns=tuple(held),
-        rows=row_count(target),
-        files=tuple((file.name, count) for file, count in zip(files, counts, strict=True)),
-    )
+    return copy_batches(files, held, partial(_batches, source), target, workdir)
 
 
-def _sink_all(source: Source, files: Sequence[DataFile], held: dict[str, Type], target: Path) -> list[int]:
-    """Write and count the rows of all files. A column with a misfit becomes text in `held`, and all is read again."""
-    from polars.io.plugins import register_io_source
-
-    from headrace.language.values import dtype
-
-    while True:
-        counts: list[int] = []
-
-        def batches(
-            with_columns: list[str] | None,
-            predicate: pl.Expr | None,  # noqa: ARG001 - a sink filters nothing
-            n_rows: int | None,  # noqa: ARG001
-            batch_size: int | None,  # noqa: ARG001
-            counts: list[int] = counts,
-        ) -> Iterator[pl.DataFrame]:
-            for file in files:
-                counts.append(0)
-                for frame in _batches(source, file, held):
-                    counts[-1] += frame.height
-                    yield frame if with_columns is None else frame.select(with_columns)
-
-        schema = {name: dtype(type_) for name, type_ in held.items()}
-        try:
-            sink(register_io_source(batches, schema=schema), target)
-        except _MisfitError as misfit:
-            held[misfit.column] = Type.STRING
-        else:
-            return counts
-
-
-def _batches(source: Source, file: DataFile, held: Mapping[str, Type]) -> Iterator[pl.DataFrame]:
-    import polars as pl
-
+def _batches(
+    source: Source, file: DataFile, held: Mapping[str, Type], malformed: MalformedRows
+) -> Iterator[pl.DataFrame]:
     with _opened(source, file) as cursor:
         names = _names(cursor)
         while rows := cursor.fetchmany(_BATCH):
-            columns = dict(zip(names, zip(*rows, strict=True), strict=True))
-            yield pl.DataFrame([_series(name, columns[name], type_) for name, type_ in held.items()])
-
-
-def _series(name: str, values: Sequence[Any], held: Type) -> pl.Series:
-    import polars as pl
-
-    from headrace.language.values import dtype
-
-    if held is Type.STRING:
-        return pl.Series(name, [text_of(value) for value in values], dtype=pl.String)
-    try:
-        return pl.Series(name, values, dtype=dtype(held), strict=True)
-    except TypeError:
-        raise _MisfitError(name) from None
+            malformed.row(len(rows))
+            yield frame_of(dict(zip(names, zip(*rows, strict=True), strict=True)), held)
 
 
 def _names(cursor: sqlite3.Cursor) -> tuple[str, ...]:

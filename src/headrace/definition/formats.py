@@ -1,0 +1,61 @@
+"""What a source says of the form of its files, held against the format that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from headrace.definition.kinds import Fields
+from headrace.definition.model import FixedField
+
+_KEYS = {
+    "separator": (("csv", "tsv"), "only CSV and TSV have separators"),
+    "sheet": (("excel",), "only workbooks have sheets"),
+    "rows": (("json",), "only JSON documents have a path to their rows (NDJSON has a row a line)"),
+    "fields": (("fixed",), "only fixed-width files need their fields listed"),
+    "skip": (("fixed", "excel"), "only of fixed-width files and workbooks something is skipped"),
+}
+"""Key → the formats that have it, and what to say of others."""
+
+
+def format_part(fields: Fields, format_: str | None) -> dict[str, Any]:
+    """The arguments of a `Source` that belong to its format, after noting those that do not."""
+    at = fields.at
+    for key, (formats, why) in _KEYS.items():
+        if key in fields.values and format_ is not None and format_ not in formats:
+            wanted = " or ".join(f'"{one}"' for one in formats)
+            at.key(key).wrong(why, expected=f"format {wanted}", found=f'"{format_}"', fix="take it out")
+    if format_ == "fixed" and "fields" not in fields.values and not at.key("fields").is_broken:
+        fix = 'write fields = [{ name = "id", width = 8 }, …]'
+        at.missing("fields", expected="the columns and their widths", fix=fix)
+    return fields.only("separator", "sheet", "rows", "skip") | {"fields": _fixed_fields(fields)}
+
+
+def _fixed_fields(fields: Fields) -> tuple[FixedField, ...]:
+    found: list[FixedField] = []
+    given: Sequence[Fields] = fields.get("fields", ())
+    for n, one in enumerate(given):
+        name, width = one.get("name"), one.get("width")
+        if name is None or width is None:
+            continue
+        after = found[-1].start + found[-1].width if found else 0
+        start = one.get("start", after + 1) - 1
+        if start < after:
+            fields.at.key("fields", n, "start").wrong(
+                "the column begins within the one before it",
+                expected=f"{after + 1} or more",
+                found=str(start + 1),
+                fix="list the columns from left to right; leave `start` out where nothing lies between them",
+            )
+            continue
+        if any(name == other.name for other in found):
+            fields.at.key("fields", n, "name").wrong(
+                "two columns have one name",
+                expected="names that differ",
+                found=f"`{name}`",
+                fix="rename one",
+                code="duplicate",
+            )
+            continue
+        found.append(FixedField(name=name, start=start, width=width))
+    return tuple(found)
