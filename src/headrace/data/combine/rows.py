@@ -139,4 +139,6 @@ def in_rank_order(frame: pl.DataFrame, members: Sequence[str]) -> Rows:
     )
     entities = ordered[ENTITY].to_numpy()
     starts = np.flatnonzero(np.diff(entities, prepend=-1))
-    return Rows(ordered, starts, ordered[MEMBER].to_numpy(), members)
+    sizes = np.diff(starts, append=ordered.height)
+    entity = np.repeat(np.arange(len(starts)), sizes)
+    return Rows(ordered, starts, ordered[MEMBER].to_numpy(), members, sizes, entity, np.flatnonzero(sizes[entity] > 1))

@@ -139,13 +139,13 @@ class _Writing:
 
     def add(self, first: int, rows: Rows) -> None:
         """Resolve and write the entities of which these are all rows; `first` is the number of the first, from 0."""
-        entity = rows.of_entity() + first + 1
+        entity = rows.entity + first + 1
         sources = pl.Series(self._combine.members).gather(rows.member)
         numbers = pl.Series(self._numbers(rows))
         lineage = pl.DataFrame({"entity": entity, "source": sources, "row": numbers})
         kept: dict[str, pl.Series] = {}
         lost: list[pl.DataFrame] = []
-        for place, column in enumerate(self._columns):
+        for column in self._columns:
             values = rows.frame[column.name]
             if column.name in self._combine.key:
                 kept[column.name] = values.gather(rows.starts)
@@ -154,14 +154,14 @@ class _Writing:
             found = resolve(rows, column.name, column.type, rule)
             kept[column.name] = values.gather(found.winners)
             if len(found.lost):
-                lost.append(_overridden(lineage, values, column.name, place, rule.rule, found))
-                self._conflicts[column.name][0] += len(np.unique(entity[found.lost]))
+                lost.append(_overridden(lineage, values, column.name, rule.rule, found))
+                self._conflicts[column.name][0] += int(np.count_nonzero(np.diff(entity[found.lost], prepend=0)))
                 self._conflicts[column.name][1] += len(found.lost)
         self._write("entities", pl.DataFrame(kept))
         self._write("lineage", lineage)
-        empty = pl.DataFrame(schema={**_OVERRIDDEN, "_hr_place": pl.Int64, "_hr_at": pl.Int64})
-        ordered = pl.concat([empty, *lost]).sort("entity", "_hr_place", "_hr_at").select(list(_OVERRIDDEN))
-        self._write("overridden", ordered)
+        overridden = pl.concat([pl.DataFrame(schema=_OVERRIDDEN), *lost])
+        by_entity = np.argsort(overridden["entity"].to_numpy(), kind="stable")  # each column's are in order
+        self._write("overridden", overridden[by_entity])
         self._parts += 1
         self.rows += rows.frame.height
         self.leads += np.bincount(rows.member[rows.starts], minlength=len(self.leads))
@@ -181,6 +181,8 @@ class _Writing:
     def _gathered(self, what: str) -> Path:
         """The parts as one file, whose bytes do not depend on where they were cut."""
         parts = [self._workdir / f"{what}-{n:06d}.parquet" for n in range(self._parts)]
+        if len(parts) == 1:
+            return parts[0]
         target = self._workdir / f"{what}.parquet"
         sink(pl.concat(pl.scan_parquet(part) for part in parts), target)
         for part in parts:
@@ -209,9 +211,7 @@ class _Writing:
         )
 
 
-def _overridden(
-    lineage: pl.DataFrame, values: pl.Series, column: str, place: int, rule: str, found: Resolved
-) -> pl.DataFrame:
+def _overridden(lineage: pl.DataFrame, values: pl.Series, column: str, rule: str, found: Resolved) -> pl.DataFrame:
     """The values of one column that lost."""
     texts = values.gather(found.lost).to_frame(column).select(as_text(column, values.dtype)).to_series()
     return lineage[found.lost].select(
@@ -222,8 +222,6 @@ def _overridden(
         texts.alias("value"),
         pl.lit(rule).alias("rule"),
         found.why.alias("why"),
-        pl.lit(place, pl.Int64).alias("_hr_place"),
-        pl.Series("_hr_at", found.lost),
     )
 
 

@@ -67,15 +67,12 @@ class Rows:
     """Position in `from` of each row's source."""
     names: Sequence[str]
     """`from`."""
-
-    @property
-    def sizes(self) -> NDArray[np.int64]:
-        """How many rows each entity has."""
-        return np.diff(self.starts, append=self.frame.height)
-
-    def of_entity(self) -> NDArray[np.int64]:
-        """Which entity each row is of, from 0."""
-        return np.repeat(np.arange(len(self.starts)), self.sizes)
+    sizes: NDArray[np.int64]
+    """How many rows each entity has."""
+    entity: NDArray[np.int64]
+    """Which entity each row is of, from 0."""
+    shared: NDArray[np.int64]
+    """Rows of entities that have several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +103,9 @@ def _first_best(rows: Rows, figures: Figures | None, is_candidate: NDArray[np.bo
         best = is_candidate
     else:
         judged = np.where(is_candidate, figures, _WORST)
-        best = is_candidate & (judged == np.repeat(np.minimum.reduceat(judged, rows.starts), rows.sizes))
+        best = is_candidate & (judged == np.minimum.reduceat(judged, rows.starts)[rows.entity])
     positions = np.flatnonzero(best)
-    entities = rows.of_entity()[positions]
+    entities = rows.entity[positions]
     is_first = np.ones(len(positions), np.bool_)
     is_first[1:] = entities[1:] != entities[:-1]
     winners = rows.starts.copy()
@@ -118,9 +115,9 @@ def _first_best(rows: Rows, figures: Figures | None, is_candidate: NDArray[np.bo
 
 def _losers(rows: Rows, values: pl.Series, winners: NDArray[np.int64]) -> NDArray[np.int64]:
     """Rows that have a value, and not the winner's; only entities of several rows are looked at."""
-    shared = _shared(rows)
+    shared = rows.shared
     theirs = values.gather(shared)
-    kept = values.gather(winners[rows.of_entity()[shared]])
+    kept = values.gather(winners[rows.entity[shared]])
     is_lost = (theirs.is_not_null() & theirs.ne_missing(kept)).to_numpy()
     return np.asarray(shared[is_lost], np.int64)
 
@@ -147,15 +144,10 @@ def _figures(rows: Rows, values: pl.Series, type_: Type, rule: Survive) -> Figur
             return _places(rows, values) * (1 if rule.rule == "min" else -1)
 
 
-def _shared(rows: Rows) -> NDArray[np.int64]:
-    """Rows of entities that have several."""
-    return np.flatnonzero(np.repeat(rows.sizes > 1, rows.sizes))
-
-
 def _votes(rows: Rows, values: pl.Series) -> Figures:
     """Minus the number of the entity's rows with an equal value."""
-    at = _shared(rows)
-    counted = pl.DataFrame({"entity": rows.of_entity()[at], "value": values.gather(at)}).select(
+    at = rows.shared
+    counted = pl.DataFrame({"entity": rows.entity[at], "value": values.gather(at)}).select(
         pl.len().over("entity", "value").cast(pl.Int64)
     )
     votes = np.zeros(len(values), np.int64)
@@ -165,7 +157,7 @@ def _votes(rows: Rows, values: pl.Series) -> Figures:
 
 def _places(rows: Rows, values: pl.Series) -> Figures:
     """Where each value stands in order, equal ones at one place; nulls anywhere."""
-    at = _shared(rows)
+    at = rows.shared
     compared = values.gather(at)
     compared = compared.cast(pl.Int8) if compared.dtype == pl.Boolean else compared
     places = np.zeros(len(values), np.int64)
@@ -177,7 +169,7 @@ def _reasons(
     rows: Rows, figures: Figures | None, winners: NDArray[np.int64], lost: NDArray[np.int64], rule: Survive
 ) -> pl.Series:
     """Why each value lost: by the rule, else by rank order."""
-    won = winners[rows.of_entity()[lost]]
+    won = winners[rows.entity[lost]]
     times = rows.frame[TIME].fill_null(_WORST).to_numpy()
     is_tie = np.ones(len(lost), np.bool_) if figures is None else figures[lost] == figures[won]
     by_rank = np.where(rows.member[lost] != rows.member[won], 0, np.where(times[lost] != times[won], 1, 2))
