@@ -18,6 +18,7 @@ QUICK = (
     ("windows", "1e6"),
     ("leaks",),
     ("quality",),
+    ("checks",),
     ("history_path", "1"),
 )
 WHOLE = (*QUICK[:-1], ("windows", "1e7", "--duckdb"), ("history_path", "1", "10", "30"))

@@ -1,18 +1,17 @@
 """The contract, checked: from a snapshot to the rows that are accepted, those set aside, and the report of both.
 
-Two streaming passes over the snapshot: the first finds the rows of which anything is to be said, the second writes
-the accepted ones. Uniqueness is judged last, among rows that are right in every other way, so that a wrong row never
-displaces a right one.
+Streaming passes over the snapshot: the first finds the rows of which anything is to be said, a second (of the key
+alone) those that share a key, the last writes the accepted ones. Uniqueness is judged among rows that are right in
+every other way, so that a wrong row never displaces a right one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import polars as pl
 
-from headrace.data.align import ROW, base_types, table_types
+from headrace.data.align import base_types, table_types
 from headrace.data.blocks import row_count, sink
 from headrace.data.corrections import Rows, rows_of
 from headrace.data.distribution import sketches
@@ -66,12 +65,10 @@ def check(
     found = rows_of(scan(snapshot.ref, ctx), malformed, corrected, missing)
     tables = {name: scan(table.ref, ctx) for name, table in statics.items()}
     _refuse_multiplying_joins(source, tables)
-    checked = flag_rows(found.frame, source, base_types(source, types), fields, tables)
-    noted = checked.noted()
+    checked, ledger = judge(found, source, types, fields, tables, snapshot)
     ctx.progress(snapshot.rows / 2, snapshot.rows, note=source.name)
-    ledger = Ledger(checked.rules, noted, found, snapshot)
     target = ctx.workdir / "accepted.parquet"
-    _write_accepted(checked, ledger, source, list(types), target)
+    sink(checked.accepted(without=ledger.aside), target)
     rows = row_count(target)
     quarantine = write_quarantine(found, snapshot, ledger, ctx)
     accepted = pl.scan_parquet(target)
@@ -143,18 +140,26 @@ def _refuse_multiplying_joins(source: Source, tables: Mapping[str, pl.LazyFrame]
             raise JoinNotUnique(source.name, join.name, join.source, keys, repeated)
 
 
-def _write_accepted(checked: FlaggedRows, ledger: Ledger, source: Source, content: list[str], target: Path) -> None:
-    """Write the accepted rows and enter duplicates in the ledger."""
-    sink(checked.accepted(everything=not ledger.has_refused), target)
-    if not source.unique:
-        return
-    duplicates = find_duplicates(target, source.unique, content)
-    if duplicates.is_empty():
-        return
-    ledger.add_duplicates(duplicates)
-    kept = (
-        pl.scan_parquet(target).with_row_index(ROW).join(duplicates.lazy(), on=ROW, how="anti", maintain_order="left")
-    )
-    unique = target.with_suffix(".unique")
-    sink(kept.drop(ROW), unique)
-    unique.replace(target)
+def judge(
+    found: Rows,
+    source: Source,
+    types: Mapping[str, Type],
+    fields: Mapping[str, Type],
+    statics: Mapping[str, pl.LazyFrame],
+    snapshot: Snapshot,
+) -> tuple[FlaggedRows, Ledger]:
+    """Hold rows against the contract's rules for rows and keys; nothing is written.
+
+    Parameters
+    ----------
+    types, fields
+        The locked types, after `rename`; those of the whole table.
+    statics
+        The accepted tables that `source.needs` names.
+    """
+    checked = flag_rows(found.frame, source, base_types(source, types), fields, statics)
+    ledger = Ledger(checked.rules, checked.noted(), found, snapshot)
+    if source.unique:
+        right = checked.accepted(without=ledger.aside)
+        ledger.add_duplicates(find_duplicates(right, source.unique, list(types)))
+    return checked, ledger

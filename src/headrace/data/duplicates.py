@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,7 +13,7 @@ REASON = "_hr_reason"
 DUPLICATE, DUPLICATE_KEY = "duplicate", "duplicate-key"
 
 
-def find_duplicates(table: Path, key: Sequence[str], content: Sequence[str]) -> pl.DataFrame:
+def find_duplicates(table: pl.LazyFrame, key: Sequence[str], content: Sequence[str]) -> pl.DataFrame:
     """Rows to set aside so that each key is there once: their positions (from 0, in order) and the reason.
 
     Of rows that are equal in `content` the first stays, the others are a `duplicate`. Of rows that share the key and
@@ -23,16 +22,15 @@ def find_duplicates(table: Path, key: Sequence[str], content: Sequence[str]) -> 
     Parameters
     ----------
     table
-        A Parquet file; its key columns hold no null.
+        Rows in order; their key columns hold no null.
     """
-    scan = pl.scan_parquet(table)
-    hashes = scan.select(pl.struct(key).hash().alias("hash")).collect()["hash"].to_numpy()
+    hashes = table.select(pl.struct(key).hash().alias("hash")).collect()["hash"].to_numpy()
     suspects = _repeated(hashes)
     if not len(suspects):
         return pl.DataFrame(schema={ROW: pl.UInt32, REASON: pl.String})
     at = pl.LazyFrame({ROW: suspects})
     columns = list(dict.fromkeys([*key, *content]))
-    rows = scan.select(columns).with_row_index(ROW).join(at, on=ROW, how="semi").collect().sort(ROW)
+    rows = table.select(columns).with_row_index(ROW).join(at, on=ROW, how="semi").collect().sort(ROW)
     first = pl.col(ROW).min().over(columns)
     judged = rows.with_columns(first.alias("_hr_first")).with_columns(
         pl.col("_hr_first").last().over(list(key)).alias("_hr_winner")

@@ -54,6 +54,11 @@ class Ledger:
         """Whether some rule refuses a row."""
         return not self._refused.is_empty()
 
+    @property
+    def aside(self) -> pl.Series:
+        """Places of the rows that are refused or entered as duplicates."""
+        return pl.concat([self._refused[ROW], self._duplicates[ROW]])
+
     def add_duplicates(self, duplicates: pl.DataFrame) -> None:
         """Enter what `find_duplicates` found among the rows that were not refused."""
         if self.has_refused or not self._malformed.is_empty():
@@ -96,8 +101,7 @@ class Ledger:
         """
         reasons = self._reasons()
         repairs = {rule.name: flag(n) for n, rule in enumerate(self._rules) if rule.is_repair}
-        refused = pl.concat([self._refused[ROW], self._duplicates[ROW]])
-        replayed = self._replayed.filter(~self._replayed.is_in(refused.implode()))
+        replayed = self._replayed.filter(~self._replayed.is_in(self.aside.implode()))
         is_mended = pl.any_horizontal(repairs.values()) if repairs else pl.lit(value=False)
         mended = self._mended.filter(is_mended & ~pl.col(ROW).is_in(replayed.implode())).height
         quarantined = self._refused.height + self._duplicates.height + self._malformed.height

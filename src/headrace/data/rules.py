@@ -58,10 +58,13 @@ class FlaggedRows:
             return pl.DataFrame(schema={ROW: pl.UInt32})
         return self.frame.filter(pl.any_horizontal(flags)).select(ROW, *flags).collect().sort(ROW)
 
-    def accepted(self, *, everything: bool) -> pl.LazyFrame:
-        """The rows that no rule refuses, in order; `everything`: no row is refused, so that flags need no computing."""
-        refusing = [pl.col(flag(n)) for n, rule in enumerate(self.rules) if rule.refuses]
-        rows = self.frame if everything or not refusing else self.frame.filter(~pl.any_horizontal(refusing))
+    def accepted(self, *, without: pl.Series) -> pl.LazyFrame:
+        """The rows but for those at the places of `without`, in order.
+
+        By place and not by flag: what was found out once need not be computed again."""
+        rows = self.frame
+        if len(without):
+            rows = rows.join(without.to_frame(ROW).lazy(), on=ROW, how="anti", maintain_order="left")
         return rows.select(self.fields)
 
 
