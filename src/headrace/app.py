@@ -207,13 +207,18 @@ class Project:
         """The accepted tables of the newest finished checks: the history that lookups and windows are computed from."""
         import polars as pl
 
+        from headrace.data.matching.model import MatchedSource
         from headrace.data.model import CheckedSource
         from headrace.runs.outcomes import newest_outcomes
 
-        names = {f"check {source.name}": source.name for source in self.definition.sources}
+        names = {f"check {source.name}": source.name for source in self.definition.sources if source.match is None}
+        matched = {f"match {source.name}": source.name for source in self.definition.sources if source.match}
         with self.catalog.read() as reader:
-            checked = newest_outcomes(reader, self.name, list(names), CheckedSource)
-        targets = {names[stage]: self.objects.scan_target(found.table.ref.key) for stage, found in checked.items()}
+            checked = dict(newest_outcomes(reader, self.name, list(names), CheckedSource))
+            found = newest_outcomes(reader, self.name, list(matched), MatchedSource)
+        checked |= {stage: one.checked for stage, one in found.items()}
+        names |= matched
+        targets = {names[stage]: self.objects.scan_target(one.table.ref.key) for stage, one in checked.items()}
         return {name: pl.scan_parquet(t.url, storage_options=t.options or None) for name, t in targets.items()}
 
     def newest_check(self, source: str) -> CheckedSource:

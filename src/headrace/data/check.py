@@ -91,6 +91,10 @@ def check(
         rows=rows,
         fields=tuple(Field(name=name, type=type_) for name, type_ in fields.items()),
     )
+    mended = None
+    if source.match is not None:
+        ledger.mended().write_parquet(ctx.workdir / "mended.parquet")
+        mended = ctx.keep(ctx.workdir / "mended.parquet", "quarantine", ".parquet")
     return CheckedSource(
         table=table,
         quarantine=quarantine,
@@ -98,6 +102,7 @@ def check(
         malformed=snapshot.malformed,
         corrections=tuple(corrections),
         report=report,
+        mended=mended,
         sketches=made,
         newest_us=newest_us,
     )

@@ -80,6 +80,22 @@ class Ledger:
         duplicates = self._duplicates.select(ROW, pl.concat_list(REASON).alias(REASONS))
         return pl.concat([refused, duplicates]).sort(ROW)
 
+    def mended(self) -> pl.DataFrame:
+        """`_row` (from 1), `_repairs` (rules) and `_replayed` of every accepted row that is not as it was read."""
+        rules = {rule.name: flag(n) for n, rule in enumerate(self._rules) if rule.is_repair}
+        rows = self._mended.filter(pl.any_horizontal(rules.values())) if rules else self._mended.clear()
+        names = [pl.when(pl.col(column)).then(pl.lit(name)) for name, column in rules.items()]
+        texts = pl.concat_list(names).list.drop_nulls() if names else pl.lit([], dtype=pl.List(pl.String))
+        mended = rows.with_columns(texts.alias("_repairs")).select(ROW, "_repairs")
+        aside = pl.concat([self._refused[ROW], self._duplicates[ROW]]).implode()
+        replayed = self._replayed.filter(~self._replayed.is_in(aside)).cast(pl.UInt32).alias(ROW).to_frame()
+        both = mended.join(replayed.with_columns(_replayed=True), on=ROW, how="full", coalesce=True).sort(ROW)
+        return both.select(
+            (pl.col(ROW).cast(pl.Int64) + 1).alias("_row"),
+            pl.col("_repairs").fill_null([]),
+            pl.col("_replayed").fill_null(value=False),
+        )
+
     def report(
         self,
         source: Source,

@@ -61,7 +61,7 @@ class Table(Struct, frozen=True, kw_only=True):
 
 RuleKind = Literal[
     "shape", "type", "range", "allowed", "pattern", "length", "monotone", "null", "unique", "row", "reference",
-    "repair", "rows", "sum", "distribution", "fresh",
+    "repair", "rows", "sum", "distribution", "fresh", "match",
 ]  # fmt: skip
 
 
@@ -233,6 +233,8 @@ class CheckedSource(Struct, frozen=True, kw_only=True):
     corrections: tuple[ObjectRef, ...] = ()
     """What people have corrected in them, the oldest first."""
     report: QualityReport
+    mended: ObjectRef | None = None
+    """Of sources that match. Parquet: `_row`, `_repairs` (rules) and `_replayed` of accepted rows not as read."""
     sketches: tuple[Sketch, ...] = ()
     """Of the columns that a rule compares with the last snapshot."""
     newest_us: int | None = None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from headrace.definition.build_contract import build_checks, build_fresh, check_bounds, repair_and_on_fail
+from headrace.definition.build_contract import build_checks, build_fresh, build_match, check_bounds, repair_and_on_fail
 from headrace.definition.combines import build_combine
 from headrace.definition.conversions import reading_part
 from headrace.definition.document import At, shown, suggestion
@@ -107,6 +107,7 @@ def build_source(name: str, fields: Fields) -> Source:
         joins=tuple(_join(join, inner) for join, inner in fields.get("join", ())),
         columns=tuple((column, _column_rule(inner)) for column, inner in fields.get("columns", ())),
         fresh=build_fresh(fields),
+        match=build_match(fields),
         **format_part(fields, format_),
         **build_checks(fields.get("checks", ())),
         **more,

@@ -12,6 +12,7 @@ from headrace.definition.model import (
     EqualSum,
     ForeignKey,
     Fresh,
+    Match,
     OnFail,
     Repair,
     RowCount,
@@ -38,6 +39,26 @@ def build_fresh(fields: Fields) -> Fresh | None:
     if not isinstance(value, Fields):
         return Fresh(within_us=value)
     return None if value.get("within") is None else Fresh(within_us=value.get("within"), **value.only("on_fail"))
+
+
+def build_match(fields: Fields) -> Match | None:
+    """[sources.NAME.match]."""
+    inner = fields.get("match")
+    if inner is None:
+        return None
+    compared = {column for column, _ in inner.get("compare", ())}
+    for i, columns in enumerate(inner.get("block", ())):
+        for n, column in enumerate(columns):
+            if compared and column not in compared:
+                inner.at.key("block").item(i).item(n).wrong(
+                    "only compared columns can say which rows are compared",
+                    expected=listed(sorted(compared)),
+                    found=shown(column),
+                    fix=f'add it to `compare`, for example as {column} = "exact"',
+                )
+    if "compare" not in inner.values:
+        return None  # it was said
+    return Match(**inner.only("compare", "block", "threshold", "on_match"))
 
 
 def check_bounds(fields: Fields) -> None:

@@ -63,6 +63,8 @@ def _check_source(source: Source, by_name: Mapping[str, Source], names: Sequence
         check_column(source, source.event_time, at.key("event_time"))
     if source.known is not None:
         check_column(source, source.known.after, at.key("known"))
+    for column, _ in () if source.match is None else source.match.compare:
+        check_column(source, column, at.key("match", "compare", column))
     for column, rule in source.columns:
         inner = at.key("columns", column)
         if check_column(source, column, inner) and rule.known is not None:

@@ -31,8 +31,10 @@ from headrace.definition.kinds import (
 )
 from headrace.definition.model import (
     Aggregate,
+    MatchKind,
     Monotone,
     OnFail,
+    OnMatch,
     RepairKind,
     SourceFormat,
     SurviveRule,
@@ -287,6 +289,49 @@ FIXED_FIELD = Section(
     ),
 )
 
+MATCH = Section(
+    "Fuzzy duplicates: which rows are about one thing although no key says so.",
+    (
+        Key(
+            "compare",
+            MapOf(
+                Choice(
+                    get_args(MatchKind),
+                    {
+                        **dict.fromkeys(("string", "address", "street", "city"), "text"),
+                        **dict.fromkeys(("person", "company", "surname"), "name"),
+                        **dict.fromkeys(("equal", "id", "code"), "exact"),
+                        **dict.fromkeys(("telephone", "tel"), "phone"),
+                        **dict.fromkeys(("integer", "float", "numeric"), "number"),
+                        **dict.fromkeys(("position", "location", "coordinates"), "geo"),
+                    },
+                ),
+                "column",
+            ),
+            "Column → the kind of its values, which says how alike two of them are.",
+            True,
+            'write compare = { name = "name", email = "email" }',
+        ),
+        Key(
+            "block",
+            ListOf(_ONE_OR_MORE_COLUMNS, "lists of columns", unique=False),
+            "Compare only rows that are equal in all columns of one of these; chosen from the rows when left out.",
+        ),
+        Key(
+            "threshold",
+            Number(0.5, 1, exclusive=True),
+            "The smallest probability at which two rows are one.",
+            default=0.9,
+        ),
+        Key(
+            "on_match",
+            Choice(get_args(OnMatch), {"drop": "quarantine", "ignore": "warn", "report": "warn", "combine": "merge"}),
+            "What happens to further rows: set aside, set aside after they filled what the first lacks, or kept.",
+            default="quarantine",
+        ),
+    ),
+)
+
 SOURCE = Section(
     "Where raw rows come from, and what they promise.",
     (
@@ -350,6 +395,7 @@ SOURCE = Section(
         Key("derive", MapOf(_EXPRESSION, "column", _NEW_COLUMN, _NEW_COLUMN_EXPECTED), "New column → expression."),
         Key("columns", MapOf(COLUMN_RULE, "column"), "The contract, column by column."),
         Key("checks", ListOf(CHECK, "checks", unique=False, may_be_empty=True), "Named rules."),
+        Key("match", MATCH, MATCH.doc),
     ),
     one_of=("read", "from"),
 )

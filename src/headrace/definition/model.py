@@ -17,6 +17,8 @@ TableOnFail = Literal["fail", "warn"]
 """Of a rule of the whole table, which can set no single row aside."""
 Monotone = Literal["increasing", "strictly_increasing", "decreasing", "strictly_decreasing"]
 RepairKind = Literal["strip", "lower", "upper", "truncate", "recode", "clip", "default"]
+MatchKind = Literal["exact", "text", "name", "email", "phone", "date", "number", "geo"]
+OnMatch = Literal["quarantine", "merge", "warn"]
 Task = Literal["binary", "multiclass", "regression"]
 
 
@@ -235,6 +237,18 @@ class FixedField(Struct, frozen=True, kw_only=True):
     width: int
 
 
+class Match(Struct, frozen=True, kw_only=True):
+    """Which rows are about one thing although no key says so, and what becomes of them."""
+
+    compare: tuple[tuple[str, MatchKind], ...]
+    """Pairs (column, kind of value)."""
+    block: tuple[tuple[str, ...], ...] = ()
+    """Only rows that are equal in all columns of one of these are compared; chosen from the rows when empty."""
+    threshold: float = 0.9
+    """Smallest probability at which two rows are one."""
+    on_match: OnMatch = "quarantine"
+
+
 class Source(Struct, frozen=True, kw_only=True):
     """Where raw rows come from, and what they promise."""
 
@@ -277,6 +291,7 @@ class Source(Struct, frozen=True, kw_only=True):
     fresh: Fresh | None = None
     combine: Combine | None = None
     """Set in place of `read`: the rows are other sources'."""
+    match: Match | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:

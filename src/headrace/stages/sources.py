@@ -80,6 +80,8 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool, only: Sequence[st
             compute=partial(_check, snapshots[source.name], source, locked, needed, corrected),
             kind=CheckedSource,
         )
+        if source.match is not None:
+            sources[source.name] = _matched(run, work, source, sources[source.name], snapshots[source.name])
         if source.distributions:
             sources[source.name] = _compared(run, work, source, sources[source.name])
         if source.fresh is not None:
@@ -152,6 +154,34 @@ def _check(
     from headrace.data.check import check
 
     return check(snapshot, source, locked, joined, ctx, corrections)
+
+
+def _matched(run: Run, work: Workspace, source: Source, checked: CheckedSource, snapshot: Snapshot) -> CheckedSource:
+    """The outcome without the rows that are about what another row is about."""
+    from headrace.data.matching.answers import FILE, read_answers
+    from headrace.data.matching.model import MatchedSource
+
+    answers = read_answers(work.root / FILE, source.name)
+
+    def compute(ctx: StageContext) -> MatchedSource:
+        from headrace.data.matching.source import match_source
+
+        return match_source(source, checked, snapshot, answers, ctx)
+
+    matched = run.stage(
+        f"match {source.name}",
+        depends={
+            "match": source.match,
+            "derive": source.derive,
+            "checked": checked,
+            "snapshot": _content(snapshot),
+            "answers": answers,
+        },
+        rooms=ROOMS,
+        compute=compute,
+        kind=MatchedSource,
+    )
+    return matched.checked
 
 
 def freeze_types(work: Workspace) -> Lock:
