@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from headrace.data.model import CheckedSource
     from headrace.governance.signing import SigningKey
     from headrace.language.types import Type
+    from headrace.operations.times import Times
     from headrace.registry.versions import Registry
     from headrace.runs.model import ObjectRef, Progress
-    from headrace.runs.runner import Runner
+    from headrace.runs.runner import Runner, Ticket
     from headrace.scoring.batch import Scored
     from headrace.scoring.scorer import Scorer
     from headrace.stages.model import Checked, Outcome, Workspace
@@ -100,10 +101,10 @@ class Project:
 
     @property
     def definition_sha256(self) -> str:
-        """Digest of what the definition says; comments, the stores and the trusted signers do not count."""
+        """Digest of what the definition says; comments, the stores, the trusted signers and the schedule do not."""
         import msgspec
 
-        plain = msgspec.structs.replace(self.definition, stores=Stores(), trust=Trust())
+        plain = msgspec.structs.replace(self.definition, stores=Stores(), trust=Trust(), schedule=None)
         return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
 
     def read_lock(self) -> Lock:
@@ -133,7 +134,7 @@ class Project:
         signers = self.definition.trust.signers or (() if own is None else (own.public,))
         return Registry(catalog or self.catalog, self.objects, self.name, clock=now_us, signers=signers, key=own)
 
-    def runner(self, progress: Progress) -> Runner:
+    def runner(self, progress: Progress, *, ticket: Ticket | None = None) -> Runner:
         """What wraps stages: fingerprints, resume, usage."""
         from headrace.cost.prices import load_prices
         from headrace.runs.runner import Runner
@@ -147,15 +148,16 @@ class Project:
             prices=load_prices(),
             progress=progress,
             workdir=self.root / WORKDIR,
+            ticket=ticket,
         )
 
-    def workspace(self, progress: Progress) -> Workspace:
+    def workspace(self, progress: Progress, *, ticket: Ticket | None = None) -> Workspace:
         """Everything that a run works with; makes the user's signing key if there is none."""
         from headrace.cost.prices import load_prices
         from headrace.registry.versions import Registry
         from headrace.stages.model import Workspace
 
-        runner = self.runner(progress)
+        runner = self.runner(progress, ticket=ticket)
 
         def signing() -> Registry:
             from headrace.governance.signing import config_dir, load_or_create_key
@@ -176,7 +178,7 @@ class Project:
             clock=now_us,
         )
 
-    def run(self, *, progress: Progress | None = None, refresh: bool = False) -> Outcome:
+    def run(self, *, progress: Progress | None = None, refresh: bool = False, ticket: Ticket | None = None) -> Outcome:
         """Sources in, a chosen, priced, signed version out; what was done before is not done again.
 
         Raises
@@ -186,9 +188,16 @@ class Project:
         from headrace.pipeline import run_pipeline
         from headrace.runs.progress import SilentProgress
 
-        return run_pipeline(self.workspace(progress or SilentProgress()), refresh=refresh)
+        return run_pipeline(self.workspace(progress or SilentProgress(), ticket=ticket), refresh=refresh)
 
-    def check(self, *, progress: Progress | None = None, refresh: bool = False, sources: Sequence[str] = ()) -> Checked:
+    def check(
+        self,
+        *,
+        progress: Progress | None = None,
+        refresh: bool = False,
+        sources: Sequence[str] = (),
+        ticket: Ticket | None = None,
+    ) -> Checked:
         """Read the sources and hold them against their contracts; broken contracts are in the reports, not raised.
 
         Parameters
@@ -201,7 +210,7 @@ class Project:
         from headrace.pipeline import check_only
         from headrace.runs.progress import SilentProgress
 
-        return check_only(self.workspace(progress or SilentProgress()), refresh=refresh, only=sources)
+        return check_only(self.workspace(progress or SilentProgress(), ticket=ticket), refresh=refresh, only=sources)
 
     def tables(self) -> dict[str, pl.LazyFrame]:
         """The accepted tables of the newest finished checks: the history that lookups and windows are computed from."""
@@ -356,6 +365,15 @@ class Project:
             ignore_unknown=ignore_unknown,
             progress=progress,
         )
+
+    def schedule_times(self) -> Times:
+        """What was decided about the times of `[schedule]`, which the definition must have."""
+        from headrace.operations.times import Times
+
+        schedule = self.definition.schedule
+        if schedule is None:
+            raise ValueError("the definition has no [schedule]")
+        return Times(self.catalog, self.name, schedule, clock=now_us)
 
     def close(self) -> None:
         """Close the catalog's connections. A project is also a context manager that does so."""

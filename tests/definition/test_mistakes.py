@@ -68,7 +68,6 @@ NOT_AVAILABLE = {
     "privacy": '[privacy]\nsubject = "x"',
     "cost": '[cost]\nbudget = "200 USD / month"',
     "team": "[team]",
-    "schedule": 'schedule = "daily"',
     "sources.*.read.* kafka://": '[sources.rows]\nread = "kafka://host/topic"\nformat = "csv"',
     "sources.*.read.* http://": '[sources.rows]\nread = "http://host/a.csv"',
     "sources.*.read.* https://": '[sources.rows]\nread = ["a.csv", "https://host/a.csv"]',

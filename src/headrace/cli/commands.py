@@ -18,6 +18,9 @@ COMMANDS = (
     Command("check", "headrace.cli.run:check", "Read the sources and hold them against their contracts"),
     Command("run", "headrace.cli.run:run", "Sources in, a chosen, priced, signed model version out"),
     Command("predict", "headrace.cli.predict:predict", "Score a file of rows with a registered version"),
+    Command("schedule", "headrace.cli.schedule:show", "When the project runs by itself, and what became of it"),
+    Command("schedule run", "headrace.cli.schedule:run", "Run the project at its times, until told to stop"),
+    Command("schedule attempt", "headrace.cli.schedule:attempt", "One try of one time, as the loop starts it"),
     Command("runs", "headrace.cli.runs:list_runs", "What has been run"),
     Command("runs rm", "headrace.cli.runs:remove", "Forget a run"),
     Command("runs gc", "headrace.cli.runs:collect", "Delete stored data that no kept run needs"),
@@ -43,7 +46,7 @@ COMMANDS = (
 
 GROUPS = (
     ("Start", ("init", "schema", "keys")),
-    ("Work", ("check", "run", "predict")),
+    ("Work", ("check", "run", "schedule", "predict")),
     ("Look", ("runs", "show", "models", "data")),
 )
 

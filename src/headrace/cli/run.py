@@ -26,7 +26,7 @@ def run(*, refresh: Flag = False, project: ProjectPath = None, as_json: AsJson =
     from headrace.app import Project
 
     opened = Project.open(project)
-    outcome = opened.run(progress=_progress(as_json), refresh=refresh)
+    outcome = opened.run(progress=progress(as_json), refresh=refresh)
     if as_json:
         print_json(outcome.summary())
     else:
@@ -53,7 +53,7 @@ def check(
     from headrace.app import Project
 
     opened = Project.open(project)
-    checked = opened.check(progress=_progress(as_json), refresh=refresh, sources=source or ())
+    checked = opened.check(progress=progress(as_json), refresh=refresh, sources=source or ())
     passed = all(report.passed for report in checked.reports)
     kept_apart = {name: source.quarantine for name, source in checked.sources.items()}
     aside = {name: opened.objects.scan_target(ref.key).url for name, ref in kept_apart.items() if ref is not None}
@@ -80,7 +80,8 @@ def check(
     return 0 if passed else 1
 
 
-def _progress(as_json: bool) -> Progress:
+def progress(as_json: bool) -> Progress:
+    """Where a run that is started here says how far it is."""
     from headrace.runs.progress import LiveProgress, PlainProgress, SilentProgress
 
     if as_json:

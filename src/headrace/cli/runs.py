@@ -57,7 +57,7 @@ def show(run: str = "last", *, project: ProjectPath = None, as_json: AsJson = Fa
     if record.error:
         print_line(record.error)
     print_table(
-        ["stage", "state", "wall", "CPU", "memory", "read", "written", "rows", "cost"],
+        ["stage", "state", "wall", "CPU", "memory", "read", "written", "rows", "rows/s", "cost"],
         [_stage(s) for s in record.stages],
     )
     for name, value in record.result.items():
@@ -68,9 +68,11 @@ def show(run: str = "last", *, project: ProjectPath = None, as_json: AsJson = Fa
 def _stage(stage: StageRecord) -> list[str]:
     u = stage.usage
     if u is None:
-        return [stage.name, stage.state, *[""] * 7]
+        return [stage.name, stage.state, *[""] * 8]
     used = [seconds(u.wall_s), seconds(u.cpu_s), size(u.peak_memory_bytes), size(u.bytes_in), size(u.bytes_out)]
-    return [stage.name, stage.state, *used, count(u.rows_out), money(u.cost_usd)]
+    rows = u.rows_out or u.rows_in
+    rate = count(rows / u.wall_s) if rows and u.wall_s else ""
+    return [stage.name, stage.state, *used, count(rows), rate, money(u.cost_usd)]
 
 
 def remove(run: str, *, force: Flag = False, project: ProjectPath = None, as_json: AsJson = False) -> int:

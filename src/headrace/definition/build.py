@@ -140,7 +140,7 @@ def _column_rule(fields: Fields) -> ColumnRule:
     at = fields.at
     check_bounds(fields)
     if isinstance(zone := fields.get("zone"), str):
-        _check_zone(zone, at.key("zone"))
+        check_zone(zone, at.key("zone"))
     if (pattern := fields.get("pattern")) is not None:
         _check_pattern(pattern, at.key("pattern"))
     plain = (
@@ -158,7 +158,8 @@ def _column_rule(fields: Fields) -> ColumnRule:
     return ColumnRule(known=_known(fields), **reading_part(fields), **repair_and_on_fail(fields), **fields.only(*plain))
 
 
-def _check_zone(zone: str, at: At) -> None:
+def check_zone(zone: str, at: At) -> None:
+    """Note a zone that the IANA database does not have."""
     from zoneinfo import ZoneInfo, available_timezones  # not for every command that reads a definition
 
     try:

@@ -601,6 +601,44 @@ TRUST = Section(
     ),
 )
 
+RETRY = Section(
+    "Trying again after trouble outside: a server, a network, a disk. A broken contract is not tried again.",
+    (
+        Key("times", Number(0, 100, whole=True), "How often, after the first try.", default=3),
+        Key(
+            "backoff",
+            _DURATION,
+            "The first pause; it doubles with each try, and is shortened by up to half.",
+            default="30s",
+        ),
+        Key("backoff_max", _DURATION, "The longest pause.", default="1h"),
+    ),
+)
+
+SCHEDULE = Section(
+    "When the project runs by itself, while `headrace schedule run` is at work.",
+    (
+        Key(
+            "cron",
+            ListOf(Text("five fields of cron", "0 5 * * *", r"^\S+( +\S+){4}$"), "times of cron", one_allowed=True),
+            "Minute, hour, day of the month, month, day of the week; several may be given.",
+        ),
+        Key("zone", Text("a time zone", "Europe/Paris"), "The zone that `cron` is in.", default="UTC"),
+        Key("when", Choice(("new_files",)), "Also when files of the sources are new or have changed."),
+        Key("settle", _DURATION, "new_files: how long their sizes and times must stand still.", default="10s"),
+        Key("do", Choice(("run", "check")), "The whole run, or the contracts only.", default="run"),
+        Key(
+            "catch_up",
+            Choice(("latest", "all", "none")),
+            "Which of the times run that passed while nothing was at work; the others are recorded as missed.",
+            default="latest",
+        ),
+        Key("catch_up_at_most", Number(1, 10_000, whole=True), "all: of more, the oldest are missed.", default=100),
+        Key("retry", RETRY, RETRY.doc),
+        Key("timeout", _DURATION, "A run that takes longer is stopped, and tried again."),
+    ),
+)
+
 DEFINITION = Section(
     "A Headrace definition.",
     (
@@ -627,5 +665,6 @@ DEFINITION = Section(
         Key("currencies", CURRENCIES, CURRENCIES.doc),
         Key("stores", STORES, STORES.doc),
         Key("trust", TRUST, TRUST.doc),
+        Key("schedule", SCHEDULE, SCHEDULE.doc),
     ),
 )

@@ -409,6 +409,30 @@ class Stores(Struct, frozen=True, kw_only=True):
     objects: str = ".headrace/objects"
 
 
+class Retry(Struct, frozen=True, kw_only=True):
+    """Trying again after trouble outside; the pause doubles with each try."""
+
+    times: int = 3
+    backoff_us: int = 30_000_000
+    backoff_max_us: int = 3_600_000_000
+
+
+class Schedule(Struct, frozen=True, kw_only=True):
+    """When the project runs by itself."""
+
+    cron: tuple[str, ...] = ()
+    zone: str = "UTC"
+    when: Literal["new_files"] | None = None
+    settle_us: int = 10_000_000
+    """How long new files must have stood still."""
+    do: Literal["run", "check"] = "run"
+    catch_up: Literal["latest", "all", "none"] = "latest"
+    catch_up_at_most: int = 100
+    """all: older times than so many are missed."""
+    retry: Retry = Retry()
+    timeout_us: int | None = None
+
+
 class Trust(Struct, frozen=True, kw_only=True):
     """Whose packages are loaded. Empty: only those signed with the user's own key."""
 
@@ -445,6 +469,7 @@ class Definition(Struct, frozen=True, kw_only=True):
     selection: Selection = Selection()
     stores: Stores = Stores()
     trust: Trust = Trust()
+    schedule: Schedule | None = None
 
     def source(self, name: str) -> Source:
         """The source of that name (the reader has made sure that every reference resolves)."""

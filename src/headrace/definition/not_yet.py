@@ -29,7 +29,6 @@ NOT_YET = (
     NotYet("privacy"),
     NotYet("cost"),
     NotYet("team"),
-    NotYet("schedule"),
     NotYet("sources.*.read.*", "kafka://"),
     NotYet("sources.*.read.*", "http://"),
     NotYet("sources.*.read.*", "https://"),

@@ -69,6 +69,8 @@ class Runner:
         Where the source of the rooms is found, for fingerprints; the installed package when empty.
     term
         Of the project's lease.
+    ticket
+        What asked for the run and is settled with it, such as a time of a schedule.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Runner:
         workdir: Path,
         code_roots: Sequence[Path] = (),
         term: Term = TERM,
+        ticket: Ticket | None = None,
     ) -> None:
         self.catalog = FencedCatalog(catalog)
         self.objects = objects
@@ -95,15 +98,11 @@ class Runner:
         self.workdir = workdir
         self.code_roots = tuple(code_roots)
         self.term = term
+        self.ticket = ticket
 
     @contextmanager
-    def run(self, definition_sha256: str, *, ticket: Ticket | None = None) -> Iterator[Run]:
+    def run(self, definition_sha256: str) -> Iterator[Run]:
         """One run. Leaving the block ends it: done, or failed or interrupted by the exception that left it.
-
-        Parameters
-        ----------
-        ticket
-            What asked for the run and is settled with it, such as a time of a schedule.
 
         Raises
         ------
@@ -113,10 +112,10 @@ class Runner:
             hold(self.workdir, self.project, self.new_id()) as place,
             leased(self.catalog, self.project, this_process(place), clock=self.clock, term=self.term),
         ):
-            run = Run(self, RunId(self.new_id()), ticket)
+            run = Run(self, RunId(self.new_id()))
             with self.catalog.write() as writer:
-                if ticket is not None:
-                    ticket.begin(writer, run.id, self.clock())
+                if self.ticket is not None:
+                    self.ticket.begin(writer, run.id, self.clock())
                 self._mark_dead(writer)
                 row: Row = {"project": self.project, "id": run.id, "state": "running", "started_us": self.clock()}
                 row |= {"definition_sha256": definition_sha256, "result": encode_owner(this_process(place))}
@@ -170,9 +169,8 @@ class _Executed(NamedTuple):
 class Run:
     """One run in progress; `Runner.run` makes it."""
 
-    def __init__(self, runner: Runner, run_id: RunId, ticket: Ticket | None = None) -> None:
+    def __init__(self, runner: Runner, run_id: RunId) -> None:
         self.id = run_id
-        self._ticket = ticket
         self.is_finished = False
         self.stages_done = 0
         """Stages that this run computed rather than found."""
@@ -260,8 +258,8 @@ class Run:
         with self._runner.catalog.write() as writer:
             writer.update("stages", stages, {"state": "failed", "ended_us": now_us, "error": error})
             writer.update("runs", run, {"state": state, "ended_us": now_us, "result": result, "error": error})
-            if self._ticket is not None:
-                self._ticket.end(writer, self.id, now_us, cause)
+            if self._runner.ticket is not None:
+                self._runner.ticket.end(writer, self.id, now_us, cause)
 
     def _find(self, reader: Reader, fingerprint: Fingerprint, kind: type[Any]) -> _Done | None:
         """The outcome under this fingerprint, and whether it can be used."""

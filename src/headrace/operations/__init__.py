@@ -1,0 +1,1 @@
+"""What happens around runs: when they start by themselves, and what is told to other systems."""
