@@ -5,7 +5,7 @@ differently of, one of the two in German writing; orders in three currencies and
 
     data/crm.csv        600 customers, `;` between fields, decimal comma, day.month.year
     data/billing.db     500 accounts, some of the same customers
-    data/products.csv   80 products, weights in kilograms, grams and pounds
+    data/products.xlsx  80 products, weights in kilograms, grams and pounds
     data/rates.csv      daily rates of the euro, none at weekends
     orders              a table of 4,000 rows in the database of RETAIL_DATABASE
     prices/             Parquet below RETAIL_BUCKET, by the environment's AWS_ACCESS_KEY_ID and the like
@@ -41,7 +41,7 @@ def main(folder: Path, environment: Mapping[str, str] = os.environ) -> None:
     people = [_person(draw, number) for number in range(1, 801)]
     write_crm(folder / "crm.csv", draw, people[:600])
     write_billing(folder / "billing.db", draw, people[300:])
-    products = write_products(folder / "products.csv", draw)
+    products = write_products(folder / "products.xlsx", draw)
     write_rates(folder / "rates.csv", draw)
     prices = pl.DataFrame(
         [
@@ -116,8 +116,9 @@ def write_products(path: Path, draw: random.Random) -> list[tuple[str, str, floa
         unit = draw.choice(("kg", "g", "lb"))
         weight = draw.uniform(0.2, 3) * {"kg": 1.0, "g": 1000.0, "lb": 2.2}[unit]
         made.append((f"P{number:03}", category, draw.uniform(8, 120)))
-        rows.append([f"P{number:03}", category, f"{weight:.2f}", unit])
-    write_csv(path, ["product_id", "category", "weight", "weight_unit"], rows)
+        rows.append((f"P{number:03}", category, round(weight, 2), unit))
+    columns = ["product_id", "category", "weight", "weight_unit"]
+    pl.DataFrame(rows, schema=columns, orient="row").write_excel(path, "Products")
     return made
 
 

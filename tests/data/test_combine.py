@@ -317,6 +317,20 @@ def test_keys_of_several_columns_come_in_order(bench: Bench) -> None:
     assert [(row["k"], row["name"], row["n"]) for row in made.rows] == [(1, "z", 1), (2, "a", 5), (2, "b", 1)]
 
 
+def test_columns_may_be_called_as_ours_are(bench: Bench) -> None:
+    names = ("row", "entity", "source", "column", "value", "key", "text", "instant")
+    types = {"a": dict.fromkeys(names, Type.STRING), "b": dict.fromkeys(names, Type.STRING)}
+    head = ",".join(names)
+    members = {name: member(name, event_time=None) for name in types}
+    survive = (("value", Survive(rule="majority")), ("text", Survive(rule="longest")))
+    combine = Combine(members=("a", "b"), key=("row", "entity"), survive=survive)
+    texts = {"a": f"{head}\n1,2,x,x,x,x,x,x\n,2,x,x,x,x,x,x\n", "b": f"{head}\n1,2,y,y,y,y,yy,y\n"}
+    made = Made(bench, combine, texts, types, members=members)
+    assert made.rows == [dict(zip(names, ["1", "2", "x", "x", "x", "x", "yy", "x"], strict=True))]
+    assert [lost[1] for lost in made.lost] == ["source", "column", "value", "key", "text", "instant"]
+    assert explained(made, "1", "2").columns[0].rule == "key"
+
+
 def test_values_are_kept_as_text_that_reads_back(bench: Bench) -> None:
     survive = (("at", Survive(rule="max")),)
     combine = Combine(members=("crm", "billing"), key=("k",), survive=survive)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,19 @@ def test_a_correction_is_a_new_version_and_the_old_data_makes_the_old_bytes(shop
     assert rebuilt[1].snapshot.ref == before[1].snapshot.ref
     assert (rebuilt[1].lineage, rebuilt[1].overridden) == (before[1].lineage, before[1].overridden)
     assert rebuilt[2].table == before[2].table
+
+
+def test_the_quality_page_tells_what_became_of_the_rows_and_where_they_disagree(shop: Path) -> None:
+    with Project.open(shop) as project:
+        page = project.check().page.read_text()
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    assert "Made from crm and billing" in text
+    assert "crm 2 2 0 0 billing 2 1 1 0" in text
+    assert "city most_recent 1 33" in text
+
+
+def test_what_a_combined_source_is_made_from_is_checked_with_it(shop: Path) -> None:
+    with Project.open(shop) as project:
+        found = project.check(sources=["customers"])
+    assert set(found.sources) == {"customers", "crm", "billing"}
+    assert found.combined["customers"].snapshot.rows == 3

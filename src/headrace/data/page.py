@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from headrace.data.model import Association, ColumnProfile, Histogram, QualityReport, RuleResult
+from headrace.data.model import Association, ColumnProfile, Combined, Histogram, QualityReport, RuleResult
 from headrace.language.types import Type
 from headrace.pages.charts import small_bars, small_histogram
 from headrace.pages.render import render
@@ -97,6 +97,7 @@ def quality_page(
     *,
     label: str | None = None,
     later: Collection[str] = (),
+    combined: Mapping[str, Combined] | None = None,
 ) -> str:
     """One HTML page for all sources.
 
@@ -112,6 +113,8 @@ def quality_page(
         What is predicted, as the definition says it.
     later
         Columns that the definition says are known only after a prediction is asked for.
+    combined
+        Source → how it was made from others.
     """
     views = [
         _source_view(report, number, (associations or {}).get(report.source, ()), later)
@@ -121,6 +124,7 @@ def quality_page(
         "data/quality.html.j2",
         project=project,
         views=views,
+        combined=combined or {},
         label=label,
         read=sum(r.read for r in reports),
         accepted=sum(r.accepted for r in reports),

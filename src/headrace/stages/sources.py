@@ -88,7 +88,7 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool, only: Sequence[st
             sources[source.name] = _dated(sources[source.name], source.fresh, work.clock())
     in_order = {source.name: sources[source.name] for source in work.definition.sources if source.name in sources}
     told = _tell_of_label(run, work, in_order)
-    page = write_quality_page(run, work, [found.report for found in in_order.values()], told)
+    page = write_quality_page(run, work, [found.report for found in in_order.values()], told, combined)
     return Checked(in_order, types, snapshots, page, combined)
 
 
@@ -336,7 +336,13 @@ def _tell_of_label(run: Run, work: Workspace, sources: Mapping[str, CheckedSourc
     return run.stage("tell of the label", depends=depends, rooms=ROOMS, compute=compute, kind=Told)
 
 
-def write_quality_page(run: Run, work: Workspace, reports: Sequence[QualityReport], told: Told | None) -> Path:
+def write_quality_page(
+    run: Run,
+    work: Workspace,
+    reports: Sequence[QualityReport],
+    told: Told | None,
+    combined: Mapping[str, Combined],
+) -> Path:
     project = work.definition.project
     later = [name for name, rule in work.definition.source(project.source).columns if rule.known is not None]
 
@@ -344,7 +350,7 @@ def write_quality_page(run: Run, work: Workspace, reports: Sequence[QualityRepor
         from headrace.data.page import quality_page
 
         associations = {} if told is None else {told.source: told.columns}
-        page = quality_page(project.name, reports, associations, label=project.label, later=later)
+        page = quality_page(project.name, reports, associations, label=project.label, later=later, combined=combined)
         return Page(ctx.keep_bytes(page.encode(), "reports", ".html"))
 
     page = run.stage(
@@ -353,6 +359,7 @@ def write_quality_page(run: Run, work: Workspace, reports: Sequence[QualityRepor
             "reports": list(reports),
             "project": project.name,
             "told": told,
+            "combined": combined,
             "label": project.label,
             "later": later,
         },

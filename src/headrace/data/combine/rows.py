@@ -77,13 +77,13 @@ def number_by_key(readings: Sequence[Reading], key: Sequence[str]) -> Numbered:
     """Rows that are equal in `key` are one entity."""
     places = [names_of(reading).index(name) for reading in readings[:1] for name in key]
     keys = pl.concat(reading.table.select([reading.columns[place] for place in places]) for reading in readings)
-    held = keys.collect().with_row_index("row")
+    held = keys.collect().with_row_index(AT)
     whole = held.drop_nulls(list(key)).sort(*key, maintain_order=True)
     is_new = np.ones(whole.height, np.bool_)
     if whole.height:
         is_new[1:] = pl.select(pl.any_horizontal(whole[n].ne_missing(whole[n].shift(1)) for n in key)).to_series()[1:]
     entities = np.full(held.height, -1, np.int64)
-    entities[whole["row"].to_numpy()] = np.cumsum(is_new) - 1
+    entities[whole[AT].to_numpy()] = np.cumsum(is_new) - 1
     ends = np.cumsum([reading.rows for reading in readings])[:-1]
     return Numbered(tuple(np.split(entities, ends)), int(is_new.sum()))
 
