@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import datetime as dt
 import gzip
 import io
 import json
 import lzma
+import os
+import random
 import subprocess
 import sys
 import textwrap
@@ -17,12 +20,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 import xlsxwriter
 from tests.data.stage import Bench, source_of
 
 from headrace.data.errors import SourceChanged, SourceEmpty, SourceUnreadable
 from headrace.data.sources import excel as excel_source
+from headrace.data.sources import parquet as parquet_source
+from headrace.data.sources.parquet_footer import NoFooterError, group_rows
 from headrace.definition.model import FixedField
 from headrace.language.types import Type
 from headrace.testing.sources import ROWS, FileSourceSuite
@@ -271,8 +277,68 @@ class TestExcelFiles(FileSourceSuite):
         with pytest.raises(SourceUnreadable, match="unpacks to 2,097,152 bytes"):
             bench.check(source_of("a.xlsx", format="excel"), KX)
 
+    def test_a_cell_far_away_takes_no_memory(self, bench: Bench) -> None:
+        with xlsxwriter.Workbook(bench.root / "a.xlsx") as book:
+            sheet = book.add_worksheet()
+            sheet.write(0, 0, "k")
+            sheet.write(1_048_575, 16_383, 1)
+        with pytest.raises(SourceUnreadable, match="span 17,179,869,184") as caught:
+            bench.check(source_of("a.xlsx", format="excel"), KX)
+        assert "far away from the table" in (caught.value.fix or "")
+
+    def test_damage_within_the_archive_is_named(self, bench: Bench) -> None:
+        ROWS.write_excel(bench.root / "a.xlsx")
+        data = bytearray((bench.root / "a.xlsx").read_bytes())
+        with zipfile.ZipFile(bench.root / "a.xlsx") as archive:
+            start = archive.getinfo("xl/worksheets/sheet1.xml").header_offset
+        data[start + 60 : start + 90] = bytes(30)
+        bench.write("a.xlsx", bytes(data))
+        with pytest.raises(SourceUnreadable, match=r"a\.xlsx cannot be read: it is no whole workbook"):
+            bench.check(source_of("a.xlsx", format="excel"), KX)
+
 
 class TestHostileFiles:
+    @pytest.fixture
+    def constant(self) -> pl.DataFrame:
+        return pl.select(k=pl.zeros(3_000_000, pl.Int64)).with_columns(x=pl.lit("a"))
+
+    def test_a_parquet_bomb_is_refused_before_it_is_read(
+        self, bench: Bench, constant: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(parquet_source, "largest_group", lambda: 32 << 20)
+        constant.write_parquet(bench.root / "a.parquet", row_group_size=3_000_000)
+        assert (bench.root / "a.parquet").stat().st_size < 100_000
+        with pytest.raises(SourceUnreadable, match="a row group of 3,000,000 rows takes 72,000,000 bytes") as caught:
+            bench.check(source_of("a.parquet"), KX)
+        assert "smaller row groups" in (caught.value.fix or "")
+
+    def test_as_many_equal_rows_in_small_groups_are_read(
+        self, bench: Bench, constant: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(parquet_source, "largest_group", lambda: 32 << 20)
+        constant.write_parquet(bench.root / "a.parquet", row_group_size=131_072)
+        assert bench.snapshot(source_of("a.parquet"), KX).rows == 3_000_000
+
+    def test_a_footer_tells_the_rows_of_each_group(self, bench: Bench) -> None:
+        path = bench.root / "a.parquet"
+        pl.DataFrame({"k": range(10), "x": ["a"] * 10}).write_parquet(path, row_group_size=4)
+        whole = path.read_bytes()
+        assert group_rows(path) == [pq.ParquetFile(path).metadata.row_group(n).num_rows for n in range(3)]
+        dice = random.Random(5)
+        for _ in range(300):
+            damaged = bytearray(whole)
+            damaged[dice.randrange(len(whole) // 2, len(whole))] ^= 1 << dice.randrange(8)
+            bench.write("b.parquet", bytes(damaged))
+            with contextlib.suppress(NoFooterError):
+                assert isinstance(group_rows(bench.root / "b.parquet"), list)
+
+    def test_an_arrow_file_that_is_cut_while_it_is_read_is_no_crash(self, bench: Bench) -> None:
+        command = [sys.executable, "-c", CUT_WHILE_READ, str(bench.root)]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "refused\n"
+
     @pytest.mark.parametrize("ending", [".csv", ".ndjson"])
     def test_a_line_of_64_mb_is_set_aside_with_its_place(self, bench: Bench, ending: str) -> None:
         first, last = (b"k,x\n1,a\n", b"3,c\n") if ending == ".csv" else (b'{"k":1,"x":"a"}\n', b'{"k":3,"x":"c"}\n')
@@ -340,6 +406,29 @@ class TestHostileFiles:
         monkeypatch.setattr(csv, "copy", copy_while_it_grows)
         assert bench.snapshot(source_of("a.csv"), KX).rows == 2
 
+
+CUT_WHILE_READ = """
+import os, sys
+from pathlib import Path
+import polars as pl
+from tests.data.stage import Bench, source_of
+from headrace.data.sources import arrow
+from headrace.data.errors import SourceUnreadable
+from headrace.language.types import Type
+bench = Bench(Path(sys.argv[1]))
+path = bench.root / "a.arrow"
+pl.DataFrame({"k": range(2_000_000)}).write_ipc(path, record_batch_size=10_000)
+scans = arrow._scans
+def scans_then_cut(*of):
+    found = scans(*of)
+    os.truncate(path, 5_000)
+    return found
+arrow._scans = scans_then_cut
+try:
+    bench.snapshot(source_of("a.arrow", format="arrow"), {"k": Type.INTEGER})
+except SourceUnreadable:
+    print("refused")
+"""
 
 FUZZ = """
 import random, resource, shutil, sys

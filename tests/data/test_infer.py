@@ -134,3 +134,12 @@ def test_nothing_to_infer_from_is_an_error(bench: Bench, name: str, data: str) -
     bench.write(name, data)
     with pytest.raises(SourceEmpty, match=name):
         locked(bench, source_of(name))
+
+
+def test_many_files_give_fewer_rows_each(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(infer, "ALL_ROWS", 40)
+    monkeypatch.setattr(infer, "FEWEST_ROWS", 2)
+    for n in range(10):
+        bench.write(f"p/{n}.csv", "c\n" + "1\n" * 100)
+    found = locked(bench, source_of("p/*.csv"))["c"]
+    assert found.evidence == "40 of 40 values are whole numbers in the first 4 rows of each file"

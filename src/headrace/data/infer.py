@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     import polars as pl
 
 SAMPLE_ROWS = 100_000
-"""Rows read of each file."""
+"""Most rows read of one file."""
+ALL_ROWS = 1_000_000
+"""Rows read of all files of a source; each gives as many, from its begin."""
+FEWEST_ROWS = 100
+"""Rows read of each file, however many there are."""
 CATEGORY_LEVELS = 1_000
 CATEGORY_SHARE = 4
 """Text is a category up to this many levels, if each occurs this many times on average."""
@@ -50,28 +54,40 @@ class _Seen:
 def infer_types(source: Source, root: Path, env: Mapping[str, str]) -> dict[str, LockedColumn]:
     """Types of a source's columns, under their names after `rename`, in the source's order.
 
-    The first rows of every file are read. What the contract declares is taken as declared.
+    The first rows of every file are read, at most `ALL_ROWS` in all. What the contract declares is taken as declared.
 
     Raises
     ------
     SourceMissing, SourceUnreadable, SourceUnavailable, SourceEmpty, ColumnsDiffer, DuplicateColumn
     """
     with tempfile.TemporaryDirectory(prefix="headrace-infer-") as folder:
-        samples = adapter(source.format).sample(source, Place(root, env), SAMPLE_ROWS, Path(folder))
-        seen, was_cut = _look(source, samples)
+        place, format_ = Place(root, env), adapter(source.format)
+        rows = rows_of_each(len(format_.state(source, place).parts))
+        seen, was_cut = _look(source, format_.sample(source, place, rows, Path(folder)), rows)
     if not seen:
         raise SourceEmpty(source.name, " and ".join(map(redact, source.read)))
-    extent = f" in the first {SAMPLE_ROWS:,} rows of each file" if was_cut else ""
+    extent = f" in the first {rows:,} rows of each file" if was_cut else ""
     return {name: _locked(source, name, one, extent) for name, one in seen.items()}
 
 
-def _look(source: Source, samples: Iterable[Sample]) -> tuple[dict[str, _Seen], bool]:
+def rows_of_each(n_files: int) -> int:
+    """How many rows of each file are read.
+
+    Examples
+    --------
+    >>> rows_of_each(1), rows_of_each(40), rows_of_each(1_000_000)
+    (100000, 25000, 100)
+    """
+    return min(SAMPLE_ROWS, max(FEWEST_ROWS, ALL_ROWS // max(1, n_files)))
+
+
+def _look(source: Source, samples: Iterable[Sample], limit: int) -> tuple[dict[str, _Seen], bool]:
     seen: dict[str, _Seen] = {}
     names = dict(source.rename)
     rows, was_cut = 0, False
     for sample in samples:
         rows += sample.frame.height
-        was_cut |= sample.frame.height >= SAMPLE_ROWS
+        was_cut |= sample.frame.height >= limit
         for series in sample.frame:
             name = names.get(series.name, series.name)
             missing = (*source.missing, *source.rule(name).missing)

@@ -1,17 +1,22 @@
 """Arrow IPC files (Feather too): the file form is scanned column by column, the stream form is read whole.
 
+Polars maps a file that it scans into memory, so that one which is cut meanwhile ends the process (SIGBUS): it is given
+a copy where nobody else writes.
+
 Only the file form has a footer that says where its batches are. A stream may be as large as `LARGEST_STREAM`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.data.blocks import row_count, sink
+from headrace.data.blocks import row_count, sink, writing
+from headrace.data.compression import chunks
 from headrace.data.errors import SourceUnreadable
-from headrace.data.files import DataFile, fetch, files_state, find
+from headrace.data.files import DataFile, fetch, files_state, find, reading
 from headrace.data.sources import Copied, Place, Sample
 from headrace.data.sources.columns import as_held, held_types, warnings_of
 from headrace.data.sources.failures import polars_reading
@@ -30,7 +35,7 @@ _KIND = "Arrow file"
 
 def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[Sample]:
     """The first rows of every file, in the file's own types."""
-    files = fetch(source.name, find(source, place), place, workdir)
+    files = _copies(source, find(source, place), place, workdir)
     scans, held, _ = _scans(source, files)
     for file, scan in zip(files, scans, strict=True):
         with polars_reading(source, file, _KIND):
@@ -41,7 +46,7 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
     """Write every row to `target`; see `headrace.data.sources.Adapter`. A column whose files disagree becomes text."""
     import polars as pl
 
-    files = fetch(source.name, find(source, place), place, workdir)
+    files = _copies(source, find(source, place), place, workdir)
     scans, held, left_out = _scans(source, files)
     rows = []
     for file, scan in zip(files, scans, strict=True):
@@ -55,6 +60,19 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
         files=tuple((file.name, count) for file, count in zip(files, rows, strict=True)),
         warnings=warnings_of(left_out),
     )
+
+
+def _copies(source: Source, found: Sequence[DataFile], place: Place, workdir: Path) -> list[DataFile]:
+    """The files, each where nobody else writes."""
+    copies = []
+    for n, (file, fetched) in enumerate(zip(found, fetch(source.name, list(found), place, workdir), strict=True)):
+        path = fetched.path
+        if path == file.path:
+            path = workdir / f"copy-{n:06d}.arrow"
+            with reading(source.name, file), writing(path), path.open("wb") as out:
+                out.writelines(chunks(file.path))
+        copies.append(replace(fetched, path=path))
+    return copies
 
 
 def _scans(

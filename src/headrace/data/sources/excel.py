@@ -7,7 +7,9 @@ without any value are no rows, and columns without a name and any value no colum
 
 from __future__ import annotations
 
+import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
 state = files_state
 LARGEST_WORKBOOK = 1 << 30
 """Bytes of a workbook once it is unpacked. A sheet has at most 1,048,576 rows."""
+LARGEST_SHEET = 1 << 27
+"""Cells of the rectangle that the cells of an xlsx sheet span."""
+_PLACE = re.compile(rb' r="([A-Z]{0,3})([0-9]{1,7})"')
+"""Where a row or a cell says that it is."""
+_LONGEST_PLACE = 16
 _MIDNIGHT = r"^(\d{4}-\d{2}-\d{2}) 00:00:00$"
 
 
@@ -113,8 +120,12 @@ def _refuse_bomb(source: Source, file: DataFile) -> None:
         try:
             with zipfile.ZipFile(file.path) as archive:
                 size = sum(member.file_size for member in archive.infolist())
+                sheets = _sheets(archive) if size <= LARGEST_WORKBOOK else []
+                cells = max((_span(archive, name) for name in sheets), default=0)
         except zipfile.BadZipFile:
             return  # an xls, or no workbook at all: calamine says which
+        except (zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise not_whole(source, file, "workbook", error) from None
     if size > LARGEST_WORKBOOK:
         raise SourceUnreadable(
             source.name,
@@ -122,3 +133,38 @@ def _refuse_bomb(source: Source, file: DataFile) -> None:
             f"it unpacks to {size:,} bytes; {LARGEST_WORKBOOK:,} are the most that a workbook may have",
             fix="export the sheet as CSV or Parquet",
         )
+    if cells > LARGEST_SHEET:
+        raise SourceUnreadable(
+            source.name,
+            file.name,
+            f"the cells of a sheet span {cells:,}, {LARGEST_SHEET:,} are the most that are read",
+            fix="take out what stands far away from the table, or export the sheet as CSV or Parquet",
+        )
+
+
+def _sheets(archive: zipfile.ZipFile) -> list[str]:
+    return [name for name in archive.namelist() if name.startswith("xl/worksheets/") and name.endswith(".xml")]
+
+
+def _span(archive: zipfile.ZipFile, name: str) -> int:
+    """Cells of the rectangle from an xlsx sheet's first to its last cell: calamine holds them all, empty or not."""
+    rows: set[int] = set()
+    columns: set[int] = set()
+    rest = b""
+    with archive.open(name) as stream:
+        while part := stream.read(1 << 20):
+            data = rest + part
+            found = _PLACE.findall(data)
+            if found:
+                numbers = [int(digits) for _, digits in found]
+                rows = {min(*rows, *numbers), max(*rows, *numbers)} if rows else {min(numbers), max(numbers)}
+                columns |= {_column_number(letters) for letters in {letters for letters, _ in found} if letters}
+            rest = data[-_LONGEST_PLACE:]
+    return (max(rows) - min(rows) + 1) * (max(columns) - min(columns) + 1) if rows and columns else 0
+
+
+def _column_number(letters: bytes) -> int:
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - ord("A") + 1
+    return number

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.data.blocks import row_count, sink
-from headrace.data.files import DataFile, files_state, find
+from headrace.data.errors import SourceUnreadable
+from headrace.data.files import DataFile, files_state, find, reading
 from headrace.data.sources import Copied, Place, Sample
 from headrace.data.sources.columns import as_held, held_types, warnings_of
 from headrace.data.sources.failures import polars_reading
+from headrace.data.sources.parquet_footer import NoFooterError, group_rows
 from headrace.definition.model import Source
 from headrace.language.types import Type
 
@@ -19,6 +22,16 @@ if TYPE_CHECKING:
 
 state = files_state
 _KIND = "Parquet file"
+_SUSPECT_RATIO = 100
+"""A file whose rows take this many times its size is looked at: tables stay below."""
+_SHARE_OF_MEMORY = 8
+"""Of a row group Polars holds every column, and of several groups at a time: 200,000,000 integers in three groups took
+1.6 GB. One may take this part of the machine's memory."""
+
+
+def largest_group() -> int:
+    """Bytes that one row group may take in memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _SHARE_OF_MEMORY
 
 
 def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[Sample]:  # noqa: ARG001 - the port's form
@@ -40,6 +53,8 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
     for file, scan in zip(files, scans, strict=True):
         with polars_reading(source, file, _KIND):
             rows.append(int(scan.select(pl.len()).collect().item()))
+    for file, count in zip(files, rows, strict=True):
+        _refuse_bomb(source, file, count, held)
     with polars_reading(source, files[0], _KIND):
         sink(pl.concat([scan.select(as_held(scan.collect_schema(), held)) for scan in scans]), target)
     return Copied(
@@ -48,6 +63,33 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
         files=tuple((file.name, count) for file, count in zip(files, rows, strict=True)),
         warnings=warnings_of(left_out),
     )
+
+
+def _refuse_bomb(source: Source, file: DataFile, rows: int, held: Mapping[str, pl.DataType]) -> None:
+    """Refuse a file of this machine with a row group that memory does not hold."""
+    width = sum(_width(type_) for type_ in held.values())
+    if file.url is not None or rows * width <= max(largest_group(), file.size * _SUSPECT_RATIO):
+        return
+    try:
+        with reading(source.name, file):
+            largest = max(group_rows(file.path), default=0)
+    except NoFooterError:
+        return  # Polars, which has read it, says what it is
+    if largest * width > largest_group():
+        raise SourceUnreadable(
+            source.name,
+            file.name,
+            f"a row group of {largest:,} rows takes {largest * width:,} bytes in memory, of a file of {file.size:,} "
+            f"bytes; {largest_group():,} are allowed on this machine",
+            fix="write it again with smaller row groups (131,072 rows are usual), or run on a machine with more memory",
+        )
+
+
+def _width(type_: pl.DataType) -> int:
+    """Bytes of a value in memory; of a text those of its view, as equal texts share their letters."""
+    import polars as pl
+
+    return 16 if type_ == pl.String else 1 if type_ in (pl.Boolean, pl.Null) else 8
 
 
 def _scans(
