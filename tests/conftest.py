@@ -68,3 +68,15 @@ def postgres_url() -> Iterator[str]:
     yield f"{url.rpartition('/')[0]}/{name}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def mysql_url() -> Iterator[str]:
+    """The URL of an empty database of this test's own on the session's MariaDB server."""
+    url = servers.shared("mariadb")["url"]
+    name = f"test_{secrets.token_hex(8)}"
+    with servers.connect_mysql(url) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")  # a name of our own making
+    yield f"{url.rpartition('/')[0]}/{name}"
+    with servers.connect_mysql(url) as connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name}")

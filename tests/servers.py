@@ -1,4 +1,4 @@
-"""Real servers for tests: S3 (SeaweedFS) and PostgreSQL, on loopback, in a temporary folder, stopped whatever happens.
+"""Real servers for tests (SeaweedFS, PostgreSQL, MariaDB), on loopback, in a temporary folder, stopped at the end.
 
 `shared(name)` gives the one server of a test session. The first test that needs it starts it, in whichever worker
 that test runs, through a *keeper*: a small process that outlives the worker, stops the server when the session's
@@ -215,7 +215,104 @@ class PostgresServer:
         self.stop()
 
 
-SERVERS: dict[str, Callable[[Path], S3Server | PostgresServer]] = {"s3": S3Server, "postgres": PostgresServer}
+class MariadbServer:
+    """MariaDB with a password, on TCP; it runs as `nobody` when the tests run as root, which it refuses to be."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._data = folder / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._owner: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []} if _is_root() else {}
+        self.port = 0
+        self.password = secrets.token_hex(8)
+
+    def start(self) -> None:
+        """Start, or start again with the data that is there."""
+        is_new = not self._data.exists()
+        if is_new:
+            self._make()
+        command = [_program("mariadbd", "mariadb-server"), "--no-defaults", f"--datadir={self._data}"]
+        command += [f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self._folder / 'mariadb.sock'}"]
+        command += [f"--pid-file={self._folder / 'mariadb.pid'}", f"--init-file={self._folder / 'init.sql'}"]
+        command += ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--skip-name-resolve"]
+        self._process = _start(command, self._folder, **self._owner)
+        _wait_until(self._answers, self._process, self._folder)
+
+    def _make(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if _is_root():
+            shutil.chown(self._folder, "nobody", "nogroup")
+        user = f"CREATE USER IF NOT EXISTS headrace@'127.0.0.1' IDENTIFIED BY '{self.password}';\n"
+        grant = "GRANT ALL ON *.* TO headrace@'127.0.0.1' WITH GRANT OPTION;\n"
+        (self._folder / "init.sql").write_text(user + grant)
+        (self._folder / "init.sql").chmod(0o644)
+        subprocess.run(
+            [
+                *(_program("mariadb-install-db", "mariadb-server"), "--no-defaults", f"--datadir={self._data}"),
+                *("--auth-root-authentication-method=normal", "--skip-test-db"),
+            ],
+            check=True,
+            capture_output=True,
+            cwd=self._folder,
+            **self._owner,
+        )
+        (self.port,) = free_ports(1)
+
+    def url(self, database: str = "mysql") -> str:
+        return f"mysql://headrace:{self.password}@127.0.0.1:{self.port}/{database}"
+
+    def connect(self) -> Any:
+        return connect_mysql(self.url())
+
+    def _answers(self) -> bool:
+        import pymysql
+
+        try:
+            self.connect().close()
+        except pymysql.err.OperationalError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Stop at once, as a crash would: sessions are cut."""
+        _stop(self._process, signal.SIGKILL)
+        self._process = None
+
+    def facts(self) -> dict[str, Any]:
+        return {"url": self.url(), "pid": self._process.pid if self._process else None}
+
+    def __enter__(self) -> MariadbServer:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()
+
+
+def connect_mysql(url: str) -> Any:
+    """A connection that may write, committing at once."""
+    from urllib.parse import urlsplit
+
+    import pymysql
+
+    parts = urlsplit(url)
+    return pymysql.connect(
+        host=parts.hostname,
+        port=parts.port or 3306,
+        user=parts.username,
+        password=parts.password or "",
+        database=parts.path[1:],
+        autocommit=True,
+        connect_timeout=5,
+        ssl_disabled=True,
+    )
+
+
+SERVERS: dict[str, Callable[[Path], S3Server | PostgresServer | MariadbServer]] = {
+    "s3": S3Server,
+    "postgres": PostgresServer,
+    "mariadb": MariadbServer,
+}
 
 
 def begin_session() -> Path:
@@ -349,6 +446,13 @@ def _postgres_binaries(folder: Path, owner: dict[str, Any]) -> Path:
         shutil.copytree(package.with_name(f"{package.name}.libs"), reachable / f"{package.name}.libs")
         return reachable / package.name / "pginstall18" / "bin"
     return installed
+
+
+def _program(name: str, package: str) -> str:
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if found is None:
+        raise ServerError(f"{name} is missing; fix: apt-get install {package}")
+    return found
 
 
 def _is_root() -> bool:

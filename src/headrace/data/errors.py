@@ -99,6 +99,47 @@ class SourceUnavailable(TroubleOutside):
         )
 
 
+class TableUnsupported(WrongUse):
+    """A table in a form that is not read here, as reading it halfway would give wrong rows."""
+
+    code = "table-unsupported"
+
+    def __init__(self, source: str, place: str, reason: str) -> None:
+        super().__init__(
+            f"source {source!r}: {place} cannot be read: {reason}",
+            fix="rewrite the table without that feature, or export it to Parquet and read that",
+            source=source,
+            place=place,
+            reason=reason,
+        )
+
+
+class VersionMissing(TroubleOutside):
+    """A version of a table that is not there, or not any more."""
+
+    code = "table-version-missing"
+
+    def __init__(self, source: str, place: str, version: int) -> None:
+        super().__init__(
+            f"source {source!r}: {place} has no version {version}, or not any more",
+            fix=f"correct version in [sources.{source}] of headrace.toml, or leave it out to read the newest",
+            source=source,
+            place=place,
+            version=version,
+        )
+
+
+class AddressRefused(WrongUse):
+    """An address that cannot be, or is not safe."""
+
+    code = "address-refused"
+
+    def __init__(self, source: str, place: str, reason: str, *, fix: str) -> None:
+        super().__init__(
+            f"source {source!r}: {place} is refused: {reason}", fix=fix, source=source, place=place, reason=reason
+        )
+
+
 class DiskFull(TroubleOutside):
     """No space for the work in hand."""
 

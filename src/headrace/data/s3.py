@@ -87,9 +87,14 @@ def _reaching(source: str, place: str, env: Mapping[str, str]) -> Iterator[None]
             raise SourceUnavailable(source, place, "the bucket does not exist") from None
         raise SourceMissing(source, place, where="the bucket (an object went away while it was read)") from None
     except BaseError as error:
-        code = _CODE.search(str(error))
-        reason = code[1] if code else str(error).partition("\n")[0]
-        raise SourceUnavailable(source, place, f"{reason} (credentials: {_who(env)})") from None
+        raise SourceUnavailable(source, place, reason_of(error, env)) from None
+
+
+def reason_of(error: Exception, env: Mapping[str, str]) -> str:
+    """In a few words what a server or a client says in a page, and with whose key it was asked."""
+    code = _CODE.search(str(error))
+    reason = code[1] if code else str(error).partition("\n")[0]
+    return f"{reason} (credentials: {_who(env)})"
 
 
 def _who(env: Mapping[str, str]) -> str:

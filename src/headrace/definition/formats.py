@@ -12,6 +12,7 @@ _KEYS = {
     "separator": (("csv", "tsv"), "only CSV and TSV have separators"),
     "sheet": (("excel",), "only workbooks have sheets"),
     "rows": (("json",), "only JSON documents have a path to their rows (NDJSON has a row a line)"),
+    "version": (("delta",), "only tables with a log have versions"),
     "fields": (("fixed",), "only fixed-width files need their fields listed"),
     "skip": (("fixed", "excel"), "only of fixed-width files and workbooks something is skipped"),
 }
@@ -25,10 +26,15 @@ def format_part(fields: Fields, format_: str | None) -> dict[str, Any]:
         if key in fields.values and format_ is not None and format_ not in formats:
             wanted = " or ".join(f'"{one}"' for one in formats)
             at.key(key).wrong(why, expected=f"format {wanted}", found=f'"{format_}"', fix="take it out")
+    read = fields.get("read", ())
+    if format_ == "delta" and len(read) > 1:
+        at.key("read").wrong(
+            "one source reads one table", expected="one address", found=f"{len(read)}", fix="make it two sources"
+        )
     if format_ == "fixed" and "fields" not in fields.values and not at.key("fields").is_broken:
         fix = 'write fields = [{ name = "id", width = 8 }, …]'
         at.missing("fields", expected="the columns and their widths", fix=fix)
-    return fields.only("separator", "sheet", "rows", "skip") | {"fields": _fixed_fields(fields)}
+    return fields.only("separator", "sheet", "rows", "skip", "version") | {"fields": _fixed_fields(fields)}
 
 
 def _fixed_fields(fields: Fields) -> tuple[FixedField, ...]:

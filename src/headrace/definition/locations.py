@@ -35,11 +35,13 @@ ENDINGS: dict[str, SourceFormat] = {
     **{text + packed: format_ for text, format_ in _TEXTS.items() for packed in _COMPRESSIONS},
     **_WHOLE,
 }
-DATABASES: tuple[SourceFormat, ...] = ("sqlite", "postgresql")
+DATABASES: tuple[SourceFormat, ...] = ("sqlite", "postgresql", "mysql")
+SCHEMES: dict[str, SourceFormat] = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
+"""Schemes that tell the format."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_SOURCE_SCHEMES = ("file", "s3", "postgresql")
-_PLACES = "a path, file:///PATH, s3://BUCKET/KEY or postgresql://HOST/DATABASE"
+_SOURCE_SCHEMES = ("file", "s3", *SCHEMES)
+_PLACES = "a path, file:///PATH, s3://BUCKET/KEY, postgresql://HOST/DATABASE or mysql://HOST/DATABASE"
 
 
 def scheme_of(url: str) -> str | None:
@@ -50,8 +52,8 @@ def scheme_of(url: str) -> str | None:
 
 def format_of(url: str) -> SourceFormat | None:
     """The format that an address tells by itself."""
-    if scheme_of(url) == "postgresql":
-        return "postgresql"
+    if (scheme := scheme_of(url)) in SCHEMES:
+        return SCHEMES[scheme]
     name = url.lower()
     endings = sorted((ending for ending in ENDINGS if name.endswith(ending)), key=len)
     return ENDINGS[endings[-1]] if endings else None
@@ -102,7 +104,7 @@ def source_format(read: tuple[str, ...], declared: SourceFormat | None, at: At) 
         at.key("read").wrong(
             f"the format cannot be told from the address{whole}",
             expected=f"an ending {', '.join((*_TEXTS, *_WHOLE))} (the first {len(_TEXTS)} also with "
-            f"{', '.join(_COMPRESSIONS[1:])}), or postgresql://",
+            f"{', '.join(_COMPRESSIONS[1:])}), or postgresql:// or mysql://",
             found=shown(untold),
             fix='say it: format = "csv"',
         )

@@ -222,8 +222,9 @@ class Combine(Struct, frozen=True, kw_only=True):
 
 
 SourceFormat: TypeAlias = Literal[
-    "csv", "tsv", "fixed", "json", "ndjson", "parquet", "arrow", "avro", "excel", "sqlite", "postgresql", "combined"
-]
+    "csv", "tsv", "fixed", "json", "ndjson", "parquet", "arrow", "avro", "excel", "delta",
+    "sqlite", "postgresql", "mysql", "combined",
+]  # fmt: skip
 ALL_TEXT: frozenset[SourceFormat] = frozenset({"csv", "tsv", "fixed", "excel"})
 """The formats in which every cell is a text, whatever it means."""
 
@@ -254,10 +255,12 @@ class Source(Struct, frozen=True, kw_only=True):
 
     name: str
     read: tuple[str, ...] = ()
-    """Paths and globs relative to the definition, `file://`, `s3://`, `postgresql://`, as written: `${env:NAME}` and
-    `${file:PATH}` are still references here and are resolved only when a connection is opened."""
+    """Paths and globs relative to the definition, and URLs, as written: `${env:NAME}` and `${file:PATH}` are still
+    references here and are resolved only when a connection is opened."""
     format: SourceFormat
     query: str | None = None
+    version: int | None = None
+    """Of a Delta table; None: the newest."""
     separator: str | None = None
     """Between the fields of csv and tsv; a comma, or a tab, when left out."""
     sheet: str | int | None = None

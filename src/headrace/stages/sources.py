@@ -297,7 +297,20 @@ def in_join_order(sources: Sequence[Source], every: Sequence[Source]) -> list[So
 def _reading_part(source: Source) -> dict[str, Any]:
     """What of a source decides its snapshot: the contract may change without reading again."""
     declared = {name: [rule.type, rule.zone, rule.missing, rule.reads_text] for name, rule in source.columns}
-    names = ("name", "read", "format", "query", "separator", "sheet", "rows", "fields", "skip", "missing", "rename")
+    names = (
+        "name",
+        "read",
+        "format",
+        "query",
+        "version",
+        "separator",
+        "sheet",
+        "rows",
+        "fields",
+        "skip",
+        "missing",
+        "rename",
+    )
     return {**{name: getattr(source, name) for name in names}, "columns": declared}
 
 

@@ -37,6 +37,13 @@ def same_columns(source: str, files: Sequence[tuple[str, Sequence[str]]]) -> Non
         raise ReservedColumn(source, reserved)
 
 
+def plain_columns(scan: pl.LazyFrame) -> tuple[pl.LazyFrame, tuple[str, ...]]:
+    """A scan's columns in the types that they are held in, and a warning for each that cannot be and is left out."""
+    schema = scan.collect_schema()
+    held, left_out = held_types("", [("", schema)])
+    return scan.select(as_held(schema, held)), warnings_of(left_out)
+
+
 def held_types(
     source: str, files: Sequence[tuple[str, Mapping[str, pl.DataType]]]
 ) -> tuple[dict[str, pl.DataType], dict[str, pl.DataType]]:
