@@ -23,7 +23,7 @@ import polars as pl
 from benchmarks.harness import FLIGHTS, ROOT, Measured, in_turn, python, record, table
 
 COPIES = 10
-TIMES = 5
+TIMES = 3
 PEERS = ("pandera", "pointblank", "great_expectations")
 NOT_NULL = ("origin", "dest", "carrier", "flight", "time_hour")
 RANGES = {"month": (1, 12), "hour": (0, 23), "distance": (1, 6000), "dep_delay": (-120, 1200)}

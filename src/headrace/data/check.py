@@ -1,8 +1,8 @@
 """The contract, checked: from a snapshot to the rows that are accepted, those set aside, and the report of both.
 
-Streaming passes over the snapshot: the first finds the rows of which anything is to be said, a second (of the key
-alone) those that share a key, the last writes the accepted ones. Uniqueness is judged among rows that are right in
-every other way, so that a wrong row never displaces a right one.
+Two streaming passes over the snapshot: the first finds the rows of which anything is to be said and hashes every key,
+the second writes the accepted rows. Uniqueness is judged among rows that are right in every other way, so that a wrong
+row never displaces a right one.
 """
 
 from __future__ import annotations
@@ -163,8 +163,9 @@ def judge(
         The accepted tables that `source.needs` names.
     """
     checked = flag_rows(found.frame, source, base_types(source, types), fields, statics)
-    ledger = Ledger(checked.rules, checked.noted(), found, snapshot)
+    noted, hashes = checked.noted(source.unique)
+    ledger = Ledger(checked.rules, noted, found, snapshot)
     if source.unique:
         right = checked.accepted(without=ledger.aside)
-        ledger.add_duplicates(find_duplicates(right, source.unique, list(types)))
+        ledger.add_duplicates(find_duplicates(right, source.unique, list(types), hashes[ledger.is_right]))
     return checked, ledger

@@ -6,14 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from headrace.data.align import ROW
 
+Hashes = NDArray[np.uint64]
 REASON = "_hr_reason"
 DUPLICATE, DUPLICATE_KEY = "duplicate", "duplicate-key"
 
 
-def find_duplicates(table: pl.LazyFrame, key: Sequence[str], content: Sequence[str]) -> pl.DataFrame:
+def hash_of(key: Sequence[str]) -> pl.Expr:
+    """What rows with equal keys have in common, and others but for chance do not; never kept."""
+    return pl.struct(key).hash()
+
+
+def find_duplicates(table: pl.LazyFrame, key: Sequence[str], content: Sequence[str], hashes: Hashes) -> pl.DataFrame:
     """Rows to set aside so that each key is there once: their positions (from 0, in order) and the reason.
 
     Of rows that are equal in `content` the first stays, the others are a `duplicate`. Of rows that share the key and
@@ -23,8 +30,9 @@ def find_duplicates(table: pl.LazyFrame, key: Sequence[str], content: Sequence[s
     ----------
     table
         Rows in order; their key columns hold no null.
+    hashes
+        Of the keys (`hash_of`), one a row.
     """
-    hashes = table.select(pl.struct(key).hash().alias("hash")).collect()["hash"].to_numpy()
     suspects = _repeated(hashes)
     if not len(suspects):
         return pl.DataFrame(schema={ROW: pl.UInt32, REASON: pl.String})
@@ -40,7 +48,7 @@ def find_duplicates(table: pl.LazyFrame, key: Sequence[str], content: Sequence[s
     return judged.filter(pl.col(ROW) != pl.col("_hr_winner")).select(ROW, reason)
 
 
-def _repeated(hashes: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+def _repeated(hashes: Hashes) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
     """Positions of the values that occur more than once, in order."""
     ordered = np.sort(hashes)
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])

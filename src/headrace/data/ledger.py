@@ -59,6 +59,13 @@ class Ledger:
         """Places of the rows that are refused or entered as duplicates."""
         return pl.concat([self._refused[ROW], self._duplicates[ROW]])
 
+    @property
+    def is_right(self) -> NDArray[np.bool_]:
+        """Of each row that is one, in the source's order, whether it is not set aside so far."""
+        is_kept = np.ones(self._read, np.bool_)
+        is_kept[self.aside.to_numpy()] = False
+        return np.delete(is_kept, self._malformed["row"].to_numpy() - 1)
+
     def add_duplicates(self, duplicates: pl.DataFrame) -> None:
         """Enter what `find_duplicates` found among the rows that were not refused."""
         if self.has_refused or not self._malformed.is_empty():

@@ -11,11 +11,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from headrace.data.align import ROW, column_casts, with_derived, with_joins
 from headrace.data.bounds import TEXTS, bound_of, value_of
 from headrace.data.cast import plain
+from headrace.data.duplicates import Hashes, hash_of
 from headrace.data.model import RuleKind
 from headrace.data.units import conversions
 from headrace.definition.model import ALL_TEXT, Check, ColumnRule, OnFail, Repair, Source
@@ -51,12 +53,15 @@ class FlaggedRows:
     rules: tuple[Rule, ...]
     fields: tuple[str, ...]
 
-    def noted(self) -> pl.DataFrame:
-        """Number and flags of every row that some rule flags; a few bytes a row."""
+    def noted(self, key: Sequence[str] = ()) -> tuple[pl.DataFrame, Hashes]:
+        """Number and flags of every row that some rule flags, and the hash of every row's key: a few bytes a row.
+
+        Both in one pass over the rows; without a key there are no hashes."""
         flags = [flag(n) for n in range(len(self.rules))]
-        if not flags:
-            return pl.DataFrame(schema={ROW: pl.UInt32})
-        return self.frame.filter(pl.any_horizontal(flags)).select(ROW, *flags).collect().sort(ROW)
+        flagged = self.frame.filter(pl.any_horizontal([pl.lit(value=False), *flags])).select(ROW, *flags)
+        wanted = [flagged, self.frame.select(hash_of(key))] if key else [flagged]
+        noted, *hashes = pl.collect_all(wanted)
+        return noted.sort(ROW), hashes[0].to_series().to_numpy() if hashes else np.empty(0, np.uint64)
 
     def accepted(self, *, without: pl.Series) -> pl.LazyFrame:
         """The rows but for those at the places of `without`, in order.
