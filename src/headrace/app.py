@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from headrace.data.combine.explain import Explanation
     from headrace.data.correction_log import Correction
+    from headrace.data.matching.model import MatchedSource
     from headrace.data.model import CheckedSource
     from headrace.governance.signing import SigningKey
     from headrace.language.types import Type
@@ -242,8 +243,68 @@ class Project:
         from headrace.runs.outcomes import newest_outcomes
 
         self._known_source(source)
+        if self.definition.source(source).match is not None:
+            return self._matched(source).checked
         with self.catalog.read() as reader:
             return newest_outcomes(reader, self.name, [f"check {source}"], CheckedSource)[f"check {source}"]
+
+    def _matched(self, source: str) -> MatchedSource:
+        from headrace.data.matching.look import NoMatching
+        from headrace.data.matching.model import MatchedSource
+        from headrace.runs.outcomes import newest_outcomes
+
+        self._known_source(source)
+        if self.definition.source(source).match is None:
+            raise NoMatching(source)
+        with self.catalog.read() as reader:
+            return newest_outcomes(reader, self.name, [f"match {source}"], MatchedSource)[f"match {source}"]
+
+    def _before_matching(self, source: str) -> CheckedSource:
+        from headrace.data.model import CheckedSource
+        from headrace.runs.outcomes import newest_outcomes
+
+        with self.catalog.read() as reader:
+            return newest_outcomes(reader, self.name, [f"check {source}"], CheckedSource)[f"check {source}"]
+
+    def _scan(self, ref: ObjectRef) -> pl.LazyFrame:
+        import polars as pl
+
+        target = self.objects.scan_target(ref.key)
+        return pl.scan_parquet(target.url, storage_options=target.options or None)
+
+    def matches(self, source: str, *, review: bool = False, limit: int | None = None) -> dict[str, Any]:
+        """The fuzzy duplicates of a source's newest check, or the pairs to review; see `headrace.data.matching.look`.
+
+        Raises
+        ------
+        SourceUnknown, NoMatching, NoOutcome
+        """
+        import msgspec
+
+        from headrace.data.matching.look import clusters, pairs_to_review
+
+        matched, definition = self._matched(source), self.definition.source(source)
+        look = (definition, matched, self._before_matching(source), self._scan, limit)
+        return {
+            "source": source,
+            "told": msgspec.to_builtins(matched.told),
+            "clusters": [] if review else clusters(*look),
+            "review": pairs_to_review(*look) if review else [],
+        }
+
+    def answer_match(self, source: str, rows: tuple[int, int], *, same: bool) -> None:
+        """Keep whether two rows of a source's newest check are one: it holds from the next check on.
+
+        Raises
+        ------
+        SourceUnknown, NoMatching, NoOutcome, RowNotMatched
+        """
+        from headrace.data.matching.answers import FILE
+        from headrace.data.matching.look import answer
+
+        self._matched(source)
+        before, definition = self._before_matching(source), self.definition.source(source)
+        answer(definition, before, self._scan, self.root / FILE, rows, same=same)
 
     def contract(self, source: str) -> dict[str, Any]:
         """The contract of a source as an Open Data Contract Standard document; see `headrace.data.odcs`."""

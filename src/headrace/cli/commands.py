@@ -37,6 +37,7 @@ COMMANDS = (
     Command("data", "headrace.cli.data:sources", "What the newest check found in every source"),
     Command("data quarantine", "headrace.cli.data_quarantine:quarantine", "Rows that were set aside, with reasons"),
     Command("data explain", "headrace.cli.data_explain:explain", "Why an entity of several sources is what it is"),
+    Command("data matches", "headrace.cli.data_matches:matches", "Rows that are one although no key says so"),
     Command("data replay", "headrace.cli.data_quarantine:replay", "Hand corrected rows back to the next check"),
     Command("data contract export", "headrace.cli.data_contract:export", "A contract as Open Data Contract Standard"),
     Command("data contract import", "headrace.cli.data_contract:read", "Such a document as sections of headrace.toml"),
