@@ -32,6 +32,8 @@ SAMPLE: Final = 400_000
 """Random pairs that tell what pairs look like that are not one."""
 TAUGHT: Final = 100_000
 """Pairs of a pass that it learns from, evenly taken."""
+SELDOM: Final = 0.1
+"""Share of equal values below which a column tells related pairs from those that are one."""
 ROUNDS: Final = 60
 _MOST_AT_ONCE: Final = 7
 """Comparisons whose levels are counted together: one byte each of a 64-bit number."""
@@ -252,9 +254,9 @@ def learn_related(
         shares = [_shares(seen, one, expected) for one, expected in zip(held, start, strict=True)]
     expected = odds * times.sum()
     ones, related = shares
-    agree = sum(float(m[0]) for m in ones) - sum(float(r[0]) for r in related)
-    differ = any(r[-1] > 0.5 and r[-1] > 2 * m[-1] for m, r in zip(ones, related, strict=True))
-    if expected.min() < LEAST_MATCHES or agree <= 0 or not differ:
+    # what is not one is seldom equal in that which tells things apart; badly written matches are seldom equal in all
+    apart = [r[0] < SELDOM and m[0] > 3 * SELDOM for m, r in zip(ones, related, strict=True)]
+    if expected.min() < LEAST_MATCHES or sum(apart) < 2:
         return tuple(weights), 0.0
     told = []
     for comparer, m, u, r in zip(comparers, ones, unmatched, related, strict=True):
