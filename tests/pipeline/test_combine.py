@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 from pathlib import Path
@@ -107,3 +108,36 @@ def test_what_a_combined_source_is_made_from_is_checked_with_it(shop: Path) -> N
         found = project.check(sources=["customers"])
     assert set(found.sources) == {"customers", "crm", "billing"}
     assert found.combined["customers"].snapshot.rows == 3
+
+
+def test_rows_without_a_shared_key_become_one_by_a_match_of_the_combined_source(tmp_path: Path) -> None:
+    draw = random.Random(3)
+    given, family = (
+        ("Anna", "Cemal", "Dorothea", "Fatma", "Greta"),
+        ("Albrecht", "Brandt", "Engelmann", "Fuchs", "Huber"),
+    )
+    head = "id,name,city,phone,email,born"
+    ours, theirs = [head], [head]
+    for n in range(200):
+        name = f"{draw.choice(given)} {draw.choice(family)}"
+        email = f"{name.lower().replace(' ', '.')}{draw.randrange(999)}@example.com"
+        born = f"19{draw.randrange(50, 99)}-0{draw.randrange(1, 9)}-1{draw.randrange(9)}"
+        rest = f"{draw.choice(('Ulm', 'Kiel'))},{draw.randrange(10**8, 10**9)},{email},{born}"
+        ours.append(f"A{n},{name},{rest}")
+        if n % 4 == 0:
+            theirs.append(f"B{n},{name[:-2] + name[-1]},{rest}")
+    (tmp_path / "crm.csv").write_text("\n".join(ours) + "\n")
+    (tmp_path / "billing.csv").write_text("\n".join(theirs) + "\n")
+    (tmp_path / "headrace.toml").write_text(
+        'format = 1\n[project]\nsource = "all"\nlabel = "city = \'Ulm\'"\nrequest = ["name"]\n'
+        '[sources.crm]\nread = "crm.csv"\n[sources.billing]\nread = "billing.csv"\n'
+        '[sources.all]\nfrom = ["crm", "billing"]\nkey = "id"\n'
+        "[sources.all.match]\n"
+        'compare = { name = "name", city = "text", phone = "phone", email = "email", born = "date" }\n'
+    )
+    with Project.open(tmp_path) as project:
+        found = project.check()
+    report = found.sources["all"].report
+    assert (report.read, report.quarantined) == (250, 50)
+    assert dict(report.reasons) == {"duplicate-fuzzy": 50}
+    assert found.tables["all"].rows == 200
