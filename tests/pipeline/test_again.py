@@ -66,7 +66,14 @@ def test_what_a_refresh_found_stays_found(delays: Path) -> None:
 def test_a_new_part_is_read_and_everything_after_it_is_computed(delays: Path) -> None:
     write_csv(delays / "data" / "flights" / "2013-02.csv", *flights_rows([1], ["LGA"], month=2))
     outcome, computed = run(delays)
-    assert computed == ["read flights", "check flights", "tell of the label", "quality page", *LEARNING]
+    assert computed == [
+        "read flights",
+        "check flights",
+        "watch flights",
+        "tell of the label",
+        "quality page",
+        *LEARNING,
+    ]
     assert outcome.version.number == 2
     assert outcome.version.aliases == (), "the champion stays until somebody promotes another version"
     (delays / "data" / "flights" / "2013-02.csv").unlink()
@@ -80,12 +87,12 @@ def test_a_changed_check_computes_what_depends_on_it(delays: Path) -> None:
     outcome, computed = run(delays)
     # neither refuses a row: the accepted table is the same, so nothing is learned again; what the version carries of
     # the contract differs, so it is another version
-    assert computed == ["check flights", "register", "run page"]
+    assert computed == ["check flights", "watch flights", "register", "run page"]
     assert outcome.version.number == 2
 
     edit(delays, {"air_time > 11": "air_time > 60"})
     _, computed = run(delays)
-    assert computed == ["check flights", "tell of the label", "quality page", *LEARNING]
+    assert computed == ["check flights", "watch flights", "tell of the label", "quality page", *LEARNING]
 
 
 def test_a_check_that_fails_stops_before_anything_is_learned(delays: Path) -> None:

@@ -10,7 +10,7 @@ from headrace.cli.options import AsJson, Flag, ProjectPath
 from headrace.cli.output import count, money, near, print_json, print_line, seconds
 
 if TYPE_CHECKING:
-    from headrace.data.model import Combined, QualityReport, RuleResult
+    from headrace.data.model import Change, Combined, QualityReport, RuleResult
     from headrace.runs.model import Progress
     from headrace.stages.model import Outcome
 
@@ -70,7 +70,7 @@ def check(
     else:
         for report in checked.reports:
             print_line(_ledger(report))
-            for line in _failures(report):
+            for line in (*_failures(report), *_changes(report)):
                 print_line(line)
         for name, combined in checked.combined.items():
             _tell_combined(name, combined)
@@ -128,6 +128,21 @@ def _found(rule: RuleResult) -> str:
         return rule.detail
     rows = f"{count(rule.failed)} row{'' if rule.failed == 1 else 's'}"
     return f"{rows}, {rule.detail}" if rule.detail else rows
+
+
+def _changes(report: QualityReport) -> list[str]:
+    """What the snapshot changed, and the line that would settle it."""
+    lines = []
+    for one in report.changes:
+        if one.policy != "accept":
+            lines.append(f"  {one.impact} change ({one.policy}): {one.message}")
+            if one.fix:
+                lines.append(f"    write in [sources.{report.source}{_section(one)}]: {one.fix}")
+    return lines
+
+
+def _section(change: Change) -> str:
+    return "" if change.fix.startswith("rename = ") else ".columns"
 
 
 def _next(version: str) -> tuple[str, str, str]:

@@ -62,7 +62,7 @@ def check(
     malformed = None if snapshot.malformed is None else scan(snapshot.malformed, ctx)
     corrected = [scan(ref, ctx).collect() for ref in corrections]
     missing = source.missing if source.format in ALL_TEXT else ()  # other readers leave the tokens to the cast
-    found = rows_of(scan(snapshot.ref, ctx), malformed, corrected, missing)
+    found = rows_of(with_missing(scan(snapshot.ref, ctx), source, types), malformed, corrected, missing)
     tables = {name: scan(table.ref, ctx) for name, table in statics.items()}
     _refuse_multiplying_joins(source, tables)
     checked, ledger = judge(found, source, types, fields, tables, snapshot)
@@ -79,7 +79,7 @@ def check(
         columns,
         accepted=rows,
         table=table_results(source, fields, accepted, rows, tables),
-        warnings=[*_not_locked(source, snapshot, types), *_stale(source, found)],
+        warnings=_stale(source, found),
     )
     newest_us = _newest(source, accepted)
     ctx.count(rows_in=snapshot.rows, rows_out=rows)
@@ -123,10 +123,24 @@ def scan(ref: ObjectRef, ctx: StageContext) -> pl.LazyFrame:
     return pl.scan_parquet(url, storage_options=options or None)
 
 
-def _not_locked(source: Source, snapshot: Snapshot, types: Mapping[str, Type]) -> list[str]:
-    names = dict(source.rename)
-    new = [column for column in snapshot.columns if names.get(column, column) not in types]
-    return [f"column {column!r} is not in headrace.lock and is not used" for column in new]
+def with_missing(raw: pl.LazyFrame, source: Source, types: Mapping[str, Type]) -> pl.LazyFrame:
+    """The rows with columns of nulls for those that are gone, where `[sources.NAME.schema]` lets them be."""
+    original = {new: old for old, new in source.rename}
+    there = raw.collect_schema().names()
+    gone = [column for name in types if (column := original.get(name, name)) not in there]
+    return raw.with_columns(pl.lit(None, dtype=pl.String).alias(column) for column in gone) if gone else raw
+
+
+def row_places(snapshot: Snapshot, malformed: pl.LazyFrame | None) -> dict[str, tuple[int, int]]:
+    """File → its first row in the snapshot (from 0) and how many of its rows are there: malformed ones are not."""
+    bad: dict[str, int] = {}
+    if malformed is not None:
+        bad = dict(malformed.group_by("file").len().collect().iter_rows())
+    places, first = {}, 0
+    for name, rows in snapshot.files:
+        places[name] = (first, rows - bad.get(name, 0))
+        first += rows - bad.get(name, 0)
+    return places
 
 
 def _stale(source: Source, found: Rows) -> list[str]:

@@ -228,13 +228,17 @@ class ColumnMissing(CheckFailed):
 
     code = "source-column-missing"
 
-    def __init__(self, source: str, columns: Sequence[str], *, found: Sequence[str]) -> None:
+    def __init__(
+        self, source: str, columns: Sequence[str], *, found: Sequence[str], rename: str = "", why: Sequence[str] = ()
+    ) -> None:
         names = ", ".join(repr(column) for column in columns)
+        guess = f"write {rename} in [sources.{source}] ({'; '.join(why)}), or " if rename else ""
         super().__init__(
             f"source {source!r} has no column {names}; it has {', '.join(found)}",
-            fix="restore the column, or take it out of headrace.toml and delete its entry in headrace.lock",
+            fix=f"{guess}restore the column, or take it out of headrace.toml and delete its entry in headrace.lock",
             source=source,
             columns=list(columns),
+            rename=rename,
         )
 
 

@@ -81,6 +81,16 @@ def rows_of_each(n_files: int) -> int:
     return min(SAMPLE_ROWS, max(FEWEST_ROWS, ALL_ROWS // max(1, n_files)))
 
 
+def type_of_values(values: pl.Series, missing: tuple[str, ...], *, is_all_text: bool) -> Type:
+    """The narrowest type that all the values are of: text becomes a number, a date or a category as in a first look.
+
+    `is_all_text`: digits in text are numbers, as the format knows nothing but text."""
+    seen = _Seen()
+    _note(seen, values, missing, is_all_text=is_all_text)
+    bare = Source(name="", read=(), format="csv")
+    return _locked(bare, values.name, seen, "").type
+
+
 def _look(source: Source, samples: Iterable[Sample], limit: int) -> tuple[dict[str, _Seen], bool]:
     seen: dict[str, _Seen] = {}
     names = dict(source.rename)

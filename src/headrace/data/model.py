@@ -220,6 +220,67 @@ class Compared(Struct, frozen=True, kw_only=True):
     rules: tuple[RuleResult, ...]
 
 
+class ColumnShape(Struct, frozen=True, kw_only=True):
+    """How the values of one column lay in a snapshot as it was read, to tell later what changed."""
+
+    name: str
+    """After `rename`."""
+    type: Type
+    rows: int
+    """Sampled rows."""
+    nulls: int
+    misfits: int = 0
+    """Cells that are not of the type."""
+    quantiles: tuple[float, ...] = ()
+    """Of numbers, times (seconds since 1970) and durations (seconds): at 0, .02, …, 1."""
+    levels: tuple[tuple[str, int], ...] = ()
+    """The most frequent levels of text, of true and false and of few whole numbers, with their rows; none of a column
+    that seems to hold personal data."""
+    n_levels: int | None = None
+    """How many levels there are; None when `levels` says nothing."""
+    clock: tuple[int, ...] = ()
+    """Of timestamps: rows in each hour of the day, UTC."""
+    calendar: tuple[int, ...] = ()
+    """Of dates and timestamps: rows by month and day of the month, 12 times 31."""
+
+
+class Shape(Struct, frozen=True, kw_only=True):
+    """How the columns of a snapshot lay, before any rule refused a row."""
+
+    columns: tuple[ColumnShape, ...]
+    new: tuple[ColumnShape, ...] = ()
+    """Columns that headrace.lock does not know, under their names as read, of the type that their values are of."""
+
+    def column(self, name: str) -> ColumnShape | None:
+        """The column of that name."""
+        return next((one for one in self.columns if one.name == name), None)
+
+
+class Before(Struct, frozen=True, kw_only=True):
+    """The snapshot that another is compared with: the newest that was accepted when the other was first seen."""
+
+    shape: ObjectRef
+    """JSON of its `Shape`."""
+    files: tuple[tuple[str, int], ...]
+    rows: int
+
+
+class Watched(Struct, frozen=True, kw_only=True):
+    """What one snapshot changed, and what a later one is compared with."""
+
+    snapshot: str
+    """Digest of its rows."""
+    before: Before | None
+    this: Before
+    """This snapshot, as a later one sees it."""
+    changes: tuple[Change, ...] = ()
+    drift: tuple[tuple[str, float], ...] = ()
+    part: tuple[str, ...] = ()
+    """The files that were compared, when all others were there before; else everything was."""
+    accepted: bool
+    """Whether contract and policies let it pass: only then later snapshots are compared with it."""
+
+
 class CheckedSource(Struct, frozen=True, kw_only=True):
     """The outcome of checking one snapshot against its contract."""
 

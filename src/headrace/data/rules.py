@@ -110,6 +110,15 @@ def flag_rows(
     return FlaggedRows(table.with_columns(flags), tuple(rules), tuple(fields))
 
 
+def read_rows(
+    raw: pl.LazyFrame, source: Source, base: Mapping[str, Type], statics: Mapping[str, pl.LazyFrame]
+) -> FlaggedRows:
+    """The source's own columns in their types and units, with flags of cells that do not fit, and no rule beside."""
+    rules: list[Rule] = []
+    frame = _aligned(raw.with_row_index(ROW), source, base, statics, rules)
+    return FlaggedRows(frame, tuple(rules), tuple(base))
+
+
 def _aligned(
     raw: pl.LazyFrame,
     source: Source,

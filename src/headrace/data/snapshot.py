@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from headrace.data.errors import ColumnMissing, SourceChanged, SourceEmpty
-from headrace.data.model import Snapshot, SourceState
+from headrace.data.model import Shape, Snapshot, SourceState
 from headrace.data.sources import Place, adapter
 from headrace.definition.model import Source
 from headrace.definition.secrets import redact
@@ -24,6 +24,7 @@ def take_snapshot(
     types: Mapping[str, Type],
     state: SourceState,
     ctx: StageContext,
+    before: Callable[[], Shape | None] = lambda: None,
 ) -> Snapshot:
     """Copy a source, losing nothing.
 
@@ -34,6 +35,8 @@ def take_snapshot(
         columns that are not locked are kept as text too.
     state
         From `source_state`, taken before this call: a source that changes while it is read is read again.
+    before
+        The shape of the snapshot before, asked for when a column is missing: it helps to tell what it is called now.
 
     Raises
     ------
@@ -57,8 +60,8 @@ def take_snapshot(
         raise SourceEmpty(source.name, " and ".join(map(redact, source.read)))
     names = dict(source.rename)
     missing = [name for name in types if name not in {names.get(column, column) for column in copied.columns}]
-    if missing:
-        raise ColumnMissing(source.name, missing, found=copied.columns)
+    if missing and source.schema.breaking == "fail":
+        raise _missing(source, types, missing, target, copied.columns, before)
     ctx.count(rows_in=read, rows_out=copied.rows, bytes_in=sum(size for _, size, _ in state.parts))
     ctx.progress(read, read, unit="rows", note=source.name)
     return Snapshot(
@@ -72,6 +75,27 @@ def take_snapshot(
         files=copied.files,
         warnings=copied.warnings,
     )
+
+
+def _missing(
+    source: Source,
+    types: Mapping[str, Type],
+    missing: Sequence[str],
+    rows: Path,
+    found: Sequence[str],
+    before: Callable[[], Shape | None],
+) -> ColumnMissing:
+    """The error, with the columns that those missing may be called now."""
+    import polars as pl
+
+    from headrace.data.mapping import rename_line, suggest
+    from headrace.data.shape import take_shape
+
+    base = {name: contract_type(source, name, type_) for name, type_ in types.items()}
+    new = take_shape(pl.scan_parquet(rows), source, base, {}, only_new=True).new
+    pairs = suggest(missing, new, base, before())
+    why = [f"{pair.new} for {pair.old}, {pair.why}" for pair in pairs]
+    return ColumnMissing(source.name, missing, found=found, rename=rename_line(source.rename, pairs), why=why)
 
 
 def raw_types(source: Source, types: Mapping[str, Type]) -> dict[str, Type]:

@@ -22,6 +22,7 @@ from headrace.definition.model import (
     Known,
     Lookup,
     Project,
+    SchemaPolicy,
     Selection,
     Source,
     Split,
@@ -109,9 +110,15 @@ def build_source(name: str, fields: Fields) -> Source:
         fresh=build_fresh(fields),
         match=build_match(fields),
         **format_part(fields, format_),
+        schema=_schema(fields),
         **build_checks(fields.get("checks", ())),
         **more,
     )
+
+
+def _schema(fields: Fields) -> SchemaPolicy:
+    inner: Fields | None = fields.get("schema")
+    return SchemaPolicy() if inner is None else SchemaPolicy(**inner.only("additive", "breaking", "semantic"))
 
 
 def _check_query(fields: Fields, format_: str | None, read: Sequence[str]) -> None:

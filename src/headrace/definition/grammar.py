@@ -35,6 +35,7 @@ from headrace.definition.model import (
     Monotone,
     OnFail,
     OnMatch,
+    Policy,
     RepairKind,
     SourceFormat,
     SurviveRule,
@@ -332,6 +333,22 @@ MATCH = Section(
     ),
 )
 
+_POLICY = Choice(get_args(Policy), {"ignore": "accept", "allow": "accept", "error": "fail", "raise": "fail"})
+
+SCHEMA = Section(
+    "What happens when a snapshot differs from the contract or from the snapshot before it.",
+    (
+        Key("additive", _POLICY, "A column or level that was not there before.", default="warn"),
+        Key("breaking", _POLICY, "A column that is gone, or whose values are of another type.", default="fail"),
+        Key(
+            "semantic",
+            _POLICY,
+            "Values that seem to mean something else: another unit, code list, sign, zone, order of day and month.",
+            default="warn",
+        ),
+    ),
+)
+
 SOURCE = Section(
     "Where raw rows come from, and what they promise.",
     (
@@ -402,6 +419,7 @@ SOURCE = Section(
         Key("join", _named(JOIN, "join"), "Columns of static sources, joined before `derive`."),
         Key("derive", MapOf(_EXPRESSION, "column", _NEW_COLUMN, _NEW_COLUMN_EXPECTED), "New column → expression."),
         Key("columns", MapOf(COLUMN_RULE, "column"), "The contract, column by column."),
+        Key("schema", SCHEMA, SCHEMA.doc),
         Key("checks", ListOf(CHECK, "checks", unique=False, may_be_empty=True), "Named rules."),
         Key("match", MATCH, MATCH.doc),
     ),

@@ -250,6 +250,20 @@ class Match(Struct, frozen=True, kw_only=True):
     on_match: OnMatch = "quarantine"
 
 
+Policy = Literal["accept", "warn", "fail"]
+
+
+class SchemaPolicy(Struct, frozen=True, kw_only=True):
+    """What happens when a snapshot differs from the contract or from the snapshot before it."""
+
+    additive: Policy = "warn"
+    """A column or level that was not there."""
+    breaking: Policy = "fail"
+    """A column that is gone, or whose values are of another type."""
+    semantic: Policy = "warn"
+    """Values that seem to mean something else: another unit, code list, sign, time zone, order of day and month."""
+
+
 class Source(Struct, frozen=True, kw_only=True):
     """Where raw rows come from, and what they promise."""
 
@@ -295,6 +309,7 @@ class Source(Struct, frozen=True, kw_only=True):
     combine: Combine | None = None
     """Set in place of `read`: the rows are other sources'."""
     match: Match | None = None
+    schema: SchemaPolicy = SchemaPolicy()
 
     @property
     def needs(self) -> tuple[str, ...]:

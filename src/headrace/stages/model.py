@@ -81,6 +81,11 @@ class ContractBroken(CheckFailed):
             for report in broken
             for rule in report.rules
             if not rule.passed and rule.on_fail == "fail"
+        ] + [
+            f"{report.source}: {one.impact} change of column {one.column!r} ({one.kind})"
+            for report in broken
+            for one in report.changes
+            if one.policy == "fail"
         ]
         super().__init__(
             "the contract is broken: " + "; ".join(said),

@@ -27,6 +27,7 @@ from headrace.definition.lockfile import read_lock, write_lock
 from headrace.definition.model import Fresh, Source
 from headrace.language.types import Type
 from headrace.runs.model import ObjectRef, StageContext
+from headrace.stages.changes import newest_shape, watch
 from headrace.stages.combine import combine_sources, types_as_read
 from headrace.stages.model import Checked, Page, Workspace
 from headrace.stages.pages import lay_out
@@ -84,6 +85,9 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool, only: Sequence[st
             sources[source.name] = _matched(run, work, source, sources[source.name], snapshots[source.name])
         if source.distributions:
             sources[source.name] = _compared(run, work, source, sources[source.name])
+        if source.combine is None:  # of an entity, each member is watched
+            checked = sources[source.name]
+            sources[source.name] = watch(run, work, source, snapshots[source.name], checked, locked, needed)
         if source.fresh is not None:
             sources[source.name] = _dated(sources[source.name], source.fresh, work.clock())
     in_order = {source.name: sources[source.name] for source in work.definition.sources if source.name in sources}
@@ -140,7 +144,8 @@ def _read(
 ) -> Snapshot:
     from headrace.data.snapshot import take_snapshot  # loads Polars: not for a run that has nothing to do
 
-    return take_snapshot(source, work.root, work.environment, locked, state, ctx)
+    before = partial(newest_shape, work, source.name, ctx)
+    return take_snapshot(source, work.root, work.environment, locked, state, ctx, before)
 
 
 def _check(
@@ -311,7 +316,8 @@ def _reading_part(source: Source) -> dict[str, Any]:
         "missing",
         "rename",
     )
-    return {**{name: getattr(source, name) for name in names}, "columns": declared}
+    must_be_there = source.schema.breaking == "fail"
+    return {**{name: getattr(source, name) for name in names}, "columns": declared, "must_be_there": must_be_there}
 
 
 def _content(snapshot: Snapshot) -> dict[str, Any]:
