@@ -8,7 +8,7 @@ differently of, one of the two in German writing; orders in three currencies and
     data/products.xlsx  80 products, weights in kilograms, grams and pounds
     data/rates.csv      daily rates of the euro, none at weekends
     orders              a table of 4,000 rows in the database of RETAIL_DATABASE
-    prices/             Parquet below RETAIL_BUCKET, by the environment's AWS_ACCESS_KEY_ID and the like
+    prices/             a Delta table below RETAIL_BUCKET, by the environment's AWS_ACCESS_KEY_ID and the like
 """
 
 from __future__ import annotations
@@ -164,11 +164,13 @@ def store_orders(rows: Sequence[tuple[Any, ...]], database: str) -> None:
 
 
 def store_prices(prices: pl.DataFrame, environment: Mapping[str, str]) -> None:
-    """One Parquet object."""
-    options = {name.lower(): value for name, value in environment.items() if name.startswith("AWS_")}
-    if options.get("aws_endpoint_url", "").startswith("http://"):
-        options["aws_allow_http"] = "true"
-    prices.write_parquet(f"s3://{environment['RETAIL_BUCKET']}/prices/list.parquet", storage_options=options)
+    """A Delta table: the first half of the list, then the rest as a second version."""
+    options = {name: value for name, value in environment.items() if name.startswith("AWS_")}
+    if options.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+        options["AWS_ALLOW_HTTP"] = "true"
+    table, half = f"s3://{environment['RETAIL_BUCKET']}/prices", prices.height // 2
+    prices.head(half).write_delta(table, mode="overwrite", storage_options=options)
+    prices.tail(-half).write_delta(table, mode="append", storage_options=options)
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]], separator: str = ",") -> None:
