@@ -1,6 +1,6 @@
 # make demo, make test: each sets up what it needs (.venv by uv; Debian packages by apt when root).
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs changelog lock clean
+.PHONY: help demo retail test lint format bench docs changelog lock clean
 
 PY := .venv/bin/python
 
@@ -11,6 +11,9 @@ demo: setup-run  ## the main job on real flights: sources in, a chosen, priced, 
 	@$(PY) examples/flights/prepare.py
 	@cd examples/flights && ../../.venv/bin/headrace run
 	@printf '%s\n' '' 'here, in this clone: . .venv/bin/activate && cd examples/flights, and as ROWS.csv data/new_flights.csv'
+
+retail: setup-dev ## five sources in five systems, servers included: checked, run, explained
+	@$(PY) examples/retail/demo.py
 
 test: setup-dev  ## every test, on real servers
 	@$(PY) -m pytest -n 2 --dist loadgroup -q $(ARGS)
