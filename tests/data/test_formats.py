@@ -354,6 +354,17 @@ class TestHostileFiles:
         assert row["_line"] == (3 if ending == ".csv" else 2)
         assert len(row["_text"]) <= 1 << 16
 
+    def test_a_line_of_1_gb_takes_little_memory_to_tell_types_and_to_read(self, bench: Bench) -> None:
+        with (bench.root / "a.csv").open("wb") as out:
+            out.write(b"k,x\n1,a\n2,")
+            out.seek(1 << 30, os.SEEK_CUR)  # a hole: zeros that take no disk
+            out.write(b"\n3,c\n")
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        command = [sys.executable, "-c", LONG_LINE, str(bench.root)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "2 of 2 values are whole numbers, 2 accepted, 1 quarantined\n"
+
     @pytest.mark.parametrize(("encoding", "name"), [("utf-16", "UTF-16"), ("utf-32", "UTF-32")])
     @pytest.mark.parametrize("ending", [".csv", ".ndjson", ".json"])
     def test_another_encoding_is_told_by_its_mark(self, bench: Bench, ending: str, encoding: str, name: str) -> None:
@@ -389,6 +400,24 @@ class TestHostileFiles:
         monkeypatch.setattr(csv, "copy", copy_while_it_grows)
         with pytest.raises(SourceChanged, match=r"changed while it was read: a\.csv"):
             bench.snapshot(source_of("a.csv"), KX)
+
+    def test_what_failed_half_written_is_read_again_once_it_is_whole(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, copy = bench.root / "a.parquet", parquet_source.copy
+        pl.DataFrame({"k": [1], "x": ["a"]}).write_parquet(path)
+        whole = path.read_bytes()
+        path.write_bytes(whole[:50])
+
+        def copy_while_it_is_written(*of: Any) -> Any:
+            try:
+                return copy(*of)
+            finally:
+                if path.read_bytes() != whole:
+                    path.write_bytes(whole)
+
+        monkeypatch.setattr(parquet_source, "copy", copy_while_it_is_written)
+        assert bench.snapshot(source_of("a.parquet"), KX).rows == 1
 
     def test_a_source_that_changed_once_is_read_again(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         from headrace.data.sources import csv
@@ -428,6 +457,18 @@ try:
     bench.snapshot(source_of("a.arrow", format="arrow"), {"k": Type.INTEGER})
 except SourceUnreadable:
     print("refused")
+"""
+
+LONG_LINE = """
+import resource, sys
+from pathlib import Path
+from tests.data.stage import Bench, source_of
+from headrace.data.infer import infer_types
+resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
+bench, source = Bench(Path(sys.argv[1])), source_of("a.csv")
+found = infer_types(source, bench.root, {})
+report = bench.check(source, {name: column.type for name, column in found.items()}).report
+print(f"{found['k'].evidence}, {report.accepted} accepted, {report.quarantined} quarantined")
 """
 
 FUZZ = """

@@ -10,6 +10,7 @@ from headrace.data.model import Shape, Snapshot, SourceState
 from headrace.data.sources import Place, adapter
 from headrace.definition.model import Source
 from headrace.definition.secrets import redact
+from headrace.errors import HeadraceError
 from headrace.language.types import Type
 from headrace.runs.model import StageContext
 
@@ -47,11 +48,17 @@ def take_snapshot(
     place = Place(root, env)
     changed: set[tuple[str, int, str]] = set()
     for _ in range(_READINGS):
-        copied = adapter(source.format).copy(source, place, raw_types(source, types), target, ctx.workdir)
-        now = adapter(source.format).state(source, place)
+        copied, failure = None, None
+        try:
+            copied = adapter(source.format).copy(source, place, raw_types(source, types), target, ctx.workdir)
+        except HeadraceError as error:
+            failure = error  # perhaps of what was half written then
+        now = _state_after(source, place, failure)
         changed = {*state.parts} ^ {*now.parts}
-        if not changed:
+        if copied is not None and not changed:
             break
+        if failure is not None and not changed:
+            raise failure
         state = now
     else:
         raise SourceChanged(source.name, sorted({name for name, _, _ in changed}))
@@ -96,6 +103,14 @@ def _missing(
     pairs = suggest(missing, new, base, before())
     why = [f"{pair.new} for {pair.old}, {pair.why}" for pair in pairs]
     return ColumnMissing(source.name, missing, found=found, rename=rename_line(source.rename, pairs), why=why)
+
+
+def _state_after(source: Source, place: Place, failure: HeadraceError | None) -> SourceState:
+    """The source's state; where it cannot be told, what failed before is the error."""
+    try:
+        return adapter(source.format).state(source, place)
+    except HeadraceError as error:
+        raise (failure or error) from None
 
 
 def raw_types(source: Source, types: Mapping[str, Type]) -> dict[str, Type]:

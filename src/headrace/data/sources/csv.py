@@ -59,16 +59,25 @@ def _first_rows(source: Source, layout: _Layout, rows: int) -> pl.DataFrame:
     texts = dict.fromkeys(layout.header, Type.STRING)
     try:
         with reading(source.name, layout.file):
+            if has_long_line(layout.path):
+                return _first_records(source, layout, rows)
             return _scan(source, layout, texts).head(rows).collect()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
-        kept = (record.data for record in islice(_data_records(source, layout), rows) if record.reason is None)
-        data = b"".join(record.removesuffix(b"\n") + b"\n" for record in kept)
-        schema = {name: pl.String() for name in layout.header}
-        if not data:
-            return pl.DataFrame(schema=schema)
-        return pl.read_csv(
-            data, has_header=False, schema=schema, separator=_separator(source), null_values=list(source.missing)
-        )
+        return _first_records(source, layout, rows)
+
+
+def _first_records(source: Source, layout: _Layout, rows: int) -> pl.DataFrame:
+    """The same, record by record."""
+    import polars as pl
+
+    kept = (record.data for record in islice(_data_records(source, layout), rows) if record.reason is None)
+    data = b"".join(record.removesuffix(b"\n") + b"\n" for record in kept)
+    schema = {name: pl.String() for name in layout.header}
+    if not data:
+        return pl.DataFrame(schema=schema)
+    return pl.read_csv(
+        data, has_header=False, schema=schema, separator=_separator(source), null_values=list(source.missing)
+    )
 
 
 def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:
