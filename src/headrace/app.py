@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.definition.find import find_project
 from headrace.definition.lock import Lock
 from headrace.definition.lockfile import read_lock
-from headrace.definition.model import Definition, Stores, Trust
+from headrace.definition.model import Definition, Lineage, Stores, Trust
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from headrace.operations.times import Times
     from headrace.registry.versions import Registry
     from headrace.runs.model import ObjectRef, Progress
-    from headrace.runs.runner import Runner, Ticket
+    from headrace.runs.runner import Listener, Runner, Ticket
     from headrace.scoring.batch import Scored
     from headrace.scoring.scorer import Scorer
     from headrace.stages.model import Checked, Outcome, Workspace
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 WORKDIR = ".headrace/work"
 REPORTS = ".headrace/reports"
+SPOOL = ".headrace/lineage"
 
 
 def now_us() -> int:
@@ -102,10 +103,10 @@ class Project:
 
     @property
     def definition_sha256(self) -> str:
-        """Digest of what the definition says; comments, the stores, the trusted signers and the schedule do not."""
+        """Digest of what the definition says; not its comments, stores, trusted signers, schedule, lineage."""
         import msgspec
 
-        plain = msgspec.structs.replace(self.definition, stores=Stores(), trust=Trust(), schedule=None)
+        plain = msgspec.structs.replace(self.definition, stores=Stores(), trust=Trust(), schedule=None, lineage=None)
         return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
 
     def read_lock(self) -> Lock:
@@ -150,7 +151,22 @@ class Project:
             progress=progress,
             workdir=self.root / WORKDIR,
             ticket=ticket,
+            listener=None if self.definition.lineage is None else self._listener(self.definition.lineage, progress),
         )
+
+    def _listener(self, lineage: Lineage, progress: Progress) -> Listener:
+        """Who tells of runs in the OpenLineage format."""
+        from headrace.operations.events import Events, FileEvents, HttpEvents
+        from headrace.operations.lineage import LineageEvents
+        from headrace.stores.locations import LOCAL, local_path, scheme_of
+
+        address = self._resolved(lineage.openlineage)
+        if scheme_of(address) == LOCAL:
+            events: Events = FileEvents(local_path(address, self.root), say=progress.say)
+        else:
+            headers = {name: self._resolved(value) for name, value in lineage.headers}
+            events = HttpEvents(address, headers, self.root / SPOOL, say=progress.say)
+        return LineageEvents(self.definition, self.root, lineage.namespace, events=events)
 
     def workspace(self, progress: Progress, *, ticket: Ticket | None = None) -> Workspace:
         """Everything that a run works with; makes the user's signing key if there is none."""

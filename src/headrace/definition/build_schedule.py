@@ -1,13 +1,16 @@
-"""[schedule] as read → its object, with the checks that the section can answer alone."""
+"""[schedule] and [lineage] as read → their objects, with the checks that the sections can answer alone."""
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 from headrace.definition.build import check_zone
 from headrace.definition.document import At, shown
 from headrace.definition.kinds import Fields
-from headrace.definition.model import Retry, Schedule
+from headrace.definition.locations import check_address
+from headrace.definition.model import Lineage, Retry, Schedule
+from headrace.definition.secrets import REFERENCE
 
 
 def build_schedule(fields: Fields) -> Schedule:
@@ -35,6 +38,31 @@ def build_schedule(fields: Fields) -> Schedule:
         **fields.only("cron", "zone", "when", "do", "catch_up", "catch_up_at_most"),
         **{f"{key}_us": fields.values[key] for key in ("settle", "timeout") if fields.get(key)},
     )
+
+
+def build_lineage(fields: Fields) -> Lineage:
+    """[lineage]: a file, or a URL with its headers."""
+    at = fields.at
+    address = fields.get("openlineage", "")
+    if address:
+        check_address(address, at.key("openlineage"), ("file", "http", "https"), "a path, or an http(s):// URL")
+    if "headers" in fields.values and address and not address.startswith(("http://", "https://")):
+        at.key("headers").wrong(
+            "only requests have headers",
+            expected='openlineage = "https://…"',
+            found=shown(address),
+            fix="take them out",
+        )
+    for name, value in fields.get("headers", ()):
+        if re.search("auth|token|key|secret|cookie", name, re.IGNORECASE) and not REFERENCE.search(value):
+            at.key("headers", name).wrong(
+                "a credential stands in the file",
+                expected="a reference",
+                found="a text",
+                fix=f'write {name} = "${{env:NAME}}" and set the variable where it runs',
+                code="literal-credential",
+            )
+    return Lineage(openlineage=address, **fields.only("headers", "namespace"))
 
 
 def _retry(fields: Fields | None) -> Retry:

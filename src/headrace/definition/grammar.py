@@ -665,6 +665,25 @@ SCHEDULE = Section(
     ),
 )
 
+LINEAGE = Section(
+    "Who is told of runs, in the OpenLineage format.",
+    (
+        Key(
+            "openlineage",
+            Text("a path or a URL", "lineage.ndjson"),
+            "A file that events are appended to, or the URL that they are posted to.",
+            True,
+            'write openlineage = "lineage.ndjson"',
+        ),
+        Key(
+            "headers",
+            MapOf(Text("a text", "Bearer ${env:TOKEN}"), "header", r"^[A-Za-z0-9-]+$", "letters, digits and -"),
+            "Of requests to the URL; credentials by reference: ${env:NAME} or ${file:PATH}.",
+        ),
+        Key("namespace", Text("a text", "headrace"), "Of the jobs, and of what they make.", default="headrace"),
+    ),
+)
+
 DEFINITION = Section(
     "A Headrace definition.",
     (
@@ -692,5 +711,6 @@ DEFINITION = Section(
         Key("stores", STORES, STORES.doc),
         Key("trust", TRUST, TRUST.doc),
         Key("schedule", SCHEDULE, SCHEDULE.doc),
+        Key("lineage", LINEAGE, LINEAGE.doc),
     ),
 )

@@ -451,6 +451,16 @@ class Schedule(Struct, frozen=True, kw_only=True):
     timeout_us: int | None = None
 
 
+class Lineage(Struct, frozen=True, kw_only=True):
+    """Who is told of runs, in the OpenLineage format."""
+
+    openlineage: str
+    """A path relative to the definition, or an http(s):// URL."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Of requests to the URL; credentials in them are references."""
+    namespace: str = "headrace"
+
+
 class Trust(Struct, frozen=True, kw_only=True):
     """Whose packages are loaded. Empty: only those signed with the user's own key."""
 
@@ -488,6 +498,7 @@ class Definition(Struct, frozen=True, kw_only=True):
     stores: Stores = Stores()
     trust: Trust = Trust()
     schedule: Schedule | None = None
+    lineage: Lineage | None = None
 
     def source(self, name: str) -> Source:
         """The source of that name (the reader has made sure that every reference resolves)."""

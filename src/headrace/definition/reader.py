@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headrace.definition import build
-from headrace.definition.build_schedule import build_schedule
+from headrace.definition.build_schedule import build_lineage, build_schedule
 from headrace.definition.check_features import check_features
 from headrace.definition.check_sources import check_sources
 from headrace.definition.combines import check_combines
@@ -89,5 +89,6 @@ def _checked(document: Document, path: Path) -> Definition:
         stores=build.build_stores(section("stores")),
         trust=build.build_trust(section("trust")),
         schedule=build_schedule(fields.get("schedule")) if "schedule" in fields.values else None,
+        lineage=build_lineage(fields.get("lineage")) if "lineage" in fields.values else None,
     )
     return check_features(definition, names, document)

@@ -42,6 +42,17 @@ class Ticket(Protocol):
         ...
 
 
+class Listener(Protocol):
+    """Told of a run as it goes; it never raises, and never waits for long."""
+
+    def run_started(self, run_id: RunId, at_us: int) -> None: ...
+    def run_ended(self, run_id: RunId, at_us: int, error: BaseException | None) -> None: ...
+    def stage_started(self, run_id: RunId, stage: str, at_us: int) -> None: ...
+    def stage_ended(
+        self, run_id: RunId, stage: str, at_us: int, outcome: object, usage: Usage | None, error: BaseException | None
+    ) -> None: ...
+
+
 INTERRUPTED = "interrupted"
 DIED = "its process ended before the run did"
 
@@ -71,6 +82,8 @@ class Runner:
         Of the project's lease.
     ticket
         What asked for the run and is settled with it, such as a time of a schedule.
+    listener
+        Who is told of runs and stages beside `progress`.
     """
 
     def __init__(
@@ -87,6 +100,7 @@ class Runner:
         code_roots: Sequence[Path] = (),
         term: Term = TERM,
         ticket: Ticket | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self.catalog = FencedCatalog(catalog)
         self.objects = objects
@@ -99,6 +113,7 @@ class Runner:
         self.code_roots = tuple(code_roots)
         self.term = term
         self.ticket = ticket
+        self.listener = listener
 
     @contextmanager
     def run(self, definition_sha256: str) -> Iterator[Run]:
@@ -120,15 +135,24 @@ class Runner:
                 row: Row = {"project": self.project, "id": run.id, "state": "running", "started_us": self.clock()}
                 row |= {"definition_sha256": definition_sha256, "result": encode_owner(this_process(place))}
                 writer.insert("runs", row)
+            if self.listener is not None:
+                self.listener.run_started(run.id, self.clock())
             try:
                 yield run
                 if not run.is_finished:
                     run.finish({})
             except BaseException as error:
                 run.fail(error)
+                self._tell_end(run.id, error)
                 raise
+            else:
+                self._tell_end(run.id, None)
             finally:
                 discard(self.workdir / run.id)
+
+    def _tell_end(self, run_id: RunId, error: BaseException | None) -> None:
+        if self.listener is not None:
+            self.listener.run_ended(run_id, self.clock(), error)
 
     def _mark_dead(self, writer: Writer) -> None:
         """Mark runs that still say running as interrupted: who holds the lease is the only one that can commit."""
@@ -212,21 +236,26 @@ class Run:
             done = self._find(reader, stage.fingerprint, kind)
         if done is not None and done.flaw is None:
             self._begin(stage, "cached", done.usage)
+            self._tell_start(stage)
+            self._tell_end(stage, done.value, msgspec.json.decode(done.usage, type=Usage))
             runner.progress.stage_ended(name, "cached", msgspec.json.decode(done.usage, type=Usage))
             return done.value  # type: ignore[no-any-return]  # decoded as `kind`
         if done is not None:
             runner.progress.say(f"{name} is computed again: {done.flaw}")
         self._begin(stage, "running")
+        self._tell_start(stage)
         runner.progress.stage_started(name)
         try:
             executed = self._execute(stage, compute)
             value = self._commit(stage, executed, kind, done)
-        except BaseException:
+        except BaseException as error:
             runner.progress.stage_ended(name, "failed", None)
+            self._tell_end(stage, None, None, error)
             raise
         self.stages_done += 1
         self.cost_usd += executed.usage.cost_usd
         runner.progress.stage_ended(name, "done", executed.usage)
+        self._tell_end(stage, value, executed.usage)
         return value
 
     def finish(self, result: Mapping[str, Any]) -> None:
@@ -243,6 +272,16 @@ class Run:
         with suppress(HeadraceError):  # `error` is the one to report
             state: RunState = "failed" if is_failure else "interrupted"
             self._end(state, error=text if is_failure else INTERRUPTED, cause=error)
+
+    def _tell_start(self, stage: _Stage) -> None:
+        if (listener := self._runner.listener) is not None:
+            listener.stage_started(self.id, stage.name, self._runner.clock())
+
+    def _tell_end(
+        self, stage: _Stage, outcome: object, usage: Usage | None, error: BaseException | None = None
+    ) -> None:
+        if (listener := self._runner.listener) is not None:
+            listener.stage_ended(self.id, stage.name, self._runner.clock(), outcome, usage, error)
 
     def _end(
         self,
