@@ -1,7 +1,8 @@
 """Fuzzy duplicates: precision, recall and speed beside Splink, on planted duplicates and on the FEBRL data sets.
 
-The planted tables are made with other seeds than those that the defaults were chosen with; FEBRL (Christen, 2005) was
-not looked at while they were. Splink, and the packages whose name lists and data are used, live in an environment of
+The planted tables are made with other seeds than those that the defaults were chosen with, though these were run too
+while the code changed; one rule (two columns seldom equal) came from looking at FEBRL 2 (Christen, 2005), so that its
+figures are no independent test. Splink, and the packages whose name lists and data are used, live in an environment of
 their own:
 
     uv venv PEERS && uv pip install --python PEERS/bin/python splink recordlinkage names nicknames pandas
