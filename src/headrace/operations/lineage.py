@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -142,9 +143,7 @@ class LineageEvents:
         inputs: Sequence[Input] = (),
         outputs: Sequence[Output] = (),
     ) -> None:
-        from headrace import __version__
-
-        facets = {"processing_engine": _facet("processing_engine", name="headrace", version=__version__)}
+        facets = {"processing_engine": _facet("processing_engine", name="headrace", version=version("headrace"))}
         if stage is not None:
             parent = {
                 "run": {"runId": self._uuid(run_id)},
