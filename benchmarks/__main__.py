@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from benchmarks.harness import FLIGHTS, ROOT, python
 
+PEERS = str(ROOT / "benchmarks" / ".data" / "matching-peers")
+"""The environment of Splink and of the packages with names, which `benchmarks.matching` says how to make."""
 QUICK = (
     ("command_start",),
     ("expressions",),
@@ -19,9 +21,12 @@ QUICK = (
     ("leaks",),
     ("quality",),
     ("checks",),
+    ("combine",),
+    ("schema_change",),
+    ("matching", PEERS, "1e4"),
     ("history_path", "1"),
 )
-WHOLE = (*QUICK[:-1], ("windows", "1e7", "--duckdb"), ("history_path", "1", "10", "30"))
+WHOLE = (*QUICK[:-2], ("matching", PEERS), ("windows", "1e7", "--duckdb"), ("history_path", "1", "10", "30"))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -128,7 +128,7 @@ def test_runs_and_show_tell_what_was_done(call: Call, delays: Path) -> None:
     assert re.search(rf"^{newest['id']} .* done .* flight-delays@1$", call("runs").out, re.MULTILINE)
     people = call("show").out.splitlines()
     assert people[0].startswith(f"run {newest['id']}  done")
-    assert people[1].split() == ["stage", "state", "wall", "CPU", "memory", "read", "written", "rows", "cost"]
+    assert people[1].split() == ["stage", "state", "wall", "CPU", "memory", "read", "written", "rows", "rows/s", "cost"]
     unknown = call("show", "20200101-000000-abcdef", "--json")
     assert (unknown.code, unknown.document["error"]["code"]) == (2, "run-not-found")
 

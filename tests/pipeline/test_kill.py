@@ -53,7 +53,7 @@ def quiet(ask: Ask, fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Qu
     root = tmp_path_factory.mktemp("quiet") / "delays"
     shutil.copytree(fresh, root)
     answer = ask(root)
-    assert len(answer["computed"]) == answer["stages_computed"] == 18
+    assert len(answer["computed"]) == answer["stages_computed"] > 18
     return Quiet(answer, made_in(root))
 
 

@@ -62,7 +62,9 @@ def normal_form(values: pl.Series, kind: MatchKind) -> pl.Series:
 
 def _plain(text: pl.Expr) -> pl.Expr:
     """Lower case without accents or punctuation, one blank between words."""
-    bare = text.str.to_lowercase().str.normalize("NFKD").str.replace_all(r"\p{M}", "")
+    # taken apart before the letters become small, as ⓐ and 🄐 are letters only then; and after, as İ gets a mark by that
+    small = text.str.normalize("NFKD").str.to_lowercase().str.normalize("NFKD")
+    bare = small.str.replace_all(r"\p{M}", "")
     bare = bare.str.replace_many(list(_LETTERS), list(_LETTERS.values()))
     bare = bare.str.replace_all(r"['’`´]", "").str.replace_all(r"[^\p{L}\p{N}]+", " ")
     return bare.str.strip_chars()

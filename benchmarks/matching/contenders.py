@@ -1,6 +1,6 @@
 """One contender at a time on one labelled table, in a process of its own; prints what it found as JSON.
 
-usage: python benchmarks/matching_contenders.py ours|splink TABLE.parquet
+usage: python benchmarks/matching/contenders.py ours|splink TABLE.parquet
 """
 
 from __future__ import annotations

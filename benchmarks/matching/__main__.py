@@ -21,12 +21,12 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.harness import ROOT, Measured, measure, python, record, table
-from benchmarks.matching_data import planted
+from benchmarks.matching.data import planted
 
 SEED = 20_261
 SPLINK_ROWS = 200_000
 """Splink is measured up to so many rows."""
-CONTENDERS = str(ROOT / "benchmarks" / "matching_contenders.py")
+CONTENDERS = str(ROOT / "benchmarks" / "matching" / "contenders.py")
 
 
 def pairwise(entity: pl.Series, cluster: pl.Series) -> tuple[float, float]:
@@ -74,6 +74,8 @@ def row(name: str, frame: pl.DataFrame, measured: Measured) -> list[object]:
 def main(arguments: Sequence[str]) -> None:
     """Measure and record."""
     peers = Path(arguments[0]).resolve()
+    if not peers.exists():
+        sys.exit(f"{peers} is not there; make it as `python -m pydoc benchmarks.matching.__main__` says")
     sizes = [int(float(size)) for size in arguments[1:]] or [10_000, 100_000, 1_000_000]
     packages = next((peers / "lib").glob("python*/site-packages"))
     lines = []

@@ -1,0 +1,1 @@
+"""Fuzzy duplicates, ours beside Splink: `python -m benchmarks.matching PEERS`."""
