@@ -35,6 +35,7 @@ COMMANDS = (
     Command("models export", "headrace.cli.models:export", "Write a version's files into a folder"),
     Command("models at", "headrace.cli.models:at", "What an alias named at an instant"),
     Command("data", "headrace.cli.data:sources", "What the newest check found in every source"),
+    Command("data profile", "headrace.cli.data_profile:profile", "What the accepted columns look like"),
     Command("data quarantine", "headrace.cli.data_quarantine:quarantine", "Rows that were set aside, with reasons"),
     Command("data explain", "headrace.cli.data_explain:explain", "Why an entity of several sources is what it is"),
     Command("data matches", "headrace.cli.data_matches:matches", "Rows that are one although no key says so"),
