@@ -20,6 +20,7 @@ from headrace.data.blocks import row_count, sink
 from headrace.data.errors import AddressRefused, QueryRefused, SourceUnavailable
 from headrace.data.model import SourceState
 from headrace.data.sources import Copied, Place, Sample
+from headrace.data.sources.batches import sink_batches
 from headrace.data.sources.columns import same_columns
 from headrace.definition.model import Source
 from headrace.definition.secrets import redact, resolve
@@ -114,7 +115,6 @@ def _query(source: Source) -> str:
 def _fetch(source: Source, place: Place, query: str, path: Path) -> list[_Column]:
     """Write the result to `path`, all of it as text; its columns."""
     import polars as pl
-    from polars.io.plugins import register_io_source
 
     with _connected(source, place) as cursor:
         cursor.execute(query)
@@ -122,26 +122,10 @@ def _fetch(source: Source, place: Place, query: str, path: Path) -> list[_Column
             raise QueryRefused(source.name, redact(source.read[0]), "it gives no rows, it is a statement")
         columns: list[_Column] = cursor.columns()
         same_columns(source.name, [("the query", [column.name for column in columns])])
-        failed: list[Exception] = []
-
-        def batches(
-            with_columns: list[str] | None,
-            predicate: pl.Expr | None,  # noqa: ARG001 - a sink filters nothing
-            n_rows: int | None,  # noqa: ARG001
-            batch_size: int | None,  # noqa: ARG001
-        ) -> Iterator[pl.DataFrame]:
-            try:
-                for batch in cursor.batches():
-                    frame = pl.DataFrame([_text(c, v) for c, v in zip(columns, batch, strict=True)])
-                    yield frame if with_columns is None else frame.select(with_columns)
-            except Exception as error:  # Polars raises it again with its text alone, which loses the code
-                failed.append(error)
-                raise
-
-        try:
-            sink(register_io_source(batches, schema=dict.fromkeys((c.name for c in columns), pl.String)), path)
-        except Exception as error:
-            raise (failed[0] if failed else error) from None
+        frames = (
+            pl.DataFrame([_text(c, v) for c, v in zip(columns, batch, strict=True)]) for batch in cursor.batches()
+        )
+        sink_batches(frames, {column.name: pl.String() for column in columns}, path)
     return columns
 
 
