@@ -50,6 +50,7 @@ texts = st.one_of(
 @given(st.lists(st.one_of(st.none(), texts), max_size=8))
 @example(["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00", "2013-01-01T05:00:00Z", "2013-01-01T23:59:60Z"])
 @example(["2013-02-30T05:00:00Z"])
+@example(["2012-02-29T00:00:00.0000000", "2012-02-29T01:02:03.1234567+01:00", "1960-01-01T00:00:00.999999999Z"])
 def test_many_texts_become_what_each_becomes_in_the_row_form(values: list[str | None]) -> None:
     found = to_timestamps(pl.Series(values, dtype=pl.String), "UTC").cast(pl.Int64).to_list()
     assert found == [None if value is None else row_kernels.text_to_timestamp(value) for value in values]

@@ -18,7 +18,7 @@ from headrace.errors import HeadraceError
 from headrace.operations.events import HttpEvents
 
 PROOFS = Path(__file__).parents[2] / "proofs"
-READ_BACK = Path(__file__).parent / "read_back.py"
+READ_BACK = Path(__file__).parents[2] / "proofs" / "openlineage_read_back.py"
 DEFINITION = """format = 1
 [project]
 name = "rows"

@@ -89,7 +89,9 @@ def test_a_change_of_what_is_referred_to_checks_again(shop: Path) -> None:
     check(shop)
     (shop / "customers.csv").write_text("id,name\n1,Ann\n2,Ben\n7,Gil\n")
     checked, computed = check(shop)
-    assert computed == ["read customers", "check customers", "check orders", "quality page"]
+    assert computed == [
+        *("read customers", "check customers", "watch customers", "check orders", "watch orders", "quality page"),
+    ]
     assert verdicts(checked, "orders")["check:known_customer"]
     assert not verdicts(checked, "orders")["check:same_total"]
 

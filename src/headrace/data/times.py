@@ -13,7 +13,7 @@ _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 _OFFSET = r"(?:Z|[+-](?:[01][0-9]|2[0-3]):?[0-5][0-9])"
 ISO_DATE = rf"^{_DAY}$"
-ISO_TIMESTAMP = rf"^{_DAY}(?:[T ]{_CLOCK}(?::[0-5][0-9](?:\.[0-9]{{1,6}})?)?{_OFFSET}?)?$"
+ISO_TIMESTAMP = rf"^{_DAY}(?:[T ]{_CLOCK}(?::[0-5][0-9](?:\.[0-9]{{1,9}})?)?{_OFFSET}?)?$"
 
 _FORMATS: tuple[tuple[str, bool], ...] = (
     ("%Y-%m-%dT%H:%M:%SZ", False),

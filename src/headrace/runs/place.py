@@ -21,6 +21,8 @@ from headrace.runs.errors import RunInProgress
 from headrace.stores import durable
 
 _LOCK = "lock"
+_FOOTER_BROKE_OFF = "Invalid thrift: transport error"
+_NEARLY_FULL_BYTES = 1 << 20
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -102,13 +104,15 @@ def discard(path: Path) -> None:
             path.unlink()
 
 
-def is_disk_full(error: Exception) -> bool:
-    """Whether a stage's error is that the disk, or the quota, is full.
+def is_disk_full(error: Exception, folder: Path) -> bool:
+    """Whether the error of a stage that works in `folder` is that the disk, or the quota, is full.
 
-    Polars and other Rust libraries give no error number, only its text.
+    Polars and other Rust libraries give no error number, only its text; of a Parquet file's footer not even that.
     """
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in _FULL
+    if _FOOTER_BROKE_OFF in str(error) and shutil.disk_usage(folder).free < _NEARLY_FULL_BYTES:
+        return True
     return any(f"(os error {number})" in str(error) for number in _FULL)
 
 

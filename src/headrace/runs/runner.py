@@ -346,7 +346,7 @@ class Run:
         try:
             outcome = compute(context)
         except Exception as error:
-            if is_disk_full(error) and not isinstance(error, HeadraceError):
+            if is_disk_full(error, workdir) and not isinstance(error, HeadraceError):
                 raise StoreFull(str(workdir)) from error
             raise
         finally:
