@@ -1,8 +1,10 @@
 """The power goes: what was acknowledged is there, what was not is whole or absent, and every store opens by itself.
 
-An audit: HEADRACE_POWER_CUTS=600 runs it. It is no part of every test run, because one cut in some hundred, on a loaded
-machine, was seen to lose acknowledged rows of the catalog and to keep a later one, which SQLite's log cannot do by
-itself; whether the catalog, the kernel's ioctl or the loop device is to blame has not been found out.
+HEADRACE_POWER_CUTS=600 makes it an audit.
+
+Only what was acknowledged before the cut began counts: the machine runs on after it, and an fsync that waits for a
+journal which is aborted meanwhile seems to answer that all is well (in 3 of some 700 cuts a commit acknowledged about
+then was lost). A machine without power acknowledges nothing.
 """
 
 from __future__ import annotations
@@ -25,19 +27,18 @@ from headrace.stores.catalog.open import open_catalog
 from headrace.stores.objects.open import open_objects
 from headrace.stores.tables.delta import DeltaTableStore
 
-CUTS = int(os.environ.get("HEADRACE_POWER_CUTS", "0"))
+CUTS = int(os.environ.get("HEADRACE_POWER_CUTS", "24"))
 LONG = 6.5
 """Longer than the five seconds after which ext4 commits its journal by itself."""
 
 pytestmark = [
     pytest.mark.heavy,
-    pytest.mark.skipif(not CUTS, reason="an audit: set HEADRACE_POWER_CUTS to the number of cuts"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount the disk whose power is cut"),
 ]
 
 
 def acknowledged_before_cut(disk: CuttableDisk, after_s: float) -> dict[str, int]:
-    """Let a process write for a time, cut the power, and tell the last acknowledged write of each store."""
+    """Let a process write for a time, cut the power, and tell the last write of each store acknowledged before."""
     command = [sys.executable, str(Path(power_cut_writer.__file__)), str(disk.root)]
     writer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert writer.stdout is not None
@@ -53,13 +54,14 @@ def acknowledged_before_cut(disk: CuttableDisk, after_s: float) -> dict[str, int
     listener = threading.Thread(target=listen, args=(iter(writer.stdout),))
     listener.start()
     time.sleep(after_s)
+    before = defaultdict(lambda: -1, last)
     disk.cut()
     writer.kill()
     writer.wait()
     listener.join()
     writer.stdout.close()
     disk.unmount()
-    return last
+    return before
 
 
 def losses(disk: CuttableDisk, last: dict[str, int]) -> list[str]:
@@ -80,11 +82,12 @@ def losses(disk: CuttableDisk, last: dict[str, int]) -> list[str]:
         found += [f"object {n} lost" for n in range(last["objects"] + 1) if not objects.exists(f"blobs/{n}")]
         if last["newest"] >= 0:
             held = objects.get("newest")
-            if held not in (power_cut_writer.blob(last["newest"]), power_cut_writer.blob(last["newest"] + 1)):
-                found.append("the replaced object is neither the last acknowledged nor the one after it")
+            number = int(held.split()[1])
+            if held != power_cut_writer.blob(number) or number < last["newest"]:
+                found.append(f"the replaced object is write {number}, or a part of it")
         if last["tables"] >= 0:
             numbers = sorted(tables.scan("usage").collect()["number"].to_list())
-            if numbers not in ([*range(last["tables"] + 1)], [*range(last["tables"] + 2)]):
+            if numbers != [*range(len(numbers))] or len(numbers) <= last["tables"]:
                 found.append(f"the table holds {len(numbers)} rows, {last['tables'] + 1} were acknowledged")
         with catalog.write() as writer:
             writer.insert_if_absent("parts", power_cut_writer.row(10**6))
