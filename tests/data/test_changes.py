@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from headrace.data.changes import find_changes, find_drift, new_parts
+from headrace.data.changes import best_conversions, find_changes, find_drift, new_parts
 from headrace.data.model import Change, Shape
 from headrace.data.shape import take_shape
 from headrace.definition.model import SchemaPolicy, Source
@@ -167,3 +167,14 @@ def test_only_files_that_came_are_compared_when_the_others_stayed() -> None:
     assert new_parts([("a", 2), ("b", 4)], [("a", 3)]) is None
     assert new_parts([("a", 3)], [("a", 3)]) is None
     assert new_parts([], []) is None
+
+
+def test_a_power_of_ten_is_found_in_a_column_that_drifts_and_drift_alone_is_not_told() -> None:
+    drawn = np.random.default_rng(5)
+    may, june = drawn.normal(12.0, 40.0, 4_000), drawn.normal(21.0, 55.0, 4_000)
+    levels = np.linspace(0.01, 0.99, 99)
+    before, now = np.quantile(may, levels), np.quantile(june, levels)
+    assert best_conversions(before, now, 4_000, 4_000) == []
+    for times in (100.0, 0.01):
+        (found,) = best_conversions(before, now * times, 4_000, 4_000)
+        assert (found[0].kind, found[0].times, found[0].units) == ("scale", times, None)

@@ -34,6 +34,9 @@ FIT: Final = 0.05
 """How far quantiles may lie from those that a conversion gives, in the same unit, besides chance."""
 BETTER: Final = 5.0
 """How many times nearer the conversion must bring them."""
+LOOSE_FIT, LOOSE_BETTER, LOOSE_SPREAD = 0.8, 1.5, 1.6
+"""The same for powers of ten, where the spread is as many times larger too, within a factor: columns drift from one
+snapshot to the next, but their spread does not grow tenfold by that."""
 _TRIM: Final = 2
 """Quantiles left out at either end: tails of long tails are chance."""
 _TYPE_LOST: Final = 0.5
@@ -56,6 +59,7 @@ _UNITS: Final = (
 """Pairs of units of which one is often taken for the other; each counts both ways. Factors nearer to 1 than a third
 cannot be told from ordinary drift and are left out."""
 _TEMPERATURES: Final = (("degC", "degF"), ("degC", "K"), ("degF", "K"))
+_NUMBERS: Final = frozenset({Type.INTEGER, Type.FLOAT})
 _POWERS: Final = (10.0, 100.0, 1000.0, 1e6, 1e9)
 
 
@@ -170,7 +174,7 @@ def _meaning(
             kind="type", impact="breaking", policy=policy.breaking, column=now.name, message=message, score=share
         )
         return
-    if before is None or before.type is not now.type:
+    if before is None or (before.type is not now.type and not {before.type, now.type} <= _NUMBERS):
         return
     yield from _converted(source, now, before, policy, is_part=is_part)
     yield from _recoded(now, before, policy)
@@ -244,9 +248,17 @@ def best_conversions(before: Floats, now: Floats, n_before: int, n_now: int) -> 
         offs.append((off, way))
     offs.sort(key=lambda one: one[0])
     best = offs[0][0]
-    if moved < MOVED or best > FIT + chance or best * BETTER > moved:
+    if moved < MOVED:
         return []
+    if best > FIT + chance or best * BETTER > moved:
+        loosely = [(off, way) for off, way in offs if _is_a_power(way, spread_b / spread_a)][:1]
+        return [(way, 1 - off) for off, way in loosely if off <= LOOSE_FIT and off * LOOSE_BETTER <= moved]
     return [(way, 1 - off) for off, way in offs if off <= min(FIT, best) + chance]
+
+
+def _is_a_power(way: Conversion, ratio: float) -> bool:
+    """Whether a conversion is by a power of ten that the ratio of the spreads is near to."""
+    return way.kind == "scale" and way.units is None and 1 / LOOSE_SPREAD <= ratio / way.times <= LOOSE_SPREAD
 
 
 def _spread(quantiles: Floats) -> float:
