@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 
 from headrace.data.check import check
-from headrace.data.model import CheckedSource, Snapshot, Table
-from headrace.data.snapshot import take_snapshot
+from headrace.data.model import CheckedSource, Snapshot, SourceState, Table
+from headrace.data.snapshot import take_snapshot, until_still
 from headrace.data.state import source_state
 from headrace.definition.model import Check, ColumnRule, Source
 from headrace.language.types import Type
@@ -96,8 +96,10 @@ class Bench:
         return path
 
     def snapshot(self, source: Source, types: Mapping[str, Type]) -> Snapshot:
-        state = source_state(source, self.root, self.env)
-        return take_snapshot(source, self.root, self.env, types, state, self.stage.fresh())
+        def read(state: SourceState) -> Snapshot:
+            return take_snapshot(source, self.root, self.env, types, state, self.stage.fresh())
+
+        return until_still(lambda: source_state(source, self.root, self.env), read)
 
     def check(
         self, source: Source, types: Mapping[str, Type], statics: Mapping[str, Table] | None = None

@@ -18,6 +18,23 @@ _READINGS = 3
 """How often a source is read that is written to meanwhile."""
 
 
+def until_still(state: Callable[[], SourceState], read: Callable[[SourceState], Snapshot]) -> Snapshot:
+    """A snapshot of a source that did not change while it was read.
+
+    Each reading has a state of its own, taken before it: what is kept under a state is what the source held then.
+
+    Raises
+    ------
+    SourceChanged : it was written to during each of `_READINGS` readings: a mix of old and new is never taken.
+    """
+    for _ in range(_READINGS - 1):
+        try:
+            return read(state())
+        except SourceChanged:
+            continue
+    return read(state())
+
+
 def take_snapshot(
     source: Source,
     root: Path,
@@ -35,33 +52,23 @@ def take_snapshot(
         The locked types, by name after `rename`. A column whose values all fit is kept in its type, any other as text;
         columns that are not locked are kept as text too.
     state
-        From `source_state`, taken before this call: a source that changes while it is read is read again.
+        From `source_state`, taken before this call.
     before
         The shape of the snapshot before, asked for when a column is missing: it helps to tell what it is called now.
 
     Raises
     ------
     SourceMissing, SourceUnreadable, SourceUnavailable, SourceEmpty, ColumnsDiffer, ColumnMissing, DuplicateColumn
-    SourceChanged : it was written to during each of `_READINGS` readings: a mix of old and new is never taken.
+    SourceChanged : it is no longer in `state`; also when what it holds now, half written perhaps, cannot be read.
     """
     target = ctx.workdir / "rows.parquet"
     place = Place(root, env)
-    changed: set[tuple[str, int, str]] = set()
-    for _ in range(_READINGS):
-        copied, failure = None, None
-        try:
-            copied = adapter(source.format).copy(source, place, raw_types(source, types), target, ctx.workdir)
-        except HeadraceError as error:
-            failure = error  # perhaps of what was half written then
-        now = _state_after(source, place, failure)
-        changed = {*state.parts} ^ {*now.parts}
-        if copied is not None and not changed:
-            break
-        if failure is not None and not changed:
-            raise failure
-        state = now
-    else:
-        raise SourceChanged(source.name, sorted({name for name, _, _ in changed}))
+    try:
+        copied = adapter(source.format).copy(source, place, raw_types(source, types), target, ctx.workdir)
+    except HeadraceError as failure:
+        _refuse_changed(source, place, state, failure)
+        raise
+    _refuse_changed(source, place, state)
     read = copied.rows + copied.malformed_rows
     if read == 0:
         raise SourceEmpty(source.name, " and ".join(map(redact, source.read)))
@@ -105,12 +112,15 @@ def _missing(
     return ColumnMissing(source.name, missing, found=found, rename=rename_line(source.rename, pairs), why=why)
 
 
-def _state_after(source: Source, place: Place, failure: HeadraceError | None) -> SourceState:
-    """The source's state; where it cannot be told, what failed before is the error."""
+def _refuse_changed(source: Source, place: Place, state: SourceState, failure: HeadraceError | None = None) -> None:
+    """Raise when the source is not in `state` any more; where that cannot be told, what failed before is the error."""
     try:
-        return adapter(source.format).state(source, place)
+        now = adapter(source.format).state(source, place)
     except HeadraceError as error:
         raise (failure or error) from None
+    changed = {*state.parts} ^ {*now.parts}
+    if changed:
+        raise SourceChanged(source.name, sorted({name for name, _, _ in changed})) from None
 
 
 def raw_types(source: Source, types: Mapping[str, Type]) -> dict[str, Type]:

@@ -235,10 +235,11 @@ class Run:
         with runner.catalog.read() as reader:
             done = self._find(reader, stage.fingerprint, kind)
         if done is not None and done.flaw is None:
+            used = msgspec.json.decode(done.usage, type=Usage)
             self._begin(stage, "cached", done.usage)
             self._tell_start(stage)
-            self._tell_end(stage, done.value, msgspec.json.decode(done.usage, type=Usage))
-            runner.progress.stage_ended(name, "cached", msgspec.json.decode(done.usage, type=Usage))
+            self._tell_end(stage, done.value, used)
+            runner.progress.stage_ended(name, "cached", used)
             return done.value  # type: ignore[no-any-return]  # decoded as `kind`
         if done is not None:
             runner.progress.say(f"{name} is computed again: {done.flaw}")

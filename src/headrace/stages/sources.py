@@ -98,20 +98,23 @@ def check_sources(run: Run, work: Workspace, *, refresh: bool, only: Sequence[st
 
 def _snapshot(run: Run, work: Workspace, source: Source, locked: Mapping[str, Type], *, refresh: bool) -> Snapshot:
     """The source as it is now; read only if it looks other than when it was read last."""
+    from headrace.data.snapshot import until_still
     from headrace.data.state import source_state
 
-    state = source_state(source, work.root, work.environment)
-    again = run.id if refresh or state.volatile else _last_refresh(work, state)
-    snapshot = run.stage(
-        f"read {source.name}",
-        depends={"source": _reading_part(source), "state": state, "types": locked, "again": again},
-        rooms=ROOMS,
-        compute=partial(_read, work, source, locked, state),
-        kind=Snapshot,
-    )
-    if refresh:
-        _note_refresh(work, state, run.id)
-    return snapshot
+    def read(state: SourceState) -> Snapshot:
+        again = run.id if refresh or state.volatile else _last_refresh(work, state)
+        snapshot = run.stage(
+            f"read {source.name}",
+            depends={"source": _reading_part(source), "state": state, "types": locked, "again": again},
+            rooms=ROOMS,
+            compute=partial(_read, work, source, locked, state),
+            kind=Snapshot,
+        )
+        if refresh:
+            _note_refresh(work, state, run.id)
+        return snapshot
+
+    return until_still(partial(source_state, source, work.root, work.environment), read)
 
 
 class Refreshed(msgspec.Struct, frozen=True):
@@ -142,7 +145,7 @@ def _note_refresh(work: Workspace, state: SourceState, run: str) -> None:
 def _read(
     work: Workspace, source: Source, locked: Mapping[str, Type], state: SourceState, ctx: StageContext
 ) -> Snapshot:
-    from headrace.data.snapshot import take_snapshot  # loads Polars: not for a run that has nothing to do
+    from headrace.data.snapshot import take_snapshot
 
     before = partial(newest_shape, work, source.name, ctx)
     return take_snapshot(source, work.root, work.environment, locked, state, ctx, before)
