@@ -447,12 +447,12 @@ from headrace.language.types import Type
 bench = Bench(Path(sys.argv[1]))
 path = bench.root / "a.arrow"
 pl.DataFrame({"k": range(2_000_000)}).write_ipc(path, record_batch_size=10_000)
-scans = arrow._scans
-def scans_then_cut(*of):
-    found = scans(*of)
+open_typed = arrow.open_typed
+def open_then_cut(*of):
+    found = open_typed(*of)
     os.truncate(path, 5_000)
     return found
-arrow._scans = scans_then_cut
+arrow.open_typed = open_then_cut
 try:
     bench.snapshot(source_of("a.arrow", format="arrow"), {"k": Type.INTEGER})
 except SourceUnreadable:

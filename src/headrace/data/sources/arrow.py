@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.data.blocks import row_count, sink, writing
+from headrace.data.blocks import writing
 from headrace.data.compression import chunks
 from headrace.data.errors import SourceUnreadable
 from headrace.data.files import DataFile, fetch, files_state, find, reading
 from headrace.data.sources import Copied, Place, Sample
-from headrace.data.sources.columns import as_held, held_types, warnings_of
-from headrace.data.sources.failures import polars_reading
+from headrace.data.sources.typed import TypedFiles, open_typed
 from headrace.definition.model import Source
 from headrace.language.types import Type
 
@@ -30,36 +30,21 @@ state = files_state
 LARGEST_STREAM = 1 << 30
 """Bytes of a file in the stream form."""
 _FILE_MARK = b"ARROW1"
-_KIND = "Arrow file"
 
 
 def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[Sample]:
     """The first rows of every file, in the file's own types."""
-    files = _copies(source, find(source, place), place, workdir)
-    scans, held, _ = _scans(source, files)
-    for file, scan in zip(files, scans, strict=True):
-        with polars_reading(source, file, _KIND):
-            yield Sample(file.name, scan.select(as_held(scan.collect_schema(), held)).head(rows).collect())
+    yield from _opened(source, place, workdir).samples(rows)
 
 
 def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:  # noqa: ARG001
     """Write every row to `target`; see `headrace.data.sources.Adapter`. A column whose files disagree becomes text."""
-    import polars as pl
+    return _opened(source, place, workdir).copy(target)
 
+
+def _opened(source: Source, place: Place, workdir: Path) -> TypedFiles:
     files = _copies(source, find(source, place), place, workdir)
-    scans, held, left_out = _scans(source, files)
-    rows = []
-    for file, scan in zip(files, scans, strict=True):
-        with polars_reading(source, file, _KIND):
-            rows.append(int(scan.select(pl.len()).collect().item()))
-    with polars_reading(source, files[0], _KIND):
-        sink(pl.concat([scan.select(as_held(scan.collect_schema(), held)) for scan in scans]), target)
-    return Copied(
-        columns=tuple(held),
-        rows=row_count(target),
-        files=tuple((file.name, count) for file, count in zip(files, rows, strict=True)),
-        warnings=warnings_of(left_out),
-    )
+    return open_typed(source, "Arrow file", files, partial(_scan, source))
 
 
 def _copies(source: Source, found: Sequence[DataFile], place: Place, workdir: Path) -> list[DataFile]:
@@ -73,19 +58,6 @@ def _copies(source: Source, found: Sequence[DataFile], place: Place, workdir: Pa
                 out.writelines(chunks(file.path))
         copies.append(replace(fetched, path=path))
     return copies
-
-
-def _scans(
-    source: Source, files: Sequence[DataFile]
-) -> tuple[list[pl.LazyFrame], dict[str, pl.DataType], dict[str, pl.DataType]]:
-    """A scan of each file, the type to hold each column in, and the columns that are left out."""
-    scans, schemas = [], []
-    for file in files:
-        with polars_reading(source, file, _KIND):
-            scans.append(_scan(source, file))
-            schemas.append(scans[-1].collect_schema())
-    held, left_out = held_types(source.name, [(file.name, schema) for file, schema in zip(files, schemas, strict=True)])
-    return scans, held, left_out
 
 
 def _scan(source: Source, file: DataFile) -> pl.LazyFrame:

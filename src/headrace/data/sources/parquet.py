@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.data.blocks import row_count, sink
 from headrace.data.errors import SourceUnreadable
 from headrace.data.files import DataFile, files_state, find, reading
 from headrace.data.sources import Copied, Place, Sample
-from headrace.data.sources.columns import as_held, held_types, warnings_of
-from headrace.data.sources.failures import polars_reading
 from headrace.data.sources.parquet_footer import NoFooterError, group_rows
+from headrace.data.sources.typed import TypedFiles, open_typed
 from headrace.definition.model import Source
 from headrace.language.types import Type
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 state = files_state
-_KIND = "Parquet file"
 _SUSPECT_RATIO = 100
 """A file whose rows take this many times its size is looked at: tables stay below."""
 _SHARE_OF_MEMORY = 8
@@ -36,33 +34,19 @@ def largest_group() -> int:
 
 def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[Sample]:  # noqa: ARG001 - the port's form
     """The first rows of every file, in the file's own types."""
-    files = find(source, place)
-    scans, held, _ = _scans(source, files, place)
-    for file, scan in zip(files, scans, strict=True):
-        with polars_reading(source, file, _KIND):
-            yield Sample(file.name, scan.select(as_held(scan.collect_schema(), held)).head(rows).collect())
+    yield from _opened(source, place).samples(rows)
 
 
 def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:  # noqa: ARG001
     """Write every row to `target`; see `headrace.data.sources.Adapter`. A column whose files disagree becomes text."""
-    import polars as pl
+    opened = _opened(source, place)
+    for file, count in zip(opened.files, opened.rows, strict=True):
+        _refuse_bomb(source, file, count, opened.held)
+    return opened.copy(target)
 
-    files = find(source, place)
-    scans, held, left_out = _scans(source, files, place)
-    rows = []
-    for file, scan in zip(files, scans, strict=True):
-        with polars_reading(source, file, _KIND):
-            rows.append(int(scan.select(pl.len()).collect().item()))
-    for file, count in zip(files, rows, strict=True):
-        _refuse_bomb(source, file, count, held)
-    with polars_reading(source, files[0], _KIND):
-        sink(pl.concat([scan.select(as_held(scan.collect_schema(), held)) for scan in scans]), target)
-    return Copied(
-        columns=tuple(held),
-        rows=row_count(target),
-        files=tuple((file.name, count) for file, count in zip(files, rows, strict=True)),
-        warnings=warnings_of(left_out),
-    )
+
+def _opened(source: Source, place: Place) -> TypedFiles:
+    return open_typed(source, "Parquet file", find(source, place), partial(_scan, place=place))
 
 
 def _refuse_bomb(source: Source, file: DataFile, rows: int, held: Mapping[str, pl.DataType]) -> None:
@@ -90,19 +74,6 @@ def _width(type_: pl.DataType) -> int:
     import polars as pl
 
     return 16 if type_ == pl.String else 1 if type_ in (pl.Boolean, pl.Null) else 8
-
-
-def _scans(
-    source: Source, files: Sequence[DataFile], place: Place
-) -> tuple[list[pl.LazyFrame], dict[str, pl.DataType], dict[str, pl.DataType]]:
-    """A scan of each file, the type to hold each column in, and the columns that are left out."""
-    scans, schemas = [], []
-    for file in files:
-        with polars_reading(source, file, _KIND):
-            scans.append(_scan(file, place))
-            schemas.append(scans[-1].collect_schema())
-    held, left_out = held_types(source.name, [(file.name, schema) for file, schema in zip(files, schemas, strict=True)])
-    return scans, held, left_out
 
 
 def _scan(file: DataFile, place: Place) -> pl.LazyFrame:
