@@ -22,6 +22,7 @@ QUICK = (
     ("quality",),
     ("checks",),
     ("combine",),
+    ("database_readers",),
     ("schema_change",),
     ("matching", PEERS, "1e4"),
     ("history_path", "1"),

@@ -234,7 +234,7 @@ def _raw_cursor(connection: Any) -> Any:
     from pymysql.cursors import SSCursor
 
     class RawCursor(SSCursor):  # type: ignore[misc]  # the library has no types
-        """An unbuffered cursor that gives columns of undecoded values: 0.6 of the CPU of its rows of texts."""
+        """An unbuffered cursor that gives columns of undecoded values, without a Python object a row."""
 
         def columns(self) -> list[_Column]:
             return [
