@@ -23,7 +23,7 @@ from headrace.stores.catalog.sqlite_reader import quick_reader
 from headrace.stores.errors import CatalogCorrupted, SchemaTooNew, StoreFull, StoreUnavailable
 from headrace.testing.catalog import CatalogSuite, Opener, check_against_plain, run_row
 from headrace.testing.faults import small_disk
-from headrace.testing.processes import run_killed
+from headrace.testing.processes import race, run_killed
 
 
 class TestSqliteCatalog(CatalogSuite):
@@ -49,6 +49,18 @@ def test_only_the_owner_may_read(path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     for file in path.parent.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+def test_processes_that_switch_new_files_to_a_log_at_once_all_get_through(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{n}.db" for n in range(20)]  # SQLite itself refused one of fifty in a fifth of the files
+    assert race(50, _open_in_turn, paths) == [None] * 50
+
+
+def _open_in_turn(_: int, paths: list[Path]) -> None:
+    from headrace.stores.catalog.sqlite import _connect
+
+    for path in paths:
+        _connect(path).close()
 
 
 def test_every_commit_is_synced_to_a_write_ahead_log(path: Path) -> None:

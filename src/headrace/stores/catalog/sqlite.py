@@ -8,6 +8,7 @@ and a busy timeout never.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +23,7 @@ from headrace.stores.catalog.sql import SqlCatalog
 from headrace.stores.catalog.sqlite_errors import BUSY_TIMEOUT_S, from_sqlite
 
 _BEGIN = "headrace_begin"
+_RETRY_S = 0.01
 
 
 def open_sqlite(path: Path) -> SqlCatalog:
@@ -71,7 +73,7 @@ def _begin_statement(connection: Connection) -> str:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")  # waits for the others too: 1,000 racing switches, none failed
+        _switch_to_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cell_size_check = ON")
@@ -79,3 +81,20 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Turn a new file's journal into a WAL; of many processes that open it at once, each tries again for a while.
+
+    The switch takes an exclusive lock, for which SQLite does not always wait: it was seen to fail at once among fifty.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
