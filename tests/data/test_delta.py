@@ -144,6 +144,38 @@ def test_equal_tables_give_equal_bytes_however_their_log_is_written(bench: Bench
     assert bench.snapshot(table_of("t"), TYPES).ref.sha256 == first.ref.sha256
 
 
+def test_equal_tables_give_equal_bytes_in_whatever_order_a_commit_names_its_files(bench: Bench) -> None:
+    names = ("t", "other")
+    for name, is_reversed in zip(names, (False, True), strict=True):
+        place = bench.root / name
+        for n in range(4):
+            ROWS.with_columns(k=pl.col("k") + 10 * n).write_parquet(_made(place) / f"part-{n}.parquet")
+        DeltaTable.create(str(place), ROWS.to_arrow().schema)
+        lines = [
+            json.dumps(
+                {
+                    "add": {
+                        "path": file.name,
+                        "partitionValues": {},
+                        "size": file.stat().st_size,
+                        "modificationTime": 1,
+                        "dataChange": True,
+                    }
+                }
+            )
+            for file in sorted(place.glob("*.parquet"), reverse=is_reversed)
+        ]
+        (place / "_delta_log" / f"{1:020d}.json").write_text("".join(f"{line}\n" for line in lines))
+    first, second = (bench.snapshot(table_of(name), TYPES) for name in names)
+    assert bench.read(first.ref)["k"].to_list() == [k + 10 * n for n in range(4) for k in (1, 2, 3)]
+    assert second.ref.sha256 == first.ref.sha256
+
+
+def _made(place: Path) -> Path:
+    place.mkdir(exist_ok=True)
+    return place
+
+
 class TestOnS3:
     @pytest.fixture
     def place(self, bench: Bench, s3_server: S3Place) -> S3Place:

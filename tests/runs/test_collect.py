@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from headrace.data.correction_log import note, withdraw
 from headrace.runs.collect import DAY_US, Collected, collect_garbage
 from headrace.runs.errors import RunInProgress
 from headrace.runs.history import remove_run
@@ -99,6 +100,31 @@ def test_files_of_versions_stay_when_their_run_goes(
     assert contents(objects) == {b"model"}
 
 
+@pytest.mark.parametrize("is_withdrawn", [False, True])
+def test_files_of_corrections_stay_whatever_run_goes(
+    make_runner: MakeRunner,
+    catalog: Catalog,
+    objects: ObjectStore,
+    collect: Callable[..., Collected],
+    is_withdrawn: bool,
+) -> None:
+    """Handed back by a person, they can be made by no run; withdrawn ones are still listed and fetched."""
+    with make_runner().run("sha") as started:
+        kept: list[ObjectRef] = []
+
+        def hand_back(context: StageContext) -> Table:
+            kept.append(context.keep_bytes(b"rows", "corrections", ".parquet"))
+            return Table(())
+
+        started.stage("s", depends={}, rooms=[], compute=hand_back, kind=Table)
+    note(catalog, "p", "flights", kept[0], rows=1, snapshot="", made_us=1, reason="typing error")
+    if is_withdrawn:
+        withdraw(catalog, "p", "flights", 1, clock=lambda: 2)
+    remove_run(catalog, "p", started.id)
+    assert collect().objects == 0
+    assert contents(objects) == {b"rows"}
+
+
 def test_what_another_project_of_the_catalog_needs_stays(
     make_runner: MakeRunner, catalog: Catalog, objects: ObjectStore, collect: Callable[..., Collected], tmp_path: Path
 ) -> None:
@@ -150,22 +176,6 @@ def test_parts_stay_while_a_kept_run_may_go_on_from_them(
     assert collect() == Collected(0, 0, 0, 0)
     remove_run(catalog, "p", stopped.id)
     assert collect() == Collected(0, 0, 0, 2)
-
-
-def test_source_states_that_lead_to_a_dropped_snapshot_go_with_it(
-    make_runner: MakeRunner, catalog: Catalog, collect: Callable[..., Collected]
-) -> None:
-    kept, gone = run(make_runner(), [b"kept"]), run(make_runner(), [b"gone"])
-    with catalog.write() as writer:
-        for run_id in (kept, gone):
-            made = writer.get("stages", {"run_id": run_id})
-            assert made is not None
-            state: Row = {"project": "p", "source": run_id, "state": "{}", "seen_us": 1}
-            writer.insert("source_states", {**state, "snapshot_fingerprint": made["fingerprint"]})
-    remove_run(catalog, "p", gone)
-    collect()
-    with catalog.read() as reader:
-        assert [row["source"] for row in reader.select("source_states")] == [kept]
 
 
 def test_nothing_is_collected_while_a_run_is_at_work(

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +16,9 @@ import pytest
 
 from headrace.errors import HeadraceError
 from headrace.runs.errors import LeaseLost, RunInProgress
-from headrace.runs.lease import FencedCatalog, Term, Waiting, leased
+from headrace.runs.lease import FencedCatalog, Holder, Term, Waiting, holder_of, leased
 from headrace.runs.place import this_process
-from headrace.stores.catalog import Catalog
+from headrace.stores.catalog import Catalog, Writer
 from headrace.stores.catalog.open import open_catalog
 
 HOLDER = Path(__file__).parent / "lease_holder.py"
@@ -148,6 +148,8 @@ class Time:
 
 
 ELSEWHERE = msgspec.structs.replace(this_process("elsewhere"), boot="of another machine")
+FIRST, SECOND = (msgspec.structs.replace(ELSEWHERE, place=place) for place in ("first", "second"))
+GONE = msgspec.structs.replace(this_process("gone"), started=1)
 
 
 @pytest.mark.parametrize("wrong_by_h", [-1, 0, 24, 24 * 3650])
@@ -157,14 +159,7 @@ def test_a_wrong_clock_neither_frees_a_lease_nor_keeps_one(catalog: Catalog, wro
     for holder_us, other_us in (instants, instants[::-1]):
         mine, other = FencedCatalog(catalog), FencedCatalog(catalog)
         with leased(mine, "p", ELSEWHERE, clock=partial(int, holder_us), term=LONG) as token:
-
-            def beat(token: int) -> None:
-                with catalog.write() as writer:
-                    row = writer.get("leases", {"project": "p"})
-                    assert row is not None
-                    writer.update("leases", {"token": token}, {"beat": int(row["beat"] or 0) + 1})
-
-            lively = Time(partial(beat, token))
+            lively = Time(partial(beat, catalog))
             with (
                 pytest.raises(RunInProgress) as caught,
                 leased(
@@ -207,6 +202,67 @@ def test_a_lease_that_cannot_be_given_back_is_no_error(catalog: Catalog) -> None
     assert row is not None
     assert row["token"] == 9
     assert row["holder"] is not None, "it is another's now"
+
+
+class Overtaken:
+    """A catalog whose next write comes after something else has happened: between it and what was read before."""
+
+    def __init__(self, inner: Catalog, happens: Callable[[], None]) -> None:
+        self._inner, self._happens = inner, happens
+        self.read, self.migrate, self.close = inner.read, inner.migrate, inner.close
+
+    def write(self) -> AbstractContextManager[Writer]:
+        happens, self._happens = self._happens, lambda: None
+        happens()
+        return self._inner.write()
+
+
+@pytest.mark.parametrize("before", ["never held", "given back", "of a dead process", "of a silent machine"])
+def test_of_two_that_read_the_same_free_lease_only_one_takes_it(url: str, tmp_path: Path, before: str) -> None:
+    catalog = open_catalog(url, tmp_path)
+    holder = {"of a dead process": GONE, "of a silent machine": ELSEWHERE}.get(before)
+    waiting = Time().waiting
+    with ExitStack() as stack:
+        stack.callback(catalog.close)
+        if before != "never held":
+            with leased(FencedCatalog(catalog), "p", ELSEWHERE, clock=lambda: 0, waiting=waiting):
+                pass
+            with catalog.write() as writer:
+                left = None if holder is None else msgspec.json.encode(Holder(owner=holder, host="h", user="u"))
+                writer.update("leases", {"project": "p"}, {"holder": left and left.decode()})
+
+        def other_takes_it() -> None:
+            first = leased(FencedCatalog(catalog), "p", FIRST, clock=lambda: 1, term=LONG, waiting=Time().waiting)
+            tokens.append(stack.enter_context(first))
+
+        tokens: list[int] = []
+        late = FencedCatalog(Overtaken(catalog, other_takes_it))
+        watching = Time(lambda: beat(catalog) if tokens else None).waiting
+        with pytest.raises(RunInProgress), leased(late, "p", SECOND, clock=lambda: 2, term=LONG, waiting=watching):
+            pass
+        with catalog.read() as reader:
+            row = reader.get("leases", {"project": "p"})
+        assert row is not None
+        assert [row["token"]] == tokens
+        found = holder_of(row)
+        assert found is not None
+        assert found.owner == FIRST
+
+
+def test_a_holder_that_beats_at_the_last_moment_keeps_its_lease(url: str, tmp_path: Path) -> None:
+    with closing(open_catalog(url, tmp_path)) as catalog:
+        with leased(FencedCatalog(catalog), "p", ELSEWHERE, clock=lambda: 0, term=LONG) as token:
+            late = FencedCatalog(Overtaken(catalog, partial(beat, catalog)))
+            with pytest.raises(RunInProgress), leased(late, "p", SECOND, clock=lambda: 2, waiting=Time().waiting):
+                pass
+        assert token == 1
+
+
+def beat(catalog: Catalog) -> None:
+    with catalog.write() as writer:
+        row = writer.get("leases", {"project": "p"})
+        assert row is not None
+        writer.update("leases", {"project": "p"}, {"beat": int(row["beat"] or 0) + 1})
 
 
 def _never(seconds: float) -> None:

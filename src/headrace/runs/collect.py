@@ -83,17 +83,13 @@ def _refuse_while_running(reader: Reader, project: str, place: str) -> None:
 
 
 def _drop_rows(writer: Writer, project: str) -> tuple[int, int]:
-    """Drop outcomes that no kept run's stage has, source states that lead to them, and parts that nothing goes on from.
-
-    Gives how many outcomes and how many parts.
-    """
+    """Drop outcomes that no kept run's stage has, and parts that nothing goes on from; how many of each."""
     everything: Where = {"project": project}
     wanted = {row["fingerprint"] for row in writer.select("stages", everything)}
     made = {row["fingerprint"] for row in writer.select("outcomes", everything)}
     begun = {row["fingerprint"] for row in writer.select("parts", everything)}
     outcomes = parts = 0
     for fingerprint in made - wanted:
-        writer.delete("source_states", {"project": project, "snapshot_fingerprint": fingerprint})
         writer.delete("outcome_objects", {"project": project, "fingerprint": fingerprint})
         outcomes += writer.delete("outcomes", {"project": project, "fingerprint": fingerprint})
     for fingerprint in begun - (wanted - made):
