@@ -76,7 +76,7 @@ def ours(source: str, target: str) -> None:
         steps=(step,),
         outputs=fields_of(step),
     )
-    features = FeatureColumns(program, {"events": pl.scan_parquet(source)})
+    features = FeatureColumns.of(program, {"events": pl.scan_parquet(source)})
     rows = pl.read_parquet(source, columns=["key", "at"])
 
     def batches(*_: object) -> Iterator[pl.DataFrame]:

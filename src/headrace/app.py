@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headrace.data.correction_log import Correction
     from headrace.data.matching.model import MatchedSource
     from headrace.data.model import CheckedSource
+    from headrace.features.model import Frame
     from headrace.governance.signing import SigningKey
     from headrace.language.types import Type
     from headrace.operations.times import Times
@@ -136,9 +137,10 @@ class Project:
         signers = self.definition.trust.signers or (() if own is None else (own.public,))
         return Registry(catalog or self.catalog, self.objects, self.name, clock=now_us, signers=signers, key=own)
 
-    def runner(self, progress: Progress, *, ticket: Ticket | None = None) -> Runner:
-        """What wraps stages: fingerprints, resume, usage."""
+    def runner(self, progress: Progress, *, ticket: Ticket | None = None, memory: str | None = None) -> Runner:
+        """What wraps stages: fingerprints, resume, usage. It holds at most `memory` (`4GB`), else HEADRACE_MEMORY."""
         from headrace.cost.prices import load_prices
+        from headrace.runs.memory import memory_of
         from headrace.runs.runner import Runner
 
         return Runner(
@@ -152,6 +154,7 @@ class Project:
             workdir=self.root / WORKDIR,
             ticket=ticket,
             listener=None if self.definition.lineage is None else self._listener(self.definition.lineage, progress),
+            memory=memory_of(memory, self.environment),
         )
 
     def _listener(self, lineage: Lineage, progress: Progress) -> Listener:
@@ -168,13 +171,13 @@ class Project:
             events = HttpEvents(address, headers, self.root / SPOOL, say=progress.say)
         return LineageEvents(self.definition, self.root, lineage.namespace, events=events)
 
-    def workspace(self, progress: Progress, *, ticket: Ticket | None = None) -> Workspace:
+    def workspace(self, progress: Progress, *, ticket: Ticket | None = None, memory: str | None = None) -> Workspace:
         """Everything that a run works with; makes the user's signing key if there is none."""
         from headrace.cost.prices import load_prices
         from headrace.registry.versions import Registry
         from headrace.stages.model import Workspace
 
-        runner = self.runner(progress, ticket=ticket)
+        runner = self.runner(progress, ticket=ticket, memory=memory)
 
         def signing() -> Registry:
             from headrace.governance.signing import config_dir, load_or_create_key
@@ -195,8 +198,20 @@ class Project:
             clock=now_us,
         )
 
-    def run(self, *, progress: Progress | None = None, refresh: bool = False, ticket: Ticket | None = None) -> Outcome:
+    def run(
+        self,
+        *,
+        progress: Progress | None = None,
+        refresh: bool = False,
+        memory: str | None = None,
+        ticket: Ticket | None = None,
+    ) -> Outcome:
         """Sources in, a chosen, priced, signed version out; what was done before is not done again.
+
+        Parameters
+        ----------
+        memory
+            The most that the process may hold, such as `4GB`; left out, most of what the machine has free.
 
         Raises
         ------
@@ -205,7 +220,8 @@ class Project:
         from headrace.pipeline import run_pipeline
         from headrace.runs.progress import SilentProgress
 
-        return run_pipeline(self.workspace(progress or SilentProgress(), ticket=ticket), refresh=refresh)
+        work = self.workspace(progress or SilentProgress(), ticket=ticket, memory=memory)
+        return run_pipeline(work, refresh=refresh)
 
     def check(
         self,
@@ -213,6 +229,7 @@ class Project:
         progress: Progress | None = None,
         refresh: bool = False,
         sources: Sequence[str] = (),
+        memory: str | None = None,
         ticket: Ticket | None = None,
     ) -> Checked:
         """Read the sources and hold them against their contracts; broken contracts are in the reports, not raised.
@@ -221,13 +238,36 @@ class Project:
         ----------
         sources
             Only these, and those that they need; all when empty.
+        memory
+            As for `run`.
         """
         for source in sources:
             self._known_source(source)
         from headrace.pipeline import check_only
         from headrace.runs.progress import SilentProgress
 
-        return check_only(self.workspace(progress or SilentProgress(), ticket=ticket), refresh=refresh, only=sources)
+        work = self.workspace(progress or SilentProgress(), ticket=ticket, memory=memory)
+        return check_only(work, refresh=refresh, only=sources)
+
+    def build_features(
+        self, *, progress: Progress | None = None, refresh: bool = False, memory: str | None = None
+    ) -> Frame:
+        """The training table and nothing after it: a later `run` finds it done.
+
+        Parameters
+        ----------
+        memory
+            As for `run`.
+
+        Raises
+        ------
+        HeadraceError : as for `run`.
+        """
+        from headrace.pipeline import frame_only
+        from headrace.runs.progress import SilentProgress
+
+        _, frame = frame_only(self.workspace(progress or SilentProgress(), memory=memory), refresh=refresh)
+        return frame
 
     def tables(self) -> dict[str, pl.LazyFrame]:
         """The accepted tables of the newest finished checks: the history that lookups and windows are computed from."""

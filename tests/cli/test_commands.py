@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from tests.cli.conftest import HEADRACE, Call
 from tests.definition.test_schema import misfits
@@ -345,3 +346,41 @@ def test_keys_shows_the_public_key_and_never_the_private_one(
     assert told == {"public": made.out.strip(), "folder": str(tmp_path / "new")}
     for path in (tmp_path / "new").rglob("*"):
         assert path.stat().st_mode & 0o077 == 0
+
+
+def test_features_build_makes_the_table_that_a_run_goes_on_from(call: Call, delays: Path) -> None:
+    said = call("features", "build", "--json", "--memory", "2GB")
+    assert (said.code, said.err) == (0, "")
+    found = said.document
+    assert found["rows"] > found["holdout_rows"] > 0
+    table = pl.read_parquet(found["table"])
+    assert table.height == found["rows"]
+    assert set(found["features"]) <= set(table.columns)
+    people = call("features", "build")
+    assert people.code == 0
+    assert f"{found['rows']:,} examples x {len(found['features'])} features" in people.out
+    edit(delays, {r'label = "[^"]+"': 'label = "arr_delay > 31"'})
+    changed = call("features", "build", "--json")
+    assert changed.document["sha256"] != found["sha256"]
+    assert call("runs", "--json").document["runs"][0]["state"] == "done"
+
+
+@pytest.mark.parametrize("command", ["run", "check", "features build"])
+def test_a_memory_limit_that_is_none_or_too_small_is_wrong_use(call: Call, delays: Path, command: str) -> None:
+    for text, code in (("4 gigs", "no-size"), ("10MB", "memory-too-small")):
+        said = call(*command.split(), "--json", "--memory", text)
+        assert said.code == 2
+        assert said.document["error"]["code"] == code
+
+
+def test_training_that_does_not_fit_into_a_given_limit_is_refused_before_it_begins(
+    call: Call, delays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.stages.learning.CELL_BYTES", 10**6)
+    edit(delays, {r'false_positive = "\d+ USD"': 'false_positive = "9 USD"'})
+    refused = call("run", "--json", "--memory", "2GB")
+    assert (refused.code, refused.document["error"]["code"]) == (2, "not-enough-memory")
+    needed = refused.document["error"]["facts"]["needed_bytes"]
+    assert f"--memory {-(-needed // 10**9)}GB" in refused.document["error"]["fix"]
+    allowed = call("run", "--json", "--memory", f"{-(-needed // 10**9)}GB")
+    assert allowed.code == 0

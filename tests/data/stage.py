@@ -17,11 +17,13 @@ from headrace.data.snapshot import take_snapshot, until_still
 from headrace.data.state import source_state
 from headrace.definition.model import Check, ColumnRule, Source
 from headrace.language.types import Type
-from headrace.runs.model import ObjectRef
+from headrace.runs.model import Memory, ObjectRef
 
 
 class FolderStage:
     """A `StageContext` over one folder."""
+
+    memory = Memory(2**40)
 
     def __init__(self, root: Path) -> None:
         self._objects = root / "objects"

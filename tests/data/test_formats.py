@@ -472,7 +472,7 @@ print(f"{found['k'].evidence}, {report.accepted} accepted, {report.quarantined} 
 """
 
 FUZZ = """
-import random, resource, shutil, sys
+import random, resource, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
 from headrace.data.errors import *
@@ -480,6 +480,7 @@ from headrace.data.sources import Place, adapter
 from headrace.definition.model import Source
 from headrace.errors import HeadraceError
 from headrace.language.types import Type
+from headrace.runs.place import discard
 
 folder, seed, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 types = {"id": Type.INTEGER, "amount": Type.FLOAT, "name": Type.STRING, "day": Type.DATE, "at": Type.TIMESTAMP}
@@ -503,14 +504,14 @@ for n in range(count):
     path = folder / f"case.{format_}"
     path.write_bytes(data)
     print(n, format_, file=sys.stderr, flush=True)
-    work = folder / "work"
-    work.mkdir(exist_ok=True)
+    work = folder / f"work-{n}"
+    work.mkdir()
     source = Source(name="s", read=(path.name,), format=format_)
     try:
         adapter(format_).copy(source, Place(folder, {}), types, work / "rows.parquet", work)
     except HeadraceError:
         pass
-    shutil.rmtree(work)
+    discard(work)  # a reader that failed may write on for a moment, as in a run
 print("survived", count)
 """
 

@@ -14,7 +14,7 @@ from headrace.data.model import Field, Table
 from headrace.definition.model import ColumnRule, Definition, Features, Known, Lookup, Project, Source, Split, Window
 from headrace.language.types import Type
 from headrace.language.values import dtype
-from headrace.runs.model import ObjectRef
+from headrace.runs.model import Memory, ObjectRef
 
 MINUTE = 60_000_000
 HOUR = 60 * MINUTE
@@ -123,10 +123,14 @@ def table(types: Mapping[str, Type], rows: list[dict[str, object]]) -> pl.DataFr
     return pl.DataFrame(columns)
 
 
+PLENTY = Memory(2**40)
+
+
 class FolderContext:
     """A stage's context that keeps its objects in a folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, memory: Memory = PLENTY) -> None:
+        self.memory = memory
         self.workdir = root / "work"
         self.workdir.mkdir(parents=True)
         self._root = root

@@ -314,7 +314,7 @@ def test_the_prediction_time_is_the_earlier_of_the_rows_own_and_now(now: int | N
     alone = RowProgram(whole, History(whole, tables))
     wanted = {None: [None, 1, 1], T0: [1, 1, 1], T0 + HOUR: [1, 1, 1]}[now]
     assert [alone.outputs(list(ask.values()), now)[0] for ask in asked] == wanted
-    assert FeatureColumns(whole, tables).add(table(REQUEST, asked), now).to_series().to_list() == wanted
+    assert FeatureColumns.of(whole, tables).add(table(REQUEST, asked), now).to_series().to_list() == wanted
 
 
 def test_a_static_lookup_is_a_plain_join() -> None:

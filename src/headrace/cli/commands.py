@@ -42,13 +42,14 @@ COMMANDS = (
     Command("data replay", "headrace.cli.data_quarantine:replay", "Hand corrected rows back to the next check"),
     Command("data contract export", "headrace.cli.data_contract:export", "A contract as Open Data Contract Standard"),
     Command("data contract import", "headrace.cli.data_contract:read", "Such a document as sections of headrace.toml"),
+    Command("features build", "headrace.cli.features:build", "The training table, without training"),
     Command("schema", "headrace.cli.start:schema", "Print the JSON Schema of headrace.toml, for editors"),
     Command("keys", "headrace.cli.start:keys", "Show the public key that signs this user's packages"),
 )
 
 GROUPS = (
     ("Start", ("init", "schema", "keys")),
-    ("Work", ("check", "run", "schedule", "predict")),
+    ("Work", ("check", "features build", "run", "schedule", "predict")),
     ("Look", ("runs", "show", "models", "data")),
 )
 
@@ -64,10 +65,10 @@ def help_text() -> str:
         lines += ["", f"{title}:"]
         for name in names:
             command = next(c for c in COMMANDS if c.words == name)
-            lines.append(f"  {name:<10} {command.help}")
+            lines.append(f"  {name:<15} {command.help}")
             below = [c.words.removeprefix(name + " ") for c in COMMANDS if c.words.startswith(name + " ")]
             if below:
-                lines.append(f"  {'':<10}   also: {', '.join(f'{name} {word}' for word in below)}")
+                lines.append(f"  {'':<15}   also: {', '.join(f'{name} {word}' for word in below)}")
     lines += [
         "",
         "headrace COMMAND --help tells more. Exit: 0 done, 1 the answer is no, 2 wrong use, 3 trouble outside.",

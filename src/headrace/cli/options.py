@@ -14,3 +14,10 @@ ProjectPath: TypeAlias = Annotated[
 ]
 Flag: TypeAlias = Annotated[bool, Parameter(negative="", show_default=False)]
 AsJson: TypeAlias = Annotated[Flag, Parameter(name="--json", help="One JSON document on stdout, for machines.")]
+Memory: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        name="--memory",
+        help="The most that the process may hold, such as 4GB; else HEADRACE_MEMORY, else most of what is free.",
+    ),
+]

@@ -51,7 +51,9 @@ def render() -> str:
     parts = [_HEAD]
     for title, names in GROUPS:
         parts.append(f"## {title}\n")
-        parts += [_command(command) for name in names for command in COMMANDS if command.words.split()[0] == name]
+        parts += [
+            _command(command) for name in names for command in COMMANDS if f"{command.words} ".startswith(f"{name} ")
+        ]
     return "\n".join(parts)
 
 

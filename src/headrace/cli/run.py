@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.cli.options import AsJson, Flag, ProjectPath
+from headrace.cli.options import AsJson, Flag, Memory, ProjectPath
 from headrace.cli.output import count, money, near, print_json, print_line, seconds
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from headrace.stages.model import Outcome
 
 
-def run(*, refresh: Flag = False, project: ProjectPath = None, as_json: AsJson = False) -> int:
+def run(*, refresh: Flag = False, memory: Memory = None, project: ProjectPath = None, as_json: AsJson = False) -> int:
     """Sources in, a chosen, priced, signed model version out; what was done before is not done again.
 
     Parameters
@@ -26,7 +26,7 @@ def run(*, refresh: Flag = False, project: ProjectPath = None, as_json: AsJson =
     from headrace.app import Project
 
     opened = Project.open(project)
-    outcome = opened.run(progress=progress(as_json), refresh=refresh)
+    outcome = opened.run(progress=progress(as_json), refresh=refresh, memory=memory)
     if as_json:
         print_json(outcome.summary())
     else:
@@ -38,6 +38,7 @@ def check(
     *,
     source: list[str] | None = None,
     refresh: Flag = False,
+    memory: Memory = None,
     project: ProjectPath = None,
     as_json: AsJson = False,
 ) -> int:
@@ -53,7 +54,7 @@ def check(
     from headrace.app import Project
 
     opened = Project.open(project)
-    checked = opened.check(progress=progress(as_json), refresh=refresh, sources=source or ())
+    checked = opened.check(progress=progress(as_json), refresh=refresh, sources=source or (), memory=memory)
     passed = all(report.passed for report in checked.reports)
     kept_apart = {name: source.quarantine for name, source in checked.sources.items()}
     aside = {name: opened.objects.scan_target(ref.key).url for name, ref in kept_apart.items() if ref is not None}

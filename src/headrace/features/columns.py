@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from headrace.features.lookups import LookupIndex
+from headrace.features.lookups import LookupIndex, lookup_rows
 from headrace.features.model import ExpressionStep, LookupStep, Program, Step, WindowStep
 from headrace.features.windows import WindowIndex
 from headrace.language.columns import to_polars
@@ -15,11 +15,22 @@ Index = LookupIndex | WindowIndex
 
 
 class FeatureColumns:
-    """A program with its history indexed, ready for rows by the batch."""
+    """A program with its history indexed, ready for rows by the batch.
 
-    def __init__(self, program: Program, tables: Mapping[str, pl.LazyFrame]) -> None:
+    Parameters
+    ----------
+    indexes
+        The history of every lookup and window, as `build_indexes` gives it.
+    """
+
+    def __init__(self, program: Program, indexes: Mapping[int, Index]) -> None:
         self._program = program
-        self._indexes = build_indexes(program, tables)
+        self._indexes = indexes
+
+    @classmethod
+    def of(cls, program: Program, tables: Mapping[str, pl.LazyFrame]) -> FeatureColumns:
+        """Over all of history."""
+        return cls(program, build_indexes(program, tables))
 
     def add(self, rows: pl.DataFrame, now_us: int | None = None) -> pl.DataFrame:
         """The program's outputs for `rows`, in their order.
@@ -49,7 +60,7 @@ class FeatureColumns:
 
 def add_features(rows: pl.DataFrame, program: Program, tables: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
     """The program's outputs for `rows`, in their order; see `FeatureColumns.add`."""
-    return FeatureColumns(program, tables).add(rows)
+    return FeatureColumns.of(program, tables).add(rows)
 
 
 def build_indexes(program: Program, tables: Mapping[str, pl.LazyFrame]) -> dict[int, Index]:
@@ -60,7 +71,7 @@ def build_indexes(program: Program, tables: Mapping[str, pl.LazyFrame]) -> dict[
 def _index(step: Step, tables: Mapping[str, pl.LazyFrame]) -> Index | None:
     match step:
         case LookupStep():
-            return LookupIndex(step, tables[step.source])
+            return LookupIndex(step, lookup_rows(step, tables[step.source]))
         case WindowStep():
             return WindowIndex(step, tables[step.source])
         case ExpressionStep():

@@ -33,9 +33,8 @@ def last_in_time(times: pl.Series, share: float) -> int:
     return rows - start
 
 
-def drawn(keys: pl.DataFrame, share: float, seed: int, strata: pl.Series | None = None) -> NDArray[np.bool_]:
-    """The holdout's rows: of each stratum the share whose hashes are least, at least one, and never all."""
-    hashes = key_hashes(keys, seed)
+def drawn(hashes: NDArray[np.uint64], share: float, strata: pl.Series | None = None) -> NDArray[np.bool_]:
+    """The holdout's rows: of each stratum the share whose hashes (`key_hashes`) are least, at least one, never all."""
     chosen = np.zeros(len(hashes), np.bool_)
     if strata is None:
         groups: Sequence[NDArray[np.bool_]] = [np.ones(len(hashes), np.bool_)]

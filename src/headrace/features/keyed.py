@@ -119,6 +119,27 @@ def physical(series: pl.Series) -> pl.Series:
     return series.to_physical() if series.dtype.is_temporal() else series
 
 
+def known_within(
+    rows: pl.LazyFrame, known_after: Sequence[tuple[str, int]], since_us: int | None, until_us: int | None
+) -> pl.LazyFrame:
+    """The rows known in [since, until), in order; an end that is None is none.
+
+    What the columns themselves must be then is said too, so that parts of a file can be skipped."""
+    if until_us is not None:
+        rows = rows.filter(pl.col(column) < _instant(until_us - delay) for column, delay in known_after)
+    if since_us is not None:
+        if len(known_after) == 1:
+            [(column, delay)] = known_after
+            rows = rows.filter(pl.col(column) >= _instant(since_us - delay))
+        else:
+            rows = rows.filter(known_at(known_after) >= since_us)
+    return rows
+
+
+def _instant(value_us: int) -> pl.Expr:
+    return pl.lit(value_us, pl.Int64).cast(pl.Datetime("us", "UTC"))
+
+
 def known_at(known_after: Sequence[tuple[str, int]]) -> pl.Expr:
     """The instant at which a row is known, in microseconds; null (never) when one of the columns is null."""
     instants = [pl.col(column).to_physical().cast(pl.Int64) + delay for column, delay in known_after]

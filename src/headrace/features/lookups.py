@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from headrace.features.errors import DuplicateStaticKey
-from headrace.features.keyed import Keys, Moments, asked, known_at, physical
+from headrace.features.keyed import Keys, Moments, asked, known_at, known_within, physical
 from headrace.features.model import LookupStep
 from headrace.features.naming import fields_of
 
@@ -22,11 +22,10 @@ _NO_ROW = -1
 
 
 class LookupIndex:
-    """The rows of one lookup step."""
+    """The rows of one lookup step, as `lookup_rows` gives them."""
 
-    def __init__(self, step: LookupStep, source: pl.LazyFrame) -> None:
+    def __init__(self, step: LookupStep, rows: pl.DataFrame) -> None:
         self.step = step
-        rows = _rows(step, source)
         self._taken = rows.select(pl.col("^_take_[0-9]+$"))
         self._taken.columns = [field.name for field in fields_of(step)]
         key_columns = rows.select(pl.col("^_key_[0-9]+$"))
@@ -63,6 +62,14 @@ class LookupIndex:
         self._best = by_rank[running[last_of_moment] % height] if height else np.empty(0, np.int64)
         moments.keep(last_of_moment)
         self._events = events[self._best]
+
+    def newest(self) -> NDArray[np.int64]:
+        """The places of the rows that count for prediction times after every row held: one of each key."""
+        assert self._moments is not None, "a static table has no newest rows"
+        keys = self._moments.sorted // self._moments.span
+        is_last = np.append(keys[1:] != keys[:-1], True) if len(keys) else np.empty(0, np.bool_)
+        places: NDArray[np.int64] = self._best[is_last]
+        return places
 
     def columns(self, keys: pl.DataFrame, instants: pl.Series) -> list[pl.Series]:
         """The step's features of many rows: `keys` in the step's order, prediction times in microseconds."""
@@ -113,11 +120,15 @@ class LookupIndex:
         return int(self._best[place])
 
 
-def _rows(step: LookupStep, source: pl.LazyFrame) -> pl.DataFrame:
+def lookup_rows(
+    step: LookupStep, source: pl.LazyFrame, since_us: int | None = None, until_us: int | None = None
+) -> pl.DataFrame:
+    """What a lookup needs of its source's rows that are known in [since, until), in the source's order."""
     wanted = [pl.col(theirs).alias(f"_key_{i}") for i, (_, theirs) in enumerate(step.key)]
     wanted += [pl.col(column).alias(f"_take_{i}") for i, (column, _) in enumerate(step.take)]
     needed = [pl.col(f"_key_{i}").is_not_null() for i in range(len(step.key))]
     if step.event_time is not None:
+        source = known_within(source, step.known_after, since_us, until_us)
         wanted.append(known_at(step.known_after).alias("_known"))
         wanted.append(pl.col(step.event_time).to_physical().cast(pl.Int64).alias("_event"))
         needed += [pl.col("_known").is_not_null(), pl.col("_event").is_not_null()]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from headrace.features.exact import PrefixSums, headroom, whole_numbers
 from headrace.features.extremes import Extremes, Values
-from headrace.features.keyed import NULL_KEY, Keys, Moments, asked, known_at
+from headrace.features.keyed import NULL_KEY, Keys, Moments, asked, known_at, known_within
 from headrace.features.model import WindowStep
 from headrace.features.naming import aggregate_type, fields_of
 from headrace.language.types import Type
@@ -34,12 +34,23 @@ _Values = dict[tuple[str, str], Values]
 
 
 class WindowIndex:
-    """The events of one window step, sorted by (key, known)."""
+    """The events of one window step, sorted by (key, known).
 
-    def __init__(self, step: WindowStep, source: pl.LazyFrame) -> None:
+    Parameters
+    ----------
+    source
+        The rows of the step's source.
+    since_us, until_us
+        Only events known in [since, until) are held: enough for prediction times up to `until` whose windows do not
+        reach back beyond `since`.
+    """
+
+    def __init__(
+        self, step: WindowStep, source: pl.LazyFrame, since_us: int | None = None, until_us: int | None = None
+    ) -> None:
         self.step = step
         self._fields = fields_of(step)
-        events = _events(step, source)
+        events = _events(step, known_within(source, step.known_after, since_us, until_us))
         key_columns = events.drop("_known", "_value")
         self.keys = Keys(key_columns)
         self._moments = Moments(self.keys.numbers(key_columns), events["_known"].to_numpy(), len(self.keys))
@@ -162,6 +173,12 @@ class WindowIndex:
         assert self._sums is not None
         total = self._sums.between_one(start, stop)
         return total if aggregate == "sum" else total / (stop - start)
+
+
+def reach_back(step: WindowStep, instant_us: int) -> int:
+    """The earliest instant that a window at a prediction time reads."""
+    edges = [instant_us - width for _, width, _ in step.over]
+    return min(edge - edge % hop for edge, (_, _, hop) in zip(edges, step.over, strict=True))
 
 
 def largest_magnitude(step: WindowStep, source: pl.LazyFrame) -> float:

@@ -37,6 +37,48 @@ class RunInProgress(WrongUse):
         )
 
 
+class NoSize(WrongUse):
+    """What should be a size of memory is none."""
+
+    code = "no-size"
+
+    def __init__(self, where: str, text: str) -> None:
+        super().__init__(
+            f"{where}: expected a size such as 4GB, found {text!r}",
+            fix="write a number and a unit: kB, MB, GB or TB; KiB, MiB, GiB or TiB",
+            where=where,
+        )
+
+
+class MemoryTooSmall(WrongUse):
+    """The limit is less than what any run takes."""
+
+    code = "memory-too-small"
+
+    def __init__(self, where: str, text: str, limit: int, least: int) -> None:
+        super().__init__(
+            f"{where}: a run needs at least {least / 10**9:g} GB, found {text}",
+            fix=f"allow at least {least / 10**9:g} GB; without a limit a run takes what the machine has free",
+            where=where,
+            limit_bytes=limit,
+            least_bytes=least,
+        )
+
+
+class NotEnoughMemory(WrongUse):
+    """A stage needs more than the limit, as is found out before it begins."""
+
+    code = "not-enough-memory"
+
+    def __init__(self, what: str, *, needed: int, limit: int, why: str, fix: str) -> None:
+        super().__init__(
+            f"{what} needs about {needed / 10**9:.1f} GB, the limit is {limit / 10**9:.1f} GB: {why}",
+            fix=f"allow it (--memory {-(-needed // 10**9)}GB), or {fix}",
+            needed_bytes=needed,
+            limit_bytes=limit,
+        )
+
+
 class LeaseLost(TroubleOutside):
     """The process was stopped or cut off for so long that another took the project over; it wrote nothing since."""
 

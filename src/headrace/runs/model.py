@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NewType, Protocol
+from typing import Any, Final, Literal, NewType, Protocol
 
 import msgspec
 
@@ -13,6 +13,9 @@ Fingerprint = NewType("Fingerprint", str)
 
 RunState = Literal["running", "done", "failed", "interrupted"]
 StageState = Literal["running", "done", "cached", "failed"]
+
+BASE_BYTES: Final = 350_000_000
+"""What a process holds with its libraries loaded and a query's buffers; it was seen at 170 to 300 MB."""
 
 
 class ObjectRef(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,8 +70,26 @@ class RunRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     error: str | None = None
 
 
+class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The most that the process of a run may hold, in bytes."""
+
+    limit_bytes: int
+    is_given: bool = False
+    """By a person, who is told at once when it does not suffice; else it is what the machine has left."""
+
+    @property
+    def free_bytes(self) -> int:
+        """For the work itself, beside what the process holds anyway."""
+        return self.limit_bytes - BASE_BYTES
+
+
 class StageContext(Protocol):
     """What a stage may use of the world; everything else comes in as typed arguments."""
+
+    @property
+    def memory(self) -> Memory:
+        """What the stage may hold."""
+        ...
 
     @property
     def workdir(self) -> Path:

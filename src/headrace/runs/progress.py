@@ -196,7 +196,10 @@ def ending(state: StageState, usage: Usage | None) -> str:
     said = _SAID.get(state, state)
     if usage is None or state == "cached":
         return said
-    rows = f" · {amount(usage.rows_out or usage.rows_in)} rows" if usage.rows_out or usage.rows_in else ""
+    count = usage.rows_out or usage.rows_in
+    rows = f" · {amount(count)} rows" if count else ""
+    if count and usage.wall_s >= 1:
+        rows += f" · {amount(round(count / usage.wall_s))} rows/s"
     return f"{said} in {duration(usage.wall_s)}{rows} · peak {size(usage.peak_memory_bytes)}"
 
 

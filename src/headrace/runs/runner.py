@@ -18,8 +18,9 @@ from headrace.cost.prices import PriceBook, price_usage
 from headrace.errors import HeadraceError
 from headrace.runs.fingerprint import as_json, fingerprint_of
 from headrace.runs.lease import TERM, FencedCatalog, Term, leased
+from headrace.runs.memory import hold_polars_to, memory_of
 from headrace.runs.meter import Consumption, Meter
-from headrace.runs.model import Fingerprint, Progress, RunId, RunState, StageContext, StageState, Usage
+from headrace.runs.model import Fingerprint, Memory, Progress, RunId, RunState, StageContext, StageState, Usage
 from headrace.runs.place import discard, encode_owner, hold, is_disk_full, this_process
 from headrace.runs.stage import WorkingStage, object_refs
 from headrace.stores import durable
@@ -54,6 +55,8 @@ class Listener(Protocol):
 
 
 INTERRUPTED = "interrupted"
+SPILL = "spill"
+"""Folder beside the working folder, for what does not fit into memory."""
 DIED = "its process ended before the run did"
 
 
@@ -84,6 +87,8 @@ class Runner:
         What asked for the run and is settled with it, such as a time of a schedule.
     listener
         Who is told of runs and stages beside `progress`.
+    memory
+        What a run may hold; most of what the machine has free when left out.
     """
 
     def __init__(
@@ -101,6 +106,7 @@ class Runner:
         term: Term = TERM,
         ticket: Ticket | None = None,
         listener: Listener | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.catalog = FencedCatalog(catalog)
         self.objects = objects
@@ -114,6 +120,7 @@ class Runner:
         self.term = term
         self.ticket = ticket
         self.listener = listener
+        self.memory = memory or memory_of(None, {})
 
     @contextmanager
     def run(self, definition_sha256: str) -> Iterator[Run]:
@@ -127,6 +134,7 @@ class Runner:
             hold(self.workdir, self.project, self.new_id()) as place,
             leased(self.catalog, self.project, this_process(place), clock=self.clock, term=self.term),
         ):
+            hold_polars_to(self.memory, self.workdir.parent / SPILL)
             run = Run(self, RunId(self.new_id()))
             with self.catalog.write() as writer:
                 if self.ticket is not None:
@@ -342,6 +350,7 @@ class Run:
             clock=runner.clock,
             progress=runner.progress,
             verified=self._verified,
+            memory=runner.memory,
         )
         meter = Meter()
         try:

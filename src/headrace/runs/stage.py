@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.runs.model import Fingerprint, ObjectRef, Progress
+from headrace.runs.model import Fingerprint, Memory, ObjectRef, Progress
 from headrace.stores.catalog import Catalog, Row
 from headrace.stores.errors import ObjectCorrupted, ObjectNotFound
 from headrace.stores.objects import ObjectStore
@@ -34,6 +34,7 @@ class WorkingStage:
         clock: Callable[[], int],
         progress: Progress,
         verified: set[str],
+        memory: Memory,
     ) -> None:
         self._catalog = catalog
         self._objects = objects
@@ -44,6 +45,7 @@ class WorkingStage:
         self._clock = clock
         self._progress = progress
         self._verified = verified
+        self._memory = memory
         self.kept: set[str] = set()
         self.rows_in = self.rows_out = self.bytes_in = self.bytes_out = 0
 
@@ -51,6 +53,11 @@ class WorkingStage:
     def workdir(self) -> Path:
         """An empty folder of this stage's own, deleted when it ends."""
         return self._workdir
+
+    @property
+    def memory(self) -> Memory:
+        """What the stage may hold."""
+        return self._memory
 
     def keep(self, path: Path, kind: str, suffix: str) -> ObjectRef:
         """Store a file under `KIND/SHA256SUFFIX` durably; the file may be moved away."""

@@ -80,7 +80,7 @@ def predict_file(
         Told how many rows are done.
     """
     write = _writer(out)
-    features = FeatureColumns(scorer.program, tables)
+    features = FeatureColumns.of(scorer.program, tables)
     rows = _scan(path)
     _check_columns(scorer, contract, rows, path, ignore_unknown=ignore_unknown)
     statics = {name: tables[name] for name in contract.source.needs}
