@@ -22,6 +22,7 @@ from headrace.data.model import SourceState
 from headrace.data.sources import Copied, Place, Sample
 from headrace.data.sources.batches import sink_batches
 from headrace.data.sources.columns import same_columns
+from headrace.data.sources.silence import told, without_timeout
 from headrace.definition.model import Source
 from headrace.definition.secrets import redact, resolve
 from headrace.errors import MissingDependency
@@ -44,6 +45,8 @@ _TELLING = frozenset(
     | {1305, 1356, 1370, 1582, 1583, 1630, 1792, 4047}
 )
 """Errors about a query's words, which may be shown; the text of any other may quote a cell."""
+_LOST = 2013
+"""The library's number for a connection that broke or timed out."""
 _SESSION = (
     "SET SESSION time_zone = '+00:00'",
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
@@ -168,7 +171,7 @@ def _connected(source: Source, place: Place) -> Iterator[Any]:
         raise MissingDependency("pymysql", extra="mysql", needed_for=f"source {source.name!r}") from None
     from pymysql.converters import encoders
 
-    url = resolve(source.read[0], place.env, place.root)
+    url, silence_s = without_timeout(source, resolve(source.read[0], place.env, place.root))
     shown = redact(url)
     parts = urlsplit(url)
     try:
@@ -180,11 +183,13 @@ def _connected(source: Source, place: Place) -> Iterator[Any]:
                 password=unquote(parts.password or "").encode(),
                 database=unquote(parts.path[1:]) or None,
                 connect_timeout=_CONNECT_S,
+                read_timeout=_CONNECT_S,
                 charset="utf8mb4",
                 conv=encoders,  # and no decoders: values stay as they came
                 **_tls(source, parts.query, place, shown),
             )
         ) as connection:
+            connection._read_timeout = silence_s  # noqa: SLF001 - greeting is quick work, a query need not be
             with connection.cursor() as cursor:
                 for statement in _SESSION:
                     cursor.execute(statement)
@@ -195,7 +200,7 @@ def _connected(source: Source, place: Place) -> Iterator[Any]:
                 rows.leave()
     except pymysql.MySQLError as error:
         code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-        reason = _reason(error, code, url)
+        reason = told(silence_s) if "timed out" in str(error) and code == _LOST else _reason(error, code, url)
         if code in _UNAVAILABLE or not (1000 <= code < 2000 or code >= 3000):
             raise SourceUnavailable(source.name, shown, reason) from None
         raise QueryRefused(source.name, shown, reason) from None
@@ -213,7 +218,7 @@ def _tls(source: Source, query: str, place: Place, shown: str) -> dict[str, Any]
             source.name,
             shown,
             f"there is no option {found!r}",
-            fix="the options are ssl=preferred, ssl=required, ssl=disabled and ssl_ca=PATH",
+            fix="the options are ssl=preferred, ssl=required, ssl=disabled, ssl_ca=PATH and read_timeout=SECONDS",
         )
     if ca is not None:
         return {"ssl_ca": str(place.root / ca), "ssl_verify_cert": True, "ssl_verify_identity": True}

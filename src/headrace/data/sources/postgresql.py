@@ -8,7 +8,7 @@ boolean, date nor instant comes as the server's own text.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from headrace.data.errors import QueryRefused, SourceUnavailable
 from headrace.data.model import SourceState
 from headrace.data.sources import Copied, Place, Sample
 from headrace.data.sources.columns import same_columns
+from headrace.data.sources.silence import Silence, cut_after, told, without_timeout
 from headrace.definition.model import Source
 from headrace.definition.secrets import redact, resolve
 from headrace.errors import MissingDependency
@@ -58,7 +59,7 @@ def _fetch(source: Source, place: Place, path: Path, *, limit: int | None) -> di
     """Write the result to `path`; name and type of each column."""
     from psycopg import sql
 
-    with _connected(source, place) as connection, connection.cursor() as cursor:
+    with _connected(source, place) as (connection, silence), connection.cursor() as cursor:
         query = sql.SQL((source.query or "").rstrip().rstrip(";"))  # the definition's author is trusted
         cursor.execute(sql.SQL("SELECT * FROM ({}) AS result LIMIT 0").format(query))
         columns = [(column.name, column.type_code) for column in cursor.description or ()]
@@ -73,6 +74,7 @@ def _fetch(source: Source, place: Place, path: Path, *, limit: int | None) -> di
             cursor.copy(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(rows)) as chunks,
         ):
             for chunk in chunks:
+                silence.heard()
                 out.write(chunk)
     return dict(columns)
 
@@ -115,22 +117,28 @@ def _scan(path: Path, columns: Mapping[str, int]) -> pl.LazyFrame:
 
 
 @contextmanager
-def _connected(source: Source, place: Place) -> Iterator[psycopg.Connection[Any]]:
-    """A connection that can only read, in UTC; what goes wrong on it is named without the password."""
+def _connected(source: Source, place: Place) -> Iterator[tuple[psycopg.Connection[Any], Silence]]:
+    """A connection that can only read, in UTC, and how long its server is silent.
+
+    What goes wrong on it is named without the password."""
     try:
         import psycopg
     except ImportError:
         raise MissingDependency("psycopg", extra="postgres", needed_for=f"source {source.name!r}") from None
-    url = resolve(source.read[0], place.env, place.root)
+    url, silence_s = without_timeout(source, resolve(source.read[0], place.env, place.root))
     shown = redact(url)
+    options = "-c timezone=UTC -c datestyle=ISO -c client_encoding=UTF8"
+    silence = None
     try:
-        with psycopg.connect(
-            url, connect_timeout=_CONNECT_S, options="-c timezone=UTC -c datestyle=ISO -c client_encoding=UTF8"
-        ) as connection:
+        with (
+            closing(psycopg.connect(url, connect_timeout=_CONNECT_S, options=options)) as connection,
+            cut_after(silence_s, connection.fileno()) as silence,
+        ):
             connection.read_only = True
-            yield connection
+            yield connection, silence
     except psycopg.OperationalError as error:
-        raise SourceUnavailable(source.name, shown, _reason(error, url)) from None
+        is_silent = silence is not None and silence.is_given_up
+        raise SourceUnavailable(source.name, shown, told(silence_s) if is_silent else _reason(error, url)) from None
     except psycopg.Error as error:
         raise QueryRefused(source.name, shown, _reason(error, url)) from None
 
