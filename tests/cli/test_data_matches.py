@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Call
 
+from headrace.data.matching.answers import FILE, read_answers
+
 PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "duplicates.md"
 
 
@@ -50,6 +52,26 @@ def test_an_answer_overrules_the_weights_from_the_next_check_on(call: Call, cust
     review = call("data", "matches", "customers", "--review", "--json").document["review"]
     assert (1, 2) not in [(pair["left"], pair["right"]) for pair in review]
     assert call("data", "matches", "customers", "--review").code == 0
+
+
+def test_the_last_answer_about_two_rows_holds_in_whatever_order_they_come(call: Call, customers: Path) -> None:
+    path = customers / "data" / "customers.csv"
+    head, *rows = path.read_text().splitlines()
+    assert call("check").code == 0
+    assert call("data", "matches", "customers", "--same", "5", "6").code == 0
+    path.write_text("\n".join([head, *rows[:4], rows[5], rows[4], *rows[6:]]) + "\n")
+    assert call("check").code == 0
+    assert call("data", "matches", "customers", "--different", "5", "6").code == 0
+    assert [one.same for one in read_answers(customers / FILE, "customers")] == [False]
+    assert call("check").code == 0
+    found = call("data", "matches", "customers", "--json").document
+    assert [sorted(row["row"] for row in one["rows"]) for one in found["clusters"]] == [[1, 2], [3, 4], [7, 8]]
+
+
+def test_a_file_of_answers_that_was_merged_badly_is_told(call: Call, customers: Path) -> None:
+    (customers / FILE).write_text("=======\n")
+    said = call("check")
+    assert (said.code, "headrace.matches, line 1" in said.err) == (2, True)
 
 
 def test_wrong_use_is_named(call: Call, customers: Path) -> None:

@@ -17,7 +17,7 @@ from tests.data.stage import Bench, source_of
 
 from headrace.data.check import check
 from headrace.data.errors import ContractError
-from headrace.data.matching.answers import Answer, add_answer, digests, read_answers
+from headrace.data.matching.answers import Answer, AnswersUnreadable, add_answer, digests, read_answers
 from headrace.data.matching.block import PAIRS_PER_RECORD, WINDOW, candidate_pairs, choose_passes
 from headrace.data.matching.cluster import cluster, components
 from headrace.data.matching.compare import LEVELS, NULL, comparer_of
@@ -362,9 +362,26 @@ def test_an_answer_overrules_and_is_found_again_by_content(bench: Bench, tmp_pat
     add_answer(path, Answer("s", names[0], names[1], same=True))
     add_answer(path, Answer("other", names[0], names[1], same=True))
     add_answer(path, Answer("s", names[0], names[1], same=False))
+    add_answer(path, Answer("other", names[0], names[1], same=True))
     answers = read_answers(path, "s")
     assert answers == (Answer("s", names[0], names[1], same=False),)
     assert bench.accepted(matched(bench, "quarantine", *answers).checked)["id"] == [1, 2, 4, 5, 9]
+
+
+def test_answers_about_rows_that_are_gone_change_nothing(bench: Bench) -> None:
+    gone = "0" * 64
+    answers = [Answer("s", gone, "f" * 64, same=True), Answer("s", gone, gone, same=False)]
+    assert bench.accepted(matched(bench, "quarantine", *answers).checked)["id"] == [1, 4, 5, 9]
+
+
+def test_a_line_that_is_no_answer_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "headrace.matches"
+    add_answer(path, Answer("s", "0" * 64, "1" * 64, same=True))
+    with path.open("a") as file:
+        file.write("<<<<<<< HEAD\n")
+    with pytest.raises(AnswersUnreadable, match=r"headrace\.matches, line 2") as caught:
+        read_answers(path, "s")
+    assert caught.value.exit_code == 2
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(bench: Bench) -> None:

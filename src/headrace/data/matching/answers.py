@@ -12,9 +12,24 @@ import msgspec
 import polars as pl
 
 from headrace.data.matching.find import Answers
+from headrace.errors import WrongUse
 
 FILE: Final = "headrace.matches"
 """Beside headrace.toml: one answer a line, never changed, only added to; the last of a pair holds."""
+
+
+class AnswersUnreadable(WrongUse):
+    """A line of the file of answers that is none."""
+
+    code = "answers-unreadable"
+
+    def __init__(self, file: str, line: int) -> None:
+        super().__init__(
+            f"{file}, line {line}: this is no answer about two rows",
+            fix=f"restore {file} from your version control, or take the line out and answer again",
+            file=file,
+            line=line,
+        )
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,15 +42,24 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_answers(path: Path, source: str) -> tuple[Answer, ...]:
-    """The answers that hold for a source, in the order in which they were first given."""
+    """The answers that hold for a source, in the order in which they were first given.
+
+    Raises
+    ------
+    AnswersUnreadable : a line of the file is no answer; a merge of two people's files may leave such lines.
+    """
     if not path.exists():
         return ()
     found: dict[tuple[str, str], Answer] = {}
-    for line in path.read_bytes().splitlines():
-        if line.strip():
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
             answer = msgspec.json.decode(line, type=Answer)
-            if answer.source == source:
-                found[(answer.left, answer.right)] = answer
+        except msgspec.DecodeError:
+            raise AnswersUnreadable(path.name, number) from None
+        if answer.source == source:
+            found[(answer.left, answer.right)] = answer
     return tuple(found.values())
 
 
