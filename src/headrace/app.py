@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from headrace.data.combine.explain import Explanation
     from headrace.data.correction_log import Correction
+    from headrace.data.first import Proposal
     from headrace.data.matching.model import MatchedSource
     from headrace.data.model import CheckedSource
     from headrace.features.model import Frame
@@ -541,18 +542,19 @@ def load(reference: str, *, project: str | Path | None = None) -> Scorer:
         return opened.load(reference)
 
 
-def init_project(folder: Path, data: Sequence[Path], *, label: str | None, environment: Mapping[str, str]) -> str:
-    """Write a first definition and its lock from data files, and make the user's signing key; the public key."""
-    from headrace.data.first import describe_sources
+def init_project(
+    folder: Path, data: Sequence[Path], *, label: str | None, environment: Mapping[str, str]
+) -> tuple[Proposal, str]:
+    """Write a first definition and its lock from data files, and make the user's signing key; what was proposed, and
+    the public key."""
+    from headrace.data.first import propose
     from headrace.definition.lockfile import write_lock
-    from headrace.definition.writer import first_definition
     from headrace.governance.signing import config_dir, load_or_create_key
     from headrace.stores.durable import write_file
 
+    proposal = propose(folder, data, label, environment)
     folder.mkdir(parents=True, exist_ok=True)
-    first, lock = describe_sources(folder, data, environment)
-    text = first_definition(folder.resolve().name, first, label, request=())
     public = load_or_create_key(config_dir(environment)).public
-    write_lock(folder / "headrace.lock", lock)
-    write_file(folder / "headrace.toml", text.encode())
-    return public
+    write_lock(folder / "headrace.lock", proposal.lock)
+    write_file(folder / "headrace.toml", proposal.text.encode())
+    return proposal, public

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headrace.cli.options import AsJson
 from headrace.cli.output import print_json, print_line
 from headrace.errors import WrongUse
+
+if TYPE_CHECKING:
+    from headrace.data.first import Proposal
 
 
 class DefinitionExists(WrongUse):
@@ -36,15 +42,51 @@ def init(*data: Path, label: str | None = None, into: Path = Path(), as_json: As
     path = into / "headrace.toml"
     if path.exists():
         raise DefinitionExists(path)
-    public = init_project(into, data, label=label, environment=os.environ)
+    proposal, public = init_project(into, data, label=label, environment=os.environ)
     if as_json:
-        print_json({"definition": str(path), "signer": public})
+        print_json({"definition": str(path), "signer": public, **_as_json(proposal)})
         return 0
+    for line in _summary(proposal):
+        print_line(line)
     print_line(f"wrote {path} and {into / 'headrace.lock'}; packages will be signed by {public}")
+    where = "" if into == Path() else f" --project {into}"
     print_line(
-        "next: headrace check" if label else 'next: name what to predict as label = "…" in [project], then headrace run'
+        f"next: read headrace.toml, then headrace check{where} and headrace run{where}"
+        if proposal.label
+        else f'next: name what to predict as label = "…" in [project], then headrace run{where}'
     )
     return 0
+
+
+def _as_json(proposal: Proposal) -> dict[str, object]:
+    return {
+        "label": proposal.label,
+        "request": list(proposal.request),
+        "left_out": dict(proposal.left_out),
+        "sources": [
+            {**asdict(one), "personal": dict(one.personal), "references": dict(one.references)}
+            for one in proposal.found
+        ],
+    }
+
+
+def _summary(proposal: Proposal) -> Iterator[str]:
+    """What was found, a few lines a source."""
+    for one in proposal.found:
+        yield f"{one.source}: {'the first ' if one.is_cut else ''}{one.rows:,} rows, {one.columns} columns"
+        yield f"  key        {', '.join(one.key) or 'none found'}"
+        if one.time is not None:
+            yield f"  time       {one.time}"
+        for column, kinds in one.personal:
+            yield f"  personal   {column}: {kinds}"
+        for column, there in one.references:
+            yield f"  refers     {column} to {there}"
+        for note in one.notes:
+            yield f"  note       {note}"
+    yield f"label: {proposal.label or 'none named'}"
+    yield f"request: {', '.join(proposal.request)}"
+    for column, why in proposal.left_out:
+        yield f"  left out   {column}: {why}"
 
 
 def schema(*, as_json: AsJson = True) -> int:  # noqa: ARG001 - it is JSON in any case

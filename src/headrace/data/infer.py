@@ -63,7 +63,17 @@ def infer_types(source: Source, root: Path, env: Mapping[str, str]) -> dict[str,
     with tempfile.TemporaryDirectory(prefix="headrace-infer-") as folder:
         place, format_ = Place(root, env), adapter(source.format)
         rows = rows_of_each(len(format_.state(source, place).parts))
-        seen, was_cut = _look(source, format_.sample(source, place, rows, Path(folder)), rows)
+        return types_of_samples(source, format_.sample(source, place, rows, Path(folder)), rows)
+
+
+def types_of_samples(source: Source, samples: Iterable[Sample], rows: int) -> dict[str, LockedColumn]:
+    """The same from samples of at most `rows` rows of each file.
+
+    Raises
+    ------
+    SourceEmpty
+    """
+    seen, was_cut = _look(source, samples, rows)
     if not seen:
         raise SourceEmpty(source.name, " and ".join(map(redact, source.read)))
     extent = f" in the first {rows:,} rows of each file" if was_cut else ""

@@ -17,6 +17,58 @@ from headrace.language.types import Type
 _WIDEST_ENTRY = 60
 
 
+class FirstRule(msgspec.Struct, frozen=True, kw_only=True):
+    """What a definition asks of a column beside its type."""
+
+    entries: tuple[tuple[str, str], ...] = ()
+    """Key, and its value as TOML writes it."""
+    evidence: str = ""
+
+
+class FirstReference(msgspec.Struct, frozen=True, kw_only=True):
+    """A column whose values are those of another source's column."""
+
+    column: str
+    source: str
+    key: str
+    evidence: str
+
+
+class FirstLookup(msgspec.Struct, frozen=True, kw_only=True):
+    """Columns of another source, by its key."""
+
+    name: str
+    source: str
+    key: tuple[tuple[str, str], ...]
+    """(column here, column there)."""
+    take: tuple[str, ...]
+    evidence: str
+
+
+class FirstExpression(msgspec.Struct, frozen=True, kw_only=True):
+    """A feature made of the request."""
+
+    name: str
+    text: str
+    evidence: str
+
+
+class FirstPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of the prediction and its features."""
+
+    label_evidence: str = ""
+    """Why the label is one, when nobody named it."""
+    time: str | None = None
+    time_evidence: str = ""
+    """Of `time`; without one, why there is none."""
+    left_out: tuple[tuple[str, str], ...] = ()
+    """Columns that the request does not carry, and why."""
+    lookups: tuple[FirstLookup, ...] = ()
+    expressions: tuple[FirstExpression, ...] = ()
+    drop: tuple[tuple[str, str], ...] = ()
+    """Columns that are no inputs of the model themselves, and why."""
+
+
 class FirstSource(msgspec.Struct, frozen=True, kw_only=True):
     """A source that `init` was given."""
 
@@ -27,6 +79,15 @@ class FirstSource(msgspec.Struct, frozen=True, kw_only=True):
     """As read, with the evidence for each type."""
     unique: tuple[str, ...] = ()
     """Columns that were found to tell its rows apart."""
+    unique_evidence: str = ""
+    event_time: str | None = None
+    event_time_evidence: str = ""
+    """Of `event_time`; without one, why there is none."""
+    rules: Mapping[str, FirstRule] = {}
+    references: tuple[FirstReference, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the source as a whole."""
+    separator: str | None = None
     format: str | None = None
     """Needed when the addresses do not tell it."""
     query: str | None = None
@@ -34,7 +95,11 @@ class FirstSource(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def first_definition(
-    project_name: str, sources: Sequence[FirstSource], label: str | None, request: Sequence[str]
+    project_name: str,
+    sources: Sequence[FirstSource],
+    label: str | None,
+    request: Sequence[str],
+    plan: FirstPlan = FirstPlan(),  # noqa: B008 - it cannot be changed
 ) -> str:
     """The text of a first `headrace.toml`.
 
@@ -49,6 +114,8 @@ def first_definition(
     request
         The columns that a request carries; empty: all of the first source's but the label's and `unique`. Columns of
         the label, and those whose names begin with "_", are left out in any case.
+    plan
+        Its names are those of the sources and their columns.
 
     Raises
     ------
@@ -65,12 +132,13 @@ def first_definition(
         f"name = {toml_string(name_from(project_name) or 'project')}",
         *([f"source = {toml_string(names[0])}"] if len(sources) > 1 else []),
         *_key_lines(first),
-        *_label_lines(label),
-        *_time_lines(first),
-        *_request_lines(carried),
+        *_label_lines(label, plan),
+        *_time_lines(first, plan),
+        *_request_lines(carried, plan),
     ]
     for name, source in zip(names, sources, strict=True):
         lines += ["", *_source_lines(name, source)]
+    lines += _feature_lines(plan)
     lines += ["", "[training]", 'budget = "60s"  # of wall clock; "60 trials" makes runs byte-equal', ""]
     return "\n".join(lines)
 
@@ -112,25 +180,37 @@ def _key_lines(first: FirstSource) -> list[str]:
     return [f"key = [{', '.join(map(toml_string, first.unique))}]  # what one row is about"]
 
 
-def _label_lines(label: str | None) -> list[str]:
+def _label_lines(label: str | None, plan: FirstPlan) -> list[str]:
     if label is not None:
-        return [f"label = {toml_string(label)}"]
+        why = f"  # {_one_line(plan.label_evidence)}" if plan.label_evidence else ""
+        return [f"label = {toml_string(label)}{why}"]
     return ['# label = "…"  # what to predict: a column, or an expression such as "arr_delay > 30"']
 
 
-def _time_lines(first: FirstSource) -> list[str]:
+def _time_lines(first: FirstSource, plan: FirstPlan) -> list[str]:
+    if plan.time is not None:
+        return [
+            "# When a prediction is asked for; what came before it is the past.",
+            f"time = {toml_string(plan.time)}  # {_one_line(plan.time_evidence)}",
+            "# No table tells when its values become known. Say it with `known` on the label's columns: then no model",
+            "# learns from a label that nobody had yet.",
+        ]
     times = [name for name, column in first.columns.items() if column.type is Type.TIMESTAMP and _is_usable(name)]
+    why = [f"# No time is proposed: {_one_line(plan.time_evidence)}."] if plan.time_evidence else []
     if not times:
-        return []
-    return [f"# time = {toml_string(times[0])}  # when a prediction is asked for: what came before it is the past"]
+        return why
+    hint = f"# time = {toml_string(times[0])}  # when a prediction is asked for: what came before it is the past"
+    return [*why, hint]
 
 
-def _request_lines(carried: Sequence[str]) -> list[str]:
+def _request_lines(carried: Sequence[str], plan: FirstPlan) -> list[str]:
+    left_out = [f"# left out: {_one_line(name)}: {_one_line(why)}" for name, why in plan.left_out]
     if not carried:
-        return []
+        return left_out
     return [
         "# Keep only what is known when a prediction is asked for: a column that is known later makes the model look",
         "# better than it will be.",
+        *left_out,
         "request = [",
         *(f"  {toml_string(name)}," for name in carried),
         "]",
@@ -139,23 +219,72 @@ def _request_lines(carried: Sequence[str]) -> list[str]:
 
 def _source_lines(name: str, source: FirstSource) -> list[str]:
     addresses = [toml_string(address) for address in source.read]
-    lines = [f"[sources.{name}]", f"read = {addresses[0] if len(addresses) == 1 else '[' + ', '.join(addresses) + ']'}"]
+    lines = [f"[sources.{name}]", *(f"# {_one_line(note)}" for note in source.notes)]
+    lines.append(f"read = {addresses[0] if len(addresses) == 1 else '[' + ', '.join(addresses) + ']'}")
     if source.format is not None and {format_of(address) for address in source.read} != {source.format}:
         lines.append(f"format = {toml_string(source.format)}")
+    if source.separator is not None:
+        lines.append(f"separator = {toml_string(source.separator)}")
     if source.query is not None:
         lines.append(f"query = {toml_string(source.query)}")
+    if source.event_time is not None and _is_usable(source.event_time):
+        lines.append(f"event_time = {toml_string(source.event_time)}  # {_one_line(source.event_time_evidence)}")
+    elif source.event_time_evidence:
+        lines.append(f"# No event_time is proposed: {_one_line(source.event_time_evidence)}.")
     unique = [column for column in source.unique if _is_usable(column)]
     if unique:
-        lines.append(f"unique = [{', '.join(map(toml_string, unique))}]  # no two rows were found to be equal in it")
-    entries = [
-        (f"{toml_key(column)} = {{ type = {toml_string(locked.type)} }}", _one_line(locked.evidence))
-        for column, locked in source.columns.items()
-        if _is_usable(column)
-    ]
+        why = source.unique_evidence or "no two rows were found to be equal in it"
+        lines.append(f"unique = [{', '.join(map(toml_string, unique))}]  # {_one_line(why)}")
+    return [*lines, *_column_lines(name, source), *_reference_lines(name, source)]
+
+
+def _column_lines(name: str, source: FirstSource) -> list[str]:
+    entries = []
+    for column, locked in source.columns.items():
+        if _is_usable(column):
+            rule = source.rules.get(column, FirstRule())
+            keys = [("type", toml_string(locked.type)), *rule.entries]
+            text = ", ".join(f"{key} = {value}" for key, value in keys)
+            why = "; ".join(part for part in (locked.evidence, rule.evidence) if part)
+            entries.append((f"{toml_key(column)} = {{ {text} }}", _one_line(why)))
     if not entries:
-        return lines
+        return []
     width = min(_WIDEST_ENTRY, max(len(entry) for entry, _ in entries))
-    return [*lines, f"[sources.{name}.columns]", *(f"{entry:<{width}}  # {why}" for entry, why in entries)]
+    return [f"[sources.{name}.columns]", *(f"{entry:<{width}}  # {why}" for entry, why in entries)]
+
+
+def _reference_lines(name: str, source: FirstSource) -> list[str]:
+    lines: list[str] = []
+    for n, one in enumerate(source.references, start=1):
+        there = toml_string(f"{one.source}.{one.key}")
+        lines += [
+            f"[[sources.{name}.checks]]",
+            f"name = {toml_string(f'known_{one.source}_{n}')}",
+            f"foreign_key = {{ {toml_key(one.column)} = {there} }}  # {_one_line(one.evidence)}",
+        ]
+    return lines
+
+
+def _feature_lines(plan: FirstPlan) -> list[str]:
+    lines: list[str] = []
+    if plan.drop:
+        lines += ["", "[features]", *(f"# {_one_line(name)}: {_one_line(why)}" for name, why in plan.drop)]
+        lines.append(f"drop = [{', '.join(toml_string(name) for name, _ in plan.drop)}]")
+    if plan.expressions:
+        lines += ["", "[features.expressions]"]
+        lines += [
+            f"{toml_key(one.name)} = {toml_string(one.text)}  # {_one_line(one.evidence)}" for one in plan.expressions
+        ]
+    for one in plan.lookups:
+        pairs = ", ".join(f"{toml_key(here)} = {toml_string(there)}" for here, there in one.key)
+        lines += [
+            "",
+            f"[features.lookups.{one.name}]  # {_one_line(one.evidence)}",
+            f"source = {toml_string(one.source)}",
+            f"key = {{ {pairs} }}",
+            f"take = [{', '.join(map(toml_string, one.take))}]",
+        ]
+    return lines
 
 
 def _is_usable(column: str) -> bool:

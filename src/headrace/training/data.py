@@ -79,7 +79,7 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
         groups = table[split.group].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
     y = table["_label"].cast(pl.Float64 if frame.task == "regression" else pl.Int64).to_numpy()
     time_us = None if program.time is None else _instants(table[program.time])
-    known = _instants(table["_label_known"]) if "_label_known" in table.columns else None
+    known = _instants(table["_label_known"]) if _is_known(table) else None
     features = table.select(field.name for field in program.outputs)
 
     def part(keep: NDArray[np.bool_]) -> Examples:
@@ -102,6 +102,11 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
     data = TrainingData(part(train), part(held), purged)
     check_target(data.train)
     return data
+
+
+def _is_known(table: pl.DataFrame) -> bool:
+    """Whether anything says when labels become known; where something does, every labelled row has an instant."""
+    return "_label_known" in table.columns and not table["_label_known"].has_nulls()
 
 
 def check_target(examples: Examples) -> None:

@@ -1,0 +1,45 @@
+"""What `init` refuses: it was given nothing to make a definition of."""
+
+from __future__ import annotations
+
+from headrace.definition.locations import DATABASES, ENDINGS
+from headrace.errors import WrongUse
+
+KINDS = tuple(ending for ending, format_ in ENDINGS.items() if ending.count(".") == 1 and format_ not in DATABASES)
+"""Endings of files that a first definition can be made of."""
+
+
+class NoData(WrongUse):
+    """`init` was given nothing to describe, or something that is no data file."""
+
+    code = "no-data"
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            f"expected data files ({', '.join(KINDS)}), found {found}",
+            fix="headrace init data/flights.csv data/weather.parquet",
+            found=found,
+        )
+
+
+class OneColumn(WrongUse):
+    """A table of one column: there is nothing to predict from."""
+
+    code = "one-column"
+
+    def __init__(self, source: str, place: str) -> None:
+        super().__init__(
+            f"source {source!r}: expected two columns or more, one to predict and one to predict from; {place} has one",
+            fix="check which character separates its fields: a comma, a semicolon, a tab and | are tried",
+            source=source,
+            place=place,
+        )
+
+
+class LabelUnfit(WrongUse):
+    """A label of which nothing can be learnt."""
+
+    code = "label-unfit"
+
+    def __init__(self, label: str, found: str, fix: str) -> None:
+        super().__init__(f"--label {label!r}: expected values to tell apart, found {found}", fix=fix, label=label)

@@ -1,0 +1,96 @@
+"""Which sources the files that `init` was given are: one each, or one of several that are numbered or dated parts."""
+
+from __future__ import annotations
+
+import glob
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace.data.first.errors import KINDS, NoData
+from headrace.data.sources import Place, adapter
+from headrace.definition.locations import DATABASES, ENDINGS, format_of
+from headrace.definition.model import Source, SourceFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files that are one source."""
+
+    name: str
+    read: tuple[str, ...]
+    """As the definition writes it: relative when below its folder, else a file:// address."""
+    format: SourceFormat
+    count: int = 1
+
+
+def sources_in(folder: Path, data: Sequence[Path], env: Mapping[str, str]) -> list[Files]:
+    """The sources in the order of their first files.
+
+    Files of one folder whose names differ in digits alone (`2013-01.csv`, `2013-02.csv`) and which have the same
+    columns are parts of one source. A folder stands for the data files in it.
+    """
+    groups: dict[tuple[Path, str], list[Path]] = {}
+    for path in dict.fromkeys(one for given in data for one in _files_of(given)):
+        whole = path.resolve()
+        groups.setdefault((whole.parent, re.sub(r"[0-9]+", "0", whole.name)), []).append(path)
+    found: list[Files] = []
+    for parts in groups.values():
+        if len(parts) > 1 and _have_same_columns(folder, parts, env):
+            found.append(_as_one(folder, parts))
+        else:
+            found += [Files(_stem(path), (_relative(path, folder),), _format(path)) for path in parts]
+    return found
+
+
+def _files_of(path: Path) -> list[Path]:
+    if path.is_dir():
+        inside = [one for one in sorted(path.iterdir()) if one.is_file() and one.name.lower().endswith(KINDS)]
+        if not inside:
+            raise NoData(f"the folder {path.name}, which holds none of them")
+        return inside
+    if glob.has_magic(str(path)) and not path.exists():
+        return [Path(one) for one in sorted(glob.glob(str(path), recursive=True))] or [path]  # noqa: PTH207 - it may be absolute
+    _format(path)
+    return [path]
+
+
+def _format(path: Path) -> SourceFormat:
+    found = format_of(path.name)
+    if found is None or found in DATABASES:
+        raise NoData(path.name)
+    return found
+
+
+def _have_same_columns(folder: Path, parts: Sequence[Path], env: Mapping[str, str]) -> bool:
+    columns = []
+    for path in parts:
+        source = Source(name=_stem(path), read=(_relative(path, folder),), format=_format(path))
+        with tempfile.TemporaryDirectory(prefix="headrace-init-") as work:
+            samples = adapter(source.format).sample(source, Place(folder, env), 1, Path(work))
+            columns.append({name for sample in samples for name in sample.frame.columns})
+    return all(one == columns[0] for one in columns)
+
+
+def _as_one(folder: Path, parts: Sequence[Path]) -> Files:
+    """Their pattern when it matches no other file, else their list."""
+    parent = parts[0].resolve().parent
+    name = re.sub(r"[0-9]+", " ", _stem(parts[0])).strip(" -_.") or parent.name
+    pattern = re.sub(r"[0-9]+", "*", glob.escape(parts[0].name))
+    pattern = re.sub(r"\*(?:[-_.]\*)+(?=\.|$)", "*", pattern)
+    is_whole = {*parent.glob(pattern)} == {path.resolve() for path in parts}
+    read = (_relative(parent / pattern, folder),) if is_whole else tuple(_relative(path, folder) for path in parts)
+    return Files(name, read, _format(parts[0]), len(parts))
+
+
+def _stem(path: Path) -> str:
+    ending = max((one for one in ENDINGS if path.name.lower().endswith(one)), key=len, default="")
+    return path.name[: len(path.name) - len(ending)]
+
+
+def _relative(path: Path, folder: Path) -> str:
+    whole = path.resolve()
+    base = folder.resolve()
+    return whole.relative_to(base).as_posix() if whole.is_relative_to(base) else whole.as_uri()
