@@ -139,3 +139,21 @@ def test_the_page_on_combining_shows_what_becomes_of_its_rows(
     assert ledger in capsys.readouterr().out
     assert main(["data", "explain", "1"]) == 0
     assert capsys.readouterr().out == explained
+
+
+def test_the_page_on_starting_shows_what_is_proposed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "hotels"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HEADRACE_CONFIG", str(tmp_path / "config"))
+    monkeypatch.delenv("HEADRACE_PROJECT", raising=False)
+    [page] = [page for page in PAGES if page.name == "init.md"]
+    _run(page)
+    [command] = [block.text for block in blocks(page, "console")]
+    assert main(shlex.split(command)[1:]) == 0
+    summary, definition = blocks(page, "text")[0].text, blocks(page, "toml")[0].text
+    assert capsys.readouterr().out.startswith(summary)
+    assert Path("headrace.toml").read_text(encoding="utf-8") == definition
+    assert main(["check"]) == 0

@@ -88,6 +88,12 @@ def test_labels_known_only_after_the_holdout_began_are_left_out() -> None:
     assert data.holdout.label_known_us[-1] == NEVER
 
 
+def test_labels_of_which_nothing_says_when_they_are_known_are_all_learnt_from() -> None:
+    known = pl.Series([None] * 20, dtype=pl.Datetime("us", "UTC"))
+    data = divided(table_of(20, [i % 2 == 0 for i in range(20)], _label_known=known))
+    assert (len(data.train), data.purged, data.train.label_known_us) == (16, 0, None)
+
+
 def test_groups_are_codes_and_a_missing_group_column_is_named() -> None:
     table = table_of(20, [i % 2 == 0 for i in range(20)])
     data = divided(table, by="group", group="c")

@@ -26,12 +26,12 @@ class DefinitionExists(WrongUse):
 
 
 def init(*data: Path, label: str | None = None, into: Path = Path(), as_json: AsJson = False) -> int:
-    """Write a first headrace.toml from data files, with the evidence for every type, and make the signing key.
+    """Propose a first headrace.toml from data files, with the evidence for every line, and make the signing key.
 
     Parameters
     ----------
     data
-        Files (CSV, Parquet, NDJSON); the first is the one whose rows are predicted.
+        Files (CSV, Parquet, NDJSON, …) or folders of them; the first is the one whose rows are predicted.
     label
         What to predict: a column or an expression.
     into

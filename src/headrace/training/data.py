@@ -105,8 +105,8 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
 
 
 def _is_known(table: pl.DataFrame) -> bool:
-    """Whether anything says when labels become known; where something does, every labelled row has an instant."""
-    return "_label_known" in table.columns and not table["_label_known"].has_nulls()
+    """Whether anything says when labels become known."""
+    return "_label_known" in table.columns and table["_label_known"].null_count() < table.height
 
 
 def check_target(examples: Examples) -> None:
