@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from headrace.data.errors import SourceEmpty, SourceMissing
 from headrace.data.first import Proposal, propose
-from headrace.data.first.errors import LabelUnfit, NoData, OneColumn
+from headrace.data.first.errors import NoData, NothingToLearn, OneColumn
 from headrace.data.first.rules import bounds, form_of
 from headrace.data.first.writing import separator_of
 from headrace.definition.model import ColumnRule, Definition
@@ -257,9 +257,9 @@ def test_what_a_cut_look_found_warns_until_it_is_made_stricter(tmp_path: Path) -
     [
         ("bakc", ExpressionError, "did you mean 'back'"),
         ("back =", ExpressionError, "missing after"),
-        ("items > 100", LabelUnfit, "the same in all 400 rows"),
-        ("order_id", LabelUnfit, "text with 400 different values"),
-        ("ordered_at", LabelUnfit, "a timestamp"),
+        ("items > 100", NothingToLearn, "the same in all 400 rows"),
+        ("order_id", NothingToLearn, "text with 400 different values"),
+        ("ordered_at", NothingToLearn, "a timestamp"),
     ],
 )
 def test_a_label_that_cannot_be_is_refused(tmp_path: Path, label: str, error: type[Exception], words: str) -> None:

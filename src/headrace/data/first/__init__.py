@@ -81,7 +81,7 @@ def propose(
 
     Raises
     ------
-    NoData, OneColumn, LabelUnfit, ExpressionError, and whatever reading a source raises.
+    NoData, OneColumn, NothingToLearn, ExpressionError, and whatever reading a source raises.
     """
     with tempfile.TemporaryDirectory(prefix="headrace-init-") as work:
         looks = _look(folder, data, env, Path(work), most_rows)

@@ -36,10 +36,10 @@ class OneColumn(WrongUse):
         )
 
 
-class LabelUnfit(WrongUse):
+class NothingToLearn(WrongUse):
     """A label of which nothing can be learnt."""
 
-    code = "label-unfit"
+    code = "nothing-to-learn"
 
     def __init__(self, label: str, found: str, fix: str) -> None:
         super().__init__(f"--label {label!r}: expected values to tell apart, found {found}", fix=fix, label=label)

@@ -14,7 +14,7 @@ from typing import Final
 import polars as pl
 
 from headrace.data.association import associations
-from headrace.data.first.errors import LabelUnfit
+from headrace.data.first.errors import NothingToLearn
 from headrace.data.first.keys import Key, Reference, is_named_like_a_key
 from headrace.data.first.look import Look
 from headrace.data.first.rules import personal_of
@@ -116,12 +116,12 @@ def check_label(look: Look, label: str) -> None:
     Raises
     ------
     ExpressionError : it cannot be read, or uses a column that is not there.
-    LabelUnfit : all rows have the same, or almost every row has its own.
+    NothingToLearn : all rows have the same, or almost every row has its own.
     """
     parse(label, look.types)
     fault = _label_fault(look, label)
     if fault is not None:
-        raise LabelUnfit(label, *fault)
+        raise NothingToLearn(label, *fault)
 
 
 def _label_fault(look: Look, label: str) -> tuple[str, str] | None:
