@@ -59,53 +59,59 @@ def check(
     """
     static_types = {name: {field.name: field.type for field in table.fields} for name, table in statics.items()}
     fields = table_types(source, types, static_types)
-    malformed = None if snapshot.malformed is None else scan(snapshot.malformed, ctx)
-    corrected = [scan(ref, ctx).collect() for ref in corrections]
-    missing = source.missing if source.format in ALL_TEXT else ()  # other readers leave the tokens to the cast
-    found = rows_of(with_missing(scan(snapshot.ref, ctx), source, types), malformed, corrected, missing)
+    found = _rows_to_judge(snapshot, source, types, corrections, ctx)
     tables = {name: scan(table.ref, ctx) for name, table in statics.items()}
     _refuse_multiplying_joins(source, tables)
     checked, ledger = judge(found, source, types, fields, tables, snapshot)
     ctx.progress(snapshot.rows / 2, snapshot.rows, note=source.name)
     target = ctx.workdir / "accepted.parquet"
     sink(checked.accepted(without=ledger.aside), target)
-    rows = row_count(target)
+    accepted, rows = pl.scan_parquet(target), row_count(target)
     quarantine = write_quarantine(found, snapshot, ledger, ctx)
-    accepted = pl.scan_parquet(target)
-    columns = profile(target, fields)
     report = ledger.report(
         source,
         snapshot,
-        columns,
+        profile(target, fields),
         accepted=rows,
         table=table_results(source, fields, accepted, rows, tables),
         warnings=_stale(source, found),
     )
-    newest_us = _newest(source, accepted)
+    newest_us, made = _newest(source, accepted), sketches(source, fields, accepted)
     ctx.count(rows_in=snapshot.rows, rows_out=rows)
     ctx.progress(snapshot.rows, snapshot.rows, note=source.name)
-    made = sketches(source, fields, accepted)
-    table = Table(
-        source=source.name,
-        ref=ctx.keep(target, "tables", ".parquet"),
-        rows=rows,
-        fields=tuple(Field(name=name, type=type_) for name, type_ in fields.items()),
-    )
-    mended = None
-    if source.match is not None:
-        ledger.mended().write_parquet(ctx.workdir / "mended.parquet")
-        mended = ctx.keep(ctx.workdir / "mended.parquet", "quarantine", ".parquet")
     return CheckedSource(
-        table=table,
+        table=Table(
+            source=source.name,
+            ref=ctx.keep(target, "tables", ".parquet"),
+            rows=rows,
+            fields=tuple(Field(name=name, type=type_) for name, type_ in fields.items()),
+        ),
         quarantine=quarantine,
         snapshot=snapshot.ref,
         malformed=snapshot.malformed,
         corrections=tuple(corrections),
         report=report,
-        mended=mended,
+        mended=None if source.match is None else _keep_mended(ledger, ctx),
         sketches=made,
         newest_us=newest_us,
     )
+
+
+def _rows_to_judge(
+    snapshot: Snapshot, source: Source, types: Mapping[str, Type], corrections: Sequence[ObjectRef], ctx: StageContext
+) -> Rows:
+    """The snapshot's rows with what people have corrected in their place."""
+    malformed = None if snapshot.malformed is None else scan(snapshot.malformed, ctx)
+    corrected = [scan(ref, ctx).collect() for ref in corrections]
+    missing = source.missing if source.format in ALL_TEXT else ()  # other readers leave the tokens to the cast
+    return rows_of(with_missing(scan(snapshot.ref, ctx), source, types), malformed, corrected, missing)
+
+
+def _keep_mended(ledger: Ledger, ctx: StageContext) -> ObjectRef:
+    """Which accepted rows are not as they were read: matching tells it of the rows that it keeps."""
+    path = ctx.workdir / "mended.parquet"
+    ledger.mended().write_parquet(path)
+    return ctx.keep(path, "quarantine", ".parquet")
 
 
 def _newest(source: Source, accepted: pl.LazyFrame) -> int | None:

@@ -19,6 +19,7 @@ from headrace.data.combine.survive import Resolved, Rows, resolve
 from headrace.data.errors import EntityRepeated, SourceEmpty
 from headrace.data.model import CheckedSource, Combined, Conflict, Field, Member, Snapshot, SourceState
 from headrace.definition.model import Combine, Source
+from headrace.language.types import Type
 from headrace.runs.model import StageContext
 
 _OVERRIDDEN = {
@@ -56,30 +57,24 @@ def combine_members(
     """
     combine = source.combine
     assert combine is not None, "the caller has seen to it"
-    types = {one.name: {f.name: f.type for f in checked[one.name].table.fields} for one in members}
-    columns = entity_columns(source.name, combine, types)
-    tables = {one.name: checked[one.name].table for one in members}
-    readings = [
-        reading_of(one.name, one.event_time, tables[one.name], scan(tables[one.name].ref, ctx), columns)
-        for one in members
-    ]
+    columns = entity_columns(source.name, combine, {one.name: _types(checked[one.name]) for one in members})
+    readings = [_reading(one, checked[one.name], columns, ctx) for one in members]
     numbered = number_by_key(readings, combine.key)
     if not numbered.count:
         raise SourceEmpty(source.name, " and ".join(combine.members), found="no row with a whole key")
     if combine.how == "join":
         _refuse_repeated(source.name, combine, numbered)
-    origins = {one.name: origin_rows(checked[one.name], ctx) for one in members}
-    writing = _Writing(columns, combine, [origins[name] for name in combine.members], ctx.workdir)
+    total = sum(reading.rows for reading in readings)
+    writing = _Writing(columns, combine, [origin_rows(checked[name], ctx) for name in combine.members], ctx.workdir)
     for first, rows in in_parts(readings, numbered, combine):
         writing.add(first, rows)
-        ctx.progress(writing.rows, sum(reading.rows for reading in readings), note=source.name)
+        ctx.progress(writing.rows, total, note=source.name)
     entities = writing.entities()
     malformed, keyless = _without_key(readings, numbered, ctx.workdir)
     counts = _counted(combine, readings, numbered, writing.leads)
     assert sum(count.entities for count in counts.values()) == numbered.count == row_count(entities)
-    ctx.count(rows_in=sum(reading.rows for reading in readings), rows_out=numbered.count)
+    ctx.count(rows_in=total, rows_out=numbered.count)
     overridden = writing.overridden()
-    event_times = {one.name: one.event_time for one in members}
     return Combined(
         snapshot=Snapshot(
             source=source.name,
@@ -92,24 +87,35 @@ def combine_members(
         ),
         combine=combine,
         fields=tuple(Field(name=column.name, type=column.type) for column in columns),
-        members=tuple(
-            Member(
-                source=name,
-                rows=counts[name].rows,
-                entities=counts[name].entities,
-                merged=counts[name].merged,
-                quarantined=counts[name].quarantined,
-                snapshot=snapshots[name].ref.sha256,
-                table=tables[name],
-                event_time=event_times[name],
-                quarantine=checked[name].quarantine,
-                files=snapshots[name].files,
-            )
-            for name in combine.members
-        ),
+        members=tuple(_member(one, checked[one.name], snapshots[one.name], counts[one.name]) for one in members),
         conflicts=writing.conflicts(),
         lineage=ctx.keep(writing.lineage(), "lineage", ".parquet"),
         overridden=None if overridden is None else ctx.keep(overridden, "overridden", ".parquet"),
+    )
+
+
+def _types(checked: CheckedSource) -> dict[str, Type]:
+    return {field.name: field.type for field in checked.table.fields}
+
+
+def _reading(member: Source, checked: CheckedSource, columns: Sequence[EntityColumn], ctx: StageContext) -> Reading:
+    table = checked.table
+    return reading_of(member.name, member.event_time, table, scan(table.ref, ctx), columns)
+
+
+def _member(source: Source, checked: CheckedSource, snapshot: Snapshot, count: _Count) -> Member:
+    """What is told of one member: its ledger, and where its rows are to be found."""
+    return Member(
+        source=source.name,
+        rows=count.rows,
+        entities=count.entities,
+        merged=count.merged,
+        quarantined=count.quarantined,
+        snapshot=snapshot.ref.sha256,
+        table=checked.table,
+        event_time=source.event_time,
+        quarantine=checked.quarantine,
+        files=snapshot.files,
     )
 
 
