@@ -18,6 +18,7 @@ from tests.examples import define
 
 from headrace.app import Project
 from headrace.errors import HeadraceError
+from headrace.runs.history import get_run
 
 HEAD = 'format = 1\n[project]\nname = "edited"\nsource = "s"\nlabel = "k > 1"\nrequest = ["x"]\n'
 CASES: dict[str, tuple[str, str]] = {
@@ -32,11 +33,18 @@ CASES: dict[str, tuple[str, str]] = {
         'read = "a.fix"\nformat = "fixed"\nfields = [{ name = "k", width = 2 }, { name = "x", width = 1 }]',
     ),
     "missing": ('read = "a.csv"\nmissing = [""]', 'read = "a.csv"\nmissing = ["", "a"]'),
-    "rename": ('read = "a.csv"', 'read = "a.csv"\nrename = { x = "y", y = "x" }'),
-    "type": ('read = "a.csv"', 'read = "a.csv"\ncolumns = { k = { type = "string" } }'),
+    "rename": ('read = "a.csv"', 'read = "a.csv"\nrename = { n = "y", y = "n" }'),
+    "type": (
+        'read = "a.csv"\ncolumns = { n = { type = "float" } }',
+        'read = "a.csv"\ncolumns = { n = { type = "string" } }',
+    ),
+    "decimal comma": (
+        'read = "a.csv"\ncolumns = { n = { type = "float" } }',
+        'read = "a.csv"\ncolumns = { n = { type = "float", decimal = "," } }',
+    ),
     "zone": (
-        'read = "a.csv"\ncolumns = { at = { type = "timestamp", zone = "UTC" } }',
-        'read = "a.csv"\ncolumns = { at = { type = "timestamp", zone = "Europe/Paris" } }',
+        'read = "times.csv"\ncolumns = { at = { type = "timestamp", zone = "UTC" } }',
+        'read = "times.csv"\ncolumns = { at = { type = "timestamp", zone = "Europe/Paris" } }',
     ),
     "version": ('read = "lake"\nformat = "delta"\nversion = 0', 'read = "lake"\nformat = "delta"'),
     "match": (
@@ -74,7 +82,8 @@ COMBINED: dict[str, tuple[str, str]] = {
 def files(tmp_path: Path) -> Path:
     root = tmp_path / "files"
     root.mkdir()
-    (root / "a.csv").write_text("k,x,y,at\n1,a,a;b,2020-01-01 00:00:00\n2,b,c;d,2020-06-01 00:00:00\n")
+    (root / "a.csv").write_text("k,x,y,n\n1,a,a;b,1.50\n2,b,c;d,2.50\n")
+    (root / "times.csv").write_text("k,x,at\n1,a,2020-01-01 00:00:00\n2,b,2020-06-01 00:00:00\n")
     (root / "tabs").write_text("k,x\ty\n1,a\tb\n2,c\td\n")
     (root / "a.json").write_text('{"one": [{"k": 1, "x": "a"}], "two": [{"k": 2, "x": "b"}]}')
     (root / "a.fix").write_text("123\n456\n")
@@ -129,3 +138,13 @@ def test_a_column_that_must_be_there_after_all_is_asked_for_again(files: Path) -
     (files / "a.csv").write_text("k,x\n1,a\n2,b\n")
     assert not isinstance(found(files, text + policy.format("warn")), str)
     assert found(files, text + policy.format("fail")) == "source-column-missing"
+
+
+def test_a_rule_about_values_reads_nothing_again(files: Path) -> None:
+    found(files, 'read = "a.csv"')
+    define(files, HEAD + '[sources.s]\nread = "a.csv"\ncolumns = { n = { max = 2 } }\n')
+    with Project.open(files) as project:
+        project.check()
+        with project.catalog.read() as reader:
+            states = {stage.name: stage.state for stage in get_run(reader, project.name, "last").stages}
+    assert (states["read s"], states["check s"]) == ("cached", "done")

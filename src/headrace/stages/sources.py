@@ -304,7 +304,7 @@ def in_join_order(sources: Sequence[Source], every: Sequence[Source]) -> list[So
 
 def _reading_part(source: Source) -> dict[str, Any]:
     """What of a source decides its snapshot: the contract may change without reading again."""
-    declared = {name: [rule.type, rule.zone, rule.missing, rule.reads_text] for name, rule in source.columns}
+    declared = {name: [rule.type, rule.reads_text] for name, rule in source.columns if rule.type or rule.reads_text}
     names = (
         "name",
         "read",
