@@ -5,6 +5,7 @@ Each case changes one setting that only one part of a stage's fingerprint tells.
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -60,6 +61,7 @@ _TWO = '\n[sources.a]\nread = "one.csv"{}\n[sources.b]\nread = "two.csv"'
 _BOTH = 'from = ["a", "b"]\nkey = "k"'
 _MAX, _RECENT = '\nsurvive = { x = "max" }', '\nsurvive = { x = "most_recent" }'
 _AT, _UNTIL = '\nevent_time = "at"', '\nevent_time = "until"'
+_ASIDE = '\n[[sources.b.checks]]\nname = "{}"\nwhere = "n < 8"\non_fail = "quarantine"'
 COMBINED: dict[str, tuple[str, str]] = {
     "order of members": (_BOTH + _TWO.format(""), 'from = ["b", "a"]\nkey = "k"' + _TWO.format("")),
     "rule": (_BOTH + _MAX + _TWO.format(""), _BOTH + _MAX.replace("max", "min") + _TWO.format("")),
@@ -70,6 +72,10 @@ COMBINED: dict[str, tuple[str, str]] = {
     "a member's repair": (
         _BOTH + _TWO.format("") + '\n[sources.a.columns]\nn = { max = 2, on_fail = "repair", repair = "clip" }',
         _BOTH + _TWO.format("") + '\n[sources.a.columns]\nn = { max = 1, on_fail = "repair", repair = "clip" }',
+    ),
+    "why a member's row is set aside": (
+        _BOTH + _TWO.format("") + _ASIDE.format("one"),
+        _BOTH + _TWO.format("") + _ASIDE.format("other"),
     ),
     "a member's quarantine": (
         _BOTH + _TWO.format(""),
@@ -138,6 +144,16 @@ def test_a_column_that_must_be_there_after_all_is_asked_for_again(files: Path) -
     (files / "a.csv").write_text("k,x\n1,a\n2,b\n")
     assert not isinstance(found(files, text + policy.format("warn")), str)
     assert found(files, text + policy.format("fail")) == "source-column-missing"
+
+
+def test_a_type_that_is_edited_in_the_lock_is_checked_again(files: Path) -> None:
+    text, lock = 'read = "a.csv"', files / "headrace.lock"
+    first = found(files, text)
+    held = json.loads(lock.read_text())
+    assert held["sources"]["s"]["x"]["type"] == "string"
+    held["sources"]["s"]["x"]["type"] = "category"
+    lock.write_text(json.dumps(held))
+    assert found(files, text) != first
 
 
 def test_a_rule_about_values_reads_nothing_again(files: Path) -> None:
