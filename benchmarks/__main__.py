@@ -21,6 +21,7 @@ QUICK = (
     ("leaks",),
     ("quality",),
     ("checks",),
+    ("profile",),
     ("combine",),
     ("database_readers",),
     ("schema_change",),

@@ -100,15 +100,15 @@ def run(contender: str, path: Path) -> None:
     print(json.dumps({"check_s": time.perf_counter() - started, "failed": sum(counts.values())}))
 
 
-def peer(name: str, folder: Path) -> list[str]:
-    """The command of a validator in an environment of its own, which is made when it is not there."""
+def peer(name: str, folder: Path, script: str = "checks") -> list[str]:
+    """The command of a peer in an environment of its own, which is made when it is not there."""
     home = folder / name
     interpreter = home / "bin" / "python"
     uv = str(Path(sys.executable).with_name("uv"))
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(home)], check=True)
     wanted = str(ROOT / "benchmarks" / "peers" / f"{name}.txt")
     subprocess.run([uv, "pip", "install", "--quiet", "--python", str(interpreter), "-r", wanted], check=True)
-    return [str(interpreter), str(ROOT / "benchmarks" / "peers" / f"{name}_checks.py")]
+    return [str(interpreter), str(ROOT / "benchmarks" / "peers" / f"{name}_{script}.py")]
 
 
 def million(folder: Path) -> list[str]:

@@ -108,7 +108,7 @@ def _is_single(look: Look, frame: pl.DataFrame, name: str) -> bool:
 
 def _are_codes(values: pl.Series) -> bool:
     """Whether texts are no words: all of one form, or with digits and without blanks."""
-    is_bare = values.str.contains(r"^\S*[0-9]\S*$").all() and not values.str.contains(r"^[0-9.,+-]*$").any()
+    is_bare = values.str.contains(r"^\S*[0-9]\S*$").all() and not values.str.contains(r"^[0-9.,+-]*$").all()
     return is_bare or form_of(values) is not None
 
 
