@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from headrace.data.errors import SourceEmpty, SourceMissing
 from headrace.data.first import Proposal, propose
-from headrace.data.first.errors import NoData, NothingToLearn, OneColumn
+from headrace.data.first.errors import NoData, NothingToLearn, NothingToPredictFrom, OneColumn
 from headrace.data.first.rules import bounds, form_of
 from headrace.data.first.writing import separator_of
 from headrace.definition.model import ColumnRule, Definition
@@ -340,3 +340,193 @@ def test_whatever_the_table_the_definition_reads_back(tmp_path: Path, names: lis
 
     assert definition.project.request == found.request
     assert set(found.request).isdisjoint(name for name, _ in found.left_out) or len(found.request) == 1
+
+
+def table(folder: Path, name: str, **columns: Sequence[object]) -> Path:
+    """A file with these columns."""
+    return write(folder / f"{name}.csv", list(columns), list(zip(*columns.values(), strict=True)))
+
+
+def test_of_a_few_rows_nothing_is_said(tmp_path: Path) -> None:
+    _, definition = proposed(tmp_path, table(tmp_path, "a", user_id=range(19), x=["r", "s", "t"] * 6 + ["r"]))
+    assert definition.source("a").unique == ()
+    assert definition.source("a").rule("user_id") == ColumnRule(type=Type.INTEGER)
+
+    _, definition = proposed(tmp_path, table(tmp_path, "b", user_id=range(40), x=(["r", "s", "t"] * 14)[:40]))
+    assert definition.source("b").unique == ("user_id",)
+    assert definition.source("b").rule("x").allowed is None, "40 rows are too few for three levels"
+    assert definition.source("b").rule("user_id") == ColumnRule(type=Type.INTEGER, not_null=True), "a key grows"
+
+
+def test_a_column_with_nulls_may_have_some(tmp_path: Path) -> None:
+    _, definition = proposed(tmp_path, table(tmp_path, "a", x=[*range(99), ""], y=range(100)))
+    assert not definition.source("a").rule("x").not_null
+    assert definition.source("a").rule("y").not_null
+
+
+def test_columns_that_are_together_different_by_accident_are_no_key(tmp_path: Path) -> None:
+    draw = random.Random(6)
+    pairs = {(draw.randrange(2_000), draw.randrange(2_000)) for _ in range(400)}
+    u, v = zip(*pairs, strict=True)
+    assert len({*u}) < len(u) > len({*v})
+    assert proposed(tmp_path, table(tmp_path, "a", u=u, v=v))[1].source("a").unique == ()
+
+    shops, days = [f"S{n % 4}" for n in range(400)], [n // 4 for n in range(399)] + [98]
+    _, definition = proposed(
+        tmp_path, table(tmp_path, "b", shop=shops, day=days, turnover=[n * 7 % 997 for n in range(400)])
+    )
+    assert definition.source("b").unique != ("shop", "day"), "one pair is there twice"
+
+
+def test_neither_people_nor_the_label_are_a_key(tmp_path: Path) -> None:
+    mails = [f"p{n}@example.org" for n in range(100)]
+    found, definition = proposed(tmp_path, table(tmp_path, "a", user_id=mails, x=[n % 9 for n in range(100)]))
+    assert definition.source("a").unique == ()
+    assert "example.org" not in found.text
+
+    numbers = [n * 3 for n in range(100)]
+    path = table(tmp_path, "b", x=[n % 9 for n in range(100)], serial_no=numbers)
+    assert proposed(tmp_path, path)[1].source("b").unique == ("serial_no",)
+    assert proposed(tmp_path, path, label="serial_no")[1].source("b").unique == ()
+
+
+def test_fixed_forms_of_people_are_not_told(tmp_path: Path) -> None:
+    accounts = [f"37040044{n:010d}" for n in range(1000, 1100)]
+    ibans = [f"DE{98 - int(one + '131400') % 97:02d}{one}" for one in accounts]
+    _, definition = proposed(tmp_path, table(tmp_path, "a", iban=ibans, x=range(100)))
+    assert definition.source("a").rule("iban") == ColumnRule(type=Type.STRING, not_null=True)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "is_looked_up", "is_checked"),
+    [
+        ("plane", [f"N{n % 30}" for n in range(200)], True, True),
+        ("plane", [f"N{n % 50}" for n in range(200)], True, False),
+        ("other", [f"N{n % 50}" for n in range(200)], False, False),
+        ("plane", [f"N{n % 90}" for n in range(200)], False, False),
+        ("plane", [n % 30 for n in range(200)], False, False),
+    ],
+)
+def test_a_lookup_needs_the_values_and_a_check_needs_all_of_them(
+    tmp_path: Path, column: str, values: Sequence[object], is_looked_up: bool, is_checked: bool
+) -> None:
+    flights = table(tmp_path, "flights", **{column: values, "y": [n % 7 % 2 for n in range(200)]})
+    planes = table(tmp_path, "planes", plane=[f"N{n}" for n in range(30)], seats=[n % 7 for n in range(30)])
+    _, definition = proposed(tmp_path, flights, planes)
+
+    assert bool(definition.features.lookups) is is_looked_up
+    assert bool(definition.source("flights").foreign_keys) is is_checked
+
+
+def test_numbers_refer_only_where_the_names_say_so(tmp_path: Path) -> None:
+    numbers = [n % 20 + 1 for n in range(200)]
+    orders_ = table(tmp_path, "orders", product_id=numbers, quantity=numbers, y=[n % 7 % 2 for n in range(200)])
+    products = table(tmp_path, "products", id=range(1, 41), price=[n % 9 for n in range(40)])
+    _, definition = proposed(tmp_path, orders_, products)
+
+    assert [one.key for one in definition.source("orders").foreign_keys] == [(("product_id", "id"),)]
+    assert definition.features.drop == ("product_id",), "the size of an id means nothing"
+
+
+def test_tables_of_the_same_things_do_not_need_one_another_in_a_circle(tmp_path: Path) -> None:
+    codes = [f"K{n:03d}" for n in range(60)]
+    first = table(tmp_path, "first", code=codes, x=[n % 9 for n in range(60)], y=[n % 2 for n in range(60)])
+    second = table(tmp_path, "second", code=codes, z=[n % 7 for n in range(60)])
+    _, definition = proposed(tmp_path, first, second)
+
+    assert len(definition.source("first").foreign_keys) == 1
+    assert definition.source("second").foreign_keys == ()
+    [lookup] = definition.features.lookups
+    assert (lookup.take, definition.features.drop) == (("z",), ("code",))
+    assert "code" in definition.project.request, "a request names what it looks up"
+
+
+def test_a_source_whose_rows_change_in_time_is_not_looked_up(tmp_path: Path) -> None:
+    start = dt.date(2025, 1, 1)
+    days = [start + dt.timedelta(days=n // 10) for n in range(200)]
+    flights = table(tmp_path, "flights", origin=[f"A{n % 10}" for n in range(200)], y=[n % 7 % 2 for n in range(200)])
+    weather = table(
+        tmp_path, "weather", origin=[f"A{n % 10}" for n in range(200)], day=days, temp=[n % 31 for n in range(200)]
+    )
+    _, definition = proposed(tmp_path, flights, weather)
+
+    assert definition.source("weather").event_time == "day"
+    assert set(definition.source("weather").unique) == {"origin", "day"}
+    assert definition.features.lookups == ()
+
+
+def test_a_source_that_is_told_apart_without_its_time_holds_for_all_time(tmp_path: Path) -> None:
+    since = [dt.date(2024, 1, 1) + dt.timedelta(days=n) for n in range(30)]
+    orders_ = table(tmp_path, "orders", city=[f"C{n % 30}" for n in range(200)], y=[n % 7 % 2 for n in range(200)])
+    cities = table(tmp_path, "cities", city=[f"C{n}" for n in range(30)], since=since, size=[n % 7 for n in range(30)])
+    found, definition = proposed(tmp_path, orders_, cities)
+
+    assert definition.source("cities").event_time is None
+    assert "its rows are told apart without since" in found.text
+    assert definition.features.lookups[0].take == ("size",)
+
+
+def test_times_after_the_event_and_times_of_another_kind_are_not_the_time(tmp_path: Path) -> None:
+    at = [dt.datetime(2025, 1, 1, tzinfo=dt.UTC) + dt.timedelta(hours=n) for n in range(200)]
+    later = [one + dt.timedelta(days=2) for one in at]
+    y = [n % 7 % 2 for n in range(200)]
+    _, definition = proposed(tmp_path, table(tmp_path, "a", updated_at=at, x=y[::-1], y=y))
+    assert definition.project.time is None
+    _, definition = proposed(tmp_path, table(tmp_path, "b", asked_at=["", *at[1:]], x=y[::-1], y=y))
+    assert definition.project.time is None, "one is null"
+    shuffled = at[:]
+    random.Random(3).shuffle(shuffled)
+    found, definition = proposed(tmp_path, table(tmp_path, "c", asked_at=at, seen_at=shuffled, x=y[::-1], y=y))
+    assert definition.project.time is None
+    assert "one of asked_at, seen_at: the rows do not tell which" in found.text
+    _, definition = proposed(tmp_path, table(tmp_path, "d", seen_at=later, asked_at=at, x=y[::-1], y=y))
+    assert definition.project.time == "asked_at"
+    few = at[:30]
+    _, definition = proposed(tmp_path, table(tmp_path, "e", asked_at=few, x=y[:30], y=y[:30]))
+    assert (definition.project.time, definition.source("e").event_time) == (None, "asked_at")
+
+
+def test_a_null_here_and_there_is_no_sign_of_coming_late(tmp_path: Path) -> None:
+    draw = random.Random(8)
+    labels = [draw.random() if n % 4 else "" for n in range(400)]
+    few = [draw.random() if n % 16 else "" for n in range(400)]
+    _, definition = proposed(tmp_path, table(tmp_path, "a", few=few, label=labels))
+    assert definition.project.request == ("few",), "null in a quarter of the rows without a label"
+
+
+def test_columns_that_say_nothing_are_left_out(tmp_path: Path) -> None:
+    n = range(100)
+    texts = [f"{k} words of its own" for k in n]
+    path = table(
+        tmp_path, "a", note=texts, one=[1] * 100, none=[""] * 100, x=[k % 9 for k in n], target=[k % 2 for k in n]
+    )
+    found, definition = proposed(tmp_path, path)
+
+    assert definition.project.request == ("x",)
+    assert {name: why.split(":")[0] for name, why in found.left_out} == {
+        "note": "almost every row has its own",
+        "one": "one value in all rows",
+        "none": "all null",
+        "target": "it makes the label",
+    }
+
+
+def test_two_columns_called_a_label_are_none(tmp_path: Path) -> None:
+    n = [k % 2 for k in range(60)]
+    assert proposed(tmp_path, table(tmp_path, "a", x=range(60), y=n, label=n))[1].project.label is None
+    assert proposed(tmp_path, table(tmp_path, "b", x=range(60), y=[1] * 60))[1].project.label is None
+
+
+def test_a_definition_carries_something_but_nothing_personal(tmp_path: Path) -> None:
+    n = range(100)
+    found, definition = proposed(tmp_path, table(tmp_path, "a", one=[1] * 100, y=[k % 2 for k in n]))
+    assert definition.project.request == ("one",)
+    assert dict(found.left_out)["one"] == "one value in all rows"
+    with pytest.raises(NothingToPredictFrom, match="e-mail address"):
+        propose(tmp_path, [table(tmp_path, "b", mail=[f"p{k}@example.org" for k in n], y=[k % 2 for k in n])], "y", {})
+
+
+def test_a_file_called_like_a_pattern_is_that_file(tmp_path: Path) -> None:
+    table(tmp_path, "report1", x=range(5), y=range(5))
+    _, definition = proposed(tmp_path, table(tmp_path, "report[1]", x=range(40), y=range(40)))
+    assert definition.sources[0].read == ("report[[]1].csv",)

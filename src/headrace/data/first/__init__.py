@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import structs
 
-from headrace.data.first.errors import NoData, OneColumn
+from headrace.data.first.errors import NoData, NothingToPredictFrom, OneColumn
 from headrace.data.first.files import sources_in
 from headrace.data.first.inputs import (
     Inputs,
@@ -23,7 +23,7 @@ from headrace.data.first.inputs import (
     time_of,
     time_parts,
 )
-from headrace.data.first.keys import Key, Reference, key_of, references_of
+from headrace.data.first.keys import Key, Reference, key_of, references_of, without_circles
 from headrace.data.first.look import MOST_ROWS, Look, look_at
 from headrace.data.first.rules import personal_of, rules_of
 from headrace.definition.expressions import columns_of
@@ -118,11 +118,13 @@ def _proposal(folder: Path, looks: Mapping[str, Look], label: str | None) -> Pro
     name = first.source.name
     time = times[name].column
     asked_at = time if time is not None and _can_split(first, time) else None
-    inputs = inputs_of(first, keys[name], asked_at, label, references[name])
-    plan = structs.replace(_plan(looks, references[name], times, inputs, asked_at), label_evidence=why)
-    request = inputs.request or _last_resort(first, of_label)
+    to_static = [one for one in references[name] if times[one.source].column is None]
+    inputs = inputs_of(first, keys[name], asked_at, label, to_static)
+    plan = structs.replace(_plan(looks, keys[name], to_static, times, inputs, asked_at), label_evidence=why)
+    request = inputs.request or _last_resort(first, of_label, inputs)
+    checked = without_circles(references)
     sources = [
-        _first_source(look, keys[look.source.name], times[look.source.name], references[look.source.name])
+        _first_source(look, keys[look.source.name], times[look.source.name], checked[look.source.name])
         for look in looks.values()
     ]
     text = first_definition(folder.resolve().name, sources, label, request, plan)
@@ -150,14 +152,18 @@ def _can_split(look: Look, time: str) -> bool:
     return look.types[time] is Type.TIMESTAMP and look.rows >= _ROWS_TO_SPLIT and look.frame[time].n_unique() >= 10
 
 
-def _last_resort(look: Look, of_label: Collection[str]) -> tuple[str, ...]:
-    """One column for a definition whose columns are all left out: it must carry something."""
+def _last_resort(look: Look, of_label: Collection[str], inputs: Inputs) -> tuple[str, ...]:
+    """One column for a definition whose columns are all left out: it must carry something, but nothing personal."""
     names = [name for name in look.types if name not in of_label and name[:1] not in ("", "_") and "\0" not in name]
-    return tuple(sorted(names, key=look.is_personal)[:1])
+    fitting = [name for name in names if not look.is_personal(name)]
+    if not fitting:
+        raise NothingToPredictFrom(look.source.name, inputs.left_out)
+    return (fitting[0],)
 
 
 def _plan(
     looks: Mapping[str, Look],
+    key: Key | None,
     references: Sequence[Reference],
     times: Mapping[str, Time],
     inputs: Inputs,
@@ -167,7 +173,7 @@ def _plan(
     lookups = lookups_of(looks, references, inputs.request, times)
     taken = {*first.types, *(f"{one.name}_{column}" for one in lookups for column in one.take)}
     parts = time_parts(first, time, taken) if time is not None else []
-    drop = dropped(first, lookups, inputs.request)
+    drop = dropped(first, lookups, key)
     if not parts and not lookups and {*inputs.request} <= {name for name, _ in drop}:
         drop = []
     found = times[first.source.name]
@@ -223,8 +229,6 @@ def _notes(look: Look) -> list[str]:
         notes.append(
             "Its first line looks like a row, not like names: give the file a line of names, or its first row is lost."
         )
-    if look.misfits:
-        notes.append(f"{look.misfits:,} of the rows looked at are not of these types and will be set aside.")
     return notes
 
 

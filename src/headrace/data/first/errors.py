@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headrace.definition.locations import DATABASES, ENDINGS
 from headrace.errors import WrongUse
 
@@ -33,6 +35,21 @@ class OneColumn(WrongUse):
             fix="check which character separates its fields: a comma, a semicolon, a tab and | are tried",
             source=source,
             place=place,
+        )
+
+
+class NothingToPredictFrom(WrongUse):
+    """Every column but the label's is left out, for good."""
+
+    code = "no-inputs"
+
+    def __init__(self, source: str, left_out: Sequence[tuple[str, str]]) -> None:
+        reasons = "; ".join(f"{column}: {why}" for column, why in left_out)
+        super().__init__(
+            f"source {source!r}: expected a column to predict from, found none ({reasons})",
+            fix="give a table that tells more of each row",
+            source=source,
+            left_out=dict(left_out),
         )
 
 

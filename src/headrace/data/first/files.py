@@ -41,7 +41,7 @@ def sources_in(folder: Path, data: Sequence[Path], env: Mapping[str, str]) -> li
         if len(parts) > 1 and _have_same_columns(folder, parts, env):
             found.append(_as_one(folder, parts))
         else:
-            found += [Files(_stem(path), (_relative(path, folder),), _format(path)) for path in parts]
+            found += [Files(_stem(path), (_written(path, folder),), _format(path)) for path in parts]
     return found
 
 
@@ -67,7 +67,7 @@ def _format(path: Path) -> SourceFormat:
 def _have_same_columns(folder: Path, parts: Sequence[Path], env: Mapping[str, str]) -> bool:
     columns = []
     for path in parts:
-        source = Source(name=_stem(path), read=(_relative(path, folder),), format=_format(path))
+        source = Source(name=_stem(path), read=(_written(path, folder),), format=_format(path))
         with tempfile.TemporaryDirectory(prefix="headrace-init-") as work:
             samples = adapter(source.format).sample(source, Place(folder, env), 1, Path(work))
             columns.append({name for sample in samples for name in sample.frame.columns})
@@ -81,7 +81,7 @@ def _as_one(folder: Path, parts: Sequence[Path]) -> Files:
     pattern = re.sub(r"[0-9]+", "*", glob.escape(parts[0].name))
     pattern = re.sub(r"\*(?:[-_.]\*)+(?=\.|$)", "*", pattern)
     is_whole = {*parent.glob(pattern)} == {path.resolve() for path in parts}
-    read = (_relative(parent / pattern, folder),) if is_whole else tuple(_relative(path, folder) for path in parts)
+    read = (_relative(parent / pattern, folder),) if is_whole else tuple(_written(path, folder) for path in parts)
     return Files(name, read, _format(parts[0]), len(parts))
 
 
@@ -94,3 +94,9 @@ def _relative(path: Path, folder: Path) -> str:
     whole = path.resolve()
     base = folder.resolve()
     return whole.relative_to(base).as_posix() if whole.is_relative_to(base) else whole.as_uri()
+
+
+def _written(path: Path, folder: Path) -> str:
+    """An address that matches this file alone."""
+    address = _relative(path, folder)
+    return glob.escape(address) if "://" not in address else address

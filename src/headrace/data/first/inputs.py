@@ -180,7 +180,7 @@ def _useless(look: Look, name: str, key: Key | None, *, is_looked_up: bool) -> s
         return "one value in all rows"
     if name in look.doubts:
         return look.doubts[name]
-    if key is not None and key.columns == (name,):
+    if key is not None and key.columns == (name,) and not is_looked_up:
         return "it names the row"
     if type_ in _INSTANTS:
         return "a time is no input by itself: make a number of it in [features.expressions]"
@@ -291,12 +291,13 @@ def _word(column: str) -> str:
     return "".join(character if character.isalnum() and character.isascii() else "_" for character in column)
 
 
-def dropped(look: Look, lookups: Sequence[FirstLookup], request: Collection[str]) -> list[tuple[str, str]]:
-    """Columns of the request that only look up: numbers whose size means nothing, texts with too many values."""
+def dropped(look: Look, lookups: Sequence[FirstLookup], key: Key | None) -> list[tuple[str, str]]:
+    """Columns of the request that only look up: the key, numbers whose size means nothing, texts with many values."""
     found = {}
+    of_row = () if key is None else key.columns
     for lookup in lookups:
         for column, _ in lookup.key:
             distinct = look.profiles[column].distinct or 0
-            if look.types[column] is Type.INTEGER or distinct > math.sqrt(look.rows) * 5:
+            if look.types[column] is Type.INTEGER or of_row == (column,) or distinct > math.sqrt(look.rows) * 5:
                 found[column] = f"{distinct:,} values; it only looks up"
-    return list(found.items()) if set(found) < set(request) or lookups else []
+    return list(found.items())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -153,6 +153,28 @@ def references_of(look: Look, others: Sequence[tuple[Look, Key | None]]) -> list
         best = max((one for one in refers if one is not None), key=lambda one: one.share, default=None)
         if best is not None:
             found.append(best)
+    return found
+
+
+def without_circles(references: Mapping[str, Sequence[Reference]]) -> dict[str, list[Reference]]:
+    """The references that can be checked: sources may not need one another in a circle."""
+    needs: dict[str, set[str]] = {name: set() for name in references}
+    found: dict[str, list[Reference]] = {name: [] for name in references}
+    for name, ones in references.items():
+        for one in ones:
+            if name not in _needed(one.source, needs):
+                needs[name].add(one.source)
+                found[name].append(one)
+    return found
+
+
+def _needed(name: str, needs: Mapping[str, set[str]]) -> set[str]:
+    """A source and all that it needs."""
+    found, waiting = {name}, [name]
+    while waiting:
+        more = needs[waiting.pop()] - found
+        found |= more
+        waiting += more
     return found
 
 

@@ -42,8 +42,6 @@ class Look:
     rows: int
     is_cut: bool
     """Whether there are rows that were not looked at."""
-    misfits: int
-    """Rows looked at that are not of their types."""
     profiles: Mapping[str, ColumnProfile]
     doubts: Mapping[str, str]
     """Column of text → what it looks like, and why that was not taken."""
@@ -97,7 +95,6 @@ def look_at(source: Source, root: Path, env: Mapping[str, str], workdir: Path, *
         table=table,
         rows=rows,
         is_cut=any(sample.frame.height >= limit for sample in samples),
-        misfits=raw.height - rows,
         profiles={one.name: one for one in profile(table, types)},
         doubts=doubts,
         is_headless=source.format in _SEPARATED and is_like_a_row(raw.columns),

@@ -6,6 +6,7 @@ What can be read in two ways is left as text: a wrong guess here would be a wron
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,8 @@ _DAY_FIRST: Final = ("%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y")
 _MONTH_FIRST: Final = ("%m.%d.%Y", "%m/%d/%Y", "%m-%d-%Y")
 _DAYS: Final = (*_DAY_FIRST, *_MONTH_FIRST, "%Y/%m/%d", "%Y.%m.%d")
 _CLOCKS: Final = (" %H:%M", " %H:%M:%S")
+_YEAR: Final = "(?:19|20)[0-9]{2}"
+"""A column may be called so."""
 _NUMBER: Final = r"^[+-]?[0-9][0-9.,]*$"
 _GROUPED: Final = r"^[+-]?[0-9]{1,3}(?:[.,][0-9]{3})+$"
 """One sign between groups of three digits: 1,234 is a thousand to some and one and a bit to others."""
@@ -140,8 +143,13 @@ def _share_read(values: pl.Series) -> float:
 
 
 def is_like_a_row(header: Sequence[str]) -> bool:
-    """Whether a first line that should hold names holds values: a number, a date or an e-mail address among them."""
+    """Whether a first line that should hold names holds values: a number, a date or an e-mail address among them.
+
+    >>> is_like_a_row(["7", "red"]), is_like_a_row(["country", "2023", "2024"])
+    (True, False)
+    """
     import polars as pl
 
     shapes = r"^[+-]?[0-9][0-9.,:/-]*(?:[ T][0-9:.Z+-]+)?$|^[^@\s]+@[^@\s]+\.[a-zA-Z]{2,}$"
-    return bool(pl.Series(list(header), dtype=pl.String).str.contains(shapes).any())
+    names = pl.Series([name for name in header if not re.fullmatch(_YEAR, name)], dtype=pl.String)
+    return bool(names.str.contains(shapes).any())
