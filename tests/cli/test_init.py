@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Call
+from tests.examples import flights
 
 Table = tuple[Sequence[str] | None, Iterable[Sequence[object]], str]
 
@@ -109,3 +110,22 @@ def test_the_summary_says_what_was_found_and_what_comes_next(call: Call, tmp_pat
     typo = call("init", "people.csv", "--label", "chruned", "--into", "other")
     assert (typo.code, "did you mean 'churned'" in typo.err) == (2, True)
     assert not Path("other").exists()
+
+
+def test_the_flights_lead_to_a_version_without_what_is_known_late(call: Call, tmp_path: Path) -> None:
+    flights(tmp_path / "given", days=range(1, 9))
+    data = tmp_path / "given" / "data"
+    files = (data / "flights", data / "weather.parquet", data / "planes.ndjson")
+    said = call("init", *files, "--label", "arr_delay > 30", "--into", "mine", "--json")
+
+    assert said.code == 0, said.err
+    late = {"dep_time", "dep_delay", "arr_time", "arr_delay", "air_time"}
+    assert late <= set(said.document["left_out"])
+    assert {"carrier", "tailnum", "time_hour", "distance"} <= set(said.document["request"])
+    assert [one["key"] for one in said.document["sources"]][1:] == [["origin", "time_hour"], ["tailnum"]]
+    assert said.document["sources"][0]["references"] == {"tailnum": "planes.tailnum"}
+    assert call("check", "--project", "mine", "--json").document["passed"] is True
+    text = Path("mine/headrace.toml").read_text()
+    assert "[features.lookups.planes]" in text
+    Path("mine/headrace.toml").write_text(text.replace('budget = "60s"', 'budget = "1 trials"'))
+    assert call("run", "--project", "mine", "--json").document["version"] == 1

@@ -80,6 +80,8 @@ class FirstSource(msgspec.Struct, frozen=True, kw_only=True):
     unique: tuple[str, ...] = ()
     """Columns that were found to tell its rows apart."""
     unique_evidence: str = ""
+    is_cut: bool = False
+    """Whether there are rows that were not looked at: then `unique` is no more than a hint."""
     event_time: str | None = None
     event_time_evidence: str = ""
     """Of `event_time`; without one, why there is none."""
@@ -234,7 +236,8 @@ def _source_lines(name: str, source: FirstSource) -> list[str]:
     unique = [column for column in source.unique if _is_usable(column)]
     if unique:
         why = source.unique_evidence or "no two rows were found to be equal in it"
-        lines.append(f"unique = [{', '.join(map(toml_string, unique))}]  # {_one_line(why)}")
+        hint = "# " if source.is_cut else ""
+        lines.append(f"{hint}unique = [{', '.join(map(toml_string, unique))}]  # {_one_line(why)}")
     return [*lines, *_column_lines(name, source), *_reference_lines(name, source)]
 
 

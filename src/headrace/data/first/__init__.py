@@ -206,6 +206,7 @@ def _first_source(look: Look, key: Key | None, time: Time, references: Sequence[
         columns=look.locked,
         unique=key.columns if key is not None else (),
         unique_evidence=key.evidence if key is not None else "",
+        is_cut=look.is_cut,
         event_time=time.column,
         event_time_evidence=time.evidence,
         rules=rules_of(look, key.columns if key is not None else ()),
@@ -223,7 +224,7 @@ def _notes(look: Look) -> list[str]:
     if look.is_cut:
         notes.append(
             f"Of its rows the first {look.rows:,} were looked at: what holds there may not hold in the others, so the "
-            'rules on values warn (on_fail = "warn") until you make them stricter.'
+            'rules on values warn (on_fail = "warn") and unique waits until you make them stricter.'
         )
     if look.is_headless:
         notes.append(

@@ -35,6 +35,8 @@ _ALMOST_ALL: Final = 0.99
 _NEAR_UNIQUE: Final = 0.9
 _NULL_TOGETHER: Final = 0.95
 """Share of a column's nulls that stand where there is no label."""
+_ACCIDENT: Final = 6.0
+"""Powers of ten: that all nulls stand there by accident must be rarer than one in a million."""
 _NULL_WITHOUT: Final = 0.5
 """Share of the rows without a label in which the column is null."""
 _LABELS: Final = ("label", "target", "y")
@@ -204,11 +206,11 @@ def _null_with_label(look: Look, label: str) -> dict[str, str]:
     """Columns that have no value almost only where there is no label either: both become known together."""
     is_unlabelled = look.frame.select(to_polars(parse(label, look.types)).is_null())[:, 0]
     unlabelled = int(is_unlabelled.sum())
-    if unlabelled < FEWEST or unlabelled > look.rows / 2:
+    if not 0 < unlabelled <= look.rows / 2:
         return {}
     found = {}
     for name, profile in look.profiles.items():
-        if profile.nulls < FEWEST:
+        if profile.nulls * math.log10(look.rows / unlabelled) < _ACCIDENT:
             continue
         together = int((look.frame[name].is_null() & is_unlabelled).sum())
         if together >= _NULL_TOGETHER * profile.nulls and together >= _NULL_WITHOUT * unlabelled:
