@@ -317,10 +317,10 @@ def test_init_with_a_label_can_run_at_once(call: Call, tmp_path: Path, monkeypat
     for words, code in (
         (["init", "--into", "none"], "no-data"),
         (["init", "notes.docx", "--into", "none"], "no-data"),
-        (["init", "absent.csv", "--into", "none"], "source-missing"),
+        (["init", "absent.csv", "--into", "none"], "no-such-file"),
     ):
         refused = call(*words, "--json")
-        assert (refused.document["error"]["code"], refused.code) == (code, 3 if code == "source-missing" else 2)
+        assert (refused.document["error"]["code"], refused.code) == (code, 2)
     assert not Path("none/headrace.toml").exists()
 
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headrace.data.errors import SourceEmpty, SourceMissing
+from headrace.data.errors import SourceEmpty
 from headrace.data.first import Proposal, propose
-from headrace.data.first.errors import NoData, NothingToLearn, NothingToPredictFrom, OneColumn
+from headrace.data.first.errors import NoData, NoSuchFile, NothingToLearn, NothingToPredictFrom, OneColumn
 from headrace.data.first.rules import bounds, form_of
 from headrace.data.first.writing import separator_of
 from headrace.definition.model import ColumnRule, Definition
@@ -276,7 +276,8 @@ def test_data_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("a\n1\n2\n")
     (tmp_path / "none").mkdir()
     for name, error in (
-        ("absent.csv", SourceMissing),
+        ("absent.csv", NoSuchFile),
+        ("absent-*.csv", NoSuchFile),
         ("empty.csv", SourceEmpty),
         ("header.csv", SourceEmpty),
         ("one.csv", OneColumn),
@@ -491,8 +492,10 @@ def test_a_null_here_and_there_is_no_sign_of_coming_late(tmp_path: Path) -> None
     draw = random.Random(8)
     labels = [draw.random() if n % 4 else "" for n in range(400)]
     few = [draw.random() if n % 16 else "" for n in range(400)]
-    _, definition = proposed(tmp_path, table(tmp_path, "a", few=few, label=labels))
-    assert definition.project.request == ("few",), "null in a quarter of the rows without a label"
+    many = [draw.random() if n % 2 else "" for n in range(400)]
+    x = [draw.random() for _ in range(400)]
+    _, definition = proposed(tmp_path, table(tmp_path, "a", few=few, many=many, x=x, label=labels))
+    assert definition.project.request == ("few", "many", "x"), "a quarter of the rows without a label; as many with one"
 
 
 def test_columns_that_say_nothing_are_left_out(tmp_path: Path) -> None:
@@ -531,3 +534,24 @@ def test_a_file_called_like_a_pattern_is_that_file(tmp_path: Path) -> None:
     table(tmp_path, "report1", x=range(5), y=range(5))
     _, definition = proposed(tmp_path, table(tmp_path, "report[1]", x=range(40), y=range(40)))
     assert definition.sources[0].read == ("report[[]1].csv",)
+
+
+def test_a_file_that_is_not_there_is_answered_with_a_guess(tmp_path: Path) -> None:
+    path = table(tmp_path, "orders", x=range(40), y=range(40))
+    with pytest.raises(NoSuchFile) as refused:
+        propose(tmp_path, [path.with_name("order.csv")], None, {})
+    assert refused.value.fix == f"did you mean {path}?"
+
+
+def test_a_file_in_another_encoding_is_told(tmp_path: Path) -> None:
+    rows = "".join(f"{n};{'Köln' if n == 30 else 'Bonn'};{n % 2}\n" for n in range(60))
+    (tmp_path / "a.csv").write_bytes(f"nr;ort;y\n{rows}".encode("latin-1"))
+    found, _ = proposed(tmp_path, tmp_path / "a.csv")
+    assert "It is not UTF-8" in found.found[0].notes[0]
+    assert f"# {found.found[0].notes[0]}\n" in found.text
+
+
+def test_rows_that_are_meant_to_be_there_twice_have_no_key(tmp_path: Path) -> None:
+    codes = [f"K{n % 70:03d}" for n in range(100)]
+    _, definition = proposed(tmp_path, table(tmp_path, "a", code=codes, x=[n % 70 for n in range(100)]))
+    assert definition.source("a").unique == ()

@@ -226,6 +226,11 @@ def _notes(look: Look) -> list[str]:
             f"Of its rows the first {look.rows:,} were looked at: what holds there may not hold in the others, so the "
             'rules on values warn (on_fail = "warn") and unique waits until you make them stricter.'
         )
+    if look.is_foreign:
+        notes.append(
+            "It is not UTF-8: lines with other bytes are no rows and will be set aside. Write it as UTF-8 first, for "
+            "example with iconv -f LATIN1 -t UTF-8."
+        )
     if look.is_headless:
         notes.append(
             "Its first line looks like a row, not like names: give the file a line of names, or its first row is lost."

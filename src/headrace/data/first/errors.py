@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from headrace.definition.document import suggestion
 from headrace.definition.locations import DATABASES, ENDINGS
 from headrace.errors import WrongUse
 
@@ -21,6 +23,21 @@ class NoData(WrongUse):
             f"expected data files ({', '.join(KINDS)}), found {found}",
             fix="headrace init data/flights.csv data/weather.parquet",
             found=found,
+        )
+
+
+class NoSuchFile(WrongUse):
+    """A file that `init` was given is not there."""
+
+    code = "no-such-file"
+
+    def __init__(self, path: Path) -> None:
+        siblings = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+        guess = suggestion(path.name, siblings)
+        super().__init__(
+            f"expected a data file, found nothing at {path}",
+            fix=f"did you mean {path.parent / guess}?" if guess else "give the path of a file that is there",
+            path=str(path),
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from headrace.data.first.errors import KINDS, NoData
+from headrace.data.first.errors import KINDS, NoData, NoSuchFile
 from headrace.data.sources import Place, adapter
 from headrace.definition.locations import DATABASES, ENDINGS, format_of
 from headrace.definition.model import Source, SourceFormat
@@ -51,8 +51,12 @@ def _files_of(path: Path) -> list[Path]:
         if not inside:
             raise NoData(f"the folder {path.name}, which holds none of them")
         return inside
-    if glob.has_magic(str(path)) and not path.exists():
-        return [Path(one) for one in sorted(glob.glob(str(path), recursive=True))] or [path]  # noqa: PTH207 - it may be absolute
+    if not path.exists():
+        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 - it may be absolute
+        if not found:
+            _format(path)
+            raise NoSuchFile(path)
+        return [Path(one) for one in found]
     _format(path)
     return [path]
 

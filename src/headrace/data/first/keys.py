@@ -32,6 +32,8 @@ _NAMES: Final = ("id", "key", "uuid", "guid", "no", "nr", "number", "code", "num
 _TEXTS: Final = (Type.STRING, Type.CATEGORY)
 _SINGLE: Final = (Type.INTEGER, *_TEXTS)
 _TOGETHER: Final = (Type.INTEGER, *_TEXTS, Type.DATE, Type.TIMESTAMP)
+_MOST_REPEATED: Final = 0.1
+"""With a larger share of rows that are there twice, they are likely meant so."""
 _NAMED_ALIKE: Final = 0.5
 """Share of values that must be found there for a lookup when both columns are called the same."""
 
@@ -73,6 +75,8 @@ def key_of(look: Look, without: Collection[str] = ()) -> Key | None:
     if frame.height < FEWEST:
         return None
     repeated = look.rows - frame.height
+    if repeated > _MOST_REPEATED * look.rows:
+        return None
     usable = [
         name
         for name, profile in look.profiles.items()

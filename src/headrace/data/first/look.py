@@ -13,7 +13,7 @@ from msgspec import structs
 
 from headrace.data.blocks import row_count, sink
 from headrace.data.files import fetch, find
-from headrace.data.first.writing import doubt_of, is_like_a_row, rule_of, separator_of
+from headrace.data.first.writing import doubt_of, is_like_a_row, is_utf8, rule_of, separator_of
 from headrace.data.infer import FEWEST_ROWS, types_of_samples
 from headrace.data.model import ColumnProfile
 from headrace.data.personal import HIDDEN
@@ -47,6 +47,8 @@ class Look:
     """Column of text → what it looks like, and why that was not taken."""
     is_headless: bool
     """Whether the line of names looks like a row."""
+    is_foreign: bool
+    """Whether a text file holds bytes that are not UTF-8, so that lines of it are no rows."""
 
     @cached_property
     def frame(self) -> pl.DataFrame:
@@ -98,14 +100,18 @@ def look_at(source: Source, root: Path, env: Mapping[str, str], workdir: Path, *
         profiles={one.name: one for one in profile(table, types)},
         doubts=doubts,
         is_headless=source.format in _SEPARATED and is_like_a_row(raw.columns),
+        is_foreign=source.format in _SEPARATED and not is_utf8(_first_file(source, place, workdir)),
     )
 
 
 def _with_separator(source: Source, place: Place, workdir: Path) -> Source:
-    [first, *_] = fetch(source.name, find(source, place)[:1], place, workdir)
-    found = separator_of(first.path)
+    found = separator_of(_first_file(source, place, workdir))
     usual = "\t" if source.format == "tsv" else ","
     return source if found == usual else structs.replace(source, separator=found)
+
+
+def _first_file(source: Source, place: Place, workdir: Path) -> Path:
+    return fetch(source.name, find(source, place)[:1], place, workdir)[0].path
 
 
 def _together(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -49,6 +49,16 @@ def separator_of(path: Path) -> str:
     return max(agreeing, key=lambda one: (agreeing[one], one == ",")) if agreeing else ","
 
 
+def is_utf8(path: Path) -> bool:
+    """Whether the first lines of a text file are."""
+    lines = itertools.islice(first_lines(path), _LINES)
+    try:
+        b"".join(lines).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _n_fields(line: bytes, separator: str) -> int:
     try:
         return len(fields_of(line, separator.encode()) or ())
