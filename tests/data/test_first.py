@@ -100,7 +100,7 @@ def test_the_request_leaves_out_what_comes_later_and_what_gives_the_label_away(
     assert definition.project.request == ("customer", "ordered_at", "country", "items")
     assert dict(found.left_out) == {
         "order_id": "it names the row",
-        "sent_on": "a time is no input by itself: make a number of it in [features.expressions]",
+        "sent_on": "later than ordered_at",
         "refund": "it tells the label almost by itself (AUC 1.000 in 400 rows): likely made from it, or known after it",
         "back": "it makes the label",
     }
@@ -338,7 +338,13 @@ def test_whatever_the_table_the_definition_reads_back(tmp_path: Path, names: lis
     rows = [
         [kind[(n * 7 + i) % len(kind)] for i, kind in enumerate(kinds)] for n in range(data.draw(st.integers(1, 90)))
     ]
-    found, definition = proposed(tmp_path, write(tmp_path / "a.csv", names, rows))
+    path = write(tmp_path / "a.csv", names, rows)
+    try:
+        found, definition = proposed(tmp_path, path)
+    except NothingToPredictFrom as refused:
+        left_out = refused.facts["left_out"]
+        assert all(name.startswith("_") or left_out[name].startswith("likely personal") for name in names)
+        return
 
     assert definition.project.request == found.request
     assert set(found.request).isdisjoint(name for name, _ in found.left_out) or len(found.request) == 1
@@ -428,6 +434,16 @@ def test_numbers_refer_only_where_the_names_say_so(tmp_path: Path) -> None:
 
     assert [one.key for one in definition.source("orders").foreign_keys] == [(("product_id", "id"),)]
     assert definition.features.drop == ("product_id",), "the size of an id means nothing"
+
+
+def test_texts_with_many_values_only_look_up(tmp_path: Path) -> None:
+    numbers = [n * 7 % 150 for n in range(400)]
+    y = [n % 7 % 2 for n in range(400)]
+    planes = table(tmp_path, "planes", plane=[f"N{n}" for n in range(150)], seats=[n % 7 for n in range(150)])
+    flights = table(tmp_path, "flights", plane=[f"N{n}" for n in numbers], y=y)
+    assert proposed(tmp_path, flights, planes)[1].features.drop == ("plane",)
+    flights = table(tmp_path, "flights", plane=[f"N{n % 90}" for n in numbers], y=y)
+    assert proposed(tmp_path, flights, planes)[1].features.drop == ()
 
 
 def test_tables_of_the_same_things_do_not_need_one_another_in_a_circle(tmp_path: Path) -> None:

@@ -170,7 +170,7 @@ def _plan(
     time: str | None,
 ) -> FirstPlan:
     first = next(iter(looks.values()))
-    lookups = lookups_of(looks, references, inputs.request, times)
+    lookups = lookups_of(looks, references, inputs.request)
     taken = {*first.types, *(f"{one.name}_{column}" for one in lookups for column in one.take)}
     parts = time_parts(first, time, taken) if time is not None else []
     drop = dropped(first, lookups, key)

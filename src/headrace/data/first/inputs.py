@@ -156,8 +156,8 @@ def inputs_of(
             reason = "it makes the label"
         else:
             reason = (
-                _useless(look, name, key, is_looked_up=name in looked_up)
-                or (None if time is None else _after(look, name, time))
+                _after(look, name, time)
+                or _useless(look, name, key, is_looked_up=name in looked_up)
                 or late.get(name)
                 or too_good.get(name)
             )
@@ -195,9 +195,9 @@ def _useless(look: Look, name: str, key: Key | None, *, is_looked_up: bool) -> s
     return None
 
 
-def _after(look: Look, name: str, time: str) -> str | None:
-    """Whether a time lies behind the time of the prediction; kept for the columns that instants are derived from."""
-    if look.types[name] is not Type.TIMESTAMP or look.types[time] is not Type.TIMESTAMP:
+def _after(look: Look, name: str, time: str | None) -> str | None:
+    """Whether a column is a time behind that of the prediction."""
+    if time is None or look.types[name] is not Type.TIMESTAMP:
         return None
     return f"later than {time}" if _share(look, pl.col(name) > pl.col(time)) >= _ALMOST_ALL else None
 
@@ -262,14 +262,14 @@ def _is_expression(text: str, types: Mapping[str, Type]) -> bool:
 
 
 def lookups_of(
-    looks: Mapping[str, Look], references: Sequence[Reference], request: Collection[str], times: Mapping[str, Time]
+    looks: Mapping[str, Look], references: Sequence[Reference], request: Collection[str]
 ) -> list[FirstLookup]:
-    """Columns of other sources by the keys that a request carries; not of sources with times, whose rows change."""
+    """Columns of other sources by the keys that a request carries; the sources hold for all time."""
     found: list[FirstLookup] = []
     taken = set(request)
     for one in references:
         other = looks[one.source]
-        if one.column not in request or times[one.source].column is not None:
+        if one.column not in request:
             continue
         take = [
             name
