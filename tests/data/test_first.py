@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime as dt
 import random
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headrace.data.errors import SourceEmpty
+from headrace.data.errors import SourceEmpty, SourceUnreadable
 from headrace.data.first import Proposal, propose
 from headrace.data.first.errors import NoData, NoSuchFile, NothingToLearn, NothingToPredictFrom, OneColumn
 from headrace.data.first.rules import bounds, form_of
@@ -226,6 +228,26 @@ def test_a_first_line_of_values_is_told(tmp_path: Path) -> None:
     assert found.found[0].notes
 
 
+def test_each_table_of_a_database_is_a_source_without_people(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "shop.db")) as connection, connection:
+        connection.execute('CREATE TABLE orders (order_id INTEGER, "group" TEXT, mail TEXT, y INTEGER)')
+        connection.execute("CREATE TABLE groups (name TEXT, size INTEGER)")
+        rows = [(n, f"G{n % 30}", f"p{n}@example.org", n % 7 % 2) for n in range(200)]
+        connection.executemany("INSERT INTO orders VALUES (?, ?, ?, ?)", rows)
+        connection.executemany("INSERT INTO groups VALUES (?, ?)", [(f"G{n}", n % 9) for n in range(30)])
+    found, definition = proposed(tmp_path, tmp_path / "shop.db")
+
+    assert found.found[0].personal == (("mail", "e-mail address, 100 % of the values looked at"),)
+    assert "# Not read: mail, likely personal (e-mail address, 100 % of the values looked at)." in found.text
+    assert set(found.lock.sources["orders"]) == {"order_id", "group", "y"}
+    assert [(one.name, one.query) for one in definition.sources] == [
+        ("orders", 'SELECT "order_id", "group", "y" FROM "orders"'),
+        ("groups", 'SELECT "name", "size" FROM "groups"'),
+    ]
+    assert definition.project.key == ("order_id",)
+    assert [one.key for one in definition.source("orders").foreign_keys] == [(("group", "name"),)]
+
+
 def test_parts_with_the_same_columns_are_one_source(tmp_path: Path) -> None:
     for month in (1, 2, 3):
         write(tmp_path / "data" / f"2024-{month:02d}.csv", ("id", "x"), [(month * 100 + n, n % 3) for n in range(40)])
@@ -275,6 +297,9 @@ def test_data_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "header.csv").write_text("a,b\n")
     (tmp_path / "one.csv").write_text("a\n1\n2\n")
     (tmp_path / "none").mkdir()
+    (tmp_path / "text.db").write_text("no database at all\n" * 100)
+    sqlite3.connect(tmp_path / "bare.db").close()
+    (tmp_path / "bare.db").touch()
     for name, error in (
         ("absent.csv", NoSuchFile),
         ("absent-*.csv", NoSuchFile),
@@ -283,7 +308,9 @@ def test_data_that_is_none_is_refused(tmp_path: Path) -> None:
         ("one.csv", OneColumn),
         ("notes.docx", NoData),
         ("none", NoData),
-        ("tables.db", NoData),
+        ("tables.db", NoSuchFile),
+        ("text.db", SourceUnreadable),
+        ("bare.db", NoData),
     ):
         with pytest.raises(error):
             propose(tmp_path, [tmp_path / name], None, {})

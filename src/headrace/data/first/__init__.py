@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -84,18 +84,27 @@ def propose(
     NoData, OneColumn, NothingToLearn, ExpressionError, and whatever reading a source raises.
     """
     with tempfile.TemporaryDirectory(prefix="headrace-init-") as work:
-        looks = _look(folder, data, env, Path(work), most_rows)
+        looks = _look(folder, data, label, env, Path(work), most_rows)
         return _proposal(folder, looks, label)
 
 
-def _look(folder: Path, data: Sequence[Path], env: Mapping[str, str], work: Path, most_rows: int) -> dict[str, Look]:
+def _look(
+    folder: Path, data: Sequence[Path], label: str | None, env: Mapping[str, str], work: Path, most_rows: int
+) -> dict[str, Look]:
+    """The sources; of a database, what is likely personal is not read at all."""
     if not data:
         raise NoData("no file")
     found = sources_in(folder, data, env)
-    looks = {}
+    looks: dict[str, Look] = {}
     for files, name in zip(found, source_names([one.name for one in found]), strict=True):
-        source = Source(name=name, read=files.read, format=files.format)
-        looks[name] = look_at(source, folder, env, work / name, most_rows=most_rows)
+        source = Source(name=name, read=files.read, format=files.format, query=files.query())
+        look = look_at(source, folder, env, work / name, most_rows=most_rows)
+        kept = columns_of(label) if label is not None and not looks else frozenset()
+        unread = tuple((one, personal_of(look, one)) for one in look.types if look.is_personal(one) and one not in kept)
+        if unread and files.table is not None and len(unread) < len(look.types):
+            source = structs.replace(source, query=files.query(without=dict(unread)))
+            look = replace(look_at(source, folder, env, work / name, most_rows=most_rows), unread=unread)
+        looks[name] = look
         if len(looks[name].types) < 2:
             raise OneColumn(name, " and ".join(files.read))
     return looks
@@ -203,6 +212,7 @@ def _first_source(look: Look, key: Key | None, time: Time, references: Sequence[
         read=source.read,
         format=source.format,
         separator=source.separator,
+        query=source.query,
         columns=look.locked,
         unique=key.columns if key is not None else (),
         unique_evidence=key.evidence if key is not None else "",
@@ -220,7 +230,7 @@ def _first_source(look: Look, key: Key | None, time: Time, references: Sequence[
 
 
 def _notes(look: Look) -> list[str]:
-    notes = []
+    notes = [f"Not read: {column}, likely personal ({kinds})." for column, kinds in look.unread]
     if look.is_cut:
         notes.append(
             f"Of its rows the first {look.rows:,} were looked at: what holds there may not hold in the others, so the "
@@ -250,7 +260,10 @@ def _found(
         columns=len(look.types),
         key=key.columns if key is not None else (),
         time=times[name].column,
-        personal=tuple((column, personal_of(look, column)) for column in look.types if look.is_personal(column)),
+        personal=(
+            *look.unread,
+            *((column, personal_of(look, column)) for column in look.types if look.is_personal(column)),
+        ),
         references=tuple((one.column, f"{one.source}.{one.key}") for one in references[name]),
         notes=tuple(_notes(look)),
     )

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headrace.definition.document import suggestion
-from headrace.definition.locations import DATABASES, ENDINGS
+from headrace.definition.locations import ENDINGS
 from headrace.errors import WrongUse
 
-KINDS = tuple(ending for ending, format_ in ENDINGS.items() if ending.count(".") == 1 and format_ not in DATABASES)
+KINDS = tuple(ending for ending in ENDINGS if ending.count(".") == 1)
 """Endings of files that a first definition can be made of."""
 
 

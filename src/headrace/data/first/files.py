@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import glob
 import re
+import sqlite3
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from headrace.data.errors import SourceUnreadable
 from headrace.data.first.errors import KINDS, NoData, NoSuchFile
 from headrace.data.sources import Place, adapter
-from headrace.definition.locations import DATABASES, ENDINGS, format_of
+from headrace.definition.locations import ENDINGS, format_of
 from headrace.definition.model import Source, SourceFormat
 
 
@@ -23,7 +26,16 @@ class Files:
     read: tuple[str, ...]
     """As the definition writes it: relative when below its folder, else a file:// address."""
     format: SourceFormat
-    count: int = 1
+    table: str | None = None
+    """Of a SQLite file."""
+    columns: tuple[str, ...] = ()
+    """Of the table."""
+
+    def query(self, without: Collection[str] = ()) -> str | None:
+        """What reads the table but for some of its columns; None of other files."""
+        if self.table is None:
+            return None
+        return query_of(self.table, [name for name in self.columns if name not in without])
 
 
 def sources_in(folder: Path, data: Sequence[Path], env: Mapping[str, str]) -> list[Files]:
@@ -38,11 +50,46 @@ def sources_in(folder: Path, data: Sequence[Path], env: Mapping[str, str]) -> li
         groups.setdefault((whole.parent, re.sub(r"[0-9]+", "0", whole.name)), []).append(path)
     found: list[Files] = []
     for parts in groups.values():
-        if len(parts) > 1 and _have_same_columns(folder, parts, env):
+        if _format(parts[0]) == "sqlite":
+            found += [table for path in parts for table in _tables(path, folder)]
+        elif len(parts) > 1 and _have_same_columns(folder, parts, env):
             found.append(_as_one(folder, parts))
         else:
             found += [Files(_stem(path), (_written(path, folder),), _format(path)) for path in parts]
     return found
+
+
+def _tables(path: Path, folder: Path) -> list[Files]:
+    """A source for each table of a SQLite file."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            rows = connection.execute(
+                "SELECT t.name, c.name FROM sqlite_master t JOIN pragma_table_info(t.name) c "
+                "WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' ORDER BY t.rowid, c.cid"
+            ).fetchall()
+    except sqlite3.DatabaseError as error:
+        raise SourceUnreadable(_stem(path), path.name, str(error)) from None
+    columns: dict[str, list[str]] = {}
+    for table, column in rows:
+        columns.setdefault(table, []).append(column)
+    if not columns:
+        raise NoData(f"{path.name} without a table")
+    read = (_written(path, folder),)
+    return [Files(name, read, "sqlite", name, tuple(names)) for name, names in columns.items()]
+
+
+def query_of(table: str, columns: Sequence[str]) -> str:
+    """The query that reads these columns of a table.
+
+    >>> query_of("orders", ["id", "placed at"])
+    'SELECT "id", "placed at" FROM "orders"'
+    """
+    return f"SELECT {', '.join(map(_quoted, columns))} FROM {_quoted(table)}"  # noqa: S608 - all names are quoted
+
+
+def _quoted(name: str) -> str:
+    """Quoted, so that a name that is a word of SQL is none."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _files_of(path: Path) -> list[Path]:
@@ -63,7 +110,7 @@ def _files_of(path: Path) -> list[Path]:
 
 def _format(path: Path) -> SourceFormat:
     found = format_of(path.name)
-    if found is None or found in DATABASES:
+    if found is None:
         raise NoData(path.name)
     return found
 
@@ -86,7 +133,7 @@ def _as_one(folder: Path, parts: Sequence[Path]) -> Files:
     pattern = re.sub(r"\*(?:[-_.]\*)+(?=\.|$)", "*", pattern)
     is_whole = {*parent.glob(pattern)} == {path.resolve() for path in parts}
     read = (_relative(parent / pattern, folder),) if is_whole else tuple(_written(path, folder) for path in parts)
-    return Files(name, read, _format(parts[0]), len(parts))
+    return Files(name, read, _format(parts[0]))
 
 
 def _stem(path: Path) -> str:

@@ -49,6 +49,8 @@ class Look:
     """Whether the line of names looks like a row."""
     is_foreign: bool
     """Whether a text file holds bytes that are not UTF-8, so that lines of it are no rows."""
+    unread: tuple[tuple[str, str], ...] = ()
+    """Columns that the query leaves out, and the kinds of personal data that they likely hold."""
 
     @cached_property
     def frame(self) -> pl.DataFrame:
