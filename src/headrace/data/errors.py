@@ -73,14 +73,48 @@ class SourceChanged(TroubleOutside):
     code = "source-changed"
 
     def __init__(self, source: str, parts: Sequence[str]) -> None:
-        shown = ", ".join(parts[:3]) + (f" and {len(parts) - 3} more" if len(parts) > 3 else "")
         super().__init__(
-            f"source {source!r} changed while it was read: {shown}",
+            f"source {source!r} changed while it was read: {_some(parts)}",
             fix="run again when nothing writes to it any more; to be safe, write each file under another name and "
             "rename it when it is whole",
             source=source,
             parts=list(parts),
         )
+
+
+class FilesRewritten(CheckFailed):
+    """All files must be read again, and some that were read are gone: their rows would be lost."""
+
+    code = "files-rewritten"
+
+    def __init__(self, source: str, changed: Sequence[str], gone: Sequence[str]) -> None:
+        why = f"{_some(changed)} changed after it was read" if changed else "how it is read has changed"
+        super().__init__(
+            f"source {source!r} must be read from the start, as {why}, but what was read before is gone: {_some(gone)}",
+            fix="put the files back as they were, or start anew from those that are there: headrace check --refresh",
+            source=source,
+            changed=list(changed),
+            gone=list(gone),
+        )
+
+
+class NoMark(WrongUse):
+    """A column from whose greatest value on a query cannot be read."""
+
+    code = "no-mark"
+
+    def __init__(self, source: str, column: str, *, found: str) -> None:
+        super().__init__(
+            f"source {source!r} cannot be read from the greatest {column!r} on: expected a column of numbers, dates or "
+            f"timestamps, found {found}",
+            fix=f"name such a column in incremental of [sources.{source}], or take `incremental` out",
+            source=source,
+            column=column,
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 class SourceUnavailable(TroubleOutside):

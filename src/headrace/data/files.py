@@ -52,7 +52,7 @@ def find(source: Source, place: Place) -> list[DataFile]:
             )
         for file in files:
             found.setdefault(file.url or str(file.path), file)
-    return list(found.values())
+    return [file for file in found.values() if place.only is None or file.name in place.only]
 
 
 def _local(source: str, pattern: str, root: Path) -> Iterator[DataFile]:

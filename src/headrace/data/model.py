@@ -34,6 +34,21 @@ class Field(Struct, frozen=True, kw_only=True):
     type: Type
 
 
+class Increment(Struct, frozen=True, kw_only=True):
+    """What one reading of a source that is read in increments added."""
+
+    reading: str
+    """Digest of how it was read: only to rows that were read alike others are appended."""
+    base: str | None
+    """Digest of the snapshot that the rows were appended to."""
+    added: tuple[tuple[str, int, str], ...]
+    """The files that were read, as in `SourceState.parts`."""
+    seen: tuple[tuple[str, int, str], ...]
+    """These and all files that were read before, also those that are gone."""
+    again: str | None
+    """The run that asked for everything to be read again."""
+
+
 class Snapshot(Struct, frozen=True, kw_only=True):
     """An immutable copy of a source as it was read. Columns as read, before `rename`; row order is the source's."""
 
@@ -48,6 +63,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     files: tuple[tuple[str, int], ...] = ()
     """(file, rows in it, malformed ones included), in the order in which they were read; empty for a query."""
     warnings: tuple[str, ...] = ()
+    increment: Increment | None = None
+    """Of a source that is read in increments."""
 
 
 class Table(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from headrace.data.errors import ColumnMissing, SourceChanged, SourceEmpty
-from headrace.data.model import Shape, Snapshot, SourceState
+from headrace.data.increment import above, append
+from headrace.data.model import Increment, Shape, Snapshot, SourceState
 from headrace.data.sources import Place, adapter
 from headrace.definition.model import Source
 from headrace.definition.secrets import redact
@@ -43,6 +44,9 @@ def take_snapshot(
     state: SourceState,
     ctx: StageContext,
     before: Callable[[], Shape | None] = lambda: None,
+    *,
+    base: Snapshot | None = None,
+    increment: Increment | None = None,
 ) -> Snapshot:
     """Copy a source, losing nothing.
 
@@ -55,6 +59,10 @@ def take_snapshot(
         From `source_state`, taken before this call.
     before
         The shape of the snapshot before, asked for when a column is missing: it helps to tell what it is called now.
+    base
+        The snapshot that what is new is appended to; `state` is then of the files that are new.
+    increment
+        What this snapshot says of itself, for a source that is read in increments.
 
     Raises
     ------
@@ -62,15 +70,20 @@ def take_snapshot(
     SourceChanged : it is no longer in `state`; also when what it holds now, half written perhaps, cannot be read.
     """
     target = ctx.workdir / "rows.parquet"
-    place = Place(root, env)
+    is_by_column = source.incremental is not None and source.incremental.column is not None
+    names_read = None if increment is None or is_by_column else frozenset(name for name, _, _ in state.parts)
+    place = Place(root, env, names_read)
+    newer, kept = above(source, types, base, ctx) if base is not None and is_by_column else (source, None)
     try:
-        copied = adapter(source.format).copy(source, place, raw_types(source, types), target, ctx.workdir)
+        copied = adapter(source.format).copy(newer, place, raw_types(source, types), target, ctx.workdir)
     except HeadraceError as failure:
         _refuse_changed(source, place, state, failure)
         raise
     _refuse_changed(source, place, state)
     read = copied.rows + copied.malformed_rows
-    if read == 0:
+    if base is not None:
+        copied = append(source, base, kept, copied, target, ctx)
+    if copied.rows + copied.malformed_rows == 0:
         raise SourceEmpty(source.name, " and ".join(map(redact, source.read)))
     names = dict(source.rename)
     missing = [name for name in types if name not in {names.get(column, column) for column in copied.columns}]
@@ -88,6 +101,7 @@ def take_snapshot(
         state=state,
         files=copied.files,
         warnings=copied.warnings,
+        increment=increment,
     )
 
 

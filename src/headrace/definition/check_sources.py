@@ -61,6 +61,8 @@ def _check_source(source: Source, by_name: Mapping[str, Source], names: Sequence
         check_column(source, column, at.key("unique").item(i))
     if source.event_time is not None:
         check_column(source, source.event_time, at.key("event_time"))
+    if source.incremental is not None and source.incremental.column is not None:
+        check_column(source, source.incremental.column, at.key("incremental", "column"))
     if source.known is not None:
         check_column(source, source.known.after, at.key("known"))
     for column, _ in () if source.match is None else source.match.compare:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace.definition.kinds import Fields
-from headrace.definition.model import FixedField
+from headrace.definition.locations import DATABASES
+from headrace.definition.model import FixedField, Incremental
 
 _KEYS = {
     "separator": (("csv", "tsv"), "only CSV and TSV have separators"),
@@ -34,7 +35,47 @@ def format_part(fields: Fields, format_: str | None) -> dict[str, Any]:
     if format_ == "fixed" and "fields" not in fields.values and not at.key("fields").is_broken:
         fix = 'write fields = [{ name = "id", width = 8 }, …]'
         at.missing("fields", expected="the columns and their widths", fix=fix)
-    return fields.only("separator", "sheet", "rows", "skip", "version") | {"fields": _fixed_fields(fields)}
+    return fields.only("separator", "sheet", "rows", "skip", "version") | {
+        "fields": _fixed_fields(fields),
+        "incremental": _incremental(fields, format_),
+    }
+
+
+_NO_FILES = ("delta", "iceberg")
+"""Tables whose files are not rows that stay."""
+
+
+def _incremental(fields: Fields, format_: str | None) -> Incremental | None:
+    value = fields.get("incremental")
+    if value is None or format_ is None:
+        return None
+    at, by_column = fields.at.key("incremental"), isinstance(value, Fields)
+    if "from" in fields.values:
+        at.wrong(
+            "an entity is made from other sources; they are read",
+            expected="`incremental` in their sections",
+            found="it beside `from`",
+            fix="move it there",
+        )
+    elif by_column and format_ not in DATABASES:
+        at.wrong(
+            "only queries are read from a value on",
+            expected="a database" if format_ in _NO_FILES else '"files"',
+            found=f'a column, of format "{format_}"',
+            fix="take it out" if format_ in _NO_FILES else 'write incremental = "files"',
+        )
+    elif not by_column and format_ in (*DATABASES, *_NO_FILES):
+        at.wrong(
+            "what is new in it is not told by files",
+            expected="a table with a column" if format_ in DATABASES else "nothing",
+            found='"files"',
+            fix='write incremental = { column = "id" }' if format_ in DATABASES else "take it out",
+        )
+    elif not by_column:
+        return Incremental()
+    elif value.get("column") is not None:
+        return Incremental(column=value.get("column"))
+    return None
 
 
 def _fixed_fields(fields: Fields) -> tuple[FixedField, ...]:

@@ -290,6 +290,19 @@ FIXED_FIELD = Section(
     ),
 )
 
+INCREMENTAL = Section(
+    "Only new rows of a query are read.",
+    (
+        Key(
+            "column",
+            COLUMN,
+            "A number or a time that new rows have greater than all before, such as a serial number.",
+            True,
+            'write column = "id"',
+        ),
+    ),
+)
+
 MATCH = Section(
     "Fuzzy duplicates: which rows are about one thing although no key says so.",
     (
@@ -400,6 +413,11 @@ SOURCE = Section(
         Key("rows", Text("a path of keys", "result.items"), "Where the rows of a JSON document are."),
         Key("fields", ListOf(FIXED_FIELD, "fields", unique=False), "The columns of fixed-width files."),
         Key("skip", Number(minimum=0, whole=True), "Lines of fixed-width files, or rows of a sheet, before the first."),
+        Key(
+            "incremental",
+            TextOrTable(Choice(("files",), {"file": "files", "new_files": "files", "append": "files"}), INCREMENTAL),
+            'Only what is new is read, and appended: "files" that were not read yet, or rows of a query by a column.',
+        ),
         Key("missing", _TOKENS, "The texts that mean null.", default=["", "NA"]),
         Key("event_time", COLUMN, "When what a row tells happened; without it the table is static."),
         Key("known", _KNOWN, "When a row became known."),

@@ -264,6 +264,13 @@ class SchemaPolicy(Struct, frozen=True, kw_only=True):
     """Values that seem to mean something else: another unit, code list, sign, time zone, order of day and month."""
 
 
+class Incremental(Struct, frozen=True, kw_only=True):
+    """A source of which only what is new is read, and appended to what was read before."""
+
+    column: str | None = None
+    """Of a query: rows with this or a greater value than any before are read. None: files that were not read yet."""
+
+
 class Source(Struct, frozen=True, kw_only=True):
     """Where raw rows come from, and what they promise."""
 
@@ -285,6 +292,8 @@ class Source(Struct, frozen=True, kw_only=True):
     """Of a fixed-width file, by start."""
     skip: int = 0
     """Lines before the first row of a fixed-width file, or rows before the header of an Excel sheet."""
+    incremental: Incremental | None = None
+    """None: all rows are read whenever the source has changed."""
     missing: tuple[str, ...] = ("", "NA")
     """Texts that mean null in every column."""
     event_time: str | None = None

@@ -27,10 +27,12 @@ from headrace.definition.lockfile import read_lock, write_lock
 from headrace.definition.model import Fresh, Source
 from headrace.language.types import Type
 from headrace.runs.model import ObjectRef, StageContext
-from headrace.stages.changes import newest_shape, watch
+from headrace.stages.changes import watch
 from headrace.stages.combine import combine_sources, types_as_read
+from headrace.stages.increments import read_increment
 from headrace.stages.model import Checked, Page, Workspace
 from headrace.stages.pages import lay_out
+from headrace.stages.reading import read_source, reading_part
 from headrace.stores.catalog import Row
 
 if TYPE_CHECKING:
@@ -101,13 +103,16 @@ def _snapshot(run: Run, work: Workspace, source: Source, locked: Mapping[str, Ty
     from headrace.data.snapshot import until_still
     from headrace.data.state import source_state
 
+    if source.incremental is not None:
+        return read_increment(run, work, source, locked, refresh=refresh)
+
     def read(state: SourceState) -> Snapshot:
         again = run.id if refresh or state.volatile else _last_refresh(work, state)
         snapshot = run.stage(
             f"read {source.name}",
-            depends={"source": _reading_part(source), "state": state, "types": locked, "again": again},
+            depends={"source": reading_part(source), "state": state, "types": locked, "again": again},
             rooms=ROOMS,
-            compute=partial(_read, work, source, locked, state),
+            compute=partial(read_source, work, source, locked, state),
             kind=Snapshot,
         )
         if refresh:
@@ -140,15 +145,6 @@ def _note_refresh(work: Workspace, state: SourceState, run: str) -> None:
     with work.runner.catalog.write() as writer:
         if not writer.insert_if_absent("source_states", {**owner, **seen}):
             writer.update("source_states", owner, seen)
-
-
-def _read(
-    work: Workspace, source: Source, locked: Mapping[str, Type], state: SourceState, ctx: StageContext
-) -> Snapshot:
-    from headrace.data.snapshot import take_snapshot
-
-    before = partial(newest_shape, work, source.name, ctx)
-    return take_snapshot(source, work.root, work.environment, locked, state, ctx, before)
 
 
 def _check(
@@ -300,27 +296,6 @@ def in_join_order(sources: Sequence[Source], every: Sequence[Source]) -> list[So
     for source in sources:
         add(source)
     return list(ordered.values())
-
-
-def _reading_part(source: Source) -> dict[str, Any]:
-    """What of a source decides its snapshot: the contract may change without reading again."""
-    declared = {name: [rule.type, rule.reads_text] for name, rule in source.columns if rule.type or rule.reads_text}
-    names = (
-        "name",
-        "read",
-        "format",
-        "query",
-        "version",
-        "separator",
-        "sheet",
-        "rows",
-        "fields",
-        "skip",
-        "missing",
-        "rename",
-    )
-    must_be_there = source.schema.breaking == "fail"
-    return {**{name: getattr(source, name) for name in names}, "columns": declared, "must_be_there": must_be_there}
 
 
 def _content(snapshot: Snapshot) -> dict[str, Any]:

@@ -46,6 +46,8 @@ class Place:
     root: Path
     """The definition's folder."""
     env: Mapping[str, str]
+    only: frozenset[str] | None = None
+    """Names of the files to read of those that are there; None: all."""
 
 
 @dataclass(frozen=True, slots=True)

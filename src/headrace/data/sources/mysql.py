@@ -82,7 +82,7 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
     import polars as pl
 
     path = workdir / "sample.parquet"
-    query = f"SELECT * FROM ({_query(source)}) AS result LIMIT {rows}"  # noqa: S608 - the definition's author is trusted
+    query = f"SELECT * FROM ({_query(source)}\n) AS result LIMIT {rows}"  # noqa: S608 - the definition's author is trusted
     columns = _fetch(source, place, query, path)
     yield Sample("the query", _typed(pl.scan_parquet(path), {c.name: c.natural for c in columns}).collect())
 

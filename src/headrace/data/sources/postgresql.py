@@ -61,11 +61,11 @@ def _fetch(source: Source, place: Place, path: Path, *, limit: int | None) -> di
 
     with _connected(source, place) as (connection, silence), connection.cursor() as cursor:
         query = sql.SQL((source.query or "").rstrip().rstrip(";"))  # the definition's author is trusted
-        cursor.execute(sql.SQL("SELECT * FROM ({}) AS result LIMIT 0").format(query))
+        cursor.execute(sql.SQL("SELECT * FROM ({}\n) AS result LIMIT 0").format(query))
         columns = [(column.name, column.type_code) for column in cursor.description or ()]
         same_columns(source.name, [("the query", [name for name, _ in columns])])
         written = sql.SQL(", ").join(_written(name, oid) for name, oid in columns)
-        rows = sql.SQL("SELECT {} FROM ({}) AS result").format(written, query)
+        rows = sql.SQL("SELECT {} FROM ({}\n) AS result").format(written, query)
         if limit is not None:
             rows += sql.SQL(" LIMIT {}").format(sql.Literal(limit))
         with (
