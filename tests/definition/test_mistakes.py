@@ -69,8 +69,6 @@ NOT_AVAILABLE = {
     "cost": '[cost]\nbudget = "200 USD / month"',
     "team": "[team]",
     "sources.*.read.* kafka://": '[sources.rows]\nread = "kafka://host/topic"\nformat = "csv"',
-    "sources.*.read.* http://": '[sources.rows]\nread = "http://host/a.csv"',
-    "sources.*.read.* https://": '[sources.rows]\nread = ["a.csv", "https://host/a.csv"]',
     "sources.*.columns.*.personal": '[sources.rows.columns]\nx = { personal = "pseudonym" }',
     "training.families.* forest": '[training]\nfamilies = ["forest"]',
     "training.families.* xgboost": '[training]\nfamilies = ["linear", "xgboost"]',

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,9 +30,11 @@ class DataFile:
     """Where it is, or where `fetch` puts it."""
     size: int
     stamp: str
-    """Modification time in nanoseconds, or ETag."""
-    url: str | None = None
-    """Set for an object that must be fetched before it is read."""
+    """Modification time in nanoseconds, or ETag, or what else the server tells; nothing when it tells nothing."""
+    url: str | None = field(default=None, repr=False)
+    """Set for an object, or a file on a web server, that must be fetched before it is read."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Of requests to a web server."""
 
 
 def find(source: Source, place: Place) -> list[DataFile]:
@@ -44,6 +46,10 @@ def find(source: Source, place: Place) -> list[DataFile]:
             from headrace.data.s3 import list_objects
 
             files = list_objects(source.name, resolved, place.env)
+        elif is_http(resolved):
+            from headrace.data.http_files import look
+
+            files = [look(source, pattern, resolved, place)]
         else:
             files = list(_local(source.name, resolved, place.root))
         if not files:
@@ -71,22 +77,49 @@ def _local(source: str, pattern: str, root: Path) -> Iterator[DataFile]:
         yield DataFile(name=name, path=path, size=stat.st_size, stamp=str(stat.st_mtime_ns))
 
 
-def fetch(source: str, files: list[DataFile], place: Place, workdir: Path) -> list[DataFile]:
-    """The same files, all on this machine: objects are downloaded into `workdir`, a chunk at a time."""
-    if all(file.url is None for file in files):
-        return files
-    from headrace.data.s3 import download
+def fetch(
+    source: Source, files: Sequence[DataFile], place: Place, workdir: Path, *, is_s3_scanned: bool = False
+) -> list[DataFile]:
+    """The same files, all on this machine: what is elsewhere is downloaded into `workdir`, a chunk at a time.
 
+    Parameters
+    ----------
+    is_s3_scanned
+        Whether the reader reads S3 itself: then objects stay there.
+    """
     return [
-        file if file.url is None else download(source, file, place.env, workdir / f"{position:06d}-{file.path.name}")
+        _fetched(source, file, place, workdir / f"{position:06d}-{file.path.name}", is_s3_scanned=is_s3_scanned)
         for position, file in enumerate(files)
     ]
+
+
+def _fetched(source: Source, file: DataFile, place: Place, target: Path, *, is_s3_scanned: bool) -> DataFile:
+    if file.url is None:
+        return file
+    if is_http(file.url):
+        from headrace.data import http_files
+
+        return http_files.download(source, file, place.env, target)
+    if is_s3_scanned:
+        return file
+    from headrace.data import s3
+
+    return s3.download(source.name, file, place.env, target)
+
+
+def is_http(url: str) -> bool:
+    """Whether an address is a web server's."""
+    return url.lower().startswith(("http://", "https://"))
 
 
 def files_state(source: Source, place: Place) -> SourceState:
     """Names, sizes and times of a source's files."""
     files = find(source, place)
-    return SourceState(source=source.name, parts=tuple((file.name, file.size, file.stamp) for file in files))
+    return SourceState(
+        source=source.name,
+        parts=tuple((file.name, file.size, file.stamp) for file in files),
+        volatile=any(not file.stamp for file in files),
+    )
 
 
 @contextmanager

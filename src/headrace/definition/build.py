@@ -13,7 +13,7 @@ from headrace.definition.document import At, shown, suggestion
 from headrace.definition.formats import format_part
 from headrace.definition.grammar import METRICS
 from headrace.definition.kinds import Fields
-from headrace.definition.locations import DATABASES, check_address, source_format
+from headrace.definition.locations import DATABASES, check_address, check_headers, check_web_address, source_format
 from headrace.definition.model import (
     ColumnRule,
     Costs,
@@ -84,6 +84,8 @@ def build_source(name: str, fields: Fields) -> Source:
     read = fields.get("read", ())
     for i, url in enumerate(read):
         check_address(url, at.key("read").item(i))
+        check_web_address(url, at.key("read").item(i))
+    _check_web(fields, read)
     format_ = fields.get("format")
     if read and not at.key("read").is_broken and not at.key("format").is_broken:
         format_ = source_format(read, format_, at)
@@ -96,7 +98,9 @@ def build_source(name: str, fields: Fields) -> Source:
             fix='name the column: event_time = "…", or take `known` out',
         )
     combine = build_combine(fields)
-    more = fields.only("query", "missing", "event_time", "unique", "on_duplicate", "rename", "derive")
+    more = fields.only(
+        "query", "headers", "max_size", "missing", "event_time", "unique", "on_duplicate", "rename", "derive"
+    )
     if combine is not None:
         more["missing"] = ()  # the sources that it is made from have seen to them
     return Source(
@@ -114,6 +118,19 @@ def build_source(name: str, fields: Fields) -> Source:
         **build_checks(fields.get("checks", ())),
         **more,
     )
+
+
+def _check_web(fields: Fields, read: Sequence[str]) -> None:
+    """`headers` and `max_size` are for files on web servers; a reference may lead to one."""
+    check_headers(fields.get("headers", ()), fields.at.key("headers"))
+    if any(url.startswith(("http://", "https://", "${")) for url in read):
+        return
+    for key in ("headers", "max_size"):
+        if key in fields.values:
+            found = shown(read[0]) if read else "no `read`"
+            fields.at.key(key).wrong(
+                f"`{key}` is for files on web servers", expected='read = "https://…"', found=found, fix="take it out"
+            )
 
 
 def _schema(fields: Fields) -> SchemaPolicy:

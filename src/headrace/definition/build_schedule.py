@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 
 from headrace.definition.build import check_zone
 from headrace.definition.document import At, shown
 from headrace.definition.kinds import Fields
-from headrace.definition.locations import check_address
+from headrace.definition.locations import check_address, check_headers
 from headrace.definition.model import Lineage, Retry, Schedule
-from headrace.definition.secrets import REFERENCE
 
 
 def build_schedule(fields: Fields) -> Schedule:
@@ -53,15 +51,7 @@ def build_lineage(fields: Fields) -> Lineage:
             found=shown(address),
             fix="take them out",
         )
-    for name, value in fields.get("headers", ()):
-        if re.search("auth|token|key|secret|cookie", name, re.IGNORECASE) and not REFERENCE.search(value):
-            at.key("headers", name).wrong(
-                "a credential stands in the file",
-                expected="a reference",
-                found="a text",
-                fix=f'write {name} = "${{env:NAME}}" and set the variable where it runs',
-                code="literal-credential",
-            )
+    check_headers(fields.get("headers", ()), at.key("headers"))
     return Lineage(openlineage=address, **fields.only("headers", "namespace"))
 
 

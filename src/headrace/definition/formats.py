@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from headrace.definition.document import shown
 from headrace.definition.kinds import Fields
 from headrace.definition.locations import DATABASES
 from headrace.definition.model import FixedField, Incremental
@@ -31,6 +32,14 @@ def format_part(fields: Fields, format_: str | None) -> dict[str, Any]:
     if format_ == "delta" and len(read) > 1:
         at.key("read").wrong(
             "one source reads one table", expected="one address", found=f"{len(read)}", fix="make it two sources"
+        )
+    web = next((url for url in read if url.startswith(("http://", "https://"))), None)
+    if format_ == "delta" and web is not None:
+        at.key("read").wrong(
+            "a Delta table is a folder, which a web server does not list",
+            expected="a path, or s3://BUCKET/PREFIX",
+            found=shown(web),
+            fix="read it where it is stored",
         )
     if format_ == "fixed" and "fields" not in fields.values and not at.key("fields").is_broken:
         fix = 'write fields = [{ name = "id", width = 8 }, …]'

@@ -45,9 +45,11 @@ from headrace.definition.model import (
 from headrace.definition.quantities import (
     BUDGET_PATTERN,
     DURATION_PATTERN,
+    SIZE_PATTERN,
     VOLUME_PATTERN,
     parse_budget,
     parse_duration,
+    parse_size,
     parse_volume,
 )
 from headrace.language.types import Type
@@ -65,6 +67,9 @@ PROJECT_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _ALL_METRICS = tuple(dict.fromkeys(name for names in METRICS.values() for name in names))
 _DURATION = Quantity(
     parse_duration, DURATION_PATTERN, 'a duration: a whole number and ms, s, m, h, d or w, such as "10m"', "10m"
+)
+_SIZE = Quantity(
+    parse_size, SIZE_PATTERN, 'a size: a whole number and MB, GB, TB, MiB, GiB or TiB, such as "2GiB"', "2GiB"
 )
 _EXPRESSION = Text("an expression (SQL)", "arr_delay > 30")
 _COLUMNS = ListOf(COLUMN, "columns")
@@ -407,6 +412,12 @@ SOURCE = Section(
             "What `read` leads to; told from its ending or scheme when left out.",
         ),
         Key("query", Text("an SQL query", "SELECT faa, lat FROM airports"), "The rows of a database."),
+        Key(
+            "headers",
+            MapOf(Text("a text", "Bearer ${env:TOKEN}"), "header", r"^[A-Za-z0-9-]+$", "letters, digits and -"),
+            "Of requests to a web server; credentials by reference: ${env:NAME} or ${file:PATH}.",
+        ),
+        Key("max_size", _SIZE, "How large a file on a web server may be.", default="16GiB"),
         Key("version", Number(minimum=0, whole=True), "Of a Delta table; the newest when left out."),
         Key("separator", Text("one character", ";", r"^[\x01-\x7f]$"), "Between the fields of CSV; a comma, or a tab."),
         Key("sheet", TextOrNumber("a sheet's name or number", "Products"), "Which sheet of a workbook; the first."),

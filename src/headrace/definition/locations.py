@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from headrace.definition.document import At, shown, suggestion
 from headrace.definition.model import SourceFormat
@@ -40,8 +41,12 @@ SCHEMES: dict[str, SourceFormat] = {"postgresql": "postgresql", "mysql": "mysql"
 """Schemes that tell the format."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_SOURCE_SCHEMES = ("file", "s3", *SCHEMES)
-_PLACES = "a path, file:///PATH, s3://BUCKET/KEY, postgresql://HOST/DATABASE or mysql://HOST/DATABASE"
+_HTTP = ("http", "https")
+_SOURCE_SCHEMES = ("file", "s3", *_HTTP, *SCHEMES)
+_OURS = frozenset({"accept-encoding", "connection", "content-length", "host", "if-range", "range", "transfer-encoding"})
+_PLACES = (
+    "a path, file:///PATH, s3://BUCKET/KEY, https://HOST/PATH, postgresql://HOST/DATABASE or mysql://HOST/DATABASE"
+)
 
 
 def scheme_of(url: str) -> str | None:
@@ -52,9 +57,12 @@ def scheme_of(url: str) -> str | None:
 
 def format_of(url: str) -> SourceFormat | None:
     """The format that an address tells by itself."""
-    if (scheme := scheme_of(url)) in SCHEMES:
+    scheme = scheme_of(url)
+    if scheme in SCHEMES:
         return SCHEMES[scheme]
     name = url.lower()
+    if scheme in _HTTP:
+        name = re.split("[?#]", name, maxsplit=1)[0]
     endings = sorted((ending for ending in ENDINGS if name.endswith(ending)), key=len)
     return ENDINGS[endings[-1]] if endings else None
 
@@ -85,6 +93,34 @@ def check_address(url: str, at: At, schemes: tuple[str, ...] = _SOURCE_SCHEMES, 
     elif scheme == "file" and not url.startswith("file:///"):
         fix = "write file:///absolute/path, or the relative path alone"
         at.wrong("file:// takes absolute paths only", expected="file:///PATH", found=shown(url), fix=fix)
+
+
+def check_web_address(url: str, at: At) -> None:
+    """Note an address of a web server without a host, or with a pattern."""
+    if scheme_of(url) not in _HTTP:
+        return
+    host, _, path = re.split("[?#]", url, maxsplit=1)[0].partition("://")[2].partition("/")
+    if not host.rpartition("@")[2]:
+        at.wrong("the address has no host", expected="https://HOST/PATH", found=shown(url), fix="name the host")
+    elif "*" in path:
+        fix = 'list the files: read = ["https://…/1.csv", "https://…/2.csv"]'
+        at.wrong("a web server cannot be asked for a list", expected="one file", found=shown(url), fix=fix)
+
+
+def check_headers(headers: Iterable[tuple[str, str]], at: At) -> None:
+    """Note a credential in the clear, and a header that is not the user's to set."""
+    for name, value in headers:
+        if name.lower() in _OURS:
+            why = "this header is set by the client"
+            at.key(name).wrong(why, expected="another header", found=f"`{name}`", fix="take it out")
+        elif re.search("auth|token|key|secret|cookie", name, re.IGNORECASE) and not REFERENCE.search(value):
+            at.key(name).wrong(
+                "a credential stands in the file",
+                expected="a reference",
+                found="a text",
+                fix=f'write {name} = "${{env:NAME}}" and set the variable where it runs',
+                code="literal-credential",
+            )
 
 
 def source_format(read: tuple[str, ...], declared: SourceFormat | None, at: At) -> SourceFormat | None:

@@ -280,6 +280,10 @@ class Source(Struct, frozen=True, kw_only=True):
     references here and are resolved only when a connection is opened."""
     format: SourceFormat
     query: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """Of requests to a web server; credentials in them are references."""
+    max_size: int = 16 << 30
+    """Bytes that a file of a web server may have."""
     version: int | None = None
     """Of a Delta table; None: the newest."""
     separator: str | None = None

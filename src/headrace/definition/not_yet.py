@@ -30,8 +30,6 @@ NOT_YET = (
     NotYet("cost"),
     NotYet("team"),
     NotYet("sources.*.read.*", "kafka://"),
-    NotYet("sources.*.read.*", "http://"),
-    NotYet("sources.*.read.*", "https://"),
     NotYet(
         "sources.*.columns.*.personal",
         reason="`personal` is refused until pseudonyms exist: no run stores a personal column in the clear",

@@ -20,10 +20,12 @@ _UNITS_US = {
 DURATION_PATTERN = r"^[0-9]+(ms|s|m|h|d|w)$"
 MONEY_PATTERN = r"^[0-9]+(\.[0-9]+)? [A-Z]{3}$"
 BUDGET_PATTERN = r"^[0-9]+(ms|s|m|h|d|w| trials?)$"
+SIZE_PATTERN = r"^[0-9]+ ?(MB|GB|TB|MiB|GiB|TiB)$"
 VOLUME_PATTERN = r"^[0-9]+(\.[0-9]+)?[kMG]? ?/ ?(day|week|month|year)$"
 
 _MAX_DURATION_US = 36_525 * _UNITS_US["d"]
 _SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+_SIZES = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _DAYS_A_MONTH = Decimal("365.25") / 12
 _PER_MONTH = {"day": _DAYS_A_MONTH, "week": _DAYS_A_MONTH / 7, "month": Decimal(1), "year": Decimal(1) / 12}
 
@@ -46,6 +48,16 @@ def parse_duration(text: str) -> int | None:
         return None
     amount = int(match[1]) * _UNITS_US[match[2]]
     return amount if amount <= _MAX_DURATION_US else None
+
+
+def parse_size(text: str) -> int | None:
+    """Bytes, above zero; None when `text` is no size.
+
+    >>> parse_size("2GiB")
+    2147483648
+    """
+    match = re.fullmatch(r"([0-9]{1,6}) ?([MGT]i?B)", text)
+    return int(match[1]) * _SIZES[match[2]] or None if match else None
 
 
 def parse_money(text: str) -> Money | None:

@@ -13,8 +13,11 @@ REFERENCE = re.compile(r"\$\{(env|file):([^}]*)\}")
 _USERINFO = re.compile(r"(?P<head>[A-Za-z][A-Za-z0-9+.-]*://)(?P<userinfo>(?:\$\{[^}]*\}|[^/?#\s])*)@")
 _QUERY_SECRET = re.compile(
     r"(?i)(?P<head>[?&;\s](?:password|passwd|pwd|secret|token|sslpassword|api_?key|(?:aws_)?secret_access_key"
-    r"|(?:aws_)?session_token)\s*=\s*)(?P<value>(?:\$\{[^}]*\}|[^&;\s])+)"
+    r"|(?:aws_)?session_token|(?:access|auth|private)[_-]?token|client_secret|sig|signature"
+    r"|x-(?:amz|goog)-(?:signature|credential|security-token))\s*=\s*)(?P<value>(?:\$\{[^}]*\}|[^&;\s])+)"
 )
+_TOKEN_ALONE = ("http://", "https://")
+"""Where a user without a password may be a token."""
 _MASK = "***"
 
 
@@ -92,6 +95,8 @@ def redact(url: str) -> str:
 
     def userinfo(match: re.Match[str]) -> str:
         user, colon, _ = match["userinfo"].partition(":")
+        if match["head"].lower() in _TOKEN_ALONE:
+            return f"{match['head']}{_MASK}@"
         return f"{match['head']}{user}:{_MASK}@" if colon else match[0]
 
     return _QUERY_SECRET.sub(lambda m: m["head"] + _MASK, _USERINFO.sub(userinfo, url))
@@ -100,6 +105,8 @@ def redact(url: str) -> str:
 def has_literal_credential(url: str) -> bool:
     """Whether `url` carries a password, or a key in its query, that is not wholly a reference."""
     userinfo = _USERINFO.search(url)
-    password = userinfo["userinfo"].partition(":")[2] if userinfo else ""
+    user, colon, password = userinfo["userinfo"].partition(":") if userinfo else ("", "", "")
+    if userinfo and not colon and userinfo["head"].lower() in _TOKEN_ALONE:
+        password = user
     found = [password, *(match["value"] for match in _QUERY_SECRET.finditer(url))]
     return any(REFERENCE.sub("", text) for text in found)

@@ -50,7 +50,7 @@ def _opened(source: Source, place: Place, workdir: Path) -> TypedFiles:
 def _copies(source: Source, found: Sequence[DataFile], place: Place, workdir: Path) -> list[DataFile]:
     """The files, each where nobody else writes."""
     copies = []
-    for n, (file, fetched) in enumerate(zip(found, fetch(source.name, list(found), place, workdir), strict=True)):
+    for n, (file, fetched) in enumerate(zip(found, fetch(source, found, place, workdir), strict=True)):
         path = fetched.path
         if path == file.path:
             path = workdir / f"copy-{n:06d}.arrow"

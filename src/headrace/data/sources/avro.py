@@ -57,7 +57,7 @@ class _Column:
 
 def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[Sample]:
     """The first rows of every file, in the types of its schema."""
-    files = fetch(source.name, find(source, place), place, workdir)
+    files = fetch(source, find(source, place), place, workdir)
     columns = [_columns(source, file) for file in files]
     held, _ = held_types(source.name, [(file.name, _schema(own)) for file, own in zip(files, columns, strict=True)])
     for file, own in zip(files, columns, strict=True):
@@ -67,7 +67,7 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
 
 def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:  # noqa: ARG001
     """Write every row to `target`; see `headrace.data.sources.Adapter`. A column whose files disagree becomes text."""
-    files = fetch(source.name, find(source, place), place, workdir)
+    files = fetch(source, find(source, place), place, workdir)
     columns = [_columns(source, file) for file in files]
     held, _ = held_types(source.name, [(file.name, _schema(own)) for file, own in zip(files, columns, strict=True)])
     rows = [0] * len(files)

@@ -48,7 +48,7 @@ class _Layout:
 
 def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[Sample]:
     """The first rows of every file, all text."""
-    files = fetch(source.name, find(source, place), place, workdir)
+    files = fetch(source, find(source, place), place, workdir)
     for layout in _layouts(source, unpack(source.name, files, workdir, rows + _HEADER_LINES)):
         yield Sample(layout.file.name, _first_rows(source, layout, rows))
 
@@ -84,7 +84,7 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
     """Write every row to `target`; see `headrace.data.sources.Adapter`."""
     import polars as pl
 
-    layouts = _layouts(source, unpack(source.name, fetch(source.name, find(source, place), place, workdir), workdir))
+    layouts = _layouts(source, unpack(source.name, fetch(source, find(source, place), place, workdir), workdir))
     physical = {name: _physical(types.get(name)) for name in layouts[0].header}
     if any(_has_long_line(source, layout) for layout in layouts):
         return copy_plainly(source, layouts, physical, target, workdir)

@@ -40,7 +40,7 @@ _MIDNIGHT = r"^(\d{4}-\d{2}-\d{2}) 00:00:00$"
 
 def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[Sample]:
     """The first rows of the sheet of every file, all text."""
-    for file in fetch(source.name, find(source, place), place, workdir):
+    for file in fetch(source, find(source, place), place, workdir):
         yield Sample(file.name, _sheet(source, file).head(rows))
 
 
@@ -48,7 +48,7 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
     """Write every row to `target`, all text; see `headrace.data.sources.Adapter`."""
     import polars as pl
 
-    files = fetch(source.name, find(source, place), place, workdir)
+    files = fetch(source, find(source, place), place, workdir)
     sheets = [_sheet(source, file) for file in files]
     same_columns(source.name, [(file.name, sheet.columns) for file, sheet in zip(files, sheets, strict=True)])
     columns = sheets[0].columns

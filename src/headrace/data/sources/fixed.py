@@ -33,7 +33,7 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
     """The first rows of every file, all text."""
     import polars as pl
 
-    for file in fetch(source.name, find(source, place), place, workdir):
+    for file in fetch(source, find(source, place), place, workdir):
         check_encoding(source.name, file)
         with reading(source.name, file):
             taken = islice(first_lines(file.path), source.skip, source.skip + rows)
@@ -44,7 +44,7 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
 
 def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:  # noqa: ARG001
     """Write every row to `target`, all text; see `headrace.data.sources.Adapter`."""
-    files = fetch(source.name, find(source, place), place, workdir)
+    files = fetch(source, find(source, place), place, workdir)
     names = [field.name for field in source.fields]
     same_columns(source.name, [("fields", names)])
     for file in files:

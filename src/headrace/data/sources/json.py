@@ -49,7 +49,7 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
     """The first rows of every file, each column in the JSON type of its values, or as text where they differ."""
     import polars as pl
 
-    for file in fetch(source.name, find(source, place), place, workdir):
+    for file in fetch(source, find(source, place), place, workdir):
         document = _Document(source, file)
         found = [row for item in islice(document.items, rows) if isinstance(row := _flattened(item), dict)]
         names = dict.fromkeys(name for row in found for name in row)
@@ -58,7 +58,7 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
 
 def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:
     """Write every row to `target`; see `headrace.data.sources.Adapter`. The columns are those of `types`."""
-    files = fetch(source.name, find(source, place), place, workdir)
+    files = fetch(source, find(source, place), place, workdir)
     same_columns(source.name, [(files[0].name, list(types))])
     return copy_batches(files, types, partial(_read, source), target, workdir)
 

@@ -37,7 +37,7 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
     """The first rows of every file, each column in the JSON type of its values, or as text where they differ."""
     import polars as pl
 
-    for file in fetch(source.name, find(source, place), place, workdir):
+    for file in fetch(source, find(source, place), place, workdir):
         check_encoding(source.name, file)
         with reading(source.name, file):
             objects = [found for line in islice(first_lines(file.path), rows) if (found := _object(line)) is not None]
@@ -49,7 +49,7 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
     """Write every row to `target`; see `headrace.data.sources.Adapter`. The columns are those of `types`."""
     import polars as pl
 
-    files = unpack(source.name, fetch(source.name, find(source, place), place, workdir), workdir)
+    files = unpack(source.name, fetch(source, find(source, place), place, workdir), workdir)
     for file in files:
         check_encoding(source.name, file)
     same_columns(source.name, [(files[0].name, list(types))])

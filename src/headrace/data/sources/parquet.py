@@ -1,4 +1,4 @@
-"""Parquet files, one or many, on this machine or in an object store (scanned there, never fetched whole)."""
+"""Parquet files, one or many, on this machine, in S3 (scanned there, never fetched whole) or on a web server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.data.errors import SourceUnreadable
-from headrace.data.files import DataFile, files_state, find, reading
+from headrace.data.files import DataFile, fetch, files_state, find, reading
 from headrace.data.sources import Copied, Place, Sample
 from headrace.data.sources.parquet_footer import NoFooterError, group_rows
 from headrace.data.sources.typed import TypedFiles, open_typed
@@ -32,21 +32,22 @@ def largest_group() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _SHARE_OF_MEMORY
 
 
-def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[Sample]:  # noqa: ARG001 - the port's form
+def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[Sample]:
     """The first rows of every file, in the file's own types."""
-    yield from _opened(source, place).samples(rows)
+    yield from _opened(source, place, workdir).samples(rows)
 
 
-def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:  # noqa: ARG001
+def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:
     """Write every row to `target`; see `headrace.data.sources.Adapter`. A column whose files disagree becomes text."""
-    opened = _opened(source, place)
+    opened = _opened(source, place, workdir)
     for file, count in zip(opened.files, opened.rows, strict=True):
         _refuse_bomb(source, file, count, opened.held)
     return opened.copy(target)
 
 
-def _opened(source: Source, place: Place) -> TypedFiles:
-    return open_typed(source, "Parquet file", find(source, place), partial(_scan, place=place))
+def _opened(source: Source, place: Place, workdir: Path) -> TypedFiles:
+    files = fetch(source, find(source, place), place, workdir, is_s3_scanned=True)
+    return open_typed(source, "Parquet file", files, partial(_scan, place=place))
 
 
 def _refuse_bomb(source: Source, file: DataFile, rows: int, held: Mapping[str, pl.DataType]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.data.errors import QueryRefused, SourceUnavailable, SourceUnreadable
-from headrace.data.files import DataFile, files_state, find
+from headrace.data.files import DataFile, fetch, files_state, find
 from headrace.data.sources import Copied, Place, Sample
 from headrace.data.sources.batches import copy_batches, frame_of
 from headrace.data.sources.columns import same_columns, series_of
@@ -32,11 +32,11 @@ _HELD = {Type.INTEGER: Type.INTEGER, Type.BOOLEAN: Type.INTEGER, Type.FLOAT: Typ
 """SQLite has no booleans: they are 0 and 1."""
 
 
-def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[Sample]:  # noqa: ARG001 - the port's form
+def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[Sample]:
     """The first rows of the query, in the types of their values."""
     import polars as pl
 
-    for file in find(source, place):
+    for file in fetch(source, find(source, place), place, workdir):
         with _opened(source, file) as cursor:
             names = _names(cursor)
             same_columns(source.name, [(file.name, names)])
@@ -46,7 +46,7 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
 
 def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:
     """Write every row to `target`; see `headrace.data.sources.Adapter`."""
-    files = find(source, place)
+    files = fetch(source, find(source, place), place, workdir)
     headers = []
     for file in files:
         with _opened(source, file) as cursor:
