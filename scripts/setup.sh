@@ -41,9 +41,10 @@ if [ -e "$stamp" ] || [ -e "$ready_dev" ]; then exit 0; fi
 if ! { ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | grep -q 'libgomp\.so\.1'; then
   apt_install "LightGBM needs the OpenMP run time" libgomp1
 fi
-if [ "$want" = dev ]; then  # a server that the tests start themselves, which PyPI does not have
+if [ "$want" = dev ]; then  # servers that the tests start themselves, which PyPI does not have
   PATH="$PATH:/usr/sbin"
   command -v mariadbd >/dev/null || apt_install "the tests read from a real MariaDB" mariadb-server
+  command -v nginx >/dev/null || apt_install "the tests read from a real web server" nginx-light
 fi
 if [ ! -x .venv/bin/python ]; then
   if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then

@@ -56,6 +56,47 @@ def s3_server() -> S3Place:
     return S3Place(f"s3://{facts['bucket']}/test-{secrets.token_hex(8)}", facts["env"])
 
 
+@dataclass(frozen=True, slots=True)
+class WebPlace:
+    """An empty folder that a real web server serves; see `tests.servers.NginxServer`."""
+
+    name: str
+    folder: Path
+    url: str
+    tls_url: str
+    authority: str
+    """The file that `SSL_CERT_FILE` should name."""
+    authorization: str
+    """What `private` wants in the header."""
+    access_log: Path
+
+    def at(self, file: str, kind: str = "plain") -> str:
+        """The address of a file of the folder."""
+        return f"{self.url}/{kind}/{self.name}/{file}"
+
+    def requests(self, file: str) -> list[str]:
+        """Method and status of the requests for a file: `GET 200`, …"""
+        lines = [
+            line.split('"') for line in self.access_log.read_text().splitlines() if f"/{self.name}/{file} " in line
+        ]
+        return [f"{line[1].split()[0]} {line[2].split()[0]}" for line in lines]
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[WebPlace]:
+    """A folder of this test's own on the session's web server: `tmp_path` itself."""
+    facts = servers.shared("nginx")
+    link = Path(facts["files"]) / f"test-{secrets.token_hex(8)}"
+    link.symlink_to(tmp_path)
+    yield WebPlace(
+        name=link.name,
+        folder=tmp_path,
+        access_log=Path(facts["access_log"]),
+        **{name: facts[name] for name in ("url", "tls_url", "authority", "authorization")},
+    )
+    link.unlink()
+
+
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
     """The URL of an empty database of this test's own on the session's PostgreSQL server."""

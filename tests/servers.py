@@ -1,4 +1,4 @@
-"""Real servers for tests (SeaweedFS, PostgreSQL, MariaDB), on loopback, in a temporary folder, stopped at the end.
+"""Real servers for tests (SeaweedFS, PostgreSQL, MariaDB, nginx), on loopback, in a temporary folder, stopped at last.
 
 `shared(name)` gives the one server of a test session. The first test that needs it starts it, in whichever worker
 that test runs, through a *keeper*: a small process that outlives the worker, stops the server when the session's
@@ -289,6 +289,128 @@ class MariadbServer:
         self.stop()
 
 
+class NginxServer:
+    """nginx over one folder, plain and with TLS; what it does beside serving files is told by the first folder's name.
+
+    `plain` is as it is; `dated` has no ETag; `bare` has neither ETag nor time; `coded` says that what it sends is
+    packed with gzip; `private` wants a header; `moved` leads to `plain`; `away` to another server, whose `echo.csv`
+    tells the header that it got; `down`, with TLS, to the same without.
+    """
+
+    authorization = "Bearer of-the-tests"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ports: list[int] = []
+        self.files = folder / "files"
+
+    def start(self) -> None:
+        """Start, or start again on the same ports."""
+        program = _program("nginx", "nginx-light")
+        self.files.mkdir(parents=True, exist_ok=True)
+        self._ports = self._ports or free_ports(3)
+        if not (self._folder / "server.pem").exists():
+            _certify(self._folder)
+        config = self._folder / "nginx.conf"
+        config.write_text(self._config())
+        command = [program, "-p", str(self._folder), "-c", str(config), "-e", str(self._folder / "server.log")]
+        self._process = _start(command, self._folder)
+        _wait_until(self._answers, self._process, self._folder)
+
+    def _config(self) -> str:
+        plain, tls, other = self._ports
+        paths = "\n".join(
+            f"{name}_temp_path {self._folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        locations = f"""
+            location /plain/   {{ alias {self.files}/; }}
+            location /dated/   {{ alias {self.files}/; etag off; }}
+            location /bare/    {{ alias {self.files}/; etag off; add_header Last-Modified ""; }}
+            location /coded/   {{ alias {self.files}/; add_header Content-Encoding gzip; }}
+            location /private/ {{
+                if ($http_authorization != "{self.authorization}") {{ return 401; }}
+                alias {self.files}/;
+            }}
+            location /moved/   {{ rewrite ^/moved/(.*) /private/$1 redirect; }}
+            location /away/    {{ return 302 http://127.0.0.1:{other}/echo.csv; }}
+            location /secured/ {{ rewrite ^/secured/(.*) https://127.0.0.1:{tls}/plain/$1 redirect; }}
+            location /down/    {{ rewrite ^/down/(.*) http://127.0.0.1:{plain}/plain/$1 redirect; }}
+            location /round/   {{ rewrite ^ /round/ redirect; }}
+            location = /echo.csv {{ return 200 "k,x\n1,<$http_authorization>\n"; }}
+        """
+        return f"""
+            daemon off; pid {self._folder}/nginx.pid; worker_processes 1;
+            {"user root;" if _is_root() else ""}
+            events {{ worker_connections 256; }}
+            http {{
+                access_log {self._folder}/access.log; {paths}
+                types {{ text/csv csv; text/html html; }}
+                gzip on; gzip_types text/csv; gzip_min_length 1;
+                server {{ listen 127.0.0.1:{plain}; {locations} }}
+                server {{ listen 127.0.0.1:{other}; {locations} }}
+                server {{
+                    listen 127.0.0.1:{tls} ssl; {locations}
+                    ssl_certificate {self._folder}/server.pem; ssl_certificate_key {self._folder}/server.key;
+                }}
+            }}
+        """
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self._ports[0]), timeout=5).close()
+        except OSError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        _stop(self._process, signal.SIGTERM)
+        self._process = None
+
+    def facts(self) -> dict[str, Any]:
+        plain, tls, _ = self._ports
+        return {
+            "url": f"http://127.0.0.1:{plain}",
+            "tls_url": f"https://127.0.0.1:{tls}",
+            "files": str(self.files),
+            "authority": str(self._folder / "server.pem"),
+            "authorization": self.authorization,
+            "access_log": str(self._folder / "access.log"),
+        }
+
+    def __enter__(self) -> NginxServer:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()
+
+
+def _certify(folder: Path) -> None:
+    """A certificate for 127.0.0.1 that is its own authority: server.pem and server.key."""
+    import datetime as dt
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "server.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "server.key").write_bytes(key.private_bytes(*private))
+
+
 def connect_mysql(url: str) -> Any:
     """A connection that may write, committing at once."""
     from urllib.parse import urlsplit
@@ -308,10 +430,11 @@ def connect_mysql(url: str) -> Any:
     )
 
 
-SERVERS: dict[str, Callable[[Path], S3Server | PostgresServer | MariadbServer]] = {
+SERVERS: dict[str, Callable[[Path], S3Server | PostgresServer | MariadbServer | NginxServer]] = {
     "s3": S3Server,
     "postgres": PostgresServer,
     "mariadb": MariadbServer,
+    "nginx": NginxServer,
 }
 
 

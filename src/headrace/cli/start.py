@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,20 @@ class DefinitionExists(WrongUse):
         super().__init__(f"{path} is there already", fix="edit it, or give another folder with --into", path=str(path))
 
 
+class InitFromFiles(WrongUse):
+    """`init` looks at files of this machine."""
+
+    code = "init-from-files"
+
+    def __init__(self, scheme: str) -> None:
+        super().__init__(
+            f"init was given a {scheme}:// address; it looks at files of this machine",
+            fix="download one file and run init on it, then write the address in its place: read = "
+            f'"{scheme}://…" in [sources.NAME] of headrace.toml',
+            scheme=scheme,
+        )
+
+
 def init(*data: Path, label: str | None = None, into: Path = Path(), as_json: AsJson = False) -> int:
     """Propose a first headrace.toml from data files, with the evidence for every line, and make the signing key.
 
@@ -39,6 +54,9 @@ def init(*data: Path, label: str | None = None, into: Path = Path(), as_json: As
     """
     from headrace.app import init_project
 
+    for one in data:
+        if address := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", str(one)):  # a path has one slash left of two
+            raise InitFromFiles(address[1])
     path = into / "headrace.toml"
     if path.exists():
         raise DefinitionExists(path)

@@ -44,7 +44,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOGGERS = ("httpx2", "httpcore2.connection", "httpcore2.http11", "httpcore2.proxy", "httpcore2.socks")
 
 
-class Again(Exception):  # noqa: N818 - a verdict, which never leaves this station
+class Again(Exception):
     """What may be otherwise when it is asked again."""
 
     def __init__(self, reason: str, after_s: float | None = None) -> None:
@@ -85,11 +85,11 @@ class Web:
         except ImportError:
             raise MissingDependency("httpx2", extra="build", needed_for=f"source {source!r}") from None
         self._source, self._file = source, file
-        trusted = {"cafile": env.get("SSL_CERT_FILE"), "capath": env.get("SSL_CERT_DIR")}
+        authorities, folder = env.get("SSL_CERT_FILE"), env.get("SSL_CERT_DIR")
         self._client = httpx2.Client(
             timeout=httpx2.Timeout(SILENCE_S, connect=CONNECT_WITHIN_S),
             headers={"User-Agent": "headrace", "Accept-Encoding": "identity"},
-            verify=ssl.create_default_context(**trusted) if any(trusted.values()) else True,
+            verify=ssl.create_default_context(cafile=authorities, capath=folder) if authorities or folder else True,
         )
 
     def __enter__(self) -> Web:

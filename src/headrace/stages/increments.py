@@ -79,10 +79,14 @@ def read_increment(run: Run, work: Workspace, source: Source, locked: Mapping[st
 def _plan(
     run: Run, source: Source, state: SourceState, base: Snapshot | None, earlier: list[Snapshot], *, refresh: bool
 ) -> _Plan:
+    is_by_column = source.incremental is not None and source.incremental.column is not None
+    if state.volatile and not is_by_column:  # a web server that does not tell whether a file has changed
+        _refuse_lost(source, state, earlier, None)
+        return _Plan(None, state.parts, run.id)
     if refresh or state.volatile:
         return _Plan(base, state.parts, run.id)
     known = None if base is None else base.increment
-    if source.incremental is not None and source.incremental.column is not None:  # a file: all changed, or nothing
+    if is_by_column:  # a file: all changed, or nothing
         return _Plan(base, state.parts, is_nothing=known is not None and known.added == state.parts)
     _refuse_lost(source, state, earlier, known)
     added = state.parts if base is None else new_files(source, state, base)

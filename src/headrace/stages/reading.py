@@ -22,6 +22,7 @@ def reading_part(source: Source) -> dict[str, Any]:
         "read",
         "format",
         "query",
+        "headers",
         "version",
         "separator",
         "sheet",

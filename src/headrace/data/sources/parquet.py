@@ -37,7 +37,7 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
     yield from _opened(source, place, workdir).samples(rows)
 
 
-def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:
+def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:  # noqa: ARG001
     """Write every row to `target`; see `headrace.data.sources.Adapter`. A column whose files disagree becomes text."""
     opened = _opened(source, place, workdir)
     for file, count in zip(opened.files, opened.rows, strict=True):
