@@ -113,7 +113,7 @@ def _with_separator(source: Source, place: Place, workdir: Path) -> Source:
 
 
 def _first_file(source: Source, place: Place, workdir: Path) -> Path:
-    return fetch(source.name, find(source, place)[:1], place, workdir)[0].path
+    return fetch(source, find(source, place)[:1], place, workdir)[0].path
 
 
 def _together(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
