@@ -233,6 +233,10 @@ class TestNginx:
         with pytest.raises(DiskFull, match="12 bytes"):
             bench.check(source_of(web.at("a.csv")), KX)
 
+    def test_a_server_without_tls(self, bench: Bench, web: WebPlace) -> None:
+        with pytest.raises(SourceUnavailable, match="does not speak TLS"):
+            bench.check(source_of(web.at("a.csv").replace("http:", "https:")), KX)
+
     def test_a_server_that_is_not_there(self, bench: Bench) -> None:
         with pytest.raises(SourceUnavailable, match=r"no connection.*4 tries"):
             bench.check(source_of("http://127.0.0.1:1/a.csv"), KX)

@@ -170,6 +170,12 @@ def test_a_reference_that_leads_nowhere_is_named(tmp_path: Path, text: str, foun
         ("postgresql://h/d?sslmode=require&password=pw", "postgresql://h/d?sslmode=require&password=***", True),
         ("postgresql://h/d?password=${env:P}", "postgresql://h/d?password=***", False),
         ("s3://b/k?AWS_SECRET_ACCESS_KEY=pw&x=1", "s3://b/k?AWS_SECRET_ACCESS_KEY=***&x=1", True),
+        ("https://token@h/a.csv", "https://***@h/a.csv", True),
+        ("https://${env:T}@h/a.csv", "https://***@h/a.csv", False),
+        ("https://me:pw@h/a.csv", "https://me:***@h/a.csv", True),
+        ("https://h/a.csv?x=1&sig=pw", "https://h/a.csv?x=1&sig=***", True),
+        ("https://h/a.csv?X-Amz-Signature=pw&at=me@h", "https://h/a.csv?X-Amz-Signature=***&at=me@h", True),
+        ("https://h/a.csv?access_token=${env:T}", "https://h/a.csv?access_token=***", False),
         ("mail me@home: now", "mail me@home: now", False),
     ],
 )

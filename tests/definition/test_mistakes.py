@@ -350,3 +350,28 @@ def test_a_credential_is_not_repeated_by_other_mistakes_either(read: Read) -> No
         )
 
     assert "hunter2" not in str(caught.value) + json.dumps(caught.value.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("rows", "key", "words"),
+    [
+        ('read = "https://host/*.csv"', "read", "cannot be asked for a list"),
+        ('read = "https:///a.csv"', "read", "has no host"),
+        ('read = "https://host/data/"', "read", "format cannot be told"),
+        ('read = "https://host/t"\nformat = "delta"', "read", "a Delta table is a folder"),
+        ('read = "a.csv"\nheaders = { Accept = "text/csv" }', "headers", "is for files on web servers"),
+        ('read = "a.csv"\nmax_size = "1GiB"', "max_size", "is for files on web servers"),
+        ('read = "https://host/a.csv"\nmax_size = "0GiB"', "max_size", "the amount cannot be read"),
+        ('read = "https://host/a.csv"\nheaders = { Range = "bytes=1-" }', "headers.Range", "set by the client"),
+        ('read = "https://host/a.csv"\nheaders = { X-Api-Key = "abc" }', "headers.X-Api-Key", "a credential stands"),
+    ],
+)
+def test_what_is_wrong_with_a_file_on_a_web_server(mistakes: Mistakes, rows: str, key: str, words: str) -> None:
+    (found,) = mistakes(f"format = 1\n[project]\n[sources.rows]\n{rows}")
+    assert (found.key, words in found.message) == (f"sources.rows.{key}", True)
+
+
+def test_a_file_on_a_web_server_is_told_by_its_path_alone(read: Read) -> None:
+    address = "https://me:${env:P}@host/a.parquet?file=b.csv&token=${env:T}"
+    (source,) = read(SMALLEST.replace("rows.csv", address)).sources
+    assert (source.format, source.read, source.max_size) == ("parquet", (address,), 16 << 30)

@@ -28,10 +28,11 @@ class SourceMissing(TroubleOutside):
 
     code = "source-missing"
 
-    def __init__(self, source: str, pattern: str, *, where: str) -> None:
+    def __init__(self, source: str, pattern: str, *, where: str, fix: str | None = None) -> None:
         super().__init__(
             f"source {source!r}: nothing matches {pattern!r} in {where}",
-            fix=f"correct read in [sources.{source}] of headrace.toml (paths are relative to that file), or "
+            fix=fix
+            or f"correct read in [sources.{source}] of headrace.toml (paths are relative to that file), or "
             "put the data there",
             source=source,
             pattern=pattern,

@@ -151,7 +151,13 @@ class Web:
             return
         said = f"the server answers {status} {_phrase(status)}".rstrip()
         if status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-            raise SourceMissing(self._source, self._file.name, where=f"the web server, which answers {status}")
+            raise SourceMissing(
+                self._source,
+                self._file.name,
+                where=f"the web server, which answers {status} {_phrase(status)}",
+                fix=f"correct the address in [sources.{self._source}] of headrace.toml; servers answer so too when "
+                "`headers` lack a credential",
+            )
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
             raise Again(said, _retry_after(response.headers.get("Retry-After")))
         if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
@@ -174,8 +180,11 @@ class Web:
         except httpx2.ConnectError as error:
             cause = _cause(error)
             if isinstance(cause, ssl.SSLError):
-                said = getattr(cause, "verify_message", "") or cause.reason or "no common form of TLS"
-                reason = f"its certificate or TLS is refused: {said} (SSL_CERT_FILE names authorities of your own)"
+                if isinstance(cause, ssl.SSLCertVerificationError):
+                    said = f"its certificate is refused: {cause.verify_message}"
+                    reason = f"{said} (SSL_CERT_FILE names authorities of your own)"
+                else:
+                    reason = f"it does not speak TLS as it should ({cause.reason})"
                 raise SourceUnavailable(self._source, self._file.name, reason) from None
             raise Again(f"no connection: {getattr(cause, 'strerror', None) or 'refused'}") from None
         except httpx2.TransportError:
