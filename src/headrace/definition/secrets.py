@@ -17,7 +17,7 @@ _QUERY_SECRET = re.compile(
     r"|x-(?:amz|goog)-(?:signature|credential|security-token))\s*=\s*)(?P<value>(?:\$\{[^}]*\}|[^&;\s])+)"
 )
 _TOKEN_ALONE = ("http://", "https://")
-"""Where a user without a password may be a token."""
+"""Where a user may be a token."""
 _MASK = "***"
 
 
@@ -94,7 +94,7 @@ def redact(url: str) -> str:
     """
 
     def userinfo(match: re.Match[str]) -> str:
-        user, colon, _ = match["userinfo"].partition(":")
+        user, colon, _ = _user_and_password(match["userinfo"])
         if match["head"].lower() in _TOKEN_ALONE:
             return f"{match['head']}{_MASK}@"
         return f"{match['head']}{user}:{_MASK}@" if colon else match[0]
@@ -105,8 +105,15 @@ def redact(url: str) -> str:
 def has_literal_credential(url: str) -> bool:
     """Whether `url` carries a password, or a key in its query, that is not wholly a reference."""
     userinfo = _USERINFO.search(url)
-    user, colon, password = userinfo["userinfo"].partition(":") if userinfo else ("", "", "")
-    if userinfo and not colon and userinfo["head"].lower() in _TOKEN_ALONE:
+    user, _, password = _user_and_password(userinfo["userinfo"] if userinfo else "")
+    if userinfo and not password and userinfo["head"].lower() in _TOKEN_ALONE:
         password = user
     found = [password, *(match["value"] for match in _QUERY_SECRET.finditer(url))]
     return any(REFERENCE.sub("", text) for text in found)
+
+
+def _user_and_password(userinfo: str) -> tuple[str, str, str]:
+    """User, colon and password; a colon within a reference parts nothing."""
+    user = re.match(r"(?:\$\{[^}]*\}|[^:])*", userinfo)
+    end = user.end() if user else 0
+    return userinfo[:end], userinfo[end : end + 1], userinfo[end + 1 :]
