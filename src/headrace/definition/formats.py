@@ -14,11 +14,13 @@ _KEYS = {
     "separator": (("csv", "tsv"), "only CSV and TSV have separators"),
     "sheet": (("excel",), "only workbooks have sheets"),
     "rows": (("json",), "only JSON documents have a path to their rows (NDJSON has a row a line)"),
-    "version": (("delta",), "only tables with a log have versions"),
+    "version": (("delta", "iceberg"), "only tables with a log have versions"),
     "fields": (("fixed",), "only fixed-width files need their fields listed"),
     "skip": (("fixed", "excel"), "only of fixed-width files and workbooks something is skipped"),
 }
 """Key → the formats that have it, and what to say of others."""
+_NO_FILES = ("delta", "iceberg")
+"""Tables whose files are not rows that stay."""
 
 
 def format_part(fields: Fields, format_: str | None) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def format_part(fields: Fields, format_: str | None) -> dict[str, Any]:
             wanted = " or ".join(f'"{one}"' for one in formats)
             at.key(key).wrong(why, expected=f"format {wanted}", found=f'"{format_}"', fix="take it out")
     read = fields.get("read", ())
-    if format_ == "delta" and len(read) > 1:
+    if format_ in _NO_FILES and len(read) > 1:
         at.key("read").wrong(
             "one source reads one table", expected="one address", found=f"{len(read)}", fix="make it two sources"
         )
@@ -48,10 +50,6 @@ def format_part(fields: Fields, format_: str | None) -> dict[str, Any]:
         "fields": _fixed_fields(fields),
         "incremental": _incremental(fields, format_),
     }
-
-
-_NO_FILES = ("delta", "iceberg")
-"""Tables whose files are not rows that stay."""
 
 
 def _incremental(fields: Fields, format_: str | None) -> Incremental | None:

@@ -418,7 +418,11 @@ SOURCE = Section(
             "Of requests to a web server; credentials by reference: ${env:NAME} or ${file:PATH}.",
         ),
         Key("max_size", _SIZE, "How large a file on a web server may be.", default="16GiB"),
-        Key("version", Number(minimum=0, whole=True), "Of a Delta table; the newest when left out."),
+        Key(
+            "version",
+            Number(minimum=0, whole=True),
+            "Of a Delta table, or the id of an Iceberg snapshot; the newest when left out.",
+        ),
         Key("separator", Text("one character", ";", r"^[\x01-\x7f]$"), "Between the fields of CSV; a comma, or a tab."),
         Key("sheet", TextOrNumber("a sheet's name or number", "Products"), "Which sheet of a workbook; the first."),
         Key("rows", Text("a path of keys", "result.items"), "Where the rows of a JSON document are."),

@@ -222,7 +222,7 @@ class Combine(Struct, frozen=True, kw_only=True):
 
 
 SourceFormat: TypeAlias = Literal[
-    "csv", "tsv", "fixed", "json", "ndjson", "parquet", "arrow", "avro", "excel", "delta",
+    "csv", "tsv", "fixed", "json", "ndjson", "parquet", "arrow", "avro", "excel", "delta", "iceberg",
     "sqlite", "postgresql", "mysql", "combined",
 ]  # fmt: skip
 ALL_TEXT: frozenset[SourceFormat] = frozenset({"csv", "tsv", "fixed", "excel"})
@@ -285,7 +285,7 @@ class Source(Struct, frozen=True, kw_only=True):
     max_size: int = 16 << 30
     """Bytes that a file of a web server may have."""
     version: int | None = None
-    """Of a Delta table; None: the newest."""
+    """Of a Delta table, or the id of an Iceberg table's snapshot; None: the newest."""
     separator: str | None = None
     """Between the fields of csv and tsv; a comma, or a tab, when left out."""
     sheet: str | int | None = None

@@ -26,6 +26,7 @@ FORMATS: dict[str, str] = {
     "delta": "headrace.data.sources.delta",
     "excel": "headrace.data.sources.excel",
     "fixed": "headrace.data.sources.fixed",
+    "iceberg": "headrace.data.sources.iceberg",
     "json": "headrace.data.sources.json",
     "mysql": "headrace.data.sources.mysql",
     "ndjson": "headrace.data.sources.ndjson",
