@@ -318,6 +318,7 @@ def test_init_with_a_label_can_run_at_once(call: Call, tmp_path: Path, monkeypat
         (["init", "--into", "none"], "no-data"),
         (["init", "notes.docx", "--into", "none"], "no-data"),
         (["init", "absent.csv", "--into", "none"], "no-such-file"),
+        (["init", "https://me:hunter2@host/a.csv", "--into", "none"], "init-from-files"),
     ):
         refused = call(*words, "--json")
         assert (refused.document["error"]["code"], refused.code) == (code, 2)

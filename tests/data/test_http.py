@@ -270,6 +270,7 @@ class RawServer:
                     request += data
                 self.requests.append(request)
                 connection.sendall(answer(request) if callable(answer) else answer)
+        self._listener.close()
 
     def asked(self, name: str) -> list[str | None]:
         """A header of each request."""

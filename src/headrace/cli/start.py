@@ -33,7 +33,7 @@ class InitFromFiles(WrongUse):
 
     def __init__(self, scheme: str) -> None:
         super().__init__(
-            f"init was given a {scheme}:// address; it looks at files of this machine",
+            f"init looks at files of this machine; it was given an address, {scheme}://…",
             fix="download one file and run init on it, then write the address in its place: read = "
             f'"{scheme}://…" in [sources.NAME] of headrace.toml',
             scheme=scheme,
