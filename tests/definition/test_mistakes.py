@@ -358,7 +358,7 @@ def test_a_credential_is_not_repeated_by_other_mistakes_either(read: Read) -> No
         ('read = "https://host/*.csv"', "read", "cannot be asked for a list"),
         ('read = "https:///a.csv"', "read", "has no host"),
         ('read = "https://host/data/"', "read", "format cannot be told"),
-        ('read = "https://host/t"\nformat = "delta"', "read", "a Delta table is a folder"),
+        ('read = "https://host/t"\nformat = "delta"', "read", "is a folder"),
         ('read = "a.csv"\nheaders = { Accept = "text/csv" }', "headers", "is for files on web servers"),
         ('read = "a.csv"\nmax_size = "1GiB"', "max_size", "is for files on web servers"),
         ('read = "https://host/a.csv"\nmax_size = "0GiB"', "max_size", "the amount cannot be read"),

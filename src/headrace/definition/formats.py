@@ -36,9 +36,9 @@ def format_part(fields: Fields, format_: str | None) -> dict[str, Any]:
             "one source reads one table", expected="one address", found=f"{len(read)}", fix="make it two sources"
         )
     web = next((url for url in read if url.startswith(("http://", "https://"))), None)
-    if format_ == "delta" and web is not None:
+    if format_ in _NO_FILES and web is not None:
         at.key("read").wrong(
-            "a Delta table is a folder, which a web server does not list",
+            "such a table is a folder, which a web server does not list",
             expected="a path, or s3://BUCKET/PREFIX",
             found=shown(web),
             fix="read it where it is stored",
