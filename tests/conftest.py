@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,7 @@ class WebPlace:
 
     def requests(self, file: str) -> list[str]:
         """Method and status of the requests for a file: `GET 200`, …"""
+        time.sleep(0.3)  # nginx notes a request after it has answered
         lines = [
             line.split('"') for line in self.access_log.read_text().splitlines() if f"/{self.name}/{file} " in line
         ]
