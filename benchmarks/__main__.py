@@ -28,7 +28,13 @@ QUICK = (
     ("matching", PEERS, "1e4"),
     ("history_path", "1"),
 )
-WHOLE = (*QUICK[:-2], ("matching", PEERS), ("windows", "1e7", "--duckdb"), ("history_path", "1", "10", "30"))
+WHOLE = (
+    *QUICK[:-2],
+    ("matching", PEERS),
+    ("windows", "1e7", "--duckdb"),
+    ("history_path", "1", "10", "30"),
+    ("memory_limit",),
+)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -175,6 +175,14 @@ class TestS3:
             assert set(infer_types(source, bench.root, bench.env)) == {"k", "x"}
         assert bench.accepted(bench.check(source_of(f"{place.url}/p/**/part.csv"), types))["k"] == [1, 2, 3]
 
+    def test_a_folder_is_all_objects_below_it(self, bench: Bench, place: S3Place) -> None:
+        for key in ("f/a.csv", "f/day=1/b.csv", "f/_SUCCESS", "f/_temporary/c.csv", "f/.d.csv.crc", "fg/e.csv"):
+            self.put(place, key, b"k\n1\n")
+        source = source_of(f"{place.url}/f/", format="csv")
+        parts = source_state(source, bench.root, bench.env).parts
+        assert [name for name, _, _ in parts] == [f"{place.url}/f/a.csv", f"{place.url}/f/day=1/b.csv"]
+        assert bench.accepted(bench.check(source, {"k": Type.INTEGER}))["k"] == [1, 1]
+
     def test_a_malformed_row_names_its_object(self, bench: Bench, place: S3Place) -> None:
         self.put(place, "a.csv", b"k,x\n1,a\n2\n")
         checked = bench.check(source_of(f"{place.url}/a.csv"), {"k": Type.INTEGER, "x": Type.STRING})

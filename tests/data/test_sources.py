@@ -260,3 +260,25 @@ def test_malformed_rows_have_the_promised_columns(bench: Bench) -> None:
     snapshot = bench.snapshot(source_of("a.ndjson"), KX)
     assert tuple(bench.read(snapshot.malformed).columns) == MALFORMED_COLUMNS
     assert ndjson_source.state(source_of("a.ndjson"), Place(bench.root, {})) == snapshot.state
+
+
+def test_a_folder_is_all_files_below_it_but_for_what_engines_write_beside_rows(bench: Bench) -> None:
+    bench.write("out/day=1/part-0.csv", "k\n1\n")
+    bench.write("out/day=2/part-0.csv", "k\n2\n")
+    bench.write("out/part-1.csv", "k\n3\n")
+    for name in ("_SUCCESS", ".part-1.csv.crc", "_temporary/0/part-9.csv", "day=2/_committed_1"):
+        bench.write(f"out/{name}", "no rows")
+    source = source_of("out/", format="csv")
+    assert [name for name, _, _ in source_state(source, bench.root, {}).parts] == [
+        "out/day=1/part-0.csv",
+        "out/day=2/part-0.csv",
+        "out/part-1.csv",
+    ]
+    assert bench.accepted(bench.check(source, {"k": Type.INTEGER}))["k"] == [1, 2, 3]
+    absolute = source_of(f"{bench.root}/out/", format="csv")
+    assert len(source_state(absolute, bench.root, {}).parts) == 3
+    for address in ("out/_temporary/", f"{bench.root}/out/_temporary/"):  # what is named is meant
+        named = source_state(source_of(address, format="csv"), bench.root, {}).parts
+        assert [name for name, _, _ in named] == ["out/_temporary/0/part-9.csv"]
+    with pytest.raises(SourceMissing):
+        source_state(source_of("none/", format="csv"), bench.root, {})

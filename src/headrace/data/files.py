@@ -7,14 +7,14 @@ import glob
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from headrace.data.compression import chunks
 from headrace.data.errors import DiskFull, SourceMissing, SourceUnreadable
 from headrace.data.model import SourceState
 from headrace.definition.model import Source
-from headrace.definition.secrets import resolve
+from headrace.definition.secrets import Secret, resolve
 
 if TYPE_CHECKING:
     from headrace.data.sources import Place
@@ -41,24 +41,37 @@ def find(source: Source, place: Place) -> list[DataFile]:
     """Every file of a source: patterns in the order written, the files of one pattern by name, each file once."""
     found: dict[str, DataFile] = {}
     for pattern in source.read:
-        resolved = resolve(pattern, place.env, place.root)
-        if resolved.startswith("s3://"):
-            from headrace.data.s3 import list_objects
-
-            files = list_objects(source.name, resolved, place.env)
-        elif is_http(resolved):
-            from headrace.data.http_files import look
-
-            files = [look(source, pattern, resolved, place)]
-        else:
-            files = list(_local(source.name, resolved, place.root))
+        address = resolve(pattern, place.env, place.root)
+        files = _named(source, pattern, address, place)
         if not files:
-            raise SourceMissing(
-                source.name, pattern, where="the bucket" if resolved.startswith("s3://") else str(place.root)
-            )
+            where = "the bucket" if address.startswith("s3://") else str(place.root)
+            raise SourceMissing(source.name, pattern, where=where)
         for file in files:
             found.setdefault(file.url or str(file.path), file)
     return [file for file in found.values() if place.only is None or file.name in place.only]
+
+
+def _named(source: Source, pattern: str, address: Secret, place: Place) -> list[DataFile]:
+    """The files of one pattern; of a folder, which ends with `/`, all that are not hidden or a writer's notes."""
+    if is_http(address):
+        from headrace.data.http_files import look
+
+        return [look(source, pattern, address, place)]
+    whole = f"{address}**/*" if address.endswith("/") else address
+    if whole.startswith("s3://"):
+        from headrace.data.s3 import list_objects
+
+        found = {file: file.name.removeprefix(address) for file in list_objects(source.name, whole, place.env)}
+    else:
+        folder = place.root / address.removeprefix("file://")
+        files = _local(source.name, whole, place.root)
+        found = {file: str(file.path.relative_to(folder)) if whole != address else file.name for file in files}
+    return [file for file, below in found.items() if whole == address or not _is_note(below)]
+
+
+def _is_note(below: str) -> bool:
+    """Whether a path below a folder is as those that engines write beside rows: `_SUCCESS`, `.part-0.crc`."""
+    return any(part.startswith(("_", ".")) for part in PurePosixPath(below).parts)
 
 
 def _local(source: str, pattern: str, root: Path) -> Iterator[DataFile]:
