@@ -104,6 +104,17 @@ def test_files_that_are_gone_keep_their_rows_and_also_all_of_them(root: Path, re
     assert readings == [["in/a.csv"], ["in/b.csv"]]
 
 
+def test_a_pattern_that_names_nothing_any_more_hides_no_file_of_another(root: Path, readings: list[list[str]]) -> None:
+    (root / "headrace.toml").write_text(FILES.replace('read = "in/*.csv"', 'read = ["in/*.csv", "late/*.csv"]'))
+    (root / "late").mkdir()
+    (root / "late" / "b.csv").write_text("k,x\n2,b\n3,c\n")
+    assert keys(root) == [1, 2, 3]
+    (root / "in" / "a.csv").unlink()
+    (root / "late" / "c.csv").write_text("k,x\n4,d\n")
+    assert keys(root) == [1, 2, 3, 4]
+    assert readings == [["in/a.csv", "late/b.csv"], ["late/c.csv"]]
+
+
 def test_without_anything_read_before_a_missing_file_is_an_error(root: Path) -> None:
     (root / "in" / "a.csv").unlink()
     with pytest.raises(SourceMissing):

@@ -43,7 +43,7 @@ def find(source: Source, place: Place) -> list[DataFile]:
     for pattern in source.read:
         address = resolve(pattern, place.env, place.root)
         files = _named(source, pattern, address, place)
-        if not files:
+        if not files and not place.may_match_none:
             where = "the bucket" if address.startswith("s3://") else str(place.root)
             raise SourceMissing(source.name, pattern, where=where)
         for file in files:

@@ -72,7 +72,7 @@ def take_snapshot(
     target = ctx.workdir / "rows.parquet"
     is_by_column = source.incremental is not None and source.incremental.column is not None
     names_read = None if increment is None or is_by_column else frozenset(name for name, _, _ in state.parts)
-    place = Place(root, env, names_read)
+    place = Place(root, env, names_read, may_match_none=names_read is not None)
     newer, kept = above(source, types, base, ctx) if base is not None and is_by_column else (source, None)
     try:
         copied = adapter(source.format).copy(newer, place, raw_types(source, types), target, ctx.workdir)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from headrace.data.errors import FilesRewritten, SourceMissing
+from headrace.data.errors import FilesRewritten
 from headrace.data.increment import Parts, new_files
 from headrace.data.model import Increment, Snapshot, SourceState
 from headrace.definition.model import Source
@@ -44,6 +44,7 @@ def read_increment(run: Run, work: Workspace, source: Source, locked: Mapping[st
     FilesRewritten : everything must be read again, and what was read before is gone.
     """
     from headrace.data.snapshot import until_still
+    from headrace.data.state import source_state
 
     how = {"source": reading_part(source), "types": locked}
     digest = hashlib.sha256(canonical(how, f"how source {source.name!r} is read")).hexdigest()
@@ -73,7 +74,8 @@ def read_increment(run: Run, work: Workspace, source: Source, locked: Mapping[st
             kind=Snapshot,
         )
 
-    return until_still(partial(_state, work, source, base), read)
+    state = partial(source_state, source, work.root, work.environment, may_match_none=base is not None)
+    return until_still(state, read)
 
 
 def _plan(
@@ -101,18 +103,6 @@ def _refuse_lost(source: Source, state: SourceState, earlier: list[Snapshot], kn
     kept = {name for name, _, _ in (*state.parts, *(() if known is None else known.seen))}
     if gone := sorted({name for name, _, _ in newest} - kept):
         raise FilesRewritten(source.name, [], gone)
-
-
-def _state(work: Workspace, source: Source, base: Snapshot | None) -> SourceState:
-    """As of now; no files at all once some were read: those that come are appended."""
-    from headrace.data.state import source_state
-
-    try:
-        return source_state(source, work.root, work.environment)
-    except SourceMissing:
-        if base is None:
-            raise
-        return SourceState(source=source.name, parts=())
 
 
 def _earlier(work: Workspace, source: str) -> Iterator[Snapshot]:

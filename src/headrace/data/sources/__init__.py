@@ -49,6 +49,8 @@ class Place:
     env: Mapping[str, str]
     only: frozenset[str] | None = None
     """Names of the files to read of those that are there; None: all."""
+    may_match_none: bool = False
+    """Whether a pattern may name no file: those that it named may have been read and taken away."""
 
 
 @dataclass(frozen=True, slots=True)
