@@ -25,11 +25,12 @@ QUICK = (
     ("combine",),
     ("database_readers",),
     ("schema_change",),
+    ("memory_limit", "1", "2GB"),
     ("matching", PEERS, "1e4"),
     ("history_path", "1"),
 )
 WHOLE = (
-    *QUICK[:-2],
+    *QUICK[:-3],
     ("matching", PEERS),
     ("windows", "1e7", "--duckdb"),
     ("history_path", "1", "10", "30"),
