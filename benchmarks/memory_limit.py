@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from benchmarks.harness import ROOT, measure, python, record, table
 from benchmarks.history_path.ours import new_project
-from headrace.runs.memory import size_of
+from headrace.runs.memory import memory_of
 
 DATA: Final = ROOT / "benchmarks" / ".data"
 _V1: Final = Path("/sys/fs/cgroup/memory")
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> None:
     data = DATA / f"x{copies}"
     measure(python("-m", "benchmarks.history_path.layout", str(data), str(copies)))
     headrace = str(Path(sys.executable).with_name("headrace"))
-    with tempfile.TemporaryDirectory(dir=DATA, prefix="limit-") as out, group(size_of(limit)) as held:
+    with tempfile.TemporaryDirectory(dir=DATA, prefix="limit-") as out, group(memory_of(limit, {}).limit_bytes) as held:
         new_project(data, Path(out) / "project")
         command = [headrace, "features", "build", "--json", "--memory", limit, "--project", f"{out}/project"]
         if held is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from headrace.runs.errors import MemoryTooSmall, NoSize
-from headrace.runs.memory import LEAST, hold_polars_to, machine_bytes, memory_of, size_of
+from headrace.runs.memory import LEAST, hold_polars_to, machine_bytes, memory_of
 from headrace.runs.model import Memory
 
 
@@ -28,7 +28,7 @@ from headrace.runs.model import Memory
     ],
 )
 def test_sizes_are_read_in_powers_of_ten_or_of_two(text: str, expected: int) -> None:
-    assert size_of(text) == expected
+    assert memory_of(text, {}).limit_bytes == expected
 
 
 @pytest.mark.parametrize("text", ["four", "4G", "4 G B", "-4GB", "4GB!", "GB", "1e9", "4,5GB", "٤GB", "inf"])
@@ -55,6 +55,31 @@ def test_without_a_limit_a_run_takes_most_of_what_is_free() -> None:
     free, found = machine_bytes(), memory_of(None, {})
     assert not found.is_given
     assert found.limit_bytes == LEAST or 0.6 * free < found.limit_bytes < 0.95 * free
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "allowed"),
+    [
+        ("0::/", {"memory.max": "3000"}, 3000),  # a container: its own group looks like the top
+        ("0::/user.slice/run-1.scope", {"user.slice/run-1.scope/memory.max": "2000"}, 2000),  # systemd-run
+        ("0::/a/b", {"a/memory.max": "1500", "a/b/memory.max": "max"}, 1500),  # a group above allows less
+        ("0::/a/b", {"a/memory.max": "1500", "a/b/memory.max": "900"}, 900),
+        ("4:memory:/c\n3:cpu:/d", {"memory/c/memory.limit_in_bytes": "700", "memory.max": "1"}, 700),  # version 1
+        ("4:cpu,cpuacct:/x\n0::/a", {"a/memory.max": "max"}, None),
+        ("", {"memory.max": "5"}, None),
+    ],
+)
+def test_a_control_group_and_all_above_it_limit_what_is_free(
+    tmp_path: Path, own: str, files: dict[str, str], allowed: int | None
+) -> None:
+    for name, text in files.items():
+        path = tmp_path / "groups" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    (tmp_path / "own").write_text(f"{own}\n" if own else "")
+    found = machine_bytes(tmp_path / "groups", tmp_path / "own")
+    assert found == allowed if allowed else found > 10**6
+    assert machine_bytes(tmp_path / "groups", tmp_path / "none") > 10**6
 
 
 SORTS = """

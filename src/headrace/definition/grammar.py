@@ -69,7 +69,7 @@ _DURATION = Quantity(
     parse_duration, DURATION_PATTERN, 'a duration: a whole number and ms, s, m, h, d or w, such as "10m"', "10m"
 )
 _SIZE = Quantity(
-    parse_size, SIZE_PATTERN, 'a size: a whole number and MB, GB, TB, MiB, GiB or TiB, such as "2GiB"', "2GiB"
+    parse_size, SIZE_PATTERN, 'a size: a number and kB, MB, GB, TB, KiB, MiB, GiB or TiB, such as "2GiB"', "2GiB"
 )
 _EXPRESSION = Text("an expression (SQL)", "arr_delay > 30")
 _COLUMNS = ListOf(COLUMN, "columns")

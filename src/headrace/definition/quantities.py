@@ -20,12 +20,17 @@ _UNITS_US = {
 DURATION_PATTERN = r"^[0-9]+(ms|s|m|h|d|w)$"
 MONEY_PATTERN = r"^[0-9]+(\.[0-9]+)? [A-Z]{3}$"
 BUDGET_PATTERN = r"^[0-9]+(ms|s|m|h|d|w| trials?)$"
-SIZE_PATTERN = r"^[0-9]+ ?(MB|GB|TB|MiB|GiB|TiB)$"
+SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)? ?([kKmMgGtT][iI]?)?[bB]$"
 VOLUME_PATTERN = r"^[0-9]+(\.[0-9]+)?[kMG]? ?/ ?(day|week|month|year)$"
 
 _MAX_DURATION_US = 36_525 * _UNITS_US["d"]
 _SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
-_SIZES = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+_SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
+    "KIB": 1 << 10,
+    "MIB": 1 << 20,
+    "GIB": 1 << 30,
+    "TIB": 1 << 40,
+}
 _DAYS_A_MONTH = Decimal("365.25") / 12
 _PER_MONTH = {"day": _DAYS_A_MONTH, "week": _DAYS_A_MONTH / 7, "month": Decimal(1), "year": Decimal(1) / 12}
 
@@ -51,13 +56,13 @@ def parse_duration(text: str) -> int | None:
 
 
 def parse_size(text: str) -> int | None:
-    """Bytes, above zero; None when `text` is no size.
+    """Bytes, above zero: powers of ten for kB, MB, GB, TB, of two for KiB, MiB, GiB, TiB; None when `text` is no size.
 
-    >>> parse_size("2GiB")
-    2147483648
+    >>> parse_size("2GiB"), parse_size("1.5 GB"), parse_size("4 gigs")
+    (2147483648, 1500000000, None)
     """
-    match = re.fullmatch(r"([0-9]{1,6}) ?([MGT]i?B)", text)
-    return int(match[1]) * _SIZES[match[2]] or None if match else None
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?((?:[kmgt]i?)?b)", text, re.IGNORECASE)
+    return int(Decimal(match[1]) * _SIZES[match[2].upper()]) or None if match else None
 
 
 def parse_money(text: str) -> Money | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from headrace.definition.quantities import parse_size
 from headrace.runs.errors import MemoryTooSmall, NoSize
 from headrace.runs.model import Memory
 from headrace.runs.place import discard
@@ -20,10 +21,8 @@ LEAST: Final = 1_000_000_000
 _MACHINE_SHARE: Final = 0.8
 _POLARS_SHARE: Final = 0.4
 """Of what is left of the limit: from this on a sort writes to disk what it holds."""
-_UNITS: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_UNITS_OF_TWO: Final = {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-_SIZE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
-_CGROUPS: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_GROUPS: Final = Path("/sys/fs/cgroup")
+_OWN: Final = Path("/proc/self/cgroup")
 
 
 def memory_of(text: str | None, environment: Mapping[str, str]) -> Memory:
@@ -36,36 +35,40 @@ def memory_of(text: str | None, environment: Mapping[str, str]) -> Memory:
     asked, where = (text, "--memory") if text is not None else (environment.get(VARIABLE) or None, VARIABLE)
     if asked is None:
         return Memory(max(LEAST, int(_MACHINE_SHARE * machine_bytes())), is_given=False)
-    limit = size_of(asked, where)
+    limit = int(asked) if asked.isascii() and asked.isdigit() else parse_size(asked.strip())
+    if limit is None:
+        raise NoSize(where, asked)
     if limit < LEAST:
         raise MemoryTooSmall(where, asked, limit, LEAST)
     return Memory(limit, is_given=True)
 
 
-def size_of(text: str, where: str = "--memory") -> int:
-    """Bytes of a written size: powers of ten for kB, MB, GB, TB, of two for KiB, MiB, GiB, TiB.
+def machine_bytes(groups: Path = _GROUPS, own: Path = _OWN) -> int:
+    """What is available to this process: by the kernel's estimate, and at most what its control groups allow.
 
-    Examples
-    --------
-    >>> size_of("4GB"), size_of("1.5 GiB"), size_of("2000000000")
-    (4000000000, 1610612736, 2000000000)
+    Parameters
+    ----------
+    groups, own
+        Where the kernel shows control groups, and those of this process; of version 1 and 2 alike.
     """
-    found = _SIZE.fullmatch(text)
-    unit = None if found is None else (_UNITS | _UNITS_OF_TWO).get(found[2].upper())
-    if found is None or unit is None:
-        raise NoSize(where, text)
-    return int(float(found[1]) * unit)
-
-
-def machine_bytes() -> int:
-    """What is available to this process: by the kernel's estimate, and at most what its control group allows."""
     found = [_available()]
-    for path in _CGROUPS:
-        try:
+    for path in _limits(groups, own):
+        with suppress(OSError, ValueError):  # not there, as within a container; or "max"
             found.append(int(path.read_text()))
-        except (OSError, ValueError):  # not there, or "max"
-            continue
     return min(found)
+
+
+def _limits(groups: Path, own: Path) -> Iterator[Path]:
+    """The files with the limits of this process's group and of all above it: each holds."""
+    with suppress(OSError):
+        for line in own.read_text().splitlines():
+            _, controllers, name = line.split(":", 2)
+            if controllers not in ("", "memory"):
+                continue
+            top = groups / controllers
+            file = "memory.limit_in_bytes" if controllers else "memory.max"
+            place = top / name.removeprefix("/")
+            yield from (folder / file for folder in (place, *place.parents) if folder.is_relative_to(top))
 
 
 def _available() -> int:
