@@ -99,6 +99,20 @@ def web(tmp_path: Path) -> Iterator[WebPlace]:
     link.unlink()
 
 
+def remove_objects(place: S3Place, ending: str) -> None:
+    """Delete every object of a place whose key ends so."""
+    import obstore
+    from obstore.store import S3Store
+
+    bucket, _, prefix = place.url.removeprefix("s3://").partition("/")
+    config = {name.lower(): value for name, value in place.env.items()}
+    store = S3Store(bucket, config=config, client_options={"allow_http": True})  # type: ignore[arg-type]
+    keys = [entry["path"] for batch in obstore.list(store, prefix) for entry in batch]
+    for key in keys:
+        if key.endswith(ending):
+            obstore.delete(store, key)
+
+
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
     """The URL of an empty database of this test's own on the session's PostgreSQL server."""

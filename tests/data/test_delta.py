@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 from deltalake import DeltaTable
-from tests.conftest import S3Place
+from tests.conftest import S3Place, remove_objects
 from tests.data.stage import Bench, source_of
 
 from headrace.data.errors import SourceMissing, SourceUnavailable, SourceUnreadable, TableUnsupported, VersionMissing
@@ -101,6 +101,24 @@ def _z85(data: bytes) -> str:
         number = int.from_bytes(data[at : at + 4], "big")
         text += "".join(digits[number // 85**power % 85] for power in (4, 3, 2, 1, 0))
     return text
+
+
+@pytest.mark.parametrize("name", ["a b", "100%", "ünö"])
+def test_a_folder_may_be_called_anything(bench: Bench, name: str) -> None:
+    place = bench.root / name / "t"
+    table = ROWS.with_columns(p=pl.lit("u v/%"))
+    table.write_delta(place.as_uri(), delta_write_options={"partition_by": "p"})
+    types = {**TYPES, "p": Type.STRING}
+    for source in (table_of(f"{name}/t"), table_of(str(place))):
+        assert bench.accepted(bench.check(source, types)) == table.to_dict(as_series=False)
+
+
+def test_a_deletion_vector_is_found_in_a_folder_of_any_name(bench: Bench) -> None:
+    place = bench.root / "a b %ü"
+    properties = {"configuration": {"delta.enableDeletionVectors": "true"}}
+    ROWS.write_delta(place.as_uri(), delta_write_options=properties)
+    _hide_first_row(place)
+    assert bench.accepted(bench.check(table_of("a b %ü"), TYPES))["k"] == [2, 3]
 
 
 def test_what_is_not_understood_is_refused_and_not_read_halfway(bench: Bench) -> None:
@@ -194,6 +212,16 @@ class TestOnS3:
         with pytest.raises(SourceUnavailable) as caught:
             bench.check(table_of(f"{place.url}/t"), TYPES)
         assert "hunter2" not in str(caught.value)
+
+    def test_a_secret_without_its_key_is_said(self, bench: Bench, place: S3Place) -> None:
+        del bench.env["AWS_ACCESS_KEY_ID"]
+        with pytest.raises(SourceUnavailable, match="no AWS_ACCESS_KEY_ID is set"):
+            bench.check(table_of(f"{place.url}/t"), TYPES)
+
+    def test_an_object_that_is_gone_is_named(self, bench: Bench, place: S3Place) -> None:
+        remove_objects(place, ".parquet")
+        with pytest.raises(SourceUnavailable, match=r"NoSuchKey \S+/t/part-\S+\.parquet"):
+            bench.check(table_of(f"{place.url}/t"), TYPES)
 
     def test_no_table_and_no_server(self, bench: Bench, place: S3Place) -> None:
         with pytest.raises(SourceMissing):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +15,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import Table
 from pyiceberg.transforms import IdentityTransform
 from pyiceberg.types import IntegerType
-from tests.conftest import S3Place
+from tests.conftest import S3Place, remove_objects
 from tests.data.stage import Bench, source_of
 
 from headrace.data.errors import (
@@ -275,23 +276,57 @@ def test_a_table_or_a_snapshot_that_is_not_there(bench: Bench, lake: Lake) -> No
         keys(bench, version=9)
 
 
+@pytest.mark.parametrize("name", ["a b", "100%", "50%20x", "ünö"])
+def test_a_folder_may_be_called_anything(bench: Bench, name: str) -> None:
+    folder = bench.root / name
+    folder.mkdir()
+    Lake(bench.root, f"file://{folder}/lake").make()
+    for source in (table_of(f"{name}/lake/n/t"), table_of(f"{folder}/lake/n/t")):
+        assert bench.accepted(bench.check(source, TYPES)) == ROWS.to_dict(as_series=False)
+
+
+def test_a_commit_that_changes_columns_alone_is_another_state(bench: Bench, lake: Lake) -> None:
+    table = lake.make()
+    before = source_state(table_of(PLACE), bench.root, {})
+    with table.update_schema() as update:
+        update.rename_column("x", "label")
+    assert source_state(table_of(PLACE), bench.root, {}) != before
+
+
+def test_metadata_may_be_packed(bench: Bench, lake: Lake) -> None:
+    path = Path(lake.make().metadata_location.removeprefix("file://"))
+    packed = path.with_name(f"{path.name.partition('.')[0]}.gz.metadata.json")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    assert keys(bench) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("text", ["{}", '{"format-version": 2', "[]", ""])
+def test_metadata_that_describes_no_table_is_named(bench: Bench, lake: Lake, text: str) -> None:
+    path = Path(lake.make().metadata_location.removeprefix("file://"))
+    path.write_text(text)
+    with pytest.raises(SourceUnreadable, match=rf"{path.name}.*cut or damaged: it describes no table"):
+        keys(bench)
+
+
 @pytest.mark.parametrize("part", ["*.metadata.json", "snap-*.avro", "*-m0.avro", "*.parquet"])
 def test_a_file_that_is_gone_or_cut_is_an_error(bench: Bench, lake: Lake, part: str) -> None:
     lake.make()
+    said = "describes no table" if part == "*.metadata.json" else "gone or damaged"
     path = max((bench.root / PLACE).rglob(part))
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(SourceUnreadable, match="gone or damaged"):
+    with pytest.raises(SourceUnreadable, match=said):
         keys(bench)
     path.write_bytes(b"")
-    with pytest.raises(SourceUnreadable, match="gone or damaged"):
+    with pytest.raises(SourceUnreadable, match=said):
         keys(bench)
     path.unlink()
     if part == "*.metadata.json":  # the table is as it was before its last commit
         with pytest.raises(SourceEmpty):
             keys(bench)
         return
-    with pytest.raises(SourceUnreadable, match="gone or damaged"):
+    with pytest.raises(SourceUnreadable, match=said):
         keys(bench)
 
 
@@ -325,6 +360,16 @@ class TestOnS3:
         with pytest.raises(SourceUnavailable) as caught:
             bench.check(table_of(f"{place.url}/n/t"), TYPES)
         assert "hunter2" not in str(caught.value)
+
+    def test_a_secret_without_its_key_is_said(self, bench: Bench, place: S3Place) -> None:
+        del bench.env["AWS_ACCESS_KEY_ID"]
+        with pytest.raises(SourceUnavailable, match="no AWS_ACCESS_KEY_ID is set"):
+            bench.check(table_of(f"{place.url}/n/t"), TYPES)
+
+    def test_an_object_that_is_gone_is_named(self, bench: Bench, place: S3Place) -> None:
+        remove_objects(place, ".parquet")
+        with pytest.raises(SourceUnavailable, match=r"NoSuchKey \S+/n/t/data/\S+\.parquet"):
+            bench.check(table_of(f"{place.url}/n/t"), TYPES)
 
     def test_no_table(self, bench: Bench, place: S3Place) -> None:
         with pytest.raises(SourceMissing):

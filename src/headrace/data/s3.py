@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 22
 _CODE = re.compile(r"<Code>(\w+)</Code>")
+_KEY = re.compile(r"Object at location (\S+) not found")
 
 
 def list_objects(source: str, url: str, env: Mapping[str, str]) -> list[DataFile]:
@@ -30,7 +31,7 @@ def list_objects(source: str, url: str, env: Mapping[str, str]) -> list[DataFile
     folder = prefix.rpartition("/")[0] or None  # a listing takes whole folders
     found = []
     with _reaching(source, f"s3://{bucket}", env):
-        for batch in obstore.list(_store(bucket, env), folder):
+        for batch in obstore.list(_store(source, bucket, env), folder):
             found += [entry for entry in batch if entry["path"] == pattern or matches(entry["path"])]
     return [
         DataFile(
@@ -50,22 +51,29 @@ def download(source: str, file: DataFile, env: Mapping[str, str], target: Path) 
 
     bucket, _, key = file.name.removeprefix("s3://").partition("/")
     with _reaching(source, f"s3://{bucket}", env), writing(target), target.open("wb") as out:
-        for chunk in obstore.get(_store(bucket, env), key).stream(min_chunk_size=_CHUNK):
+        for chunk in obstore.get(_store(source, bucket, env), key).stream(min_chunk_size=_CHUNK):
             out.write(chunk)
     return replace(file, path=target, url=None)
 
 
-def storage_options(url: str, env: Mapping[str, str]) -> dict[str, str]:
-    """What Polars needs to read the object itself."""
+def storage_options(source: str, url: str, env: Mapping[str, str]) -> dict[str, str]:
+    """What Polars needs to read the object itself.
+
+    Raises
+    ------
+    SourceUnavailable : the environment's settings do not go together.
+    """
     from headrace.stores.objects.s3 import S3ObjectStore
 
-    return S3ObjectStore(f"s3://{url.removeprefix('s3://').partition('/')[0]}", env).scan_target("any").options
+    bucket = f"s3://{url.removeprefix('s3://').partition('/')[0]}"
+    with _reaching(source, bucket, env):
+        return S3ObjectStore(bucket, env).scan_target("any").options
 
 
-def _store(bucket: str, env: Mapping[str, str]) -> S3Store:
+def _store(source: str, bucket: str, env: Mapping[str, str]) -> S3Store:
     from obstore.store import S3Store
 
-    options = storage_options(f"s3://{bucket}", env)
+    options = storage_options(source, f"s3://{bucket}", env)
     is_http_allowed = options.pop("aws_allow_http", "") == "true"
     return S3Store(
         bucket,
@@ -92,8 +100,9 @@ def _reaching(source: str, place: str, env: Mapping[str, str]) -> Iterator[None]
 
 def reason_of(error: Exception, env: Mapping[str, str]) -> str:
     """In a few words what a server or a client says in a page, and with whose key it was asked."""
-    code = _CODE.search(str(error))
+    code, key = _CODE.search(str(error)), _KEY.search(str(error))
     reason = code[1] if code else str(error).partition("\n")[0]
+    reason += f" {key[1]}" if code and key else ""
     return f"{reason} (credentials: {_who(env)})"
 
 

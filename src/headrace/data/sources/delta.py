@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from headrace.data.blocks import row_count, sink
 from headrace.data.errors import (
@@ -70,20 +71,32 @@ def _opened(source: Source, place: Place) -> DeltaTable:
         """A table whose files come by name: the log's order depends on how it was last written down."""
 
         def file_uris(self, *arguments: Any, **named: Any) -> list[str]:
-            return sorted(super().file_uris(*arguments, **named))
+            return sorted(map(self._path_of, super().file_uris(*arguments, **named)))
+
+        def deletion_vectors(self) -> Any:
+            import polars as pl
+
+            named = pl.DataFrame(super().deletion_vectors())
+            return named.with_columns(pl.col("filepath").map_elements(self._path_of, pl.String))
+
+        def _path_of(self, uri: str) -> str:
+            """A local file as it is called: the library writes the table's own folder as a URL has it, and no more."""
+            if not self.table_uri.startswith("file://"):
+                return uri
+            root = self.table_uri.removeprefix("file://")
+            path = uri.removeprefix("file://")
+            return unquote(root) + path.removeprefix(root) if path.startswith(root) else path
 
     address = resolve(source.read[0], place.env, place.root)
-    options: dict[str, str] = {}
     if address.startswith("s3://"):
         from headrace.data.s3 import storage_options
 
-        options = storage_options(address, place.env)
-    else:
-        folder = place.root / address.removeprefix("file://")
-        if not (folder / "_delta_log").is_dir():
-            raise SourceMissing(source.name, source.read[0], where=f"{place.root} (no folder _delta_log in it)")
-        return TableInOrder(str(folder.resolve()), version=source.version)
-    return TableInOrder(address, version=source.version, storage_options=options or None)
+        options = storage_options(source.name, address, place.env)
+        return TableInOrder(address, version=source.version, storage_options=options or None)
+    folder = place.root / address.removeprefix("file://")
+    if not (folder / "_delta_log").is_dir():
+        raise SourceMissing(source.name, source.read[0], where=f"{place.root} (no folder _delta_log in it)")
+    return TableInOrder(folder.resolve().as_uri(), version=source.version)
 
 
 @contextmanager

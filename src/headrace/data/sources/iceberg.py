@@ -101,6 +101,7 @@ def _snapshot(source: Source, table: StaticTable) -> Snapshot | None:
 
 
 def _opened(source: Source, place: Place) -> StaticTable:
+    from pyiceberg.exceptions import ValidationError
     from pyiceberg.table import StaticTable
 
     address = resolve(source.read[0], place.env, place.root)
@@ -108,15 +109,20 @@ def _opened(source: Source, place: Place) -> StaticTable:
     if address.startswith("s3://"):
         from headrace.data.s3 import list_objects, storage_options
 
-        options = storage_options(address, place.env)
+        options = storage_options(source.name, address, place.env)
         settings = {_SETTINGS[name]: value for name, value in options.items() if name in _SETTINGS}
         pattern = address if _is_metadata(address) else f"{address.rstrip('/')}/metadata/*"
         found = [file.name for file in list_objects(source.name, pattern, place.env)]
     else:
         folder = place.root / address.removeprefix("file://")
         files = [folder] if _is_metadata(address) else (folder / "metadata").glob("*")
-        found = [path.resolve().as_uri() for path in files if path.is_file()]
-    return StaticTable.from_metadata(_newest(source, found), settings)
+        found = [f"file://{path.resolve()}" for path in files if path.is_file()]  # pyiceberg decodes no address
+    newest = _newest(source, found)
+    try:
+        return StaticTable.from_metadata(newest, settings)
+    except (ValueError, ValidationError):
+        where = f"{_shown(source)}: {newest.rpartition('/')[2]}"
+        raise SourceUnreadable(source.name, where, "it is cut or damaged: it describes no table") from None
 
 
 def _is_metadata(address: str) -> bool:

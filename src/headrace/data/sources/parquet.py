@@ -47,7 +47,7 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
 
 def _opened(source: Source, place: Place, workdir: Path) -> TypedFiles:
     files = fetch(source, find(source, place), place, workdir, is_s3_scanned=True)
-    return open_typed(source, "Parquet file", files, partial(_scan, place=place))
+    return open_typed(source, "Parquet file", files, partial(_scan, source, place=place))
 
 
 def _refuse_bomb(source: Source, file: DataFile, rows: int, held: Mapping[str, pl.DataType]) -> None:
@@ -77,11 +77,11 @@ def _width(type_: pl.DataType) -> int:
     return 16 if type_ == pl.String else 1 if type_ in (pl.Boolean, pl.Null) else 8
 
 
-def _scan(file: DataFile, place: Place) -> pl.LazyFrame:
+def _scan(source: Source, file: DataFile, place: Place) -> pl.LazyFrame:
     import polars as pl
 
     if file.url is None:
         return pl.scan_parquet(file.path, glob=False)
     from headrace.data.s3 import storage_options
 
-    return pl.scan_parquet(file.url, glob=False, storage_options=storage_options(file.url, place.env))
+    return pl.scan_parquet(file.url, glob=False, storage_options=storage_options(source.name, file.url, place.env))
