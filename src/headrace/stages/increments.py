@@ -48,11 +48,10 @@ def read_increment(run: Run, work: Workspace, source: Source, locked: Mapping[st
 
     how = {"source": reading_part(source), "types": locked}
     digest = hashlib.sha256(canonical(how, f"how source {source.name!r} is read")).hexdigest()
-    earlier = [] if refresh else list(_earlier(work, source.name))
-    base = next((one for one in earlier if one.increment and one.increment.reading == digest), None)
+    newest, base = (None, None) if refresh else _before(work, source.name, digest)
 
     def read(state: SourceState) -> Snapshot:
-        plan = _plan(run, source, state, base, earlier, refresh=refresh)
+        plan = _plan(run, source, state, base, newest, refresh=refresh)
         if plan.is_nothing and base is not None and base.increment is not None:
             told, compute = base.increment, partial(_as_before, base)
         else:
@@ -79,30 +78,39 @@ def read_increment(run: Run, work: Workspace, source: Source, locked: Mapping[st
 
 
 def _plan(
-    run: Run, source: Source, state: SourceState, base: Snapshot | None, earlier: list[Snapshot], *, refresh: bool
+    run: Run, source: Source, state: SourceState, base: Snapshot | None, newest: Increment | None, *, refresh: bool
 ) -> _Plan:
     is_by_column = source.incremental is not None and source.incremental.column is not None
     if state.volatile and not is_by_column:  # a web server that does not tell whether a file has changed
-        _refuse_lost(source, state, earlier, None)
+        _refuse_lost(source, state, newest, None)
         return _Plan(None, state.parts, run.id)
     if refresh or state.volatile:
         return _Plan(base, state.parts, run.id)
     known = None if base is None else base.increment
     if is_by_column:  # a file: all changed, or nothing
         return _Plan(base, state.parts, is_nothing=known is not None and known.added == state.parts)
-    _refuse_lost(source, state, earlier, known)
+    _refuse_lost(source, state, newest, known)
     added = state.parts if base is None else new_files(source, state, base)
     if added is None:
         return _Plan(None, state.parts)
     return _Plan(base, added, is_nothing=not added)
 
 
-def _refuse_lost(source: Source, state: SourceState, earlier: list[Snapshot], known: Increment | None) -> None:
+def _refuse_lost(source: Source, state: SourceState, newest: Increment | None, known: Increment | None) -> None:
     """What the newest reading had read is in the base, or still there."""
-    newest = next((one.increment.seen for one in earlier if one.increment is not None), ())
     kept = {name for name, _, _ in (*state.parts, *(() if known is None else known.seen))}
-    if gone := sorted({name for name, _, _ in newest} - kept):
+    if gone := sorted({name for name, _, _ in (() if newest is None else newest.seen)} - kept):
         raise FilesRewritten(source.name, [], gone)
+
+
+def _before(work: Workspace, source: str, reading: str) -> tuple[Increment | None, Snapshot | None]:
+    """What the newest reading says of itself, and the newest snapshot that was read alike; mostly they are one."""
+    newest = None
+    for snapshot in _earlier(work, source):
+        newest = newest or snapshot.increment
+        if snapshot.increment is not None and snapshot.increment.reading == reading:
+            return newest, snapshot
+    return newest, None
 
 
 def _earlier(work: Workspace, source: str) -> Iterator[Snapshot]:
