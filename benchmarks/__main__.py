@@ -24,6 +24,7 @@ QUICK = (
     ("profile",),
     ("combine",),
     ("database_readers",),
+    ("iceberg",),
     ("schema_change",),
     ("memory_limit", "1", "2GB"),
     ("matching", PEERS, "1e4"),

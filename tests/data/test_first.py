@@ -20,6 +20,7 @@ from headrace.data.first import Proposal, propose
 from headrace.data.first.errors import NoData, NoSuchFile, NothingToLearn, NothingToPredictFrom, OneColumn
 from headrace.data.first.rules import bounds, form_of
 from headrace.data.first.writing import separator_of
+from headrace.data.state import source_state
 from headrace.definition.model import ColumnRule, Definition
 from headrace.definition.reader import read_definition
 from headrace.language.errors import ExpressionError
@@ -262,6 +263,22 @@ def test_parts_with_the_same_columns_are_one_source(tmp_path: Path) -> None:
     write(tmp_path / "data" / "2024-04.csv", ("id", "z"), [(n, n % 3) for n in range(40)])
     _, definition = proposed(tmp_path, *sorted((tmp_path / "data").glob("*.csv")))
     assert len(definition.sources) == 4
+
+
+@pytest.mark.parametrize("name", ["parts", "a b%[1]ü"])
+def test_data_outside_the_project_is_named_by_its_whole_path(tmp_path: Path, name: str) -> None:
+    data, project = tmp_path / name, tmp_path / "project"
+    data.mkdir()
+    project.mkdir()
+    for month in (1, 2):
+        write(data / f"sales-{month}.csv", ("id", "amount"), [(month * 100 + n, n * 1.5) for n in range(50)])
+    write(data / "shops.csv", ("shop", "rooms"), [(f"S{n}", n) for n in range(30)])
+    for some in ([data / "sales-1.csv", data / "sales-2.csv"], [data / "shops.csv"]):
+        proposal = propose(project, some, None, {})
+        (project / "headrace.toml").write_text(proposal.text, encoding="utf-8")
+        (source,) = read_definition(project / "headrace.toml").sources
+        state = source_state(source, project, {})
+        assert [path for path, _, _ in state.parts] == [str(path) for path in some]
 
 
 def test_what_a_cut_look_found_warns_until_it_is_made_stricter(tmp_path: Path) -> None:

@@ -132,7 +132,9 @@ def _as_one(folder: Path, parts: Sequence[Path]) -> Files:
     pattern = re.sub(r"[0-9]+", "*", glob.escape(parts[0].name))
     pattern = re.sub(r"\*(?:[-_.]\*)+(?=\.|$)", "*", pattern)
     is_whole = {*parent.glob(pattern)} == {path.resolve() for path in parts}
-    read = (_relative(parent / pattern, folder),) if is_whole else tuple(_written(path, folder) for path in parts)
+    place = glob.escape(_relative(parent, folder))
+    whole = pattern if place == "." else f"{place}/{pattern}"
+    read = (whole,) if is_whole else tuple(_written(path, folder) for path in parts)
     return Files(name, read, _format(parts[0]))
 
 
@@ -144,7 +146,7 @@ def _stem(path: Path) -> str:
 def _relative(path: Path, folder: Path) -> str:
     whole = path.resolve()
     base = folder.resolve()
-    return whole.relative_to(base).as_posix() if whole.is_relative_to(base) else whole.as_uri()
+    return whole.relative_to(base).as_posix() if whole.is_relative_to(base) else f"file://{whole}"
 
 
 def _written(path: Path, folder: Path) -> str:

@@ -106,6 +106,7 @@ def _opened(source: Source, place: Place) -> StaticTable:
 
     address = resolve(source.read[0], place.env, place.root)
     settings: dict[str, str] = {}
+    where = "the bucket" if address.startswith("s3://") else str(place.root)
     if address.startswith("s3://"):
         from headrace.data.s3 import list_objects, storage_options
 
@@ -117,7 +118,7 @@ def _opened(source: Source, place: Place) -> StaticTable:
         folder = place.root / address.removeprefix("file://")
         files = [folder] if _is_metadata(address) else (folder / "metadata").glob("*")
         found = [f"file://{path.resolve()}" for path in files if path.is_file()]  # pyiceberg decodes no address
-    newest = _newest(source, found)
+    newest = _newest(source, found, where)
     try:
         return StaticTable.from_metadata(newest, settings)
     except (ValueError, ValidationError):
@@ -129,13 +130,15 @@ def _is_metadata(address: str) -> bool:
     return _METADATA.fullmatch(address.rpartition("/")[2]) is not None
 
 
-def _newest(source: Source, files: Sequence[str]) -> str:
+def _newest(source: Source, files: Sequence[str], where: str) -> str:
     """The metadata file with the highest number."""
     numbers = {file: int(match[1]) for file in files if (match := _METADATA.fullmatch(file.rpartition("/")[2]))}
     newest = sorted(file for file, number in numbers.items() if number == max(numbers.values()))
     if not newest:
         raise SourceMissing(
-            source.name, source.read[0], where="it (there is no metadata/….metadata.json: it is no Iceberg table)"
+            source.name,
+            source.read[0],
+            where=f"{where} (no ….metadata.json in a folder metadata there: it is no Iceberg table)",
         )
     if len(newest) > 1:
         names = " and ".join(file.rpartition("/")[2] for file in newest[:2])
