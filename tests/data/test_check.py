@@ -16,6 +16,8 @@ from headrace.data.errors import ContractError, JoinNotUnique
 from headrace.data.model import QualityReport, RuleResult
 from headrace.definition.model import ColumnRule, Join, OnFail
 from headrace.language.types import Type
+from headrace.runs.errors import NotEnoughMemory
+from headrace.runs.model import Memory
 
 KX = {"k": Type.INTEGER, "x": Type.FLOAT}
 
@@ -307,3 +309,20 @@ def test_the_ledger_adds_up_for_any_rows(
     kept = [n for n in range(1, len(lines) + 1) if n not in aside]
     expected = [None if (c := lines[n - 1][0]).strip() in ("", "9999") else int(c) for n in kept]
     assert bench.accepted(checked)["k"] == expected
+
+
+@pytest.mark.parametrize("unique", [(), ("k",)])
+def test_a_limit_that_does_not_suffice_is_told_before_it_begins(bench: Bench, unique: tuple[str, ...]) -> None:
+    bench.write("a.csv", "k,x\n" + "".join(f"{n},text\n" for n in range(2_000)))
+    source, types = source_of("a.csv", unique=unique), {"k": Type.INTEGER, "x": Type.STRING}
+    needed = 350_000_000 + int(0.4 * 2_000) * (8 + 40) + (16 * 2_000 if unique else 0)
+    bench.stage.memory = Memory(needed, is_given=True)
+    assert bench.check(source, types).report.accepted == 2_000
+    bench.stage.memory = Memory(needed - 1, is_given=True)
+    with pytest.raises(
+        NotEnoughMemory, match=r"checking source 's' needs about 0\.39 GB.*: 2,000 rows of 2 columns"
+    ) as told:
+        bench.check(source, types)
+    assert told.value.exit_code == 2
+    bench.stage.memory = Memory(needed - 1, is_given=False)  # a guess of what is free refuses nothing
+    assert bench.check(source, types).report.accepted == 2_000

@@ -94,7 +94,7 @@ def test_spans_follow_on_each_other_and_fit_into_the_budget() -> None:
 
 
 def test_a_limit_that_does_not_suffice_is_told_before_anything_is_computed(tmp_path: Path) -> None:
-    with pytest.raises(NotEnoughMemory, match=r"assembling the frame needs about .* the limit is 0\.0 GB") as refused:
+    with pytest.raises(NotEnoughMemory, match=r"assembling the frame needs about .* the limit is 0\.00 GB") as refused:
         assembled(tmp_path, Memory(1, is_given=True), flights_definition())
     assert refused.value.exit_code == 2
     assert refused.value.facts["needed_bytes"] > 10**6

@@ -8,11 +8,12 @@ row never displaces a right one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import polars as pl
 
 from headrace.data.align import base_types, table_types
-from headrace.data.blocks import row_count, sink
+from headrace.data.blocks import ROW_GROUP, row_count, sink
 from headrace.data.corrections import Rows, rows_of
 from headrace.data.distribution import sketches
 from headrace.data.duplicates import find_duplicates
@@ -25,7 +26,15 @@ from headrace.data.rules import FlaggedRows, flag_rows
 from headrace.data.table_rules import table_results
 from headrace.definition.model import ALL_TEXT, Source
 from headrace.language.types import Type
-from headrace.runs.model import ObjectRef, StageContext
+from headrace.language.values import cell_bytes
+from headrace.runs.errors import NotEnoughMemory
+from headrace.runs.model import Memory, ObjectRef, StageContext
+
+_HELD_SHARE: Final = 0.4
+_HELD_ROWS: Final = 20 * ROW_GROUP
+"""Rows that Polars was seen to hold at once while it checks: a share of few, at most so many."""
+_KEY_BYTES: Final = 16
+"""Of every row whose key must be unique: its hash, and the hash once more in order."""
 
 
 def check(
@@ -56,9 +65,11 @@ def check(
     ------
     ContractError : the contract cannot be held against these columns.
     JoinNotUnique : a static table has several rows for one key.
+    NotEnoughMemory : the limit that was given does not suffice.
     """
     static_types = {name: {field.name: field.type for field in table.fields} for name, table in statics.items()}
     fields = table_types(source, types, static_types)
+    _refuse_without_memory(source, snapshot.rows, fields, ctx.memory)
     found = _rows_to_judge(snapshot, source, types, corrections, ctx)
     tables = {name: scan(table.ref, ctx) for name, table in statics.items()}
     _refuse_multiplying_joins(source, tables)
@@ -95,6 +106,20 @@ def check(
         sketches=made,
         newest_us=newest_us,
     )
+
+
+def _refuse_without_memory(source: Source, rows: int, fields: Mapping[str, Type], memory: Memory) -> None:
+    """Say before it begins that the limit does not suffice."""
+    held = min(_HELD_SHARE * rows, _HELD_ROWS) * sum(map(cell_bytes, fields.values()))
+    needed = memory.limit_bytes - memory.free_bytes + int(held) + (_KEY_BYTES * rows if source.unique else 0)
+    if memory.is_given and needed > memory.limit_bytes:
+        raise NotEnoughMemory(
+            f"checking source {source.name!r}",
+            needed=needed,
+            limit=memory.limit_bytes,
+            why=f"{rows:,} rows of {len(fields)} columns",
+            fix="leave --memory out, which takes what the machine has free",
+        )
 
 
 def _rows_to_judge(

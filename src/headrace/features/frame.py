@@ -21,10 +21,10 @@ from headrace.features.holdout import drawn, key_hashes, last_in_time
 from headrace.features.label import label_of
 from headrace.features.levels import Target, target_of
 from headrace.features.model import Frame, Program, WindowStep
-from headrace.features.spans import SpannedHistory, cell_bytes
+from headrace.features.spans import SpannedHistory
 from headrace.features.windows import largest_magnitude
 from headrace.language.types import Type
-from headrace.language.values import dtype
+from headrace.language.values import cell_bytes, dtype
 from headrace.runs.errors import NotEnoughMemory
 from headrace.runs.model import Memory, StageContext
 

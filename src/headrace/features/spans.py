@@ -22,14 +22,12 @@ from headrace.features.keyed import known_at
 from headrace.features.lookups import LookupIndex, lookup_rows
 from headrace.features.model import LookupStep, Program, WindowStep
 from headrace.features.windows import WindowIndex, reach_back
-from headrace.language.types import Type
+from headrace.language.values import cell_bytes
 
 BUCKETS: Final = 1 << 14
 """How finely it is known when the rows of a source became known: two bytes' worth."""
 BUILDING: Final = 60
 """Bytes a row that an index takes beside what it holds while it is built: keys, numbers, codes, order."""
-_CELL: Final = {Type.BOOLEAN: 1, Type.STRING: 40, Type.CATEGORY: 40}
-"""Bytes of a cell: a text is a view of 16 and what it points to."""
 _NUMBER: Final = 8
 
 
@@ -146,11 +144,6 @@ def bytes_a_row(step: LookupStep | WindowStep) -> int:
         return 4 * _NUMBER + sum(cell_bytes(type_) for _, type_ in step.take)
     columns = 2 + 2 * bool({"sum", "mean"} & set(step.take)) + 2 * len({"min", "max"} & set(step.take))
     return columns * _NUMBER
-
-
-def cell_bytes(type_: Type) -> int:
-    """What a cell of a column takes, about."""
-    return _CELL.get(type_, _NUMBER)
 
 
 class _Spread:

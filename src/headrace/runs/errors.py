@@ -72,7 +72,7 @@ class NotEnoughMemory(WrongUse):
 
     def __init__(self, what: str, *, needed: int, limit: int, why: str, fix: str) -> None:
         super().__init__(
-            f"{what} needs about {needed / 10**9:.1f} GB, the limit is {limit / 10**9:.1f} GB: {why}",
+            f"{what} needs about {needed / 10**9:.2f} GB, the limit is {limit / 10**9:.2f} GB: {why}",
             fix=f"allow it (--memory {-(-needed // 10**9)}GB), or {fix}",
             needed_bytes=needed,
             limit_bytes=limit,
