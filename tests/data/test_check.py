@@ -320,7 +320,7 @@ def test_a_limit_that_does_not_suffice_is_told_before_it_begins(bench: Bench, un
     assert bench.check(source, types).report.accepted == 2_000
     bench.stage.memory = Memory(needed - 1, is_given=True)
     with pytest.raises(
-        NotEnoughMemory, match=r"checking source 's' needs about 0\.39 GB.*: 2,000 rows of 2 columns"
+        NotEnoughMemory, match=r"checking source 's' needs about 0\.35 GB.*: 2,000 rows of 2 columns"
     ) as told:
         bench.check(source, types)
     assert told.value.exit_code == 2
