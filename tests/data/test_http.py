@@ -359,8 +359,13 @@ class TestFaults:
         assert self.copy(bench, server) == self.good()
         assert server.asked("Range") == [None, None, None]
 
-    def test_a_part_that_nobody_asked_for_is_not_taken(self, bench: Bench, serve: Serve) -> None:
-        server = serve(HEAD, *[rest(0)] * 4)
+    @pytest.mark.parametrize(
+        "part",
+        [rest(0), answer("206 Partial Content", ROWS[:6], Content_Range="bytes 0-5/6")],
+        ids=["whole", "half-without-a-tag"],
+    )
+    def test_a_part_that_nobody_asked_for_is_not_taken(self, bench: Bench, serve: Serve, part: bytes) -> None:
+        server = serve(HEAD, *[part] * 4)
         with pytest.raises(SourceUnavailable, match="another part"):
             self.copy(bench, server)
 
