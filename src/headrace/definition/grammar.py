@@ -8,13 +8,23 @@ from __future__ import annotations
 
 from typing import get_args
 
+from headrace.definition.grammar_features import FEATURES
+from headrace.definition.grammar_parts import (
+    COLUMNS,
+    DURATION,
+    EXPRESSION,
+    NEW_COLUMN,
+    NEW_COLUMN_EXPECTED,
+    ONE_OR_MORE_COLUMNS,
+    SOURCE_NAME,
+    named,
+)
 from headrace.definition.kinds import (
     COLUMN,
     IDENTIFIER,
     Bound,
     Choice,
     ColumnPairs,
-    Fields,
     Key,
     ListOf,
     MapOf,
@@ -30,7 +40,6 @@ from headrace.definition.kinds import (
     YesNo,
 )
 from headrace.definition.model import (
-    Aggregate,
     MatchKind,
     Monotone,
     OnFail,
@@ -44,11 +53,9 @@ from headrace.definition.model import (
 )
 from headrace.definition.quantities import (
     BUDGET_PATTERN,
-    DURATION_PATTERN,
     SIZE_PATTERN,
     VOLUME_PATTERN,
     parse_budget,
-    parse_duration,
     parse_size,
     parse_volume,
 )
@@ -65,19 +72,10 @@ METRICS = {
 PROJECT_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 _ALL_METRICS = tuple(dict.fromkeys(name for names in METRICS.values() for name in names))
-_DURATION = Quantity(
-    parse_duration, DURATION_PATTERN, 'a duration: a whole number and ms, s, m, h, d or w, such as "10m"', "10m"
-)
 _SIZE = Quantity(
     parse_size, SIZE_PATTERN, 'a size: a number and kB, MB, GB, TB, KiB, MiB, GiB or TiB, such as "2GiB"', "2GiB"
 )
-_EXPRESSION = Text("an expression (SQL)", "arr_delay > 30")
-_COLUMNS = ListOf(COLUMN, "columns")
-_ONE_OR_MORE_COLUMNS = ListOf(COLUMN, "columns", one_allowed=True)
-_NEW_COLUMN = r"^[^_]"
-_NEW_COLUMN_EXPECTED = "a name that does not begin with _ (those are ours)"
 _SEED = Number(minimum=0, maximum=2**32 - 1, whole=True)
-_SOURCE_NAME = Text("the name of a source", "flights")
 _TOKENS = ListOf(Text("a text", "NA", may_be_empty=True), "texts", may_be_empty=True)
 _ON_FAIL = Choice(get_args(OnFail), {"error": "fail", "drop": "quarantine", "ignore": "warn", "raise": "fail"})
 _TYPE = Choice(
@@ -93,11 +91,6 @@ _TYPE = Choice(
     },
 )
 
-
-def _named(item: Section, what: str) -> MapOf[Fields]:
-    return MapOf(item, what, IDENTIFIER, "a letter, then letters, digits and _")
-
-
 PROJECT = Section(
     "What is predicted, and when.",
     (
@@ -111,12 +104,12 @@ PROJECT = Section(
             Choice(get_args(Task), {"classification": "binary", "numeric": "regression"}),
             "What kind of answer: inferred from the label when left out.",
         ),
-        Key("source", _SOURCE_NAME, "The source whose rows are predicted; may be left out when there is one."),
-        Key("key", _ONE_OR_MORE_COLUMNS, "What one row is about; the row number when left out."),
+        Key("source", SOURCE_NAME, "The source whose rows are predicted; may be left out when there is one."),
+        Key("key", ONE_OR_MORE_COLUMNS, "What one row is about; the row number when left out."),
         Key("time", COLUMN, "The column that says when a prediction is asked for."),
-        Key("label", _EXPRESSION, "What is predicted: an expression over the source's columns."),
+        Key("label", EXPRESSION, "What is predicted: an expression over the source's columns."),
         Key("positive", Text("a text", "yes"), "Of two text labels, the one that counts as positive."),
-        Key("request", _COLUMNS, "The columns that a prediction request carries."),
+        Key("request", COLUMNS, "The columns that a prediction request carries."),
     ),
 )
 
@@ -124,7 +117,7 @@ KNOWN = Section(
     "When a value becomes known: at the instant in a column, plus a delay.",
     (
         Key("after", COLUMN, "The column with the instant.", required=True, fix='write after = "event_time_column"'),
-        Key("delay", _DURATION, "How long after it.", default="0s"),
+        Key("delay", DURATION, "How long after it.", default="0s"),
     ),
 )
 _KNOWN = TextOrTable(COLUMN, KNOWN)
@@ -214,8 +207,8 @@ CHECK = Section(
     "A named rule: for rows (where, foreign_key) or for the table (rows, sum, distribution); one of these.",
     (
         Key("name", Text("a name", "plausible", IDENTIFIER), "What reports call it.", True, 'write name = "plausible"'),
-        Key("where", _EXPRESSION, "What must be true of every row."),
-        Key("repair", MapOf(_EXPRESSION, "column"), "With `where`: column → expression that mends it."),
+        Key("where", EXPRESSION, "What must be true of every row."),
+        Key("repair", MapOf(EXPRESSION, "column"), "With `where`: column → expression that mends it."),
         Key(
             "foreign_key",
             MapOf(_SOURCE_COLUMN, "column"),
@@ -225,7 +218,7 @@ CHECK = Section(
         Key("sum", COLUMN, "The column whose sum is that of `equals`."),
         Key("equals", _SOURCE_COLUMN, 'With `sum`: the other column, "SOURCE.COLUMN".'),
         Key("tolerance", Number(minimum=0), "With `sum`: largest difference; none, to the last digit, when left out."),
-        Key("distribution", _ONE_OR_MORE_COLUMNS, "The columns that must look as in the last snapshot accepted."),
+        Key("distribution", ONE_OR_MORE_COLUMNS, "The columns that must look as in the last snapshot accepted."),
         Key(
             "threshold",
             Number(minimum=0),
@@ -244,7 +237,7 @@ CHECK = Section(
 FRESH = Section(
     "How old the newest event_time may be.",
     (
-        Key("within", _DURATION, "Its greatest age when it is checked.", True, 'write within = "2h"'),
+        Key("within", DURATION, "Its greatest age when it is checked.", True, 'write within = "2h"'),
         Key("on_fail", Choice(get_args(TableOnFail)), "What an older one does.", default="fail"),
     ),
 )
@@ -252,7 +245,7 @@ FRESH = Section(
 JOIN = Section(
     "Columns of a static source joined before `derive`: NAME_COLUMN for each of `take`.",
     (
-        Key("source", _SOURCE_NAME, "The other source, which has no event_time.", True, 'write source = "airports"'),
+        Key("source", SOURCE_NAME, "The other source, which has no event_time.", True, 'write source = "airports"'),
         Key(
             "key",
             ColumnPairs(),
@@ -260,7 +253,7 @@ JOIN = Section(
             True,
             'write key = { dest = "faa" }',
         ),
-        Key("take", _ONE_OR_MORE_COLUMNS, "The columns to take.", True, 'write take = ["tzone"]'),
+        Key("take", ONE_OR_MORE_COLUMNS, "The columns to take.", True, 'write take = ["tzone"]'),
     ),
 )
 
@@ -281,7 +274,7 @@ SURVIVE = Section(
     (
         Key("rule", _SURVIVE_RULE, "How it is found.", True, 'write rule = "most_recent"'),
         Key("by", COLUMN, "most_recent, earliest: the column with the instant; else each source's event_time."),
-        Key("order", ListOf(_SOURCE_NAME, "sources"), "rank: the sources from best to worst; else that of `from`."),
+        Key("order", ListOf(SOURCE_NAME, "sources"), "rank: the sources from best to worst; else that of `from`."),
         Key("null_wins", YesNo(), "Whether a null counts as a value.", default=False),
     ),
 )
@@ -333,7 +326,7 @@ MATCH = Section(
         ),
         Key(
             "block",
-            ListOf(_ONE_OR_MORE_COLUMNS, "lists of columns", unique=False),
+            ListOf(ONE_OR_MORE_COLUMNS, "lists of columns", unique=False),
             "Compare only rows that are equal in all columns of one of these; chosen from the rows when left out.",
         ),
         Key(
@@ -377,9 +370,9 @@ SOURCE = Section(
             fix='write read = "data/rows.csv"',
         ),
         Key(
-            "from", ListOf(_SOURCE_NAME, "sources"), "In place of `read`: the sources whose rows these are, best first."
+            "from", ListOf(SOURCE_NAME, "sources"), "In place of `read`: the sources whose rows these are, best first."
         ),
-        Key("key", _ONE_OR_MORE_COLUMNS, "With `from`: rows that are equal in these columns are one entity."),
+        Key("key", ONE_OR_MORE_COLUMNS, "With `from`: rows that are equal in these columns are one entity."),
         Key(
             "combine",
             Choice(("union", "join"), {"stack": "union", "merge": "join", "concat": "union"}),
@@ -388,7 +381,7 @@ SOURCE = Section(
         ),
         Key(
             "map",
-            MapOf(MapOf(_EXPRESSION, "column", _NEW_COLUMN, _NEW_COLUMN_EXPECTED), "source"),
+            MapOf(MapOf(EXPRESSION, "column", NEW_COLUMN, NEW_COLUMN_EXPECTED), "source"),
             "With `from`: source → column here → expression over its columns.",
         ),
         Key(
@@ -438,84 +431,25 @@ SOURCE = Section(
         Key("known", _KNOWN, "When a row became known."),
         Key(
             "fresh",
-            TextOrTable(_DURATION, FRESH),
+            TextOrTable(DURATION, FRESH),
             "How old the newest event_time may be when the source is checked.",
         ),
-        Key("unique", _ONE_OR_MORE_COLUMNS, "The columns that tell rows apart."),
+        Key("unique", ONE_OR_MORE_COLUMNS, "The columns that tell rows apart."),
         Key(
             "on_duplicate",
             Choice(("quarantine", "fail"), {"drop": "quarantine", "error": "fail"}),
             "What happens to further rows with the same `unique`.",
             default="quarantine",
         ),
-        Key("rename", MapOf(Text("a new name", "built", _NEW_COLUMN), "column"), "Name as read → name from here on."),
-        Key("join", _named(JOIN, "join"), "Columns of static sources, joined before `derive`."),
-        Key("derive", MapOf(_EXPRESSION, "column", _NEW_COLUMN, _NEW_COLUMN_EXPECTED), "New column → expression."),
+        Key("rename", MapOf(Text("a new name", "built", NEW_COLUMN), "column"), "Name as read → name from here on."),
+        Key("join", named(JOIN, "join"), "Columns of static sources, joined before `derive`."),
+        Key("derive", MapOf(EXPRESSION, "column", NEW_COLUMN, NEW_COLUMN_EXPECTED), "New column → expression."),
         Key("columns", MapOf(COLUMN_RULE, "column"), "The contract, column by column."),
         Key("schema", SCHEMA, SCHEMA.doc),
         Key("checks", ListOf(CHECK, "checks", unique=False, may_be_empty=True), "Named rules."),
         Key("match", MATCH, MATCH.doc),
     ),
     one_of=("read", "from"),
-)
-
-LOOKUP = Section(
-    "The newest row of a source known before prediction time: feature NAME_COLUMN for each of `take`.",
-    (
-        Key("source", _SOURCE_NAME, "The source looked up.", True, 'write source = "weather"'),
-        Key(
-            "key",
-            ColumnPairs(),
-            "The columns that must be equal, of the request and of it.",
-            True,
-            'write key = ["origin"]',
-        ),
-        Key("take", _ONE_OR_MORE_COLUMNS, "The columns to take.", True, 'write take = ["temp"]'),
-        Key("max_age", _DURATION, "How old a row may be; older gives null."),
-    ),
-)
-
-WINDOW = Section(
-    "Aggregates over what was known in a time before prediction: feature NAME_AGGREGATE_OVER for each.",
-    (
-        Key("source", _SOURCE_NAME, "The source aggregated.", True, 'write source = "flights"'),
-        Key(
-            "key",
-            ColumnPairs(),
-            "The columns that must be equal, of the request and of it.",
-            True,
-            'write key = ["origin"]',
-        ),
-        Key("value", COLUMN, "The column aggregated.", True, 'write value = "dep_delay"'),
-        Key(
-            "over",
-            ListOf(Text("a duration", "1h"), "durations", one_allowed=True),
-            "How far back.",
-            required=True,
-            fix='write over = ["1h", "24h"]',
-        ),
-        Key(
-            "take",
-            ListOf(
-                Choice(get_args(Aggregate), {"avg": "mean", "average": "mean", "total": "sum", "n": "count"}),
-                "aggregates",
-                one_allowed=True,
-            ),
-            "What is computed.",
-            required=True,
-            fix='write take = ["mean", "count"]',
-        ),
-    ),
-)
-
-FEATURES = Section(
-    "What the model sees beside the request columns.",
-    (
-        Key("expressions", MapOf(_EXPRESSION, "feature", _NEW_COLUMN, _NEW_COLUMN_EXPECTED), "Feature → expression."),
-        Key("lookups", _named(LOOKUP, "lookup"), "Values of other sources, as of prediction time."),
-        Key("windows", _named(WINDOW, "window"), "Aggregates over the past."),
-        Key("drop", _COLUMNS, "Request columns and features that are not themselves inputs of the model."),
-    ),
 )
 
 SPLIT = Section(
@@ -631,9 +565,9 @@ CURRENCIES = Section(
         ),
         Key("per_base", TextOrMap(COLUMN, _RATES), "How much of a currency one of the base buys: codes, or a column."),
         Key("value", TextOrMap(COLUMN, _RATES), "What one of a currency is worth in the base: codes, or a column."),
-        Key("source", _SOURCE_NAME, "Dated rates: the source, with event_time, whose newest row holds."),
+        Key("source", SOURCE_NAME, "Dated rates: the source, with event_time, whose newest row holds."),
         Key("currency", COLUMN, "Its column with the code.", default="currency"),
-        Key("max_age", _DURATION, "How old a dated rate may be; an older one is none.", default="7d"),
+        Key("max_age", DURATION, "How old a dated rate may be; an older one is none.", default="7d"),
     ),
 )
 
@@ -666,11 +600,11 @@ RETRY = Section(
         Key("times", Number(0, 100, whole=True), "How often, after the first try.", default=3),
         Key(
             "backoff",
-            _DURATION,
+            DURATION,
             "The first pause; it doubles with each try, and is shortened by up to half.",
             default="30s",
         ),
-        Key("backoff_max", _DURATION, "The longest pause.", default="1h"),
+        Key("backoff_max", DURATION, "The longest pause.", default="1h"),
     ),
 )
 
@@ -684,7 +618,7 @@ SCHEDULE = Section(
         ),
         Key("zone", Text("a time zone", "Europe/Paris"), "The zone that `cron` is in.", default="UTC"),
         Key("when", Choice(("new_files",)), "Also when files of the sources are new or have changed."),
-        Key("settle", _DURATION, "new_files: how long their sizes and times must stand still.", default="10s"),
+        Key("settle", DURATION, "new_files: how long their sizes and times must stand still.", default="10s"),
         Key("do", Choice(("run", "check")), "The whole run, or the contracts only.", default="run"),
         Key(
             "catch_up",
@@ -694,7 +628,7 @@ SCHEDULE = Section(
         ),
         Key("catch_up_at_most", Number(1, 10_000, whole=True), "all: of more, the oldest are missed.", default=100),
         Key("retry", RETRY, RETRY.doc),
-        Key("timeout", _DURATION, "A run that takes longer is stopped, and tried again."),
+        Key("timeout", DURATION, "A run that takes longer is stopped, and tried again."),
     ),
 )
 
@@ -730,7 +664,7 @@ DEFINITION = Section(
         Key("project", PROJECT, PROJECT.doc, True, "write a section [project]"),
         Key(
             "sources",
-            _named(SOURCE, "source"),
+            named(SOURCE, "source"),
             "Where raw rows come from.",
             required=True,
             fix='write a section [sources.rows] with read = "data/rows.csv"',
