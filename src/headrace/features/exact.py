@@ -14,11 +14,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.features.finish import LIMB, MASK
+
 KEPT_BITS: Final = 52
 _LIMIT: Final = 2.0**62
-_LIMB: Final = 32
-_MASK: Final = 2**32 - 1
-_BASE: Final = 2.0**32
 
 
 def scale_of(largest: float) -> int:
@@ -42,37 +41,30 @@ def whole_numbers(values: NDArray[np.float64], scale: int) -> NDArray[np.int64]:
 class PrefixSums:
     """Sums of any run of whole numbers, exactly; `high` is None when one limb holds them all."""
 
-    def __init__(self, numbers: NDArray[np.int64], scale: int) -> None:
-        self.scale = scale
+    def __init__(self, numbers: NDArray[np.int64]) -> None:
         largest = max(-int(numbers.min(initial=0)), int(numbers.max(initial=0)))
         one_limb = largest * len(numbers) < _LIMIT
-        self.low = _prefix(numbers if one_limb else numbers & _MASK)
-        self.high = None if one_limb else _prefix(numbers >> _LIMB)
+        self.low = _prefix(numbers if one_limb else numbers & MASK)
+        self.high = None if one_limb else _prefix(numbers >> LIMB)
         self._low_view = self.low.data
         self._high_view = None if self.high is None else self.high.data
 
-    def between(self, start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The sums of numbers[start:stop], unscaled."""
+    def state(self, start: NDArray[np.int64], stop: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """High and low limb of the sums of numbers[start:stop]; the low one is from 0 to 2**32 - 1."""
         low = self.low[stop] - self.low[start]
-        high = low >> _LIMB
-        low &= _MASK
+        high = low >> LIMB
+        low &= MASK
         if self.high is not None:
             high += self.high[stop] - self.high[start]
-        with np.errstate(over="ignore"):
-            return np.ldexp(high.astype(np.float64) * _BASE + low.astype(np.float64), -self.scale)
+        return [high, low]
 
-    def between_one(self, start: int, stop: int) -> float:
-        """`between` for one run: the same operations on Python numbers."""
+    def state_one(self, start: int, stop: int) -> tuple[int, int]:
+        """`state` for one run."""
         low = self._low_view[stop] - self._low_view[start]
-        high = low >> _LIMB
-        low &= _MASK
+        high = low >> LIMB
         if self._high_view is not None:
             high += self._high_view[stop] - self._high_view[start]
-        total = float(high) * _BASE + float(low)
-        try:
-            return math.ldexp(total, -self.scale)
-        except OverflowError:  # numpy's ldexp gives the infinity
-            return math.copysign(math.inf, total)
+        return high, low & MASK
 
 
 def _prefix(numbers: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -45,6 +45,14 @@ class Extremes:
         self._views = [array.data for array in (values, self._head, self._tail)]
         self._level_views = [level.data for level in self._levels]
 
+    def state(self, start: NDArray[np.int64], stop: NDArray[np.int64]) -> list[Values]:
+        """The extremes of values[start:stop], every run non-empty."""
+        return [self.between(start, stop)]
+
+    def state_one(self, start: int, stop: int) -> tuple[Any]:
+        """`state` for one run."""
+        return (self.between_one(start, stop),)
+
     def between(self, start: NDArray[np.int64], stop: NDArray[np.int64]) -> Values:
         """The extremes of values[start:stop], every run non-empty."""
         last = stop - 1

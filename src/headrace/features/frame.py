@@ -17,6 +17,7 @@ from headrace.definition.model import Definition, Split
 from headrace.features.columns import FeatureColumns
 from headrace.features.exact import scale_of
 from headrace.features.examples import BATCH, Examples, sort_examples
+from headrace.features.finish import sums_of
 from headrace.features.holdout import drawn, key_hashes, last_in_time
 from headrace.features.label import label_of
 from headrace.features.levels import Target, target_of
@@ -75,7 +76,7 @@ def with_scales(program: Program, scans: Mapping[str, pl.LazyFrame]) -> Program:
     """The program with the scale of every exact float sum fixed from history."""
 
     def fixed(step: WindowStep) -> WindowStep:
-        if step.value_type is not Type.FLOAT or not {"sum", "mean"} & set(step.take):
+        if step.value_type is not Type.FLOAT or not sums_of(step):
             return step
         return msgspec.structs.replace(step, scale=scale_of(largest_magnitude(step, scans[step.source])))
 

@@ -102,6 +102,17 @@ class Moments:
             tick = bisect_left(self._rank_view, instant)
         return number * self.span + tick
 
+    def keys(self) -> NDArray[np.int64]:
+        """The key numbers of the pairs held, in order."""
+        numbers: NDArray[np.int64] = self.sorted // self.span
+        return numbers
+
+    def instants(self) -> NDArray[np.int64]:
+        """The instants of the pairs held, in order."""
+        ticks = self.sorted % self.span
+        instants: NDArray[np.int64] = ticks + self._first if self._ranks is None else self._ranks[ticks]
+        return instants
+
     def longest(self) -> int:
         """The most pairs that one key has."""
         return int(np.bincount(self.sorted // self.span).max()) if len(self.sorted) else 0

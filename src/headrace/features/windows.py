@@ -10,14 +10,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from headrace.features.exact import PrefixSums, headroom, whole_numbers
-from headrace.features.extremes import Extremes, Values
+from headrace.features.aggregates import Column, Kernels, finished
+from headrace.features.exact import headroom
+from headrace.features.finish import WindowFinish, has_empty_value, sums_of
 from headrace.features.keyed import NULL_KEY, Keys, Moments, asked, known_at, known_within
 from headrace.features.model import WindowStep
 from headrace.features.naming import aggregate_type, fields_of
@@ -29,8 +31,24 @@ _BATCH: Final = 1 << 19
 _CHUNK: Final = 1 << 15
 """Rows answered at a time: enough that numpy's cost a call vanishes."""
 
-_Values = dict[tuple[str, str], Values]
+_Values = dict[tuple[str, str], Column]
 """(aggregate, width as written) → a value a row; 0 where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suffixes:
+    """The states of all runs that end at a watermark, of which a window asked for at the watermark or later is one.
+
+    Sorted by (number, edge). A window whose old edge is e has the state beside its key's first edge that is e or later;
+    where there is none, it is empty.
+    """
+
+    numbers: NDArray[np.int64]
+    """The key's place among the index's `keys`."""
+    edges: NDArray[np.int64]
+    """Where runs begin that differ, in microseconds, floored to the finest hop of the step's widths."""
+    states: list[Column]
+    """The columns of `finish.kinds_of`: the state of the events known in [edge, watermark)."""
 
 
 class WindowIndex:
@@ -50,6 +68,7 @@ class WindowIndex:
     ) -> None:
         self.step = step
         self._fields = fields_of(step)
+        self._finish = WindowFinish(step)
         events = _events(step, known_within(source, step.known_after, since_us, until_us))
         key_columns = events.drop("_known", "_value")
         self.keys = Keys(key_columns)
@@ -58,14 +77,7 @@ class WindowIndex:
         if step.value_type is Type.FLOAT:
             values = values + 0.0  # one zero: -0.0 beside 0.0 would make the least of a window depend on their order
         del events, key_columns
-        self._sums: PrefixSums | None = None
-        if {"sum", "mean"} & set(step.take):
-            whole = whole_numbers(values, step.scale) if step.value_type is Type.FLOAT else values
-            self._sums = PrefixSums(whole, step.scale)
-        self._extremes: dict[str, Extremes] = {}
-        for kind in ("min", "max"):
-            if kind in step.take:
-                self._extremes[kind] = Extremes(values, kind, self._moments.longest())
+        self._kernels = Kernels(step, values, self._moments)
 
     def columns(self, keys: pl.DataFrame, instants: pl.Series) -> list[pl.Series]:
         """The step's features of many rows: `keys` in the step's order, prediction times in microseconds."""
@@ -76,7 +88,7 @@ class WindowIndex:
             if aggregate != "count":
                 floats = aggregate_type(aggregate, self.step.value_type) is Type.FLOAT
                 for written in counts:
-                    blank: Values = np.zeros(len(numbers), np.float64) if floats else np.zeros(len(numbers), np.int64)
+                    blank: Column = np.zeros(len(numbers), np.float64) if floats else np.zeros(len(numbers), np.int64)
                     values[aggregate, written] = blank
 
         def answer(rows: NDArray[np.intp]) -> None:
@@ -117,26 +129,20 @@ class WindowIndex:
             if len(full) == len(count):
                 at, first, last = rows, start, stop
             else:
-                at, first, last, count = rows[full], start[full], stop[full], count[full]
-            if self._sums is not None:
-                sums = self._sums.between(first, last)
-                if "sum" in self.step.take:
-                    values["sum", written][at] = sums
-                if "mean" in self.step.take:
-                    values["mean", written][at] = sums / count
-            for kind, extremes in self._extremes.items():
-                values[kind, written][at] = extremes.between(first, last)
+                at, first, last = rows[full], start[full], stop[full]
+            for aggregate, found in finished(self.step, self._kernels.states(first, last)):
+                values[aggregate, written][at] = found
 
     def _series(
         self, numbers: NDArray[np.int64], counts: Mapping[str, NDArray[np.int64]], values: _Values
     ) -> list[pl.Series]:
-        """A null key has no count, an empty window nothing but its count."""
+        """A null key has no features, an empty window nothing but its count and the like."""
         found = []
         names = iter(self._fields)
         for aggregate in self.step.take:
             for written, count in counts.items():
                 field = next(names)
-                known = numbers != NULL_KEY if aggregate == "count" else count > 0
+                known = numbers != NULL_KEY if has_empty_value(aggregate) else count > 0
                 held = count if aggregate == "count" else values.pop((aggregate, written))
                 series = pl.Series(field.name, held)
                 if not known.all():
@@ -146,39 +152,52 @@ class WindowIndex:
 
     def row(self, key: object, instant: int | None) -> tuple[object, ...]:
         """The step's features of one row: the key as `Keys.of` has it, None when a part of it is null."""
-        step = self.step
         if key is None or instant is None:
-            return (None,) * len(self._fields)
+            return self._finish.null
         number = self.keys.of.get(key)
         if number is None:
-            nothing: list[object] = []
-            for aggregate in step.take:
-                nothing += [0 if aggregate == "count" else None] * len(step.over)
-            return tuple(nothing)
+            return self._finish.empty
         moments = self._moments
         stop = bisect_left(moments.view, moments.code(number, instant))
-        starts = []
-        for _, width, hop in step.over:
+        states, edges = [], []
+        for _, width, hop in self.step.over:
             edge = instant - width
-            starts.append(bisect_left(moments.view, moments.code(number, edge - edge % hop), 0, stop))
-        return tuple(self._one(aggregate, start, stop) for aggregate in step.take for start in starts)
+            edge -= edge % hop
+            edges.append(edge)
+            states.append(
+                self._kernels.states_one(bisect_left(moments.view, moments.code(number, edge), 0, stop), stop)
+            )
+        return self._finish.row(states, instant, edges)
 
-    def _one(self, aggregate: str, start: int, stop: int) -> object:
-        if aggregate == "count":
-            return stop - start
-        if start == stop:
-            return None
-        if aggregate in self._extremes:
-            return self._extremes[aggregate].between_one(start, stop)
-        assert self._sums is not None
-        total = self._sums.between_one(start, stop)
-        return total if aggregate == "sum" else total / (stop - start)
+    def suffixes(self, watermark_us: int) -> Suffixes:
+        """The states of all runs that end at a watermark.
+
+        Every event known before it, and since the reach of a window asked for at it, must be held: see `reach_back`.
+        """
+        numbers, instants = self._moments.keys(), self._moments.instants()
+        held = np.flatnonzero(instants < watermark_us)
+        numbers, instants = numbers[held], instants[held]
+        edges = instants - instants % min(hop for _, _, hop in self.step.over)
+        begins = np.empty(len(held), np.bool_)
+        begins[:1] = True
+        begins[1:] = (numbers[1:] != numbers[:-1]) | (edges[1:] != edges[:-1])
+        first = np.flatnonzero(begins)
+        # what is not held of a key comes after all that is: a run goes from an event to the last one held
+        last = np.searchsorted(numbers, numbers[first], side="right") - 1
+        parts = self._kernels.states(held[first], held[last] + 1) if len(first) else None
+        states: list[Any] = [] if parts is None else [column for part in parts.values() for column in part]
+        return Suffixes(numbers[first], edges[first], states or self._kernels.no_states())
 
 
 def reach_back(step: WindowStep, instant_us: int) -> int:
     """The earliest instant that a window at a prediction time reads."""
     edges = [instant_us - width for _, width, _ in step.over]
     return min(edge - edge % hop for edge, (_, _, hop) in zip(edges, step.over, strict=True))
+
+
+def window_columns(step: WindowStep) -> tuple[str, ...]:
+    """The columns of its source that a window reads, beside the key and the instants at which a row is known."""
+    return (step.value,)
 
 
 def largest_magnitude(step: WindowStep, source: pl.LazyFrame) -> float:
@@ -194,7 +213,7 @@ def _events(step: WindowStep, source: pl.LazyFrame) -> pl.DataFrame:
     counts = [value.is_not_null(), pl.col("_known").is_not_null()]
     if step.value_type is Type.FLOAT:
         counts.append(value.is_finite())
-        if {"sum", "mean"} & set(step.take):
+        if sums_of(step):
             counts.append(value.abs() <= headroom(step.scale))
         as_number = value
     elif step.value_type in (Type.STRING, Type.CATEGORY):

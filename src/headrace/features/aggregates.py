@@ -1,0 +1,117 @@
+"""The components of window aggregates over sorted events: the state of any run, many runs at once or one.
+
+Each kernel is built once over the events of a step, sorted by (key, known), and gives the state of every run
+[start, stop) within one key as a function of these events alone. `finished` turns states into features by the
+operations of `headrace.features.finish`, on arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.definition.model import Aggregate
+from headrace.features.exact import PrefixSums, whole_numbers
+from headrace.features.extremes import Extremes
+from headrace.features.finish import BASE, Component, components_of, kinds_of
+from headrace.features.keyed import Moments
+from headrace.features.model import WindowStep
+from headrace.language.types import Type
+
+Places = NDArray[np.int64]
+"""Positions among the sorted events."""
+Column = NDArray[np.int64] | NDArray[np.float64]
+
+
+class Kernel(Protocol):
+    """One component of the states of runs."""
+
+    def state(self, start: Places, stop: Places) -> list[Any]:
+        """The columns of the states of events[start:stop], every run non-empty and within one key."""
+        ...
+
+    def state_one(self, start: int, stop: int) -> tuple[Any, ...]:
+        """`state` for one run, as Python numbers."""
+        ...
+
+
+class Kernels:
+    """Everything that the aggregates of one step are finished from.
+
+    Parameters
+    ----------
+    values
+        Of the events, in the order of `moments`; a float neither infinite nor a negative zero.
+    """
+
+    def __init__(self, step: WindowStep, values: Column, moments: Moments) -> None:
+        self.kinds = kinds_of(step)
+        self._parts: dict[Component, Kernel] = {
+            component: _kernel(component, step, values, moments) for component in components_of(step)
+        }
+
+    def states(self, start: Places, stop: Places) -> dict[Component, list[Any]]:
+        """The columns of each component, for runs that are not empty."""
+        return {component: kernel.state(start, stop) for component, kernel in self._parts.items()}
+
+    def no_states(self) -> list[Column]:
+        """Columns of no runs."""
+        return [np.empty(0, np.float64) if kind == "d" else np.empty(0, np.int64) for kind in self.kinds]
+
+    def states_one(self, start: int, stop: int) -> list[Any] | None:
+        """One run's columns, those of all components in order; None when it is empty."""
+        if start == stop:
+            return None
+        columns: list[Any] = []
+        for kernel in self._parts.values():
+            columns += kernel.state_one(start, stop)
+        return columns
+
+
+def finished(step: WindowStep, states: Mapping[Component, Sequence[Any]]) -> Iterator[tuple[Aggregate, Any]]:
+    """Each aggregate of the step and its values, one a run, but for the count itself."""
+    [count] = states["count"]
+    total: Any = None
+    for aggregate in step.take:
+        match aggregate:
+            case "sum" | "mean":
+                if total is None:
+                    total = _unscaled(states["sum"][0], states["sum"][1], step.scale)
+                yield aggregate, total if aggregate == "sum" else total / count
+            case "min" | "max":
+                yield aggregate, states[aggregate][0]
+            case "count":
+                pass
+
+
+def _unscaled(high: Places, low: Places, scale: int) -> NDArray[np.float64]:
+    with np.errstate(over="ignore"):
+        return np.ldexp(high.astype(np.float64) * BASE + low.astype(np.float64), -scale)
+
+
+def _kernel(component: Component, step: WindowStep, values: Column, moments: Moments) -> Kernel:
+    match component:
+        case "count":
+            return _Count()
+        case "sum":
+            return PrefixSums(_whole(step, values))
+        case "min" | "max":
+            return Extremes(values, component, moments.longest())
+
+
+def _whole(step: WindowStep, values: Column) -> NDArray[np.int64]:
+    """The values as exact sums add them."""
+    return whole_numbers(values, step.scale) if step.value_type is Type.FLOAT else values  # type: ignore[arg-type, return-value]  # integers
+
+
+class _Count:
+    """How many events."""
+
+    def state(self, start: Places, stop: Places) -> list[Any]:
+        return [stop - start]
+
+    def state_one(self, start: int, stop: int) -> tuple[Any, ...]:
+        return (stop - start,)
