@@ -17,10 +17,11 @@ from tests.features.small import (
     with_source,
 )
 
-from headrace.definition.model import ColumnRule, Definition, Known, Lookup, Project, Source, Window
+from headrace.definition.model import ColumnRule, Definition, Encoding, Known, Lookup, Project, Source, Window
 from headrace.features.build import build_program, label_of
 from headrace.features.errors import FeatureErrors
 from headrace.features.model import ExpressionStep, LookupStep, WindowStep
+from headrace.features.program import RowProgram
 from headrace.language.types import Type
 
 
@@ -251,3 +252,46 @@ def test_the_label_is_known_when_its_columns_are() -> None:
 def test_a_label_that_cannot_be_is_refused(project: dict[str, Any], message: str) -> None:
     with pytest.raises(FeatureErrors, match=message):
         label_of(with_project(flights_definition(), **project), FLIGHTS)
+
+
+def encoded(*encodings: Encoding, **features: Any) -> Definition:
+    return with_features(flights_definition(), encodings=encodings, **features)
+
+
+def test_circles_of_an_instant_are_expressions_in_its_zone() -> None:
+    program = build_program(encoded(Encoding(name="due", kinds=("cyclic",), zone="America/New_York")), TYPES)
+    circles = [field.name for field in program.outputs if field.name.startswith("due_")]
+    assert circles == [
+        *("due_hour_sin", "due_hour_cos", "due_weekday_sin", "due_weekday_cos", "due_yearday_sin", "due_yearday_cos")
+    ]
+    alone = RowProgram(msgspec.structs.replace(program, steps=program.steps[-6:], outputs=program.outputs[-6:]), None)
+    noon_on_a_monday = 1_704_128_400_000_000  # 2024-01-01T12:00 in New York
+    found = alone.outputs([None, None, None, None, noon_on_a_monday])
+    assert found == pytest.approx([0.0, -1.0, 0.0, 1.0, 0.0, 1.0], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [
+        (Encoding(name="tial", kinds=("target",)), "features.encodings.tial: there is no request column or feature"),
+        (Encoding(name="tail", kinds=("target",)), "features.encodings.tail: 'tail' is dropped"),
+        (Encoding(name="distance", kinds=("target",)), "a float: expected a text, a category or a whole number"),
+        (Encoding(name="carrier", kinds=("number",)), "a category: expected a number or a boolean"),
+        (Encoding(name="due", kinds=("frequency",)), "a timestamp: expected a text"),
+        (Encoding(name="due", min_rows=2), "'due' is a timestamp, which is no input as it is"),
+        (Encoding(name="distance", kinds=("hashed",)), "a float: expected a text or a category"),
+        (Encoding(name="origin", kinds=("cyclic",)), "a string: expected a timestamp or a date"),
+        (Encoding(name="carrier", group="origin", take=("mean",)), "a group compares numbers"),
+        (Encoding(name="distance", group="far", take=("mean",)), "the group 'far' is a boolean"),
+        (Encoding(name="distance", group="tail", take=("mean",)), "'tail' is dropped"),
+    ],
+)
+def test_an_encoding_that_does_not_fit_is_refused(encoding: Encoding, message: str) -> None:
+    assert message in mistakes(encoded(encoding))
+
+
+def test_an_input_that_an_encoding_makes_needs_a_name_of_its_own() -> None:
+    definition = encoded(
+        Encoding(name="carrier", kinds=("frequency",)), expressions=(("carrier_frequency", "distance + 1"),)
+    )
+    assert "the name 'carrier_frequency' is taken by a request column or feature" in mistakes(definition)

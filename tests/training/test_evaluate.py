@@ -24,8 +24,8 @@ def fitted(task: Task, costs: Costs | None = None) -> tuple[FittedCandidate, Tri
     examples, holdout = make_examples(1_500, task), make_examples(1_000, task, seed=1)
     split = Split(by="time", folds=3)
     result = search(examples, training, split, costs, recorder=MemoryRecorder(), clock=StepClock(0.001))
-    candidate = fit_chosen(examples, result.trials[0], training)
-    assert fit_chosen(examples, result.trials[0], training).onnx == candidate.onnx
+    candidate = fit_chosen(examples, result.trials[0], training, split)
+    assert fit_chosen(examples, result.trials[0], training, split).onnx == candidate.onnx
     X = encode_columns(candidate.encoder, holdout.rows)
     features = [column.name for column in candidate.encoder.columns]
     return candidate, result.trials[0], Holdout(X, holdout.y, candidate.predict(X), features)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace.definition.build_contract import build_checks, build_fresh, build_match, check_bounds, repair_and_on_fail
+from headrace.definition.build_encodings import build_encodings
 from headrace.definition.combines import build_combine
 from headrace.definition.conversions import reading_part
 from headrace.definition.document import At, shown, suggestion
@@ -226,7 +227,8 @@ def build_features(fields: Fields) -> Features:
         for name, inner in fields.get("lookups", ())
     )
     windows = tuple(_window(name, inner) for name, inner in fields.get("windows", ()))
-    return Features(lookups=lookups, windows=windows, **fields.only("expressions", "drop"))
+    encodings = build_encodings(fields.get("encodings", ()), check_zone)
+    return Features(lookups=lookups, windows=windows, encodings=encodings, **fields.only("expressions", "drop"))
 
 
 def _window(name: str, fields: Fields) -> Window:

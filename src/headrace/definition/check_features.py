@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from headrace.definition.check_encodings import check_encodings
 from headrace.definition.check_sources import check_column, check_source_name, made_columns
 from headrace.definition.document import At, Document, listed, shown, suggestion
 from headrace.definition.expressions import columns_at, place_of
@@ -37,6 +38,7 @@ def check_features(definition: Definition, names: Sequence[str], document: Docum
         _check_window(window, guard, sources, names)
     expressions = guard.check_expressions()
     guard.check_drop()
+    check_encodings(definition.features, None if guard.is_open else [*project.request, *guard.outputs], document)
     if source is not None and definition.split.group is not None:
         check_column(source, definition.split.group, document.at("split", "group"))
     return msgspec.structs.replace(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from headrace.definition.grammar_encodings import ENCODINGS
 from headrace.definition.grammar_parts import (
     COLUMNS,
     DURATION,
@@ -73,5 +74,6 @@ FEATURES = Section(
         Key("lookups", named(LOOKUP, "lookup"), "Values of other sources, as of prediction time."),
         Key("windows", named(WINDOW, "window"), "Aggregates over the past."),
         Key("drop", COLUMNS, "Request columns and features that are not themselves inputs of the model."),
+        Key("encodings", ENCODINGS, "How inputs reach the model, when not as codes and numbers."),
     ),
 )

@@ -373,6 +373,32 @@ class Window(Struct, frozen=True, kw_only=True):
     take: tuple[Aggregate, ...]
 
 
+EncodingKind = Literal["codes", "number", "frequency", "target", "cyclic", "statistics", "hashed"]
+GroupTake = Literal["mean", "std", "difference", "zscore"]
+
+
+class Encoding(Struct, frozen=True, kw_only=True):
+    """How one input reaches the model. What it does not say is as for every input: a text by its code, a number as it
+    is."""
+
+    name: str
+    """A column of the request or a feature."""
+    kinds: tuple[EncodingKind, ...] = ()
+    """Empty: the plain one."""
+    smoothing: float = 20.0
+    """target: rows of the overall mean that are added to each level's own."""
+    min_rows: int = 1
+    """codes, frequency, target and `group`: a level with fewer training rows counts as rare."""
+    buckets: int = 64
+    ngrams: tuple[int, ...] = (1,)
+    """hashed: how many words each piece of text has."""
+    zone: str = "UTC"
+    """cyclic: whose clock and calendar."""
+    group: str | None = None
+    """The input whose levels the number is compared within."""
+    take: tuple[GroupTake, ...] = ()
+
+
 class Features(Struct, frozen=True, kw_only=True):
     """What the model sees beside the request columns."""
 
@@ -381,6 +407,7 @@ class Features(Struct, frozen=True, kw_only=True):
     windows: tuple[Window, ...] = ()
     drop: tuple[str, ...] = ()
     """Request columns and features that feed others and are not themselves inputs of the model."""
+    encodings: tuple[Encoding, ...] = ()
 
 
 class Split(Struct, frozen=True, kw_only=True):

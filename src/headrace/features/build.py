@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from headrace.data.model import Field
 from headrace.definition.model import Definition, Lookup, Source, Window
+from headrace.features.encodings.checks import check_encodings
+from headrace.features.encodings.plan import cyclic_expressions
 from headrace.features.errors import FeatureError, FeatureErrors
 from headrace.features.known import Instants, SourceColumns
 from headrace.features.label import Label as Label
@@ -138,7 +140,19 @@ class _Builder:
             except ExpressionError as error:
                 self.errors.append(expression_error(place, error))
                 self.broken.add(name)
+        found += self._circles()
         return self._without_clashes(found)
+
+    def _circles(self) -> list[_Feature]:
+        """The features that place instants on circles: expressions that an encoding asks for."""
+        found = []
+        for encoding in self.definition.features.encodings:
+            type_ = self.have.get(encoding.name)
+            if "cyclic" in encoding.kinds and type_ in (Type.TIMESTAMP, Type.DATE):
+                place = f"features.encodings.{encoding.name}"
+                made = cyclic_expressions(encoding, type_)
+                found += [_Feature(place, frozenset({encoding.name}), each) for each in made]
+        return found
 
     def _without_clashes(self, features: list[_Feature]) -> list[_Feature]:
         project = self.definition.project
@@ -377,6 +391,9 @@ class _Builder:
             for column in [Field(name=name, type=self.have[name])]
             if is_raw_input(column)
         )
+        if self.definition.features.encodings:
+            carried = frozenset(column.name for column in request)
+            check_encodings(self.definition.features, self.have, self.broken, outputs, carried, self._fail)
         if not outputs and not self.errors:
             self._fail("features", "the model has no inputs", "name columns in [project] request, or define features")
         return outputs

@@ -5,13 +5,18 @@ Nothing here imports a table engine: the scorer loads a program without Polars.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from headrace.data.model import Field
-from headrace.definition.model import Aggregate, Task
+from headrace.definition.model import Aggregate, GroupTake, Task
 from headrace.language.tree import Node
 from headrace.language.types import Type
 from headrace.runs.model import ObjectRef
+
+TextCount = Literal["length", "words", "digits", "capitals", "punctuation"]
+"""What is counted of a text: characters, runs of word characters, and the characters 0-9, A-Z and ASCII punctuation."""
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -104,8 +109,8 @@ class Frame(Struct, frozen=True, kw_only=True):
 
 
 class CategoryLevels(Struct, tag="category", tag_field="kind", frozen=True, kw_only=True):
-    """Text → code: the place in `levels` (most frequent first, ties by name); an unseen or rare level is len(levels);
-    null is NaN."""
+    """Level → code: the place in `levels` (most frequent first, ties by name); an unseen or rare level is len(levels);
+    null is NaN. Levels of whole numbers are written as text here and in the encodings below."""
 
     levels: tuple[str, ...]
 
@@ -114,14 +119,74 @@ class Numeric(Struct, tag="numeric", tag_field="kind", frozen=True, kw_only=True
     """A number as float32; null is NaN; a boolean is 0 or 1; a magnitude beyond float32 is the largest float32."""
 
 
+class Frequency(Struct, tag="frequency", tag_field="kind", frozen=True, kw_only=True):
+    """Level → its share of the training rows; an unseen or rare level is 0, null has a share as well."""
+
+    levels: tuple[str, ...]
+    values: tuple[float, ...]
+    missing: float
+
+
+class TargetMean(Struct, tag="target", tag_field="kind", frozen=True, kw_only=True):
+    """Level → the mean label of its training rows, drawn to the overall mean: (sum + smoothing · mean) / (rows +
+    smoothing). Training rows themselves are encoded with values that their own labels did not make."""
+
+    levels: tuple[str, ...]
+    values: tuple[float, ...]
+    other: float
+    """Of rare levels together, and of unseen ones."""
+    missing: float
+    smoothing: float
+    class_code: int | None = None
+    """Multiclass: the share of this class is meant."""
+
+
+class GroupStatistic(Struct, tag="group", tag_field="kind", frozen=True, kw_only=True):
+    """A number beside what training rows of the same level of another input had: their mean or sample standard
+    deviation, the difference to their mean, or that difference in standard deviations."""
+
+    by: str
+    """The output of the program that has the levels."""
+    take: GroupTake
+    levels: tuple[str, ...]
+    means: tuple[float | None, ...]
+    """By level, then that of rare and unseen levels, then that of null; None where nothing is known."""
+    stds: tuple[float | None, ...]
+
+
+class TextStatistic(Struct, tag="text", tag_field="kind", frozen=True, kw_only=True):
+    """A count of characters or words of a text; null is NaN."""
+
+    statistic: TextCount
+
+
+class HashedText(Struct, tag="hashed", tag_field="kind", frozen=True, kw_only=True):
+    """How many of a text's pieces (runs of so many words) fall into one bucket; null is NaN."""
+
+    bucket: int
+    buckets: int
+    ngrams: tuple[int, ...]
+
+
+Encoded = CategoryLevels | Numeric | Frequency | TargetMean | GroupStatistic | TextStatistic | HashedText
+
+
 class EncodedColumn(Struct, frozen=True, kw_only=True):
     """One input of the model."""
 
     name: str
     type: Type
-    encoding: CategoryLevels | Numeric
+    """Of the program's output that it is made from."""
+    encoding: Encoded
     typical: float
     """The median, or the most frequent code: what a reason compares with."""
+    of: str | None = None
+    """The output of the program that it is made from; None: the one of its own name."""
+
+    @property
+    def source(self) -> str:
+        """The name of that output."""
+        return self.name if self.of is None else self.of
 
 
 class Encoder(Struct, frozen=True, kw_only=True):
@@ -129,3 +194,10 @@ class Encoder(Struct, frozen=True, kw_only=True):
 
     format: int = 1
     columns: tuple[EncodedColumn, ...]
+    takes: tuple[Field, ...] = ()
+    """The outputs of the program, in order; empty: one for each of `columns`, of its name and type."""
+
+    @property
+    def inputs(self) -> tuple[Field, ...]:
+        """The typed features that are encoded, in order."""
+        return self.takes or tuple(Field(name=column.name, type=column.type) for column in self.columns)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from headrace.definition.model import Definition, Task
+from headrace.features.encodings.plan import count_inputs
 from headrace.features.model import ExpressionStep, LookupStep, Program, WindowStep
 from headrace.scoring.model import Decision, Lineage
 from headrace.training.model import Choice, Evaluation, Importance, Interval
@@ -49,7 +50,7 @@ def model_card(
         f"# {_text(definition.project.name)}\n",
         _summary(definition, decision, choice, lineage),
         _use(definition, decision),
-        _inputs(program),
+        _inputs(program, definition, decision),
         _evaluation(evaluation, choice, decision),
         _importances(evaluation.importances),
         _lineage(lineage),
@@ -118,17 +119,30 @@ def _use(definition: Definition, decision: Decision) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _inputs(program: Program) -> str:
+def _inputs(program: Program, definition: Definition, decision: Decision) -> str:
     windows = sum(isinstance(step, WindowStep) for step in program.steps)
     lookups = sum(isinstance(step, LookupStep) for step in program.steps)
     expressions = sum(isinstance(step, ExpressionStep) for step in program.steps)
     rows = [(_code(field.name), field.type.value) for field in program.request]
+    inputs = count_inputs(program.outputs, definition.features.encodings, decision.classes)
     return (
         "## Inputs\n\nA request carries:\n\n"
         + _table(("column", "type"), rows)
-        + f"\nFrom these the feature program computes {len(program.outputs)} inputs of the model, with {expressions} "
-        f"expressions, {lookups} lookups and {windows} windows.\n"
+        + f"\nFrom these the feature program computes {len(program.outputs)} features, with {expressions} expressions, "
+        f"{lookups} lookups and {windows} windows; encoded, they are {inputs} inputs of the model.\n"
+        + _encodings(definition)
     )
+
+
+def _encodings(definition: Definition) -> str:
+    """Which inputs are encoded in another way than by a code or as a number."""
+    lines = []
+    for encoding in definition.features.encodings:
+        said = ", ".join(encoding.kinds) or "as it is"
+        if encoding.group is not None:
+            said += "; its " + ", ".join(encoding.take) + f" within {_code(encoding.group)}"
+        lines.append(f"- {_code(encoding.name)}: {said}\n")
+    return "\nEncodings, learnt from training rows only:\n\n" + "".join(lines) if lines else ""
 
 
 def _evaluation(evaluation: Evaluation, choice: Choice, decision: Decision) -> str:

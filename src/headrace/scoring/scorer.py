@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from headrace.errors import HeadraceError
 from headrace.features.encoder import row_encoder
-from headrace.features.model import Encoder, ExpressionStep, Program
+from headrace.features.model import CategoryLevels, Encoder, ExpressionStep, Program
 from headrace.features.program import HistoryLike, RowProgram
+from headrace.language.types import Type
 from headrace.language.values import RowValue, encode
 from headrace.scoring.decision import Decider
 from headrace.scoring.errors import HistoryMissing, PackageUnreadable, ScoreNotFinite
@@ -60,6 +61,7 @@ class Scorer:
         self.graph: Final = Graph(package.files["model.onnx"])
         contract = decode_json(package, "contract.json", _Contract)
         _check_fit(self.program, self.encoder, self.decider.decision, self.graph)
+        self._places = {field.name: place for place, field in enumerate(self.encoder.inputs)}
         self._typical = np.array([column.typical for column in self.encoder.columns], np.float32)
         self._needs_history = tuple(s.name for s in self.program.steps if not isinstance(s, ExpressionStep))
         self._has_history = history is not None
@@ -105,7 +107,10 @@ class Scorer:
         scores = self.score_matrix(X)
         why: list[tuple[Reason, ...]] = [()] * len(X)
         if reasons > 0 and len(X):
-            why = [self._reasons(values, row, reasons) for values, row in zip(features, self.effects(X), strict=True)]
+            why = [
+                self._reasons(values, x, row, reasons)
+                for values, x, row in zip(features, X, self.effects(X), strict=True)
+            ]
         return self._predictions(scores, why)
 
     def row_to_features(self, row: Mapping[str, object], *, now_us: int | None = None) -> bytes:
@@ -167,18 +172,27 @@ class Scorer:
             raise HistoryMissing(self.model, self._needs_history)
         return self._outputs(values, now_us)
 
-    def _reasons(self, values: Sequence[object], effects: NDArray[np.float64], most: int) -> tuple[Reason, ...]:
+    def _reasons(
+        self, values: Sequence[object], x: NDArray[np.float32], effects: NDArray[np.float64], most: int
+    ) -> tuple[Reason, ...]:
         order = np.argsort(-np.abs(effects), kind="stable")[:most]
         columns = self.encoder.columns
         return tuple(
             Reason(
                 feature=columns[place].name,
-                value=encode(_row_value(values[place]), columns[place].type),
+                value=self._said(values, x, int(place)),
                 effect=float(effects[place]),
             )
             for place in order
             if effects[place] != 0.0
         )
+
+    def _said(self, values: Sequence[object], x: NDArray[np.float32], place: int) -> RowValue:
+        """What a reason shows: the value that has a code or is a number; else the input's own number."""
+        column = self.encoder.columns[place]
+        if column.of is None or isinstance(column.encoding, CategoryLevels):
+            return encode(_row_value(values[self._places[column.source]]), column.type)
+        return encode(float(x[place]), Type.FLOAT)
 
     def _one(self, features: bytes) -> Prediction:
         """The answer for one row, without a matrix."""
@@ -244,8 +258,11 @@ def _check_fit(program: Program, encoder: Encoder, decision: Decision, graph: Gr
         raise PackageUnreadable("program.json", f"it has format {program.format}, this release reads format 1")
     if encoder.format != 1:
         raise PackageUnreadable("encoder.json", f"it has format {encoder.format}, this release reads format 1")
-    if [(c.name, c.type) for c in encoder.columns] != [(f.name, f.type) for f in program.outputs]:
-        raise PackageUnreadable("encoder.json", "its columns are not the outputs of program.json")
+    if encoder.inputs != program.outputs:
+        raise PackageUnreadable("encoder.json", "it does not take the outputs of program.json")
+    taken = {(field.name, field.type) for field in encoder.inputs}
+    if not {(column.source, column.type) for column in encoder.columns} <= taken:
+        raise PackageUnreadable("encoder.json", "a column is made from what it does not take")
     if graph.width != len(encoder.columns):
         reason = f"it takes {graph.width} columns, encoder.json gives {len(encoder.columns)}"
         raise PackageUnreadable("model.onnx", reason)

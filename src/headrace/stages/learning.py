@@ -63,11 +63,18 @@ def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:
             definition.costs,
             recorder=ctx,
             clock=time.monotonic,
+            encodings=definition.features.encodings,
         )
 
     return run.stage(
         "search",
-        depends={"frame": frame, "training": definition.training, "split": definition.split, "costs": definition.costs},
+        depends={
+            "frame": frame,
+            "training": definition.training,
+            "split": definition.split,
+            "costs": definition.costs,
+            "encodings": definition.features.encodings,
+        },
         rooms=TRAINING,
         compute=compute,
         kind=SearchResult,
@@ -117,7 +124,7 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
         from headrace.training.fit import fit_chosen
 
         data = _rows(ctx, frame, definition)
-        fitted = fit_chosen(data.train, trial, definition.training)
+        fitted = fit_chosen(data.train, trial, definition.training, definition.split, definition.features.encodings)
         answers = fitted.predict(encode_columns(fitted.encoder, data.holdout.rows))
         return Compiled(
             onnx=ctx.keep_bytes(fitted.onnx, "graphs", ".onnx"),
@@ -142,6 +149,7 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
             },
             "split": definition.split,
             "costs": definition.costs,
+            "encodings": definition.features.encodings,
         },
         rooms=TRAINING,
         compute=compute,
@@ -166,7 +174,7 @@ def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled)
                 X=encode_columns(compiled.encoder, holdout.rows),
                 y=holdout.y,
                 library=library.reshape(len(holdout), -1) if frame.task == "multiclass" else library,
-                features=tuple(field.name for field in frame.program.outputs),
+                features=tuple(column.name for column in compiled.encoder.columns),
             ),
             ctx.fetch(compiled.onnx),
             compiled.decision,
@@ -202,20 +210,23 @@ def _rows(ctx: StageContext, frame: Frame, definition: Definition) -> TrainingDa
 
     from headrace.training.data import divide
 
-    _refuse_without_memory(frame, ctx.memory)
+    _refuse_without_memory(frame, definition, ctx.memory)
     url, options = ctx.scan(frame.ref)
     ctx.count(rows_in=frame.rows)
     return divide(frame, pl.read_parquet(url, storage_options=options or None), definition.split)
 
 
-def _refuse_without_memory(frame: Frame, memory: Memory) -> None:
-    cells = frame.rows * len(frame.program.outputs)
+def _refuse_without_memory(frame: Frame, definition: Definition, memory: Memory) -> None:
+    from headrace.features.encodings.plan import count_inputs
+
+    inputs = count_inputs(frame.program.outputs, definition.features.encodings, frame.classes)
+    cells = frame.rows * inputs
     needed = memory.limit_bytes - memory.free_bytes + cells * CELL_BYTES
     if memory.is_given and needed > memory.limit_bytes:
         raise NotEnoughMemory(
             "training",
             needed=needed,
             limit=memory.limit_bytes,
-            why=f"{frame.rows:,} rows of {len(frame.program.outputs)} features",
+            why=f"{frame.rows:,} rows of {inputs} inputs",
             fix="train on fewer rows; headrace features build stays within the limit",
         )

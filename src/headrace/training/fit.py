@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Training
-from headrace.features.encoder import encode_columns, fit_encoder
+from headrace.definition.model import Encoding, Split, Training
+from headrace.features.encoder import encode_training, fit_encoder
 from headrace.features.model import Encoder
 from headrace.training.data import Examples
 from headrace.training.families import load_family
 from headrace.training.folding import levels_of
+from headrace.training.lessons import labels_of
 from headrace.training.model import Trial
 
 
@@ -29,12 +30,15 @@ class FittedCandidate:
     """The library's own answers to encoded rows, before calibration; lives only in this process."""
 
 
-def fit_chosen(examples: Examples, trial: Trial, training: Training) -> FittedCandidate:
+def fit_chosen(
+    examples: Examples, trial: Trial, training: Training, split: Split, encodings: Sequence[Encoding] = ()
+) -> FittedCandidate:
     """Fit the trial's family and parameters on all training rows; equal arguments give equal bytes."""
     family = load_family(trial.family, examples.task)
-    encoder = fit_encoder(examples.outputs, examples.rows)
+    labels = labels_of(examples, split)
+    encoder = fit_encoder(examples.outputs, examples.rows, encodings, labels)
     fitted = family.fit(
-        encode_columns(encoder, examples.rows),
+        encode_training(encoder, examples.rows, labels),
         examples.y,
         trial.params,
         task=examples.task,

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.features.encoder import encode_columns, fit_encoder
+from headrace.definition.model import Encoding, Split
+from headrace.features.encoder import encode_columns, encode_training, fit_encoder
+from headrace.features.encodings.plan import count_inputs
 from headrace.features.model import CategoryLevels, Encoder
 from headrace.training.data import Examples
 from headrace.training.errors import FoldsImpossible
 from headrace.training.families import Family, Fitted, Params
+from headrace.training.lessons import labels_of
 from headrace.training.metrics import Metric, measure
 from headrace.training.splits import Fold
 
@@ -41,7 +44,15 @@ class EncodedFold:
 class EncodedFolds:
     """The folds on which a metric is defined, encoded once when they fit in memory."""
 
-    def __init__(self, examples: Examples, folds: Sequence[Fold], metric: Metric, *, by: str) -> None:
+    def __init__(
+        self,
+        examples: Examples,
+        folds: Sequence[Fold],
+        metric: Metric,
+        *,
+        split: Split,
+        encodings: Sequence[Encoding] = (),
+    ) -> None:
         shape = (examples.n_classes,) if examples.task == "multiclass" else ()
         self.folds = []
         for fold in folds:
@@ -52,12 +63,13 @@ class EncodedFolds:
         if not self.folds:
             raise FoldsImpossible(
                 f"{metric.name} is undefined on every fold's validation rows",
-                by=by,
+                by=split.by,
                 folds=len(folds),
                 rows=len(examples),
             )
-        self._examples = examples
-        cells = sum(len(fold.train) + len(fold.validation) for fold in self.folds) * len(examples.outputs)
+        self._examples, self._split, self._encodings = examples, split, encodings
+        width = count_inputs(examples.outputs, encodings, examples.classes)
+        cells = sum(len(fold.train) + len(fold.validation) for fold in self.folds) * width
         self._kept: dict[int, EncodedFold] | None = {} if 4 * cells <= MOST_KEPT_BYTES else None
 
     def __len__(self) -> int:
@@ -75,10 +87,11 @@ class EncodedFolds:
     def _encode(self, fold: Fold) -> EncodedFold:
         examples = self._examples
         train, validation = examples.rows[fold.train], examples.rows[fold.validation]
-        encoder = fit_encoder(examples.outputs, train)
+        labels = labels_of(examples, self._split, fold.train)
+        encoder = fit_encoder(examples.outputs, train, self._encodings, labels)
         return EncodedFold(
             levels=levels_of(encoder),
-            X_train=encode_columns(encoder, train),
+            X_train=encode_training(encoder, train, labels),
             y_train=examples.y[fold.train],
             X_validation=encode_columns(encoder, validation),
             y_validation=examples.y[fold.validation],

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 import numpy as np
 
-from headrace.definition.model import Costs, Split, Training
+from headrace.definition.model import Costs, Encoding, Split, Training
 from headrace.training.calibration import cost_matrix, decide
 from headrace.training.data import Examples
 from headrace.training.errors import BudgetTooSmall, CurrencyNotPriced, NothingFitted, ReplayDiffers
@@ -56,7 +56,14 @@ class _BudgetSpent(Exception):
 
 
 def search(
-    examples: Examples, training: Training, split: Split, costs: Costs | None, *, recorder: Recorder, clock: Clock
+    examples: Examples,
+    training: Training,
+    split: Split,
+    costs: Costs | None,
+    *,
+    recorder: Recorder,
+    clock: Clock,
+    encodings: Sequence[Encoding] = (),
 ) -> SearchResult:
     """Try candidates until the budget is spent.
 
@@ -65,6 +72,7 @@ def search(
     examples : training rows only
     recorder : where finished trials are kept, and found again after a kill
     clock : seconds; times fits, single rows, and a budget in seconds
+    encodings : of the definition; fitted inside each fold
 
     Raises
     ------
@@ -79,7 +87,7 @@ def search(
         cost_matrix(examples.classes, costs)  # refuses unknown classes now, not after the first fit
     metric = metric_of(training.metric, examples.task)
     families = {name: load_family(name, examples.task) for name in training.families}
-    folds = EncodedFolds(examples, make_folds(examples, split), metric, by=split.by)
+    folds = EncodedFolds(examples, make_folds(examples, split), metric, split=split, encodings=encodings)
     bench = _Bench(examples, training, costs, metric, families, folds, clock)
     trials = _Search(bench, recorder, started).run()
     if not any(trial.state == "done" for trial in trials):

@@ -1,0 +1,91 @@
+"""Folds as matrices: what encodings learn, they learn from the fold's own training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.training.samples import make_examples
+
+from headrace.data.model import Field
+from headrace.definition.model import Encoding, Split
+from headrace.features.encodings.targets import Parts, Past
+from headrace.language.types import Type
+from headrace.training.data import Examples
+from headrace.training.folding import EncodedFolds
+from headrace.training.lessons import PARTS, labels_of
+from headrace.training.metrics import measure, metric_of
+from headrace.training.splits import make_folds
+
+BY: Sequence[Any] = ("time", "random", "stratified", "group")
+TARGET = [Encoding(name="city", kinds=("target",), smoothing=0.5), Encoding(name="count", kinds=("frequency",))]
+
+
+def folds_of(examples: Examples, split: Split, encodings: Sequence[Encoding] = TARGET) -> EncodedFolds:
+    metric = metric_of("roc_auc", "binary")
+    return EncodedFolds(examples, make_folds(examples, split), metric, split=split, encodings=encodings)
+
+
+@pytest.mark.parametrize("by", BY)
+def test_validation_labels_and_values_reach_no_encoding(by: Any) -> None:
+    examples, split = make_examples(400), Split(by=by, folds=3)
+    folds = make_folds(examples, split)
+    before = [fold.X_train.copy() for fold in folds_of(examples, split)]
+    for number, fold in enumerate(folds):
+        y = examples.y.copy()
+        y[fold.validation] = 1 - y[fold.validation]
+        rows = examples.rows.with_columns(city=pl.lit("elsewhere"), count=pl.lit(77, pl.Int64))
+        mixed = pl.concat([examples.rows, rows])[
+            np.where(np.isin(np.arange(400), fold.validation), np.arange(400) + 400, np.arange(400)).tolist()
+        ]
+        changed = Examples(**{**fields(examples), "y": y, "rows": mixed})
+        metric = metric_of("roc_auc", "binary")
+        (encoded,) = EncodedFolds(changed, [fold], metric, split=split, encodings=TARGET)
+        np.testing.assert_array_equal(encoded.X_train, before[number])
+
+
+def fields(examples: Examples) -> dict[str, Any]:
+    return {name: getattr(examples, name) for name in examples.__slots__}
+
+
+@pytest.mark.parametrize("by", BY)
+def test_a_key_without_meaning_is_worth_nothing_in_training_as_in_validation(by: Any) -> None:
+    n = 12_000
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, n)
+    time = np.arange(n, dtype=np.int64)
+    examples = Examples(
+        task="binary",
+        classes=("false", "true"),
+        outputs=(Field(name="key", type=Type.CATEGORY),),
+        rows=pl.DataFrame({"key": [f"k{key}" for key in rng.integers(0, 3_000, n)]}),
+        y=y,
+        time_us=time,
+        label_known_us=time + 20,
+        groups=rng.integers(0, 50, n),
+    )
+    metric = metric_of("roc_auc", "binary")
+    for fold in folds_of(examples, Split(by=by, folds=2), [Encoding(name="key", kinds=("target",), smoothing=1.0)]):
+        for X, labels in ((fold.X_train, fold.y_train), (fold.X_validation, fold.y_validation)):
+            assert measure(metric, labels, X[:, 0].astype(np.float64), "binary") == pytest.approx(0.5, abs=0.025)
+
+
+def test_rows_are_kept_apart_as_the_split_says() -> None:
+    examples = make_examples(300)
+    past = labels_of(examples, Split(by="time")).apart
+    assert isinstance(past, Past)
+    assert past.known_us is not None
+    np.testing.assert_array_equal(past.known_us, examples.label_known_us)
+    for by in BY[1:]:
+        parts = labels_of(examples, Split(by=by)).apart
+        assert isinstance(parts, Parts)
+        assert set(parts.number) == set(range(PARTS))
+        if by == "group":
+            homes = {group: set(parts.number[examples.groups == group]) for group in range(7)}
+            assert all(len(home) == 1 for home in homes.values()), "a group stays whole"
+        if by == "stratified":
+            positives = np.bincount(parts.number[examples.y == 1])
+            assert positives.max() - positives.min() <= 1
