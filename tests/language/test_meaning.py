@@ -8,10 +8,13 @@ from collections.abc import Mapping
 import polars as pl
 import pytest
 
+from headrace.language import parse as parser
 from headrace.language.columns import to_polars
+from headrace.language.forms import Function
 from headrace.language.functions import FUNCTIONS
 from headrace.language.parse import parse
 from headrace.language.rows import compile_rows
+from headrace.language.tree import Call, Literal, Node
 from headrace.language.types import Type
 from headrace.language.values import RowValue, decode, dtype
 
@@ -172,5 +175,29 @@ def test_a_function_gives_what_its_meaning_says(text: str, expected: object) -> 
     assert (type(by_column), by_column) == (type(expected), expected)
 
 
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=lambda function: function.name)
+def test_the_example_of_a_function_is_what_both_forms_give(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, arrow, result = function.example.partition(" → ")
+    assert arrow, f"{function.name} has no example"
+    expected = Literal(None, Type.STRING) if result == "NULL" else parse(result, {})
+    assert isinstance(expected, Literal)
+    folded = parser._folded
+    monkeypatch.setattr(parser, "_folded", lambda call: folded(call) if call.function in _OF_CONSTANTS else call)
+    node = parse(text, {})
+    assert _uses(node, function.name) or function.name in _OF_CONSTANTS
+    by_column = pl.DataFrame({"one": [1]}).select(_out=to_polars(node))["_out"].to_physical()[0]
+    by_row = compile_rows((), [("_out", node)])(())[0]
+    assert (type(by_row), by_row) == (type(expected.value), expected.value)
+    assert (type(by_column), by_column) == (type(expected.value), expected.value)
+
+
+_OF_CONSTANTS = {"negate", "to_float", "to_date", "to_timestamp"}
+"""What a constant is written with."""
+
+
+def _uses(node: Node, name: str) -> bool:
+    return isinstance(node, Call) and (node.function == name or any(_uses(part, name) for part in node.arguments))
+
+
 def test_there_are_as_many_functions_as_promised() -> None:
-    assert len(FUNCTIONS) >= 45
+    assert len(FUNCTIONS) >= 170

@@ -166,8 +166,18 @@ _CONSTANTS: dict[str, list[Value]] = {
     "zone": list(_ZONES),
     "unit": ["second", "minute", "hour", "day", "month", "year"],
     "day_unit": ["day", "month", "year"],
-    "trunc_unit": ["second", "minute", "hour", "day"],
+    "trunc_unit": ["second", "minute", "hour", "day", "week", "month", "quarter", "year"],
     "digits": [0, 1, 2, 7, 15],
+    "date_unit": ["week", "month", "quarter", "year"],
+    "fill": [" ", "0", "é", "\U0001f600"],
+    "characters": [" ", "ab", "0", "é\t "],
+    "separator": ["a", "bc", " ", "é", "$"],
+    "place": [1, 2, -1, -3, 40],
+    "count": [1, 2, 7, 100, 10**9],
+    "precision": [1, 2, 5, 12],
+    "positive": [1.0, 24.0, 7.5, 1e-3, 1e300],
+    "date_format": ["%Y-%m-%d", "%d.%m.%Y", "%d %b %Y", "%Y%m%d"],
+    "time_format": ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%d/%b/%Y:%H:%M:%S.%f"],
     "text": ["", "a", "ab", "é", "$1", "\\", "\U0001f600"],
     "pattern": [
         "a",
@@ -265,6 +275,14 @@ def _tree(source: random.Random, wanted: Type, depth: int) -> Node:
 
 
 def _call(source: random.Random, name: str, form: Form, variable: Type, wanted: Type, depth: int) -> Call:
+    if name == "width_bucket":
+        low, high = source.choice([(0.0, 1.0), (-400.0, 400.0), (0.0, 2500.0), (1e-300, 1e300)])
+        given = (
+            Literal(low, Type.FLOAT),
+            Literal(high, Type.FLOAT),
+            Literal(source.choice([1, 7, 1000]), Type.INTEGER),
+        )
+        return Call(name, (_tree(source, Type.FLOAT, depth - 1), *given), wanted)
     count = len(form.signature.parameters)
     if form.signature.most is None:
         count += source.randrange(3)
@@ -278,7 +296,8 @@ def _call(source: random.Random, name: str, form: Form, variable: Type, wanted: 
                 Column("zone", Type.STRING) if source.random() < 0.5 else Literal(source.choice(_ZONES), Type.STRING)
             )
         else:
-            arguments.append(_tree(source, parameter.type or variable, depth - 1))
+            alone = source.choice(list(Type)) if parameter.alone else variable
+            arguments.append(_tree(source, parameter.type or alone, depth - 1))
     return Call(name, tuple(arguments), wanted)
 
 

@@ -73,7 +73,7 @@ def _refusal(text: str) -> ExpressionError:
         ("ln(Distance)", "unknown-column", "Distance", "distance"),
         ('"Wind Sped" + 1', "unknown-column", '"Wind', "Wind Speed"),
         ("1 + lenght(dest)", "unknown-function", "lenght", "length"),
-        ("count(*)", "unknown-function", "count", "concat"),
+        ("count(*)", "unknown-function", "count", "count_of"),
         ("__import__('os')", "unknown-function", "__import__", None),
         ("1 + ln()", "arity", "ln", None),
         ("substring(dest)", "arity", "substring", None),

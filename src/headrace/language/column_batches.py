@@ -7,6 +7,7 @@ own logarithm to base 10. What passes through here is the row form's own arithme
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from headrace.language.values import dtype
 Array = NDArray[Any]
 Kernel = Callable[..., pl.Expr]
 
-_NAMES_TWICE = "names_an_argument_twice"
+_NAMES_TWICE, _TAKES_RESULT = "names_an_argument_twice", "takes_the_type_of_its_result"
 
 
 def names_twice(kernel: Kernel) -> Kernel:
@@ -32,8 +33,16 @@ def names_twice(kernel: Kernel) -> Kernel:
     return kernel
 
 
+def takes_result(kernel: Kernel) -> Kernel:
+    """Mark a kernel that is given the type of its result before its arguments."""
+    setattr(kernel, _TAKES_RESULT, True)
+    return kernel
+
+
 def apply(kernel: Kernel, result: Type, arguments: Sequence[Any]) -> pl.Expr:
     """A kernel over its arguments, expressions and constants."""
+    if hasattr(kernel, _TAKES_RESULT):
+        kernel = partial(kernel, result)
     return once(kernel, result, arguments) if hasattr(kernel, _NAMES_TWICE) else kernel(*arguments)
 
 
@@ -111,3 +120,52 @@ def _filled(series: pl.Series) -> Array | pl.Series:
     if series.dtype == pl.String:
         return series
     return series.to_physical().fill_null(0).to_numpy()
+
+
+def each_distinct(kernel: Callable[..., Any], result: Type, *columns: pl.Expr) -> pl.Expr:
+    """`each`, but equal arguments of a batch are computed once: for what is slow over texts, which repeat."""
+
+    def over(series: Sequence[pl.Series]) -> pl.Series:
+        full = [one.to_physical() for one in even(series)]
+        if len(full) == 1:
+            distinct = full[0].drop_nulls().unique()
+            made = pl.Series([kernel(value) for value in distinct.to_list()], dtype=physical(result))
+            found = full[0].replace_strict(distinct, made, default=None, return_dtype=physical(result))
+            return found.alias(series[0].name).cast(dtype(result))
+        known: dict[tuple[Any, ...], Any] = {}
+        for row in zip(*(one.to_list() for one in full), strict=True):
+            if row not in known:
+                known[row] = None if None in row else kernel(*row)
+        values = [known[row] for row in zip(*(one.to_list() for one in full), strict=True)]
+        return pl.Series(series[0].name, values, dtype=physical(result)).cast(dtype(result))
+
+    return pl.map_batches(list(columns), over, return_dtype=dtype(result), is_elementwise=True)
+
+
+def stacked(function: Callable[[Array, Array], tuple[Array, Array]], result: Type, *columns: pl.Expr) -> pl.Expr:
+    """A function of two arrays of shape (columns, rows): the values, nulls filled, and whether each is there.
+
+    `function` gives the values of the rows and which of them are not null.
+    """
+
+    def over(series: Sequence[pl.Series]) -> pl.Series:
+        full = even(series)
+        known = np.stack([one.is_not_null().to_numpy() for one in full])
+        with np.errstate(all="ignore"):
+            values, there = function(np.stack([np.asarray(_filled(one)) for one in full]), known)
+        found = pl.Series(series[0].name, values, dtype=physical(result), nan_to_null=True)
+        return (found if there.all() else found.set(pl.Series(~there), None)).cast(dtype(result))
+
+    return pl.map_batches(list(columns), over, return_dtype=dtype(result), is_elementwise=True)
+
+
+def folded(step: Callable[[pl.Series, pl.Series], pl.Series], result: Type, *columns: pl.Expr) -> pl.Expr:
+    """Columns taken together two by two from the left."""
+
+    def over(series: Sequence[pl.Series]) -> pl.Series:
+        first, *others = even(series)
+        for other in others:
+            first = step(first, other)
+        return first.alias(series[0].name)
+
+    return pl.map_batches(list(columns), over, return_dtype=dtype(result), is_elementwise=True)

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from headrace.language import row_kernels as k
-from headrace.language.column_batches import arrays, each, even, names_twice, physical
+from headrace.language.column_batches import arrays, each, even, folded, names_twice, physical, takes_result
 from headrace.language.regex import compile_pattern
 from headrace.language.types import Type
 from headrace.language.values import dtype
@@ -25,7 +25,7 @@ def read(name: str, type_: Type) -> pl.Expr:
     """A column as the language sees it: a time outside the years 1 to 9999 is null (`columns` settles floats)."""
     column = pl.col(name)
     if type_ is Type.TIMESTAMP:
-        return _within(column.cast(pl.Int64))
+        return in_years(column.cast(pl.Int64))
     if type_ is Type.DATE:
         return _within_days(column.cast(pl.Int64))
     return column
@@ -107,21 +107,20 @@ def round_to_digits(a: pl.Expr, digits: int) -> pl.Expr:
     return pl.when(scaled.is_infinite()).then(a).otherwise(divide(round_half_away(scaled), pl.lit(10.0**digits)))
 
 
-@names_twice
-def greatest(first: pl.Expr, *others: pl.Expr) -> pl.Expr:
-    return _chosen(lambda other, best: other > best, first, others)
+@takes_result
+def greatest(result: Type, *values: pl.Expr) -> pl.Expr:
+    return folded(lambda best, new: _kept(new > best, new, best), result, *values)
 
 
-@names_twice
-def least(first: pl.Expr, *others: pl.Expr) -> pl.Expr:
-    return _chosen(lambda other, best: other < best, first, others)
+@takes_result
+def least(result: Type, *values: pl.Expr) -> pl.Expr:
+    return folded(lambda best, new: _kept(new < best, new, best), result, *values)
 
 
-def _chosen(better: Callable[[pl.Expr, pl.Expr], pl.Expr], first: pl.Expr, others: Sequence[pl.Expr]) -> pl.Expr:
-    for other in others:
-        answer = better(other, first)
-        first = pl.when(answer).then(other).when(answer.is_not_null()).then(first)
-    return first
+def _kept(answer: pl.Series, new: pl.Series, best: pl.Series) -> pl.Series:
+    """The better one of two; null where there is no answer, as one of them is null."""
+    chosen = new.zip_with(answer.fill_null(value=False), best)
+    return chosen.set(answer.is_null(), None) if answer.null_count() else chosen
 
 
 @names_twice
@@ -180,6 +179,11 @@ def if_else(condition: pl.Expr, a: pl.Expr, b: pl.Expr) -> pl.Expr:
 
 def coalesce(*values: pl.Expr) -> pl.Expr:
     return pl.coalesce(*values)
+
+
+@names_twice
+def null_if_zero(a: pl.Expr) -> pl.Expr:
+    return pl.when(a != 0).then(a)
 
 
 @names_twice
@@ -269,7 +273,7 @@ def regexp_matches(a: pl.Expr, pattern: str) -> pl.Expr:
 # --- time ------------------------------------------------------------------------------------------------------------
 
 
-def _within(instant: pl.Expr) -> pl.Expr:
+def in_years(instant: pl.Expr) -> pl.Expr:
     return pl.when(instant.is_between(FIRST_INSTANT, LAST_INSTANT)).then(instant).cast(_TIMESTAMP)
 
 
@@ -279,12 +283,12 @@ def _within_days(day: pl.Expr) -> pl.Expr:
 
 @names_twice
 def shift(a: pl.Expr, by: pl.Expr) -> pl.Expr:
-    return _within(add_integers(a.cast(pl.Int64), by.cast(pl.Int64)))
+    return in_years(add_integers(a.cast(pl.Int64), by.cast(pl.Int64)))
 
 
 @names_twice
 def shift_back(a: pl.Expr, by: pl.Expr) -> pl.Expr:
-    return _within(subtract_integers(a.cast(pl.Int64), by.cast(pl.Int64)))
+    return in_years(subtract_integers(a.cast(pl.Int64), by.cast(pl.Int64)))
 
 
 def add_durations(a: pl.Expr, b: pl.Expr) -> pl.Expr:
@@ -405,3 +409,21 @@ def timestamp_to_date(a: pl.Expr) -> pl.Expr:
 
 def date_to_timestamp(a: pl.Expr) -> pl.Expr:
     return (a.cast(pl.Int64) * DAY).cast(_TIMESTAMP)
+
+
+def _or_default(read: Callable[[pl.Expr], pl.Expr]) -> Callable[[pl.Expr, pl.Expr], pl.Expr]:
+    """A reading that gives a default where it fails; null where either argument is null."""
+
+    def of(a: pl.Expr, default: pl.Expr) -> pl.Expr:
+        known = a.is_not_null() & default.is_not_null()
+        return pl.when(known).then(pl.coalesce(read(a), default))
+
+    return names_twice(of)
+
+
+float_to_integer_or = _or_default(float_to_integer)
+text_to_integer_or = _or_default(text_to_integer)
+text_to_float_or = _or_default(text_to_float)
+text_to_boolean_or = _or_default(text_to_boolean)
+text_to_date_or = _or_default(text_to_date)
+text_to_timestamp_or = _or_default(text_to_timestamp)

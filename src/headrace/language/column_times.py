@@ -45,12 +45,12 @@ def _folded(instants: Integers) -> Integers:
     return np.where(late, cycles(instants), 0) if late.any() else np.zeros(1, dtype=np.int64)
 
 
-def _offsets(zone: Zone, instants: Integers) -> Integers:
+def offsets_at(zone: Zone, instants: Integers) -> Integers:
     starts, offsets, _ = _table(zone)
     return offsets[np.searchsorted(starts, instants - _folded(instants), side="right") - 1]
 
 
-def _earliest(zone: Zone, walls: Integers) -> Integers:
+def earliest(zone: Zone, walls: Integers) -> Integers:
     starts, offsets, wall_ends = _table(zone)
     moved = _folded(walls)
     here = np.searchsorted(wall_ends, walls - moved, side="right")
@@ -58,19 +58,19 @@ def _earliest(zone: Zone, walls: Integers) -> Integers:
     return found
 
 
-def _within(instants: Integers) -> Truths:
+def within(instants: Integers) -> Truths:
     return (instants >= FIRST_INSTANT) & (instants <= LAST_INSTANT)
 
 
-def _wall(a: pl.Expr, name: str) -> pl.Expr:
+def wall(a: pl.Expr, name: str) -> pl.Expr:
     """Wall-clock microseconds as integers; null outside the years 1 to 9999."""
     if name == "UTC":
         return a.cast(pl.Int64)
     there = zone(name)
 
     def walls(instants: Integers) -> tuple[Array, Array]:
-        shown = instants + _offsets(there, instants)
-        return shown, _within(shown)
+        shown = instants + offsets_at(there, instants)
+        return shown, within(shown)
 
     return arrays(walls, Type.INTEGER, a)
 
@@ -79,19 +79,19 @@ def _wall(a: pl.Expr, name: str) -> pl.Expr:
 
 
 def hour(a: pl.Expr, zone: str) -> pl.Expr:
-    return _wall(a, zone) // HOUR % 24
+    return wall(a, zone) // HOUR % 24
 
 
 def minute(a: pl.Expr, zone: str) -> pl.Expr:
-    return _wall(a, zone) // MINUTE % 60
+    return wall(a, zone) // MINUTE % 60
 
 
 def second(a: pl.Expr, zone: str) -> pl.Expr:
-    return _wall(a, zone) // SECOND % 60
+    return wall(a, zone) // SECOND % 60
 
 
 def date(a: pl.Expr, zone: str) -> pl.Expr:
-    return (_wall(a, zone) // DAY).cast(pl.Int32).cast(pl.Date)
+    return (wall(a, zone) // DAY).cast(pl.Int32).cast(pl.Date)
 
 
 def year(a: pl.Expr, zone: str) -> pl.Expr:
@@ -164,10 +164,10 @@ def date_trunc(unit: str, a: pl.Expr, name: str) -> pl.Expr:
     there, step = zone(name), _UNITS[unit]
 
     def starts(instants: Integers) -> tuple[Array, Array]:
-        walls = instants + _offsets(there, instants)
+        walls = instants + offsets_at(there, instants)
         rest = walls % step
-        found = _earliest(there, walls - rest) if unit == "day" else instants - rest
-        return found, _within(found)
+        found = earliest(there, walls - rest) if unit == "day" else instants - rest
+        return found, within(found)
 
     return arrays(starts, Type.TIMESTAMP, a)
 
@@ -183,8 +183,8 @@ def _local_times(instants: Integers, minutes: Integers, names: pl.Series) -> tup
     found, known = np.zeros_like(instants), (minutes >= 0) & (minutes < 60)
     for there, rows in _by_zone(names, known):
         here = instants[rows]
-        found[rows] = here - (here + _offsets(there, here)) % HOUR + minutes[rows] * MINUTE
-    return found, known & _within(found)
+        found[rows] = here - (here + offsets_at(there, here)) % HOUR + minutes[rows] * MINUTE
+    return found, known & within(found)
 
 
 def next_local_time(after: pl.Expr, hhmm: pl.Expr, zone: pl.Expr) -> pl.Expr:
@@ -199,7 +199,7 @@ def _next_local_times(after: Integers, hhmm: Integers, names: pl.Series) -> tupl
     found = np.zeros_like(after)
     for there, rows in _by_zone(names, known):
         found[rows] = _next_in_zone(there, after[rows], clocks[rows])
-    return found, known & _within(found)
+    return found, known & within(found)
 
 
 def _next_in_zone(there: Zone, after: Integers, clocks: Integers) -> Integers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from headrace.language.signatures import Signature
@@ -12,6 +13,8 @@ Columns = str | Callable[..., Any]
 Helper = Callable[..., Any]
 Row = str | Helper | tuple[str | Helper, ...]
 """A template, a helper, or steps that each take what the one before gave; first steps that are alike are taken once."""
+Check = Callable[..., str | None]
+"""Given a form's constants in order: what is wrong with them together, None if nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class Form:
     """Never null when no argument is."""
     takes_unsettled: bool = False
     """To the columns form NaN is as good as null, and -0.0 as 0.0: either way what it gives settles to the same."""
+    check: Check | None = None
+    """For constants that have to fit each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ class Function:
     written: str | None = None
     """How it is written, if not only as `name(…)`."""
     own_nulls: bool = False
+    example: str = ""
+    """An expression, an arrow and what it gives."""
 
     @property
     def is_callable(self) -> bool:
@@ -49,11 +56,10 @@ class Function:
 
 
 def kernel(name: str) -> Callable[..., Any]:
-    """A columns form by name: this is where Polars is imported."""
-    from headrace.language import column_kernels, column_times
-
-    module, _, plain = name.rpartition(":")
-    found: Callable[..., Any] = getattr(column_times if module == "times" else column_kernels, plain)
+    """A columns form by name, "family:name" or "name": this is where Polars is imported."""
+    family, _, plain = name.rpartition(":")
+    module = import_module(f"headrace.language.column_{family or 'kernels'}")
+    found: Callable[..., Any] = getattr(module, plain)
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
+from headrace.language.calls import constants_of
 from headrace.language.constants import check_constant, near_miss
 from headrace.language.errors import ExpressionError, Kind
 from headrace.language.forms import Form, Function
@@ -338,6 +339,11 @@ class _Builder:
                 mistake = check_constant(parameter.kind, value)
                 if mistake is not None:
                     raise self._error("constant", mistake.message, part.place, suggestion=mistake.suggestion)
+        if form.check is not None:
+            constants = constants_of(Call(function.name, tuple(nodes), nodes[0].type), form)
+            complaint = form.check(*constants.values())
+            if complaint is not None:
+                raise self._error("constant", complaint, parts[max(constants)].place)
 
     def _too_deep(self, place: int) -> ExpressionError:
         fix = "split it into several features"

@@ -35,7 +35,7 @@ nest at most {MAX_NESTING} deep and calls {MAX_DEPTH}.
 - `lower` and `upper` follow the edition of Unicode that the Python in use carries.
 
 In the tables, `T` is any type, the same in every place; `O` likewise, of the types that have an order (all but
-boolean); `…` means that an argument may be repeated; *italics* mark constants.
+boolean); `A` is any type, each place its own; `…` means that an argument may be repeated; *italics* mark constants.
 """
 
 
@@ -48,10 +48,10 @@ def render() -> str:
 
 
 def _section(group: str, functions: list[Function]) -> str:
-    lines = [f"## {group}", "", "| function | takes → gives | meaning |", "| --- | --- | --- |"]
+    lines = [f"## {group}", "", "| function | takes → gives | meaning | example |", "| --- | --- | --- | --- |"]
     for function in functions:
         types = "<br>".join(_types(form) for form in function.forms)
-        lines.append(f"| {_written(function)} | {types} | {_cell(function.doc)} |")
+        lines.append(f"| {_written(function)} | {types} | {_cell(function.doc)} | `{_cell(function.example)}` |")
     return "\n".join([*lines, ""])
 
 

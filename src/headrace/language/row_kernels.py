@@ -272,23 +272,6 @@ def date_diff_in(unit: str) -> Callable[[int, int], int]:
     return lambda start, end: of(end) - of(start)
 
 
-def date_trunc_in(unit: str, name: str) -> Callable[[int], int | None]:
-    """The start of the wall clock's second, minute or hour (by time passed), or the first instant of its day."""
-    there = zone(name)
-    if unit == "day":
-
-        def start_of_day(instant: int) -> int | None:
-            wall = instant + there.offset(instant)
-            return within(there.earliest(wall - wall % DAY))
-
-        return start_of_day
-    step = {"second": SECOND, "minute": MINUTE, "hour": HOUR}[unit]
-    return lambda instant: within(instant - (instant + there.offset(instant)) % step)
-
-
-TRUNC_UNITS = ("second", "minute", "hour", "day")
-
-
 def within(instant: int) -> int | None:
     return instant if FIRST_INSTANT <= instant <= LAST_INSTANT else None
 
@@ -426,3 +409,13 @@ def timestamp_to_text(instant: int) -> str:
     second, fraction = divmod(rest, SECOND)
     tail = f".{fraction:06d}" if fraction else ""
     return f"{date_to_text(day)}T{hour:02d}:{minute:02d}:{second:02d}{tail}Z"
+
+
+def or_default(read: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    """A reading that gives a default where it fails."""
+
+    def of(value: Any, default: Any) -> Any:
+        found = read(value)
+        return default if found is None else found
+
+    return of

@@ -5,6 +5,7 @@ A signature is parameters, an arrow and a result, in words:
 * a type's name: an argument of that type. An integer is promoted to float where a float is wanted, a category is a
   string where a string is wanted, and NULL is of every type;
 * ``T``: a type variable, the same type in every place; ``O``: the same, but of ordered types only (not boolean);
+* ``A``: any type, each place its own;
 * a word that ends in ``...`` may be repeated (at least once);
 * ``!kind`` or ``!kind=default``: a constant, checked when the expression is read: a zone, a unit, a pattern, a number
   of digits; ``!T``: any constant of the variable's type; ``?kind``: an argument of the kind's type, checked likewise
@@ -28,6 +29,19 @@ KIND_TYPES: dict[str, Type] = {
     "pattern": Type.STRING,
     "digits": Type.INTEGER,
     "text": Type.STRING,
+    "fill": Type.STRING,
+    "characters": Type.STRING,
+    "separator": Type.STRING,
+    "place": Type.INTEGER,
+    "group": Type.INTEGER,
+    "count": Type.INTEGER,
+    "precision": Type.INTEGER,
+    "number": Type.FLOAT,
+    "positive": Type.FLOAT,
+    "date_unit": Type.STRING,
+    "replacement": Type.STRING,
+    "date_format": Type.STRING,
+    "time_format": Type.STRING,
 }
 _ORDERED = frozenset(Type) - {Type.BOOLEAN}
 _VARIABLES: dict[str, frozenset[Type]] = {"T": frozenset(Type), "O": _ORDERED}
@@ -44,6 +58,8 @@ class Parameter:
     constant: bool = False
     default: str | int | None = None
     repeated: bool = False
+    alone: bool = False
+    """Of any type, whatever the others are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +102,15 @@ class Signature:
         if len(arguments) < len(self.parameters) or (self.most is not None and len(arguments) > self.most):
             return None
         parameters = [self.parameter(position) for position in range(len(arguments))]
-        variable = unify([given for given, p in zip(arguments, parameters, strict=True) if p.type is None])
+        variable = unify(
+            [given for given, p in zip(arguments, parameters, strict=True) if p.type is None and not p.alone]
+        )
         if variable == "apart" or (variable is not None and variable not in self.allowed):
             return None
         types: list[Type | None] = []
         promotions = 0
         for given, parameter in zip(arguments, parameters, strict=True):
-            wanted = variable if parameter.type is None else parameter.type
+            wanted = given if parameter.alone else variable if parameter.type is None else parameter.type
             if given is not None and wanted is not None and given != wanted and not _fits(given, wanted):
                 return None
             promotions += given is Type.INTEGER and wanted is Type.FLOAT
@@ -134,5 +152,5 @@ def _parameter(word: str) -> Parameter:
         value = None if not default else int(default) if kind_type is Type.INTEGER else default
         return Parameter(word, kind_type, kind=kind, constant=word[0] == "!", default=value)
     bare = word.strip("!.")
-    type_ = None if bare in _VARIABLES else Type(bare)
-    return Parameter(word, type_, constant=word.startswith("!"), repeated=word.endswith("..."))
+    type_ = None if bare in _VARIABLES or bare == "A" else Type(bare)
+    return Parameter(word, type_, constant=word.startswith("!"), repeated=word.endswith("..."), alone=bare == "A")

@@ -12,7 +12,24 @@ from headrace.language.forms import Function
 from headrace.language.functions import FUNCTIONS
 from headrace.language.tokens import Tokens, too_deep
 
-_SPELLINGS = {"pow": "power", "ceiling": "ceil", "char_length": "length", "len": "length", "mod": "modulo"}
+_SPELLINGS = {
+    "pow": "power",
+    "ceiling": "ceil",
+    "char_length": "length",
+    "len": "length",
+    "mod": "modulo",
+    "lpad": "pad_left",
+    "rpad": "pad_right",
+    "ltrim": "trim_left",
+    "rtrim": "trim_right",
+    "strpos": "position",
+    "ascii": "code_point",
+    "ifnull": "coalesce",
+    "nvl": "coalesce",
+    "zeroifnull": "zero_if_null",
+    "nullifzero": "null_if_zero",
+    "to_unix": "epoch_seconds",
+}
 """Other names that people give to functions."""
 
 
