@@ -164,6 +164,11 @@ def test_with_one_source_and_no_time_every_other_column_may_be_used(mistakes: Mi
         ('over = "1h"', 'over = ["1h", "60m"]', "windows.w.over[1]", "take one out"),
         ('over = "1h"', 'over = "an hour"', "windows.w.over", '"1h"'),
         ('take = "mean"', 'take = "avg"', "windows.w.take", 'did you mean "mean"?'),
+        ('take = "mean"', 'take = "std"', "windows.w.take", 'did you mean "stddev"?'),
+        ('value = "dep_delay"', "", "windows.w.value", "take only"),
+        ("over =", 'where = "dest = "\nover =', "windows.w.where", "expression"),
+        ("over =", 'where = "old > 1"\nover =', "windows.w.where", "use `new`"),
+        ("over =", 'where = "1 > 0"\nover =', "windows.w.where", "take it out"),
         ('take = "mean"', 'take = ["mean", "mean"]', "windows.w.take[1]", "take one out"),
         ('key = ["origin"]', "key = []", "windows.w.key", "at least one"),
     ],
@@ -173,6 +178,20 @@ def test_a_wrong_window_is_named(mistakes: Mistakes, old: str, new: str, key: st
 
     assert mistake.key == f"features.{key}"
     assert fix in mistake.fix
+
+
+def test_a_window_of_rows_that_become_known_needs_no_value(mistakes: Mistakes) -> None:
+    counted = WINDOW.replace('value = "dep_delay"\n', "").replace('"mean"', '["count", "rate", "seconds_since"]')
+
+    [mistake] = mistakes(BASE + counted)
+    assert (mistake.key, mistake.code) == ("features.windows.w", "not-known-in-time")
+    assert 'known = "…" in [sources.flights]' in mistake.fix
+    assert mistakes(BASE + counted + 'where = "dep_delay > 0"\n') == ()
+    assert mistakes(BASE.replace("rename =", 'known = "sched"\nrename =') + counted) == ()
+
+
+def test_the_condition_of_a_window_may_use_what_is_known_later(mistakes: Mistakes) -> None:
+    assert mistakes(BASE + WINDOW + "where = \"late_fee > 3 AND dest = 'JFK'\"\n") == ()
 
 
 @pytest.mark.parametrize("over", ["5m", "55m", "12h", "25h", "11d", "12d", "13d", "4w"])

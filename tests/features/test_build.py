@@ -22,6 +22,7 @@ from headrace.features.build import build_program, label_of
 from headrace.features.errors import FeatureErrors
 from headrace.features.model import ExpressionStep, LookupStep, WindowStep
 from headrace.features.program import RowProgram
+from headrace.features.windows import window_columns
 from headrace.language.types import Type
 
 
@@ -133,6 +134,47 @@ def test_what_a_window_sums_is_known_when_all_that_it_is_derived_from_is() -> No
     types = {**TYPES, "flights": {**FLIGHTS, "gained": Type.FLOAT}}
     program = build_program(with_features(definition, windows=(window,), expressions=()), types)
     assert program.steps[-1].known_after == (("landed", 0), ("left", 0))  # type: ignore[union-attr]
+
+
+def delays(**parts: Any) -> Window:
+    """A window over departure delays at an airport."""
+    plain: dict[str, Any] = {"value": "dep_delay", "over_us": (HOUR,), "over_text": ("1h",), "take": ("mean",)}
+    return Window(name="w", source="flights", key=(("origin", "origin"),), **(plain | parts))
+
+
+def with_window(window: Window) -> Definition:
+    return with_features(flights_definition(), windows=(window,), expressions=())
+
+
+def test_a_window_waits_until_the_columns_of_its_condition_are_known() -> None:
+    step = build_program(with_window(delays(where="arr_delay > 0")), TYPES).steps[-1]
+    assert isinstance(step, WindowStep)
+    assert step.known_after == (("landed", 0), ("left", 0))
+    assert window_columns(step) == ("dep_delay", "arr_delay")
+
+
+def test_a_window_without_a_value_counts_rows() -> None:
+    step = build_program(with_window(delays(value=None, where="dep_delay > 0", take=("rate",))), TYPES).steps[-1]
+    assert isinstance(step, WindowStep)
+    assert (step.value, step.known_after) == (None, (("left", 0),))
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("dep_delay + 1", "features.windows.w.where: 'dep_delay + 1' is a float, expected a condition"),
+        ("dep_dely > 1", "did you mean"),
+        ("upper(dep_delay) = 'X'", "features.windows.w.where: "),
+    ],
+)
+def test_a_condition_that_is_none_is_refused(where: str, message: str) -> None:
+    assert message in mistakes(with_window(delays(where=where)))
+
+
+def test_the_last_of_equals_is_told_by_event_time() -> None:
+    step = build_program(with_window(delays(take=("last",))), TYPES).steps[-1]
+    assert isinstance(step, WindowStep)
+    assert (step.event_time, window_columns(step)) == ("due", ("dep_delay", "due"))
 
 
 def test_a_lookup_of_rows_that_nothing_says_when_they_are_known_is_refused() -> None:

@@ -21,6 +21,8 @@ from headrace.features.merge import Merger, Parts
 from headrace.features.model import WindowStep
 from headrace.features.windows import WindowIndex, reach_back
 
+FIXED = ("count", "sum", "min", "max", "variance", "first", "last", "rate", "seconds_since")
+"""Every component whose state is its columns."""
 floats = st.lists(
     st.one_of(st.floats(-(2.0**20), 2.0**20).map(lambda v: v + 0.0), st.sampled_from([0.0, 1.0, 0.1])), min_size=1
 )
@@ -47,7 +49,7 @@ def merged(merger: Merger, parts: list[Parts], draw: random.Random) -> Parts:
 @settings(max_examples=200)
 @given(st.one_of(floats, wholes), st.randoms(use_true_random=False))
 def test_the_state_of_a_run_is_that_of_its_parts_however_it_is_cut(values: list[Any], draw: random.Random) -> None:
-    step = window("value" if isinstance(values[0], float) else "whole", scale=30)
+    step = window("value" if isinstance(values[0], float) else "whole", scale=30, take=FIXED)
     whole, merger = kernels(step, values), Merger(step)
     start = draw.randrange(len(values))
     stop = draw.randrange(start, len(values)) + 1
@@ -56,7 +58,9 @@ def test_the_state_of_a_run_is_that_of_its_parts_however_it_is_cut(values: list[
     )
     one = whole.states_one(start, stop)
     assert one is not None
-    events = [merger.one(value) for value in values[start:stop]]
+    events = [
+        merger.one(value, T0 + place * MINUTE, None, place) for place, value in enumerate(values[start:stop], start)
+    ]
     tree = merger.columns(merged(merger, list(events), draw))
     draw.shuffle(events)
     shuffled = merger.columns(reduce(merger.merge, events))
@@ -70,7 +74,7 @@ def test_the_suffixes_at_a_watermark_answer_every_later_request(
     events: list[dict[str, Any]], value: str, tick: int, later: int
 ) -> None:
     watermark = T0 + tick * 5 * MINUTE
-    step = window(value)
+    step = window(value, take=FIXED, event_time="at")
     source = table(EVENTS, events).lazy()
     index = WindowIndex(step, source, reach_back(step, watermark), watermark)
     suffixes = index.suffixes(watermark)

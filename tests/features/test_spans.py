@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from tests.features.small import HOUR, MINUTE, TYPES, FolderContext, flights_definition, table
+from tests.features.test_aggregates import MEASURES
 from tests.features.test_frame import some_flights, world
 from tests.features.test_history_and_columns import EVENTS, REQUEST, asked_of, events_of, lookup, program, window
 
@@ -61,7 +62,12 @@ def test_a_frame_of_little_memory_has_the_bytes_of_one_of_plenty(
 @given(events_of, asked_of)
 def test_every_cut_gives_the_same_answers(events: list[dict[str, Any]], asked: list[dict[str, Any]]) -> None:
     asked = sorted((ask for ask in asked if ask.get("due") is not None), key=lambda ask: ask["due"])
-    steps = program(window(), lookup(name="aged"), lookup(name="ever", max_age_us=None))
+    steps = program(
+        window(),
+        window(name="v", take=MEASURES, event_time="at"),
+        lookup(name="aged"),
+        lookup(name="ever", max_age_us=None),
+    )
     tables = {"events": table(EVENTS, events).lazy()}
     rows = table(REQUEST, asked)
     history = SpannedHistory(steps, tables, budget_bytes=-1)

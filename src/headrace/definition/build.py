@@ -10,12 +10,13 @@ from headrace.definition.build_contract import build_checks, build_fresh, build_
 from headrace.definition.build_encodings import build_encodings
 from headrace.definition.combines import build_combine
 from headrace.definition.conversions import reading_part
-from headrace.definition.document import At, shown, suggestion
+from headrace.definition.document import At, listed, shown, suggestion
 from headrace.definition.formats import format_part
 from headrace.definition.grammar import METRICS
 from headrace.definition.kinds import Fields
 from headrace.definition.locations import DATABASES, check_address, check_headers, check_web_address, source_format
 from headrace.definition.model import (
+    WITHOUT_VALUE,
     ColumnRule,
     Costs,
     Features,
@@ -245,14 +246,23 @@ def _window(name: str, fields: Fields) -> Window:
                 fix=fix,
                 code="duplicate",
             )
+    take = fields.get("take", ())
+    valued = [aggregate for aggregate in take if aggregate not in WITHOUT_VALUE]
+    if valued and fields.get("value") is None and not fields.at.key("value").is_broken:
+        fields.at.missing(
+            "value",
+            expected=f"the column that {valued[0]} is of",
+            fix=f'write value = "dep_delay", or take only {listed(sorted(WITHOUT_VALUE))}',
+        )
     return Window(
         name=name,
         source=fields.get("source", ""),
         key=fields.get("key", ()),
-        value=fields.get("value", ""),
+        value=fields.get("value"),
+        where=fields.get("where"),
         over_us=tuple(width for width in widths if width is not None),
         over_text=tuple(text for text, width in zip(over, widths, strict=True) if width is not None),
-        take=fields.get("take", ()),
+        take=take,
     )
 
 

@@ -346,12 +346,34 @@ def _check_window(window: Window, guard: _Guard, sources: dict[str, Source], nam
     _check_key(window.key, f"windows.{window.name}", source, guard, at.key("key"))
     if guard.project.time is None and not document.is_broken("project", "time"):
         _no_time(at, "a window")
-    if source is None or not window.value or not check_column(source, window.value, at.key("value")):
+    uses = columns_at(window.where, at.key("where")) if window.where is not None else frozenset[str]()
+    if source is None or uses is None:
         return
+    if window.where is not None and not uses:
+        fix = "name a column of the source in it, or take it out"
+        at.key("where").wrong(
+            "the condition uses no column", expected="an expression over columns", found=shown(window.where), fix=fix
+        )
+    held = [check_column(source, one, at.key("where"), place_of(one, window.where or "")) for one in sorted(uses)]
+    if window.value is not None:
+        held.append(check_column(source, window.value, at.key("value")))
+    if not all(held) or at.key("value").is_broken:
+        return
+    looked_at = [window.value] if window.value is not None else [*sorted(uses), *(there for _, there in window.key)]
     place = document.at("sources", source.name)
-    if waits_for(source, window.value) or place.key("known").is_broken or place.key("columns", window.value).is_broken:
+    if place.key("known").is_broken or any(place.key("columns", column).is_broken for column in looked_at):
         return
-    _not_known(window.value, source, at.key("value"))
+    if window.value is not None:
+        if not waits_for(source, window.value):
+            _not_known(window.value, source, at.key("value"))
+    elif not any(waits_for(source, column) for column in looked_at):
+        at.wrong(
+            f"nothing says when rows of source {source.name} become known: their past cannot be told from their future",
+            expected=f"`known` on source {source.name}",
+            found="none",
+            fix=f'write known = "…" in [sources.{source.name}]: the column that says when a row became known',
+            code="not-known-in-time",
+        )
 
 
 def _no_time(at: At, what: str) -> None:

@@ -45,7 +45,8 @@ WINDOW = Section(
             True,
             'write key = ["origin"]',
         ),
-        Key("value", COLUMN, "The column aggregated.", True, 'write value = "dep_delay"'),
+        Key("value", COLUMN, "The column aggregated; not needed for count, rate and seconds_since."),
+        Key("where", EXPRESSION, "The rows that count: an expression over the source's columns; all when left out."),
         Key(
             "over",
             ListOf(Text("a duration", "1h"), "durations", one_allowed=True),
@@ -56,7 +57,20 @@ WINDOW = Section(
         Key(
             "take",
             ListOf(
-                Choice(get_args(Aggregate), {"avg": "mean", "average": "mean", "total": "sum", "n": "count"}),
+                Choice(
+                    get_args(Aggregate),
+                    {
+                        **dict.fromkeys(("avg", "average"), "mean"),
+                        **dict.fromkeys(("std", "sd", "stdev", "stddev_samp"), "stddev"),
+                        **dict.fromkeys(("var", "var_samp"), "variance"),
+                        **dict.fromkeys(("newest", "latest"), "last"),
+                        **dict.fromkeys(("oldest", "earliest"), "first"),
+                        **dict.fromkeys(("recency", "time_since", "age"), "seconds_since"),
+                        **dict.fromkeys(("velocity", "per_hour", "frequency"), "rate"),
+                        "total": "sum",
+                        "n": "count",
+                    },
+                ),
                 "aggregates",
                 one_allowed=True,
             ),

@@ -6,7 +6,7 @@ mistake; stations take the parts they need as arguments. Durations are microseco
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -357,7 +357,21 @@ class Lookup(Struct, frozen=True, kw_only=True):
     max_age_us: int | None = None
 
 
-Aggregate = Literal["count", "sum", "mean", "min", "max"]
+Aggregate = Literal[
+    "count",
+    "sum",
+    "mean",
+    "min",
+    "max",
+    "variance",
+    "stddev",
+    "first",
+    "last",
+    "rate",
+    "seconds_since",
+]
+WITHOUT_VALUE: Final[frozenset[Aggregate]] = frozenset({"count", "rate", "seconds_since"})
+"""The aggregates that look at when rows became known and at nothing else of them."""
 
 
 class Window(Struct, frozen=True, kw_only=True):
@@ -366,7 +380,10 @@ class Window(Struct, frozen=True, kw_only=True):
     name: str
     source: str
     key: tuple[tuple[str, str], ...]
-    value: str
+    value: str | None = None
+    """None: nothing of a row but when it became known."""
+    where: str | None = None
+    """The rows that count, all when left out: an expression over the source's columns."""
     over_us: tuple[int, ...]
     over_text: tuple[str, ...]
     """The same as written: "1h" names the feature `NAME_mean_1h`."""

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from headrace.definition.model import Aggregate
 from headrace.features.exact import PrefixSums, whole_numbers
 from headrace.features.extremes import Extremes
-from headrace.features.finish import BASE, Component, components_of, kinds_of
+from headrace.features.finish import HOUR, SECOND, Component, components_of, kinds_of
 from headrace.features.keyed import Moments
+from headrace.features.limbs import BASE
 from headrace.features.model import WindowStep
+from headrace.features.spread import PrefixSquares, stddevs, variances
 from headrace.language.types import Type
 
 Places = NDArray[np.int64]
@@ -44,13 +46,17 @@ class Kernels:
     Parameters
     ----------
     values
-        Of the events, in the order of `moments`; a float neither infinite nor a negative zero.
+        Of the events, in the order of `moments`; a float neither infinite nor a negative zero, a text as its place in
+        `texts`.
+    texts
+        The texts in order. States of many runs hold their places, that of one the text itself.
     """
 
-    def __init__(self, step: WindowStep, values: Column, moments: Moments) -> None:
+    def __init__(self, step: WindowStep, values: Column, moments: Moments, texts: Sequence[str] = ()) -> None:
+        self.texts = texts
         self.kinds = kinds_of(step)
         self._parts: dict[Component, Kernel] = {
-            component: _kernel(component, step, values, moments) for component in components_of(step)
+            component: _kernel(component, step, values, moments, texts) for component in components_of(step)
         }
 
     def states(self, start: Places, stop: Places) -> dict[Component, list[Any]]:
@@ -71,20 +77,41 @@ class Kernels:
         return columns
 
 
-def finished(step: WindowStep, states: Mapping[Component, Sequence[Any]]) -> Iterator[tuple[Aggregate, Any]]:
-    """Each aggregate of the step and its values, one a run, but for the count itself."""
+def finished(
+    step: WindowStep, states: Mapping[Component, Sequence[Any]], t_us: Places, edge_us: Places
+) -> Iterator[tuple[Aggregate, Any]]:
+    """Each aggregate of the step and its values, one a run, but for the count itself; anything where it is null.
+
+    Parameters
+    ----------
+    t_us, edge_us
+        Of each run: the prediction time and the window's old edge.
+    """
     [count] = states["count"]
     total: Any = None
     for aggregate in step.take:
         match aggregate:
             case "sum" | "mean":
                 if total is None:
-                    total = _unscaled(states["sum"][0], states["sum"][1], step.scale)
+                    total = _unscaled(*_limbs(states), step.scale)
                 yield aggregate, total if aggregate == "sum" else total / count
-            case "min" | "max":
+            case "variance":
+                yield aggregate, variances(count, *_limbs(states), states["squares"], step.scale)
+            case "stddev":
+                yield aggregate, stddevs(count, *_limbs(states), states["squares"], step.scale)
+            case "rate":
+                yield aggregate, count / ((t_us - edge_us) / HOUR)
+            case "seconds_since":
+                yield aggregate, (t_us - states["newest"][0]) / SECOND
+            case "min" | "max" | "first" | "last":
                 yield aggregate, states[aggregate][0]
             case "count":
                 pass
+
+
+def _limbs(states: Mapping[Component, Sequence[Any]]) -> tuple[Places, Places]:
+    high, low = states["sum"]
+    return high, low
 
 
 def _unscaled(high: Places, low: Places, scale: int) -> NDArray[np.float64]:
@@ -92,12 +119,18 @@ def _unscaled(high: Places, low: Places, scale: int) -> NDArray[np.float64]:
         return np.ldexp(high.astype(np.float64) * BASE + low.astype(np.float64), -scale)
 
 
-def _kernel(component: Component, step: WindowStep, values: Column, moments: Moments) -> Kernel:
+def _kernel(component: Component, step: WindowStep, values: Column, moments: Moments, texts: Sequence[str]) -> Kernel:
     match component:
         case "count":
             return _Count()
         case "sum":
             return PrefixSums(_whole(step, values))
+        case "squares":
+            return PrefixSquares(_whole(step, values))
+        case "newest":
+            return _Newest(moments)
+        case "first" | "last":
+            return _Placed(values, texts, is_last=component == "last")
         case "min" | "max":
             return Extremes(values, component, moments.longest())
 
@@ -115,3 +148,33 @@ class _Count:
 
     def state_one(self, start: int, stop: int) -> tuple[Any, ...]:
         return (stop - start,)
+
+
+class _Newest:
+    """When the last event became known."""
+
+    def __init__(self, moments: Moments) -> None:
+        self._moments = moments
+
+    def state(self, start: Places, stop: Places) -> list[Any]:  # noqa: ARG002  (of every kernel)
+        return [self._moments.instants_at(stop - 1)]
+
+    def state_one(self, start: int, stop: int) -> tuple[Any, ...]:  # noqa: ARG002
+        return (self._moments.instant_at(stop - 1),)
+
+
+class _Placed:
+    """The value of the first or the last event."""
+
+    def __init__(self, values: Column, texts: Sequence[str], *, is_last: bool) -> None:
+        self._values = values
+        self._view = values.data
+        self._texts = texts
+        self._is_last = is_last
+
+    def state(self, start: Places, stop: Places) -> list[Any]:
+        return [self._values[stop - 1 if self._is_last else start]]
+
+    def state_one(self, start: int, stop: int) -> tuple[Any, ...]:
+        value = self._view[stop - 1 if self._is_last else start]
+        return (self._texts[value] if self._texts else value,)

@@ -15,16 +15,14 @@ from headrace.features.label import Label as Label
 from headrace.features.label import expression_error
 from headrace.features.label import label_of as label_of
 from headrace.features.model import ExpressionStep, LookupStep, Program, Step, WindowStep
-from headrace.features.naming import fields_of, hop_of
+from headrace.features.naming import TEXT, can_take, fields_of, hop_of
 from headrace.features.request import derived_steps, is_raw_input, near, request_columns
 from headrace.language.errors import ExpressionError
 from headrace.language.parse import parse, references
+from headrace.language.tree import Node
 from headrace.language.types import Type
 
 _RESERVED = ("_row", "_label", "_label_known", "_holdout", "_group")
-_TEXT = (Type.STRING, Type.CATEGORY)
-_SUMMED = (Type.INTEGER, Type.FLOAT, Type.BOOLEAN)
-_ORDERED = (Type.INTEGER, Type.FLOAT, Type.DATE, Type.TIMESTAMP, Type.DURATION)
 
 
 def build_program(definition: Definition, tables: Mapping[str, Mapping[str, Type]]) -> Program:
@@ -296,12 +294,21 @@ class _Builder:
 
     def _window(self, place: str, window: Window) -> Step | None:
         columns = self._columns(window.source)
-        if not self._check_columns(place, columns, window.key, [window.value]):
+        values = [] if window.value is None else [window.value]
+        if not self._check_columns(place, columns, window.key, values):
             return None
-        value_type = columns.types[window.value]
+        used = [*values, *(theirs for _, theirs in window.key)]
+        where = None
+        if window.where is not None:
+            where = self._where(f"{place}.where", window.where, columns)
+            if where is None:
+                return None
+            used += sorted(references(window.where))
+        event_time = columns.source.event_time if {"first", "last"} & set(window.take) else None
+        used += [] if event_time is None else [event_time]
+        value_type = Type.INTEGER if window.value is None else columns.types[window.value]
         for aggregate in window.take:
-            fits = {"count": True, "sum": value_type in _SUMMED, "mean": value_type in _SUMMED}
-            if not fits.get(aggregate, value_type in _ORDERED):
+            if not can_take(aggregate, value_type):
                 self._fail(
                     place,
                     f"{aggregate} of {window.value!r}: no {aggregate} of a {value_type}",
@@ -313,10 +320,24 @@ class _Builder:
             key=window.key,
             value=window.value,
             value_type=value_type,
-            known_after=self._known(place, columns, [window.value, *(theirs for _, theirs in window.key)]),
+            where=where,
+            event_time=event_time,
+            known_after=self._known(place, columns, used),
             over=tuple((text, us, hop_of(us)) for text, us in zip(window.over_text, window.over_us, strict=True)),
             take=window.take,
         )
+
+    def _where(self, place: str, text: str, columns: SourceColumns) -> Node | None:
+        """The condition of a window over the columns of its source."""
+        try:
+            node = parse(text, columns.types)
+        except ExpressionError as error:
+            self.errors.append(expression_error(place, error))
+            return None
+        if node.type is not Type.BOOLEAN:
+            self._fail(place, f"{text!r} is a {node.type}, expected a condition", f'compare it: where = "{text} > 0"')
+            return None
+        return node
 
     def _known(self, place: str, columns: SourceColumns, used: list[str]) -> Instants:
         """When the rows are known; refused when nothing says it, or when the row has no prediction time."""
@@ -358,7 +379,7 @@ class _Builder:
 
     def _check_key(self, place: str, ours: str, our_type: Type, theirs: str, columns: SourceColumns) -> None:
         their_type = columns.types[theirs]
-        both_text = our_type in _TEXT and their_type in _TEXT
+        both_text = our_type in TEXT and their_type in TEXT
         if our_type is not their_type and not both_text:
             self._fail(
                 place,

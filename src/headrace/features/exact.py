@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.features.finish import LIMB, MASK
+from headrace.features.limbs import LIMB, MASK
 
 KEPT_BITS: Final = 52
 _LIMIT: Final = 2.0**62

@@ -8,23 +8,20 @@ form finishes it by the same operations. `headrace.features.aggregates` has the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 from headrace.definition.model import Aggregate
+from headrace.features.limbs import unscaled
 from headrace.features.model import WindowStep
+from headrace.features.spread import SQUARE_LIMBS, stddev, variance
 from headrace.language.types import Type
 
 State = Sequence[Any]
 """One run's columns, those of the components in order; see `kinds_of`."""
 FinishOne = Callable[[State, int, int], object]
 """From a state, the prediction time and the window's old edge, both in microseconds, to the feature's value."""
-Component = Literal["count", "sum", "min", "max"]
-
-LIMB: Final = 32
-MASK: Final = 2**32 - 1
-BASE: Final = 2.0**32
+Component = Literal["count", "sum", "squares", "min", "max", "first", "last", "newest"]
 
 _NEEDS: Final[dict[Aggregate, tuple[Component, ...]]] = {
     "count": (),
@@ -32,8 +29,16 @@ _NEEDS: Final[dict[Aggregate, tuple[Component, ...]]] = {
     "mean": ("sum",),
     "min": ("min",),
     "max": ("max",),
+    "variance": ("sum", "squares"),
+    "stddev": ("sum", "squares"),
+    "first": ("first",),
+    "last": ("last",),
+    "rate": (),
+    "seconds_since": ("newest",),
 }
-_AT_ZERO: Final[dict[Aggregate, object]] = {"count": 0}
+SECOND: Final = 1e6
+HOUR: Final = 3.6e9
+_AT_ZERO: Final[dict[Aggregate, object]] = {"count": 0, "rate": 0.0}
 """What an empty window has; null in the others."""
 
 
@@ -48,18 +53,20 @@ def sums_of(step: WindowStep) -> bool:
 
 
 def component_kinds(component: Component, value: Type) -> str:
-    """A letter for each column of a component: `q` for int64, `d` for float64."""
+    """A letter for each column of a component: see `kinds_of`."""
     match component:
-        case "count":
+        case "count" | "newest":
             return "q"
         case "sum":
             return "qq"
-        case "min" | "max":
-            return "d" if value is Type.FLOAT else "q"
+        case "squares":
+            return "q" * SQUARE_LIMBS
+        case "min" | "max" | "first" | "last":
+            return {Type.FLOAT: "d", Type.STRING: "s", Type.CATEGORY: "s"}.get(value, "q")
 
 
 def kinds_of(step: WindowStep) -> str:
-    """A letter for each column of the step's states: `q` for int64, `d` for float64."""
+    """A letter for each column of the step's states: `q` for int64, `d` for float64, `s` for text."""
     return "".join(component_kinds(component, step.value_type) for component in components_of(step))
 
 
@@ -68,9 +75,9 @@ def empty_value(aggregate: Aggregate) -> object:
     return _AT_ZERO.get(aggregate)
 
 
-def has_empty_value(aggregate: Aggregate) -> bool:
-    """Whether the aggregate of no events is a value, not null."""
-    return aggregate in _AT_ZERO
+def least_count(aggregate: Aggregate) -> int:
+    """How many events there must be for the aggregate not to be null."""
+    return 0 if aggregate in _AT_ZERO else 2 if aggregate in ("variance", "stddev") else 1
 
 
 class WindowFinish:
@@ -102,15 +109,6 @@ class WindowFinish:
         )
 
 
-def unscaled(high: int, low: int, scale: int) -> float:
-    """(high · 2**32 + low) · 2**-scale: the two limbs of an exact sum as a float."""
-    total = float(high) * BASE + float(low)
-    try:
-        return math.ldexp(total, -scale)
-    except OverflowError:  # numpy's ldexp gives the infinity
-        return math.copysign(math.inf, total)
-
-
 def _finish_one(aggregate: Aggregate, step: WindowStep) -> FinishOne:
     places: dict[Component, int] = {}
     width = 0
@@ -121,11 +119,25 @@ def _finish_one(aggregate: Aggregate, step: WindowStep) -> FinishOne:
     match aggregate:
         case "count":
             return lambda state, _t, _edge: state[0]
+        case "rate":
+            return lambda state, t_us, edge_us: state[0] / ((t_us - edge_us) / HOUR)
+        case "seconds_since":
+            at = places["newest"]
+            return lambda state, t_us, _edge: (t_us - state[at]) / SECOND
+        case "variance" | "stddev":
+            at, squares = places["sum"], places["squares"]
+            finish = variance if aggregate == "variance" else stddev
+            return lambda state, _t, _edge: finish(
+                state[0], state[at], state[at + 1], state[squares : squares + SQUARE_LIMBS], scale
+            )
+        case "first" | "last" if step.value_type is Type.BOOLEAN:
+            at = places[aggregate]
+            return lambda state, _t, _edge: bool(state[at])
         case "sum" | "mean":
             at = places["sum"]
             if aggregate == "sum":
                 return lambda state, _t, _edge: unscaled(state[at], state[at + 1], scale)
             return lambda state, _t, _edge: unscaled(state[at], state[at + 1], scale) / state[0]
-        case "min" | "max":
+        case "min" | "max" | "first" | "last":
             at = places[aggregate]
             return lambda state, _t, _edge: state[at]

@@ -51,9 +51,20 @@ class Moments:
     A code is number · span + tick. A tick is the instant's distance from the first one, or, when that would not fit,
     its rank among the distinct instants. Instants before the first share its tick, instants after the last share one
     more: comparisons with the pairs held (`<`, `>=`) are exact for any instant.
+
+    Parameters
+    ----------
+    ties
+        What orders equal pairs, nulls first, and after it their places as given; in any order when left out.
     """
 
-    def __init__(self, numbers: NDArray[np.int64], instants: NDArray[np.int64], keys: int) -> None:
+    def __init__(
+        self,
+        numbers: NDArray[np.int64],
+        instants: NDArray[np.int64],
+        keys: int,
+        ties: pl.Series | None = None,
+    ) -> None:
         self._first = int(instants.min()) if len(instants) else 0
         distance = int(instants.max()) - self._first if len(instants) else 0
         self._ranks: NDArray[np.int64] | None = None
@@ -63,7 +74,11 @@ class Moments:
             self._rank_view = self._ranks.data
             self.span = len(self._ranks) + 1
         codes = self.codes(numbers, instants)
-        self._order = pl.Series(codes).arg_sort().to_numpy()
+        if ties is None:
+            self._order = pl.Series(codes).arg_sort().to_numpy()
+        else:
+            frame = pl.DataFrame({"code": codes, "tie": ties}).with_row_index("place")
+            self._order = frame.select(pl.arg_sort_by("code", "tie", "place")).to_series().to_numpy()
         self.sorted = codes[self._order]
         self.view = self.sorted.data
 
@@ -109,9 +124,18 @@ class Moments:
 
     def instants(self) -> NDArray[np.int64]:
         """The instants of the pairs held, in order."""
-        ticks = self.sorted % self.span
+        return self.instants_at(np.arange(len(self.sorted)))
+
+    def instants_at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The instants of some of the pairs held."""
+        ticks = self.sorted[places] % self.span
         instants: NDArray[np.int64] = ticks + self._first if self._ranks is None else self._ranks[ticks]
         return instants
+
+    def instant_at(self, place: int) -> int:
+        """The instant of one of the pairs held."""
+        tick: int = self.view[place] % self.span
+        return tick + self._first if self._ranks is None else self._rank_view[tick]
 
     def longest(self) -> int:
         """The most pairs that one key has."""

@@ -7,11 +7,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from operator import add
+from typing import Any, Final
 
-from headrace.features.finish import LIMB, MASK, Component, components_of
+from headrace.features.finish import Component, components_of
+from headrace.features.limbs import LIMB, MASK
 from headrace.features.model import WindowStep
+from headrace.features.spread import square_digits
 from headrace.language.types import Type
+
+_LEAST: Final = -(2**63)
 
 Parts = tuple[tuple[Any, ...], ...]
 """The state of each component, in the order of `components_of`."""
@@ -25,15 +30,18 @@ class Merger:
         self._scale = step.scale
         self._is_float = step.value_type is Type.FLOAT
 
-    def one(self, value: Any) -> Parts:
+    def one(self, value: Any, known_us: int, event_us: int | None = None, sequence: int = 0) -> Parts:
         """The state of a run of one event.
 
         Parameters
         ----------
         value
             In the row form; one that counts: neither null nor infinite, nor beyond the headroom of exact sums.
+        known_us, event_us, sequence
+            When it became known; what orders events known at one instant; their place in the source, each its own.
         """
-        return tuple(self._one(component, value) for component in self._components)
+        order = (known_us, _LEAST if event_us is None else event_us, sequence)
+        return tuple(self._one(component, value, order) for component in self._components)
 
     def merge(self, a: Parts, b: Parts) -> Parts:
         """The state of two runs together."""
@@ -41,17 +49,37 @@ class Merger:
 
     def columns(self, parts: Parts) -> tuple[Any, ...]:
         """The state's columns, as `finish` reads them."""
-        return tuple(column for part in parts for column in part)
+        return tuple(
+            column
+            for component, part in zip(self._components, parts, strict=True)
+            for column in _served(component, part)
+        )
 
-    def _one(self, component: Component, value: Any) -> tuple[Any, ...]:
+    def _one(self, component: Component, value: Any, order: tuple[int, int, int]) -> tuple[Any, ...]:
         match component:
             case "count":
                 return (1,)
             case "sum":
-                whole = round(math.ldexp(value, self._scale)) if self._is_float else int(value)
+                whole = self._whole(value)
                 return (whole >> LIMB, whole & MASK)
+            case "squares":
+                return square_digits(self._whole(value))
+            case "newest":
+                return order[:1]
+            case "first" | "last":
+                return (*order, self._plain(value))
             case "min" | "max":
-                return (value + 0.0 if self._is_float else int(value),)
+                return (self._plain(value),)
+
+    def _whole(self, value: Any) -> int:
+        return round(math.ldexp(value, self._scale)) if self._is_float else int(value)
+
+    def _plain(self, value: Any) -> Any:
+        return value if isinstance(value, str) else value + 0.0 if self._is_float else int(value)
+
+
+def _served(component: Component, part: tuple[Any, ...]) -> tuple[Any, ...]:
+    return part[-1:] if component in ("first", "last") else part
 
 
 def _merged(component: Component, a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -61,7 +89,9 @@ def _merged(component: Component, a: tuple[Any, ...], b: tuple[Any, ...]) -> tup
         case "sum":
             low = a[1] + b[1]
             return (a[0] + b[0] + (low >> LIMB), low & MASK)
-        case "min":
-            return (min(a[0], b[0]),)
-        case "max":
-            return (max(a[0], b[0]),)
+        case "squares":
+            return tuple(map(add, a, b))
+        case "min" | "first":
+            return min(a, b)
+        case "max" | "last" | "newest":
+            return max(a, b)

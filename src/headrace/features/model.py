@@ -53,8 +53,14 @@ class WindowStep(Struct, tag="window", tag_field="step", frozen=True, kw_only=Tr
     name: str
     source: str
     key: tuple[tuple[str, str], ...]
-    value: str
+    value: str | None
+    """None: nothing of a row but when it became known."""
     value_type: Type
+    """Of the values; integer when there is none."""
+    where: Node | None = None
+    """Over columns of the source: rows of which it is not true do not count."""
+    event_time: str | None = None
+    """What orders rows that became known at one instant, before their place in the source; for `first` and `last`."""
     known_after: tuple[tuple[str, int], ...]
     over: tuple[tuple[str, int, int], ...]
     """(as written, W, hop), the latter two in microseconds."""

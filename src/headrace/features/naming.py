@@ -7,8 +7,10 @@ from typing import Final
 from headrace.data.model import Field
 from headrace.definition.model import Aggregate
 from headrace.features.model import ExpressionStep, LookupStep, Step, WindowStep
+from headrace.language.tree import Call, Column, Node
 from headrace.language.types import Type
 
+TEXT: Final = (Type.STRING, Type.CATEGORY)
 _SECOND: Final = 1_000_000
 _HOUR: Final = 3600 * _SECOND
 _DAY: Final = 24 * _HOUR
@@ -36,12 +38,30 @@ def fields_of(step: Step) -> tuple[Field, ...]:
             )
 
 
+def columns_in(node: Node) -> frozenset[str]:
+    """The columns that an expression reads."""
+    if isinstance(node, Column):
+        return frozenset([node.name])
+    return frozenset().union(*map(columns_in, node.arguments)) if isinstance(node, Call) else frozenset()
+
+
 def aggregate_type(aggregate: Aggregate, value: Type) -> Type:
     """The type of a window's aggregate of values of a type."""
     match aggregate:
         case "count":
             return Type.INTEGER
-        case "sum" | "mean":
+        case "sum" | "mean" | "variance" | "stddev" | "rate" | "seconds_since":
             return Type.FLOAT
-        case "min" | "max":
+        case "min" | "max" | "first" | "last":
             return value
+
+
+def can_take(aggregate: Aggregate, value: Type) -> bool:
+    """Whether there is such an aggregate of values of a type."""
+    match aggregate:
+        case "sum" | "mean" | "variance" | "stddev":
+            return value in (Type.INTEGER, Type.FLOAT, Type.BOOLEAN)
+        case "min" | "max":
+            return value in (Type.INTEGER, Type.FLOAT, Type.DATE, Type.TIMESTAMP, Type.DURATION)
+        case "count" | "first" | "last" | "rate" | "seconds_since":
+            return True

@@ -18,9 +18,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from headrace.features.columns import Index
+from headrace.features.finish import Component, components_of
 from headrace.features.keyed import known_at
 from headrace.features.lookups import LookupIndex, lookup_rows
 from headrace.features.model import LookupStep, Program, WindowStep
+from headrace.features.naming import TEXT
 from headrace.features.windows import WindowIndex, reach_back
 from headrace.language.values import cell_bytes
 
@@ -29,6 +31,8 @@ BUCKETS: Final = 1 << 14
 BUILDING: Final = 60
 """Bytes a row that an index takes beside what it holds while it is built: keys, numbers, codes, order."""
 _NUMBER: Final = 8
+_COLUMNS: Final[dict[Component, int]] = {"sum": 2, "squares": 4, "min": 2, "max": 2}
+"""Numbers a row that the components of windows hold beside the values and when they became known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +146,9 @@ def bytes_a_row(step: LookupStep | WindowStep) -> int:
     """What the index of a step holds for each row of its source, in bytes, without the keys themselves."""
     if isinstance(step, LookupStep):
         return 4 * _NUMBER + sum(cell_bytes(type_) for _, type_ in step.take)
-    columns = 2 + 2 * bool({"sum", "mean"} & set(step.take)) + 2 * len({"min", "max"} & set(step.take))
-    return columns * _NUMBER
+    parts = components_of(step)
+    texts = cell_bytes(step.value_type) if step.value_type in TEXT and len(parts) > 1 else 0
+    return texts + (2 + sum(_COLUMNS.get(part, 0) for part in parts)) * _NUMBER
 
 
 class _Spread:

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from headrace.features.aggregates import Column, Kernels, finished
 from headrace.features.exact import headroom
-from headrace.features.finish import WindowFinish, has_empty_value, sums_of
+from headrace.features.finish import WindowFinish, components_of, least_count, sums_of
 from headrace.features.keyed import NULL_KEY, Keys, Moments, asked, known_at, known_within
 from headrace.features.model import WindowStep
-from headrace.features.naming import aggregate_type, fields_of
+from headrace.features.naming import TEXT, aggregate_type, columns_in, fields_of
+from headrace.language.columns import to_polars
 from headrace.language.types import Type
 from headrace.language.values import dtype
 
@@ -48,7 +49,9 @@ class Suffixes:
     edges: NDArray[np.int64]
     """Where runs begin that differ, in microseconds, floored to the finest hop of the step's widths."""
     states: list[Column]
-    """The columns of `finish.kinds_of`: the state of the events known in [edge, watermark)."""
+    """The columns of `finish.kinds_of`: the state of the events known in [edge, watermark); a text is its place in
+    `texts`."""
+    texts: Sequence[str] = ()
 
 
 class WindowIndex:
@@ -70,14 +73,17 @@ class WindowIndex:
         self._fields = fields_of(step)
         self._finish = WindowFinish(step)
         events = _events(step, known_within(source, step.known_after, since_us, until_us))
-        key_columns = events.drop("_known", "_value")
+        key_columns = events.select(pl.col("^_key_[0-9]+$"))
         self.keys = Keys(key_columns)
-        self._moments = Moments(self.keys.numbers(key_columns), events["_known"].to_numpy(), len(self.keys))
-        values = events["_value"].to_numpy()[self._moments.take_order()]
-        if step.value_type is Type.FLOAT:
-            values = values + 0.0  # one zero: -0.0 beside 0.0 would make the least of a window depend on their order
-        del events, key_columns
-        self._kernels = Kernels(step, values, self._moments)
+        ties = events["_tie"] if "_tie" in events.columns else None
+        self._moments = Moments(self.keys.numbers(key_columns), events["_known"].to_numpy(), len(self.keys), ties)
+        order = self._moments.take_order()
+        values, texts = _numbers(events["_value"]) if "_value" in events.columns else (np.empty(0, np.int64), [])
+        values = values[order] if len(values) else values
+        if values.dtype == np.float64:  # one zero: -0.0 beside 0.0 would make the least depend on their order
+            values = values.astype(np.float64, copy=False) + 0.0
+        del events, key_columns, order, ties
+        self._kernels = Kernels(step, values, self._moments, texts)
 
     def columns(self, keys: pl.DataFrame, instants: pl.Series) -> list[pl.Series]:
         """The step's features of many rows: `keys` in the step's order, prediction times in microseconds."""
@@ -127,10 +133,10 @@ class WindowIndex:
             counts[written][rows] = count
             full = np.flatnonzero(count)
             if len(full) == len(count):
-                at, first, last = rows, start, stop
+                at, first, last, t = rows, start, stop, times
             else:
-                at, first, last = rows[full], start[full], stop[full]
-            for aggregate, found in finished(self.step, self._kernels.states(first, last)):
+                at, first, last, t, edge = rows[full], start[full], stop[full], times[full], edge[full]
+            for aggregate, found in finished(self.step, self._kernels.states(first, last), t, edge):
                 values[aggregate, written][at] = found
 
     def _series(
@@ -142,9 +148,13 @@ class WindowIndex:
         for aggregate in self.step.take:
             for written, count in counts.items():
                 field = next(names)
-                known = numbers != NULL_KEY if has_empty_value(aggregate) else count > 0
+                least = least_count(aggregate)
+                known = count >= least if least else numbers != NULL_KEY
                 held = count if aggregate == "count" else values.pop((aggregate, written))
                 series = pl.Series(field.name, held)
+                if field.type in TEXT:
+                    texts = pl.Series(field.name, self._kernels.texts, pl.String)
+                    series = texts.gather(series) if len(texts) else texts.extend_constant(None, len(series))
                 if not known.all():
                     series = pl.select(pl.when(pl.Series(known)).then(series).alias(field.name)).to_series()
                 found.append(series if series.dtype == dtype(field.type) else series.cast(dtype(field.type)))
@@ -186,7 +196,7 @@ class WindowIndex:
         last = np.searchsorted(numbers, numbers[first], side="right") - 1
         parts = self._kernels.states(held[first], held[last] + 1) if len(first) else None
         states: list[Any] = [] if parts is None else [column for part in parts.values() for column in part]
-        return Suffixes(numbers[first], edges[first], states or self._kernels.no_states())
+        return Suffixes(numbers[first], edges[first], states or self._kernels.no_states(), self._kernels.texts)
 
 
 def reach_back(step: WindowStep, instant_us: int) -> int:
@@ -197,35 +207,53 @@ def reach_back(step: WindowStep, instant_us: int) -> int:
 
 def window_columns(step: WindowStep) -> tuple[str, ...]:
     """The columns of its source that a window reads, beside the key and the instants at which a row is known."""
-    return (step.value,)
+    used = {} if step.value is None else {step.value: None}
+    used |= dict.fromkeys([] if step.where is None else sorted(columns_in(step.where)))
+    used |= dict.fromkeys([] if step.event_time is None else [step.event_time])
+    return tuple(used)
+
+
+def counts_in(step: WindowStep) -> list[pl.Expr]:
+    """What is true of the rows of the source that can count, whenever they are known."""
+    held = [] if step.value is None else [pl.col(step.value).is_not_null()]
+    return held if step.where is None else [*held, to_polars(step.where)]
 
 
 def largest_magnitude(step: WindowStep, source: pl.LazyFrame) -> float:
     """The largest finite magnitude in history: what a window's scale is fixed from."""
+    assert step.value is not None, "sums are of values"
     value = pl.col(step.value)
-    found = source.select(value.filter(value.is_finite()).abs().max()).collect().item()
+    found = source.filter(*counts_in(step)).select(value.filter(value.is_finite()).abs().max()).collect().item()
     return 0.0 if found is None else float(found)
 
 
 def _events(step: WindowStep, source: pl.LazyFrame) -> pl.DataFrame:
-    keys = [pl.col(theirs).alias(f"_key_{i}") for i, (_, theirs) in enumerate(step.key)]
-    value = pl.col(step.value)
-    counts = [value.is_not_null(), pl.col("_known").is_not_null()]
-    if step.value_type is Type.FLOAT:
-        counts.append(value.is_finite())
-        if sums_of(step):
-            counts.append(value.abs() <= headroom(step.scale))
-        as_number = value
-    elif step.value_type in (Type.STRING, Type.CATEGORY):
-        as_number = pl.lit(0, pl.Int64)  # only counted
-    else:
-        as_number = value.to_physical().cast(pl.Int64)
-    return (
-        source.with_columns(known_at(step.known_after).alias("_known"))
-        .filter(*counts, *(pl.col(theirs).is_not_null() for _, theirs in step.key))
-        .select(*keys, "_known", as_number.alias("_value"))
-        .collect()
-    )
+    """The events that count, in the source's order: key, `_known`, then `_value` and `_tie` if they are needed."""
+    wanted = [pl.col(theirs).alias(f"_key_{i}") for i, (_, theirs) in enumerate(step.key)]
+    wanted.append(pl.col("_known"))
+    counts = [*counts_in(step), pl.col("_known").is_not_null()]
+    counts += [pl.col(theirs).is_not_null() for _, theirs in step.key]
+    if step.value is not None:
+        value = pl.col(step.value)
+        if step.value_type is Type.FLOAT:
+            counts.append(value.is_finite())
+            if sums_of(step):
+                counts.append(value.abs() <= headroom(step.scale))
+        if set(components_of(step)) - {"count", "newest"}:
+            is_plain = step.value_type is Type.FLOAT or step.value_type in TEXT
+            wanted.append((value if is_plain else value.to_physical().cast(pl.Int64)).alias("_value"))
+    if {"first", "last"} & set(step.take):
+        tie = pl.lit(0, pl.Int64) if step.event_time is None else pl.col(step.event_time).to_physical()
+        wanted.append(tie.cast(pl.Int64).alias("_tie"))
+    return source.with_columns(known_at(step.known_after).alias("_known")).filter(*counts).select(wanted).collect()
+
+
+def _numbers(values: pl.Series) -> tuple[Column, list[str]]:
+    """The values as numbers; texts as their places among the texts in order, which come second."""
+    if values.dtype != pl.String:
+        return values.to_numpy(), []
+    texts = values.unique().sort()
+    return values.cast(pl.Enum(texts)).to_physical().cast(pl.Int64).to_numpy(), texts.to_list()
 
 
 def key_of(values: Sequence[object]) -> object:

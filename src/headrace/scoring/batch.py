@@ -17,6 +17,7 @@ from headrace.definition.model import Source
 from headrace.features.columns import FeatureColumns
 from headrace.features.encoder import encode_columns
 from headrace.features.model import Program, WindowStep
+from headrace.features.windows import counts_in
 from headrace.language.parse import references
 from headrace.language.types import Type
 from headrace.scoring.errors import FileColumnMissing, FileColumnUnknown, OutputFailed, OutputUnknown, RowsUnreadable
@@ -122,7 +123,7 @@ def history_end(program: Program, tables: Mapping[str, pl.LazyFrame]) -> tuple[i
         for step in windows
     ]
     ends = [
-        tables[step.source].filter(pl.col(step.value).is_not_null()).select(at.to_physical()).collect().item()
+        tables[step.source].filter(*counts_in(step)).select(at.to_physical()).collect().item()
         for step, at in zip(windows, newest, strict=True)
     ]
     reach = max((width for step in windows for _, width, _ in step.over), default=0)
