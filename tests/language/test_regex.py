@@ -9,7 +9,12 @@ import time
 import polars as pl
 import pytest
 
-from headrace.language.regex import PatternError, compile_pattern
+from headrace.language.columns import to_polars
+from headrace.language.parse import parse
+from headrace.language.regex import Pattern, PatternError, compile_pattern
+from headrace.language.row_patterns import replace_in
+from headrace.language.rows import compile_rows
+from headrace.language.types import Type
 
 
 def _pattern(source: random.Random, depth: int) -> str:
@@ -20,7 +25,7 @@ def _pattern(source: random.Random, depth: int) -> str:
         return _pattern(source, depth - 1) + _pattern(source, depth - 1)
     if kind == 1:
         return f"(?:{_pattern(source, depth - 1)}|{_pattern(source, depth - 1)})"
-    sign = source.choice(["*", "+", "?", "{2}", "{1,3}", "{2,}", "*?"])
+    sign = source.choice(["*", "+", "?", "{2}", "{1,3}", "{2,}", "*?", "+?", "??", "{1,3}?", "{0}"])
     return f"({_pattern(source, depth - 1)}){sign}" if kind == 2 else _pattern(source, depth - 1)
 
 
@@ -35,6 +40,67 @@ def test_three_engines_agree_on_random_patterns_and_texts() -> None:
         expected = [theirs.search(text) is not None for text in texts]
         assert [ours.matches(text) for text in texts] == expected, pattern
         assert pl.Series(texts).str.contains(ours.rust).to_list() == expected, pattern
+
+
+def _rust_finds(rust: str, groups: int, texts: list[str]) -> list[list[str | None] | None]:
+    frame = pl.DataFrame({"text": texts}).select(
+        *(pl.col("text").str.extract(rust, group).alias(str(group)) for group in range(groups + 1))
+    )
+    return [None if row[0] is None else list(row) for row in frame.rows()]
+
+
+def _ours_finds(pattern: Pattern, text: str) -> list[str | None] | None:
+    match = pattern.search.first(text)
+    return None if match is None else [None if span is None else text[slice(*span)] for span in match]
+
+
+def test_where_a_pattern_matches_is_where_rust_finds_it() -> None:
+    source = random.Random(1)
+    for _ in range(1500):
+        pattern = _pattern(source, source.randint(1, 6))
+        texts = ["".join(source.choices("abcé. 7\n", k=source.randrange(9))) for _ in range(20)]
+        ours = compile_pattern(pattern)
+        assert [_ours_finds(ours, text) for text in texts] == _rust_finds(ours.rust, ours.groups, texts), pattern
+        found = pl.Series(texts).str.replace_all(ours.rust, "<$0>").to_list()
+        assert [replace_in(pattern, r"<\0>")(text) for text in texts] == found, pattern
+        counts = pl.Series(texts).str.count_matches(ours.rust).to_list()
+        assert [len(ours.search.all(text)) for text in texts] == counts, pattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "expected"),
+    [
+        ("a|ab", "xab", ["a"]),
+        ("(a|ab)(c|bcd)?", "abcd", ["abcd", "a", "bcd"]),
+        ("<(.+?)>", "<a><b>", ["<a>", "a"]),
+        ("(a)|(b)", "b", ["b", None, "b"]),
+        ("(a*)*", "b", ["", ""]),
+        ("(|a)*", "aa", ["", ""]),
+        ("(|a)+", "aa", ["", ""]),
+        ("(a|b)*", "abba", ["abba", "a"]),
+        ("x", "abc", None),
+        ("$", "abc", [""]),
+    ],
+)
+def test_a_match_is_the_leftmost_that_the_pattern_prefers(
+    pattern: str, text: str, expected: list[str | None] | None
+) -> None:
+    compiled = compile_pattern(pattern)
+    assert _ours_finds(compiled, text) == expected
+    assert _rust_finds(compiled.rust, compiled.groups, [text]) == [expected]
+
+
+@pytest.mark.parametrize("pattern", [".*[^A-Z]|[A-Z]", "(A*)*B", "(A?){100}A{100}B", "A*?B|A", "(.*)(.*)(.*)(.*)B|C"])
+def test_all_matches_are_found_in_time_linear_in_the_text(pattern: str) -> None:
+    """Backtracking takes the power of the text for some of these, and Rust's engine the square of it for the first."""
+    search = compile_pattern(pattern).search
+    times = []
+    for length in (4_000, 16_000):
+        started = time.thread_time()
+        search.all("A" * length)
+        times.append(time.thread_time() - started)
+    assert times[1] < 30
+    assert times[1] < 12 * max(times[0], 0.01)  # four times as long, not sixteen
 
 
 @pytest.mark.parametrize(
@@ -89,6 +155,7 @@ def test_patterns_mean_what_they_say(pattern: str, text: str, expected: bool) ->
             "[]a]",
             "[[:alpha:]]",
             "[a&&b]",
+            r"[^\d\D]",
             "[a-\\d]",
             "\\",
             "a{,3}",
@@ -107,6 +174,20 @@ def test_time_is_linear_in_the_text(pattern: str) -> None:
     started = time.thread_time()
     assert compile_pattern(pattern).matches(text) is False
     assert time.thread_time() - started < 60  # backtracking would take longer than the universe is old
+
+
+def test_long_texts_are_searched_alike_in_columns() -> None:
+    texts = ["ab1", "x" * 5_000 + "7" * 10, None, "12" * 3_000, "é" * 3_000 + "9"]
+    columns = {"text": Type.STRING}
+    for text in (
+        "regexp_count(text, '[0-9]+')",
+        r"regexp_replace(text, '([0-9])+', '<\1>')",
+        "regexp_extract(text, '[0-9]+')",
+    ):
+        node = parse(text, columns)
+        row = compile_rows(list(columns.items()), [("x", node)])
+        found = pl.DataFrame({"text": texts}).select(x=to_polars(node))["x"].to_list()
+        assert found == [row((one,))[0] for one in texts]
 
 
 def test_texts_of_many_characters_do_not_fill_the_memory() -> None:

@@ -11,6 +11,7 @@ from headrace.language.formats import FormatError, read_format
 from headrace.language.regex import PatternError, compile_pattern
 from headrace.language.row_calendar import STARTS, TRUNC_UNITS
 from headrace.language.row_kernels import DAY_UNITS, UNITS
+from headrace.language.row_patterns import read_replacement
 from headrace.language.zones import zone_names
 
 
@@ -73,6 +74,14 @@ def _pattern(value: object) -> Mistake | None:
     return None
 
 
+def _replacement(value: object) -> Mistake | None:
+    try:
+        read_replacement(str(value))
+    except PatternError as error:
+        return Mistake(f"this replacement cannot be used: {error}")
+    return None
+
+
 def _fill(value: object) -> Mistake | None:
     return None if len(str(value)) == 1 else Mistake("what a text is filled with is one character")
 
@@ -113,6 +122,7 @@ _CHECKS: dict[str, Callable[[object], Mistake | None]] = {
     "date_unit": _one_of(STARTS),
     "digits": _within(0, 15, "the number of digits"),
     "pattern": _pattern,
+    "replacement": _replacement,
     "fill": _fill,
     "characters": _not_empty("the set of characters"),
     "separator": _not_empty("what is looked for"),

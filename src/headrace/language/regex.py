@@ -1,65 +1,30 @@
 """Regular expressions that match in time linear in the text, and alike in both forms.
 
 The syntax is the part on which every engine agrees: characters, ``.`` (any but a line feed), classes ``[a-z]`` and
-``[^…]``, ``\\d \\w \\s`` and their opposites (ASCII), groups, ``|``, ``* + ? {m} {m,} {m,n}`` (lazy marks change
-nothing, since only whether there is a match is asked), and ``^`` and ``$`` for the ends of the text. Back references,
-look-around and flags do not exist here.
+``[^…]``, ``\\d \\w \\s`` and their opposites (ASCII), groups, ``|``, ``* + ? {m} {m,} {m,n}`` and with a ``?`` more
+their lazy kinds, and ``^`` and ``$`` for the ends of the text. Back references, look-around and flags do not exist.
+Of several matches the leftmost counts, and of those from one place the one that the pattern names first, as in Perl.
 
 A pattern becomes a small tree. For columns the tree is written out for Rust's engine, every character as its code; for
-rows it becomes a finite automaton that is made deterministic as texts are read (Thompson 1968; Cox 2007, "Regular
-Expression Matching Can Be Simple And Fast").
+rows it becomes an automaton (`headrace.language.regex_automaton`) and, when it is asked where a match is, a search
+(`headrace.language.regex_search`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+
+from headrace.language.regex_automaton import Automaton
+from headrace.language.regex_search import Search
+from headrace.language.regex_tree import Choice, Edge, Group, PatternError, Ranges, Repeat, Series, Set, Tree
+
+__all__ = ["Pattern", "PatternError", "compile_pattern"]
 
 MAX_PATTERN = 1_000
-MAX_STATES = 2_000
 MAX_REPEAT = 200
 MAX_GROUPS = 32
 _LAST = 0x10FFFF
-_MOST_CACHED = 5_000
-
-
-class PatternError(ValueError):
-    """A pattern outside the syntax; the message says what."""
-
-
-Ranges = tuple[tuple[int, int], ...]
-"""Sorted code points, both ends in."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Set:
-    ranges: Ranges
-
-
-@dataclass(frozen=True, slots=True)
-class _Edge:
-    at_end: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Series:
-    parts: tuple[_Tree, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    arms: tuple[_Tree, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Repeat:
-    part: _Tree
-    least: int
-    most: int | None
-
-
-_Tree = _Set | _Edge | _Series | _Choice | _Repeat
 
 
 @lru_cache(maxsize=256)
@@ -71,20 +36,29 @@ def compile_pattern(pattern: str) -> Pattern:
     >>> compile_pattern("^N[0-9]+[A-Z]{0,2}$").matches("N14228")
     True
     """
-    return Pattern(_Reader(pattern).read())
+    reader = _Reader(pattern)
+    return Pattern(reader.read(), reader.groups)
 
 
 class Pattern:
     """A compiled pattern."""
 
-    def __init__(self, tree: _Tree) -> None:
+    def __init__(self, tree: Tree, groups: int) -> None:
         self.rust = _written(tree)
         """For Rust's engine."""
-        self._automaton = _Automaton(tree)
+        self.groups = groups
+        """How many groups it has."""
+        self._tree = tree
+        self._automaton = Automaton(tree)
 
     def matches(self, text: str) -> bool:
         """Whether the pattern matches somewhere in the text."""
         return self._automaton.matches(text)
+
+    @cached_property
+    def search(self) -> Search:
+        """Where it matches."""
+        return Search(self._tree, self.groups)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -140,8 +114,9 @@ class _Reader:
         self._text = pattern
         self._at = 0
         self._depth = 0
+        self.groups = 0
 
-    def read(self) -> _Tree:
+    def read(self) -> Tree:
         tree = self._choice()
         if self._at < len(self._text):
             raise PatternError("a parenthesis is closed that was not opened")
@@ -157,30 +132,30 @@ class _Reader:
         self._at += 1
         return character
 
-    def _choice(self) -> _Tree:
+    def _choice(self) -> Tree:
         arms = [self._series()]
         while self._peek() == "|":
             self._at += 1
             arms.append(self._series())
-        return arms[0] if len(arms) == 1 else _Choice(tuple(arms))
+        return arms[0] if len(arms) == 1 else Choice(tuple(arms))
 
-    def _series(self) -> _Tree:
-        parts: list[_Tree] = []
+    def _series(self) -> Tree:
+        parts: list[Tree] = []
         while self._peek() not in ("", "|", ")"):
             parts.append(self._repeated(self._atom()))
-        return _Series(tuple(parts))
+        return Series(tuple(parts))
 
-    def _repeated(self, atom: _Tree) -> _Tree:
+    def _repeated(self, atom: Tree) -> Tree:
         bounds = self._bounds()
         if bounds is None:
             return atom
-        if isinstance(atom, _Edge):
+        if isinstance(atom, Edge):
             raise PatternError("^ and $ cannot be repeated")
-        if self._peek() == "?":
-            self._at += 1
+        lazy = self._peek() == "?"
+        self._at += lazy
         if self._peek() in ("*", "+", "?", "{") and self._peek():
             raise PatternError("a repetition is repeated; use a group")
-        return _Repeat(atom, *bounds)
+        return Repeat(atom, *bounds, lazy)
 
     def _bounds(self) -> tuple[int, int | None] | None:
         sign = self._peek()
@@ -200,27 +175,30 @@ class _Reader:
             raise PatternError(f"a repetition is {{m,n}} with m <= n <= {MAX_REPEAT}")
         return least, most
 
-    def _atom(self) -> _Tree:
+    def _atom(self) -> Tree:
         character = self._take()
         if character == "(":
             return self._group()
         if character == "[":
-            return _Set(self._set())
+            return Set(self._set())
         if character == "\\":
-            return _Set(self._escape())
+            return Set(self._escape())
         if character == ".":
-            return _Set(_ANY)
+            return Set(_ANY)
         if character in "^$":
-            return _Edge(at_end=character == "$")
+            return Edge(at_end=character == "$")
         if character in "*+?{":
             raise PatternError(f"there is nothing to repeat before {character}")
-        return _Set(((ord(character), ord(character)),))
+        return Set(((ord(character), ord(character)),))
 
-    def _group(self) -> _Tree:
+    def _group(self) -> Tree:
+        number = 0
         if self._text.startswith("?:", self._at):
             self._at += 2
         elif self._peek() == "?":
             raise PatternError("of groups with ? only (?:…) is part of the syntax")
+        else:
+            number = self.groups = self.groups + 1
         self._depth += 1
         if self._depth > MAX_GROUPS:
             raise PatternError(f"groups nest at most {MAX_GROUPS} deep")
@@ -229,7 +207,7 @@ class _Reader:
             raise PatternError("a parenthesis is not closed")
         self._at += 1
         self._depth -= 1
-        return tree
+        return Group(tree, number) if number else tree
 
     def _escape(self) -> Ranges:
         character = self._take()
@@ -257,8 +235,10 @@ class _Reader:
         self._at += 1
         if not found:
             raise PatternError("[ ] holds at least one character")
-        ranges = _merge(found)
-        return _invert(ranges) if opposite else ranges
+        ranges = _invert(_merge(found)) if opposite else _merge(found)
+        if not ranges:
+            raise PatternError("[ ] stands for no character at all")
+        return ranges
 
     def _member(self) -> Ranges:
         character = self._take()
@@ -272,138 +252,18 @@ class _Reader:
 # --- for columns -----------------------------------------------------------------------------------------------------
 
 
-def _written(tree: _Tree) -> str:
+def _written(tree: Tree) -> str:
     """The tree in Rust's syntax."""
     match tree:
-        case _Set(ranges):
+        case Set(ranges):
             return "[" + "".join(f"\\x{{{low:X}}}-\\x{{{high:X}}}" for low, high in ranges) + "]"
-        case _Edge(at_end):
+        case Edge(at_end):
             return r"\z" if at_end else r"\A"
-        case _Series(parts):
+        case Series(parts):
             return "(?:" + "".join(_written(part) for part in parts) + ")"
-        case _Choice(arms):
+        case Choice(arms):
             return "(?:" + "|".join(_written(arm) for arm in arms) + ")"
-        case _Repeat(part, least, most):
-            return f"(?:{_written(part)}){{{least},{'' if most is None else most}}}"
-
-
-# --- for rows --------------------------------------------------------------------------------------------------------
-
-
-class _State:
-    """A state of the deterministic automaton."""
-
-    __slots__ = ("accepts", "accepts_at_end", "members", "moves")
-
-    def __init__(self, members: frozenset[int], *, accepts: bool, accepts_at_end: bool) -> None:
-        self.members = members
-        self.accepts = accepts
-        self.accepts_at_end = accepts_at_end
-        self.moves: dict[str, _State] = {}
-
-
-class _Automaton:
-    """Thompson's automaton of a pattern; state 0 accepts."""
-
-    def __init__(self, tree: _Tree) -> None:
-        self._ranges: list[Ranges] = [()]
-        self._after: list[int] = [0]
-        self._jumps: list[tuple[int, ...]] = [()]
-        self._edges: list[bool | None] = [None]
-        self._start = self._add(tree, 0)
-        self._forget()
-
-    def _new(
-        self, *, ranges: Ranges = (), after: int = 0, jumps: tuple[int, ...] = (), edge: bool | None = None
-    ) -> int:
-        if len(self._ranges) >= MAX_STATES:
-            raise PatternError("the pattern is too large; repeat less")
-        self._ranges.append(ranges)
-        self._after.append(after)
-        self._jumps.append(jumps)
-        self._edges.append(edge)
-        return len(self._ranges) - 1
-
-    def _add(self, tree: _Tree, after: int) -> int:
-        """Build from the end; gives the state to enter."""
-        match tree:
-            case _Set(ranges):
-                return self._new(ranges=ranges, after=after)
-            case _Edge(at_end):
-                return self._new(jumps=(after,), edge=at_end)
-            case _Series(parts):
-                for part in reversed(parts):
-                    after = self._add(part, after)
-                return after
-            case _Choice(arms):
-                return self._new(jumps=tuple(self._add(arm, after) for arm in arms))
-            case _Repeat(part, least, most):
-                return self._add_repeat(part, least, most, after)
-
-    def _add_repeat(self, part: _Tree, least: int, most: int | None, after: int) -> int:
-        if most is None:
-            loop = self._new()
-            self._jumps[loop] = (self._add(part, loop), after)
-            after = loop
-        else:
-            leave = after
-            for _ in range(most - least):
-                after = self._new(jumps=(self._add(part, after), leave))
-        for _ in range(least):
-            before, after = after, self._add(part, after)
-            if after == before:  # the part is empty, however often it is repeated
-                break
-        return after
-
-    def _forget(self) -> None:
-        self._states: dict[frozenset[int], _State] = {}
-        self._first = self._made(self._closure({self._start}, at_start=True), at_start=True)
-        self._again = self._closure({self._start})
-
-    def _closure(self, members: set[int], *, at_start: bool = False, at_end: bool = False) -> frozenset[int]:
-        found, waiting = set(members), list(members)
-        while waiting:
-            state = waiting.pop()
-            edge = self._edges[state]
-            if edge is not None and not (at_end if edge else at_start):
-                continue
-            for other in self._jumps[state]:
-                if other not in found:
-                    found.add(other)
-                    waiting.append(other)
-        return frozenset(found)
-
-    def _state(self, members: frozenset[int]) -> _State:
-        state = self._states.get(members)
-        if state is None:
-            state = self._states[members] = self._made(members)
-        return state
-
-    def _made(self, members: frozenset[int], *, at_start: bool = False) -> _State:
-        at_end = self._closure(set(members), at_start=at_start, at_end=True)
-        return _State(members, accepts=0 in members, accepts_at_end=0 in at_end)
-
-    def _step(self, state: _State, character: str) -> _State:
-        point = ord(character)
-        reached = {
-            self._after[member]
-            for member in state.members
-            if any(low <= point <= high for low, high in self._ranges[member])
-        }
-        if len(self._states) > _MOST_CACHED:
-            self._forget()
-        following = self._state(self._closure(reached) | self._again)
-        if len(state.moves) < _MOST_CACHED:
-            state.moves[character] = following
-        return following
-
-    def matches(self, text: str) -> bool:
-        state = self._first
-        if state.accepts:
-            return True
-        for character in text:
-            following = state.moves.get(character)
-            state = self._step(state, character) if following is None else following
-            if state.accepts:
-                return True
-        return state.accepts_at_end
+        case Group(part):
+            return f"({_written(part)})"
+        case Repeat(part, least, most, lazy):
+            return f"(?:{_written(part)}){{{least},{'' if most is None else most}}}{'?' if lazy else ''}"
