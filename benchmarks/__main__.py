@@ -17,6 +17,7 @@ QUICK = (
     ("command_start",),
     ("expressions",),
     ("row_form",),
+    ("parity", "1e6"),
     ("windows", "1e6"),
     ("leaks",),
     ("quality",),
@@ -31,7 +32,8 @@ QUICK = (
     ("history_path", "1"),
 )
 WHOLE = (
-    *QUICK[:-3],
+    *(entry for entry in QUICK[:-3] if entry[0] != "parity"),
+    ("parity",),
     ("matching", PEERS),
     ("windows", "1e7", "--duckdb"),
     ("history_path", "1", "10", "30"),

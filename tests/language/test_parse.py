@@ -202,7 +202,7 @@ def test_what_is_too_long_or_too_deep_is_refused_without_a_hang(text: str, kind:
     started = time.thread_time()
     error = _refusal(text)
     assert error.kind == kind
-    assert time.thread_time() - started < 30  # it takes milliseconds: this is a guard against a hang
+    assert time.thread_time() - started < 1.0  # it takes milliseconds
     assert len(error.caret()) < 300
 
 
