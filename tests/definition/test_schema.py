@@ -113,7 +113,7 @@ def test_the_flights_sample_fits_the_schema(flights: str) -> None:
         ("holdout = 0.2", "holdout = 1.0"),
         ('budget    = "120s"', 'budget = "2 minutes"'),
         ('read = "data/weather.parquet"', ""),
-        ('take = ["mean", "max", "count"]', 'take = ["median"]'),
+        ('take = ["mean", "max", "count"]', 'take = ["medium"]'),
         ('delay = "10m"', "delay = 10"),
         ("[sources.planes]", '[sources."my planes"]'),
     ],

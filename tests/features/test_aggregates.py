@@ -26,6 +26,7 @@ from headrace.language.types import Type
 
 MEASURES = ("variance", "stddev", "first", "last", "rate", "seconds_since", "count", "mean")
 ORDERED = ("first", "last", "rate", "seconds_since", "count")
+SKETCHED = ("n_unique", "median", "p10", "p90", "p95", "p99", "top1", "top2", "top3")
 WHERE = parse("whole > 0", EVENTS)
 
 
@@ -45,6 +46,26 @@ def test_the_first_and_the_last_of_any_type_are_equal_in_both_forms_and_in_a_pla
     events: list[dict[str, Any]], asked: list[dict[str, Any]], value: str
 ) -> None:
     step = window(value, take=ORDERED, event_time="at")
+    columns, rows = both_forms(step, events, asked)
+    assert_same(columns, rows, [plain_window(step, events, ask) for ask in asked])
+
+
+@settings(max_examples=200)
+@given(events_of, asked_of, st.sampled_from(["value", "whole"]))
+def test_percentiles_and_counts_of_values_are_equal_in_both_forms_and_in_a_plain_loop(
+    events: list[dict[str, Any]], asked: list[dict[str, Any]], value: str
+) -> None:
+    step = window(value, take=SKETCHED)
+    columns, rows = both_forms(step, events, asked)
+    assert_same(columns, rows, [plain_window(step, events, ask) for ask in asked])
+
+
+@settings(max_examples=100)
+@given(events_of, asked_of, st.sampled_from(["text", "at"]))
+def test_the_most_frequent_of_any_type_are_equal_in_both_forms_and_in_a_plain_loop(
+    events: list[dict[str, Any]], asked: list[dict[str, Any]], value: str
+) -> None:
+    step = window(value, take=("top3", "n_unique", "top1"))
     columns, rows = both_forms(step, events, asked)
     assert_same(columns, rows, [plain_window(step, events, ask) for ask in asked])
 

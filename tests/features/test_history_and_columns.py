@@ -148,8 +148,16 @@ def plain_aggregate(
         return len(held)
     if aggregate == "rate":
         return len(held) / ((t - edge) / HOUR)
+    if aggregate == "n_unique":
+        return len(set(values))
     if not held:
         return None
+    if aggregate in PERCENTS:
+        exact = sorted(values)[-(-len(values) * PERCENTS[aggregate] // 100) - 1]
+        return About(float(exact), 1 / 256)
+    if aggregate in RANKS:
+        often = sorted((-values.count(value), value) for value in set(values))
+        return often[RANKS[aggregate] - 1][1] if len(often) >= RANKS[aggregate] else None
     if aggregate in ("sum", "mean", "variance", "stddev"):
         wholes = [round(math.ldexp(value, step.scale)) for value in values]
         total = math.ldexp(float(sum(wholes)), -step.scale)
@@ -169,14 +177,19 @@ def plain_aggregate(
     return (t - held[-1][0]) / 1e6
 
 
-class About:
-    """Equal to floats within a relative error of 1e-12."""
+PERCENTS = {"median": 50, "p10": 10, "p90": 90, "p95": 95, "p99": 99}
+RANKS = {"top1": 1, "top2": 2, "top3": 3}
 
-    def __init__(self, value: float) -> None:
+
+class About:
+    """Equal to floats within a relative error."""
+
+    def __init__(self, value: float, error: float = 1e-12) -> None:
         self.value = value
+        self.error = error
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, float) and math.isclose(self.value, other, rel_tol=1e-12)
+        return isinstance(other, float) and math.isclose(self.value, other, rel_tol=self.error, abs_tol=1e-300)
 
     def __hash__(self) -> int:
         return 0

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.features.small import DAY, HOUR, MINUTE, T0, table
+from tests.features.test_aggregates import SKETCHED
 from tests.features.test_history_and_columns import EVENTS, bits, events_of, window
 
 from headrace.features.aggregates import Kernels
@@ -26,15 +29,16 @@ FIXED = ("count", "sum", "min", "max", "variance", "first", "last", "rate", "sec
 floats = st.lists(
     st.one_of(st.floats(-(2.0**20), 2.0**20).map(lambda v: v + 0.0), st.sampled_from([0.0, 1.0, 0.1])), min_size=1
 )
+texts = st.lists(st.sampled_from(["", "a", "ab", "é", "z"]), min_size=1)
 wholes = st.lists(st.one_of(st.integers(-5, 5), st.integers(-(2**63), 2**63 - 1)), min_size=1)
 
 
-def kernels(step: WindowStep, values: list[Any]) -> Kernels:
+def kernels(step: WindowStep, values: list[Any], names: Sequence[str] = ()) -> Kernels:
     """Over one key's events, a minute apart."""
     instants = T0 + np.arange(len(values)) * MINUTE
     moments = Moments(np.zeros(len(values), np.int64), instants, keys=1)
     return Kernels(
-        step, np.array(values, np.float64) if step.value_type == "float" else np.array(values, np.int64), moments
+        step, np.array(values, np.float64) if step.value_type == "float" else np.array(values, np.int64), moments, names
     )
 
 
@@ -69,12 +73,39 @@ def test_the_state_of_a_run_is_that_of_its_parts_however_it_is_cut(values: list[
 
 
 @settings(max_examples=200)
+@given(st.one_of(floats, wholes, texts), st.randoms(use_true_random=False))
+def test_samples_and_counts_of_a_run_are_those_of_its_parts_however_it_is_cut(
+    values: list[Any], draw: random.Random
+) -> None:
+    is_text = isinstance(values[0], str)
+    step = window("text" if is_text else "value" if isinstance(values[0], float) else "whole", take=SKETCHED)
+    if is_text:
+        step = msgspec.structs.replace(step, take=("n_unique", "top1", "top2", "top3", "last"))
+    names = sorted(set(values)) if is_text else []
+    whole, merger = kernels(step, [names.index(value) for value in values] if is_text else values, names), Merger(step)
+    start = draw.randrange(len(values))
+    stop = draw.randrange(start, len(values)) + 1
+    states = whole.states(np.array([start]), np.array([stop]))
+    many = [column.item() for part in states.values() for column in part]
+    one = whole.states_one(start, stop)
+    events = [
+        merger.one(value, T0 + place * MINUTE, None, place) for place, value in enumerate(values[start:stop], start)
+    ]
+    tree = merger.columns(merged(merger, list(events), draw))
+    draw.shuffle(events)
+    assert one is not None
+    assert bits([tuple(one)]) == bits([tree]) == bits([merger.columns(reduce(merger.merge, events))])
+    if not is_text:
+        assert bits([tuple(many)]) == bits([tuple(one)])
+
+
+@settings(max_examples=200)
 @given(events_of, st.sampled_from(["value", "whole"]), st.integers(-60, 60), st.integers(0, 14 * DAY))
 def test_the_suffixes_at_a_watermark_answer_every_later_request(
     events: list[dict[str, Any]], value: str, tick: int, later: int
 ) -> None:
     watermark = T0 + tick * 5 * MINUTE
-    step = window(value, take=FIXED, event_time="at")
+    step = window(value, take=(*FIXED, *SKETCHED), event_time="at")
     source = table(EVENTS, events).lazy()
     index = WindowIndex(step, source, reach_back(step, watermark), watermark)
     suffixes = index.suffixes(watermark)

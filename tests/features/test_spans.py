@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from tests.features.small import HOUR, MINUTE, TYPES, FolderContext, flights_definition, table
-from tests.features.test_aggregates import MEASURES
+from tests.features.test_aggregates import MEASURES, SKETCHED
 from tests.features.test_frame import some_flights, world
 from tests.features.test_history_and_columns import EVENTS, REQUEST, asked_of, events_of, lookup, program, window
 
@@ -64,7 +64,7 @@ def test_every_cut_gives_the_same_answers(events: list[dict[str, Any]], asked: l
     asked = sorted((ask for ask in asked if ask.get("due") is not None), key=lambda ask: ask["due"])
     steps = program(
         window(),
-        window(name="v", take=MEASURES, event_time="at"),
+        window(name="v", take=(*MEASURES, *SKETCHED), event_time="at"),
         lookup(name="aged"),
         lookup(name="ever", max_age_us=None),
     )

@@ -369,6 +369,15 @@ Aggregate = Literal[
     "last",
     "rate",
     "seconds_since",
+    "n_unique",
+    "median",
+    "p10",
+    "p90",
+    "p95",
+    "p99",
+    "top1",
+    "top2",
+    "top3",
 ]
 WITHOUT_VALUE: Final[frozenset[Aggregate]] = frozenset({"count", "rate", "seconds_since"})
 """The aggregates that look at when rows became known and at nothing else of them."""

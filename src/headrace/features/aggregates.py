@@ -14,9 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.definition.model import Aggregate
+from headrace.features.buckets import Percentiles, bucket_values
+from headrace.features.distinct import DistinctCounts
 from headrace.features.exact import PrefixSums, whole_numbers
 from headrace.features.extremes import Extremes
-from headrace.features.finish import HOUR, SECOND, Component, components_of, kinds_of
+from headrace.features.finish import (
+    HOUR,
+    PERCENTS,
+    RANKS,
+    SECOND,
+    Component,
+    components_of,
+    kinds_of,
+    percents_of,
+    ranks_of,
+)
+from headrace.features.frequent import Frequencies
 from headrace.features.keyed import Moments
 from headrace.features.limbs import BASE
 from headrace.features.model import WindowStep
@@ -79,8 +92,9 @@ class Kernels:
 
 def finished(
     step: WindowStep, states: Mapping[Component, Sequence[Any]], t_us: Places, edge_us: Places
-) -> Iterator[tuple[Aggregate, Any]]:
-    """Each aggregate of the step and its values, one a run, but for the count itself; anything where it is null.
+) -> Iterator[tuple[Aggregate, Any, Any]]:
+    """Each aggregate of the step, its values, one a run, and where it has any (None: wherever there are enough events);
+    but for the count itself.
 
     Parameters
     ----------
@@ -94,17 +108,25 @@ def finished(
             case "sum" | "mean":
                 if total is None:
                     total = _unscaled(*_limbs(states), step.scale)
-                yield aggregate, total if aggregate == "sum" else total / count
+                yield aggregate, total if aggregate == "sum" else total / count, None
             case "variance":
-                yield aggregate, variances(count, *_limbs(states), states["squares"], step.scale)
+                yield aggregate, variances(count, *_limbs(states), states["squares"], step.scale), None
             case "stddev":
-                yield aggregate, stddevs(count, *_limbs(states), states["squares"], step.scale)
+                yield aggregate, stddevs(count, *_limbs(states), states["squares"], step.scale), None
             case "rate":
-                yield aggregate, count / ((t_us - edge_us) / HOUR)
+                yield aggregate, count / ((t_us - edge_us) / HOUR), None
+            case "n_unique":
+                yield aggregate, states["distinct"][0], None
+            case "median" | "p10" | "p90" | "p95" | "p99":
+                place = percents_of(step).index(PERCENTS[aggregate])
+                yield aggregate, bucket_values(states["percentiles"][place]), None
+            case "top1" | "top2" | "top3":
+                place = 2 * ranks_of(step).index(RANKS[aggregate])
+                yield aggregate, states["frequent"][place + 1], states["frequent"][place] > 0
             case "seconds_since":
-                yield aggregate, (t_us - states["newest"][0]) / SECOND
+                yield aggregate, (t_us - states["newest"][0]) / SECOND, None
             case "min" | "max" | "first" | "last":
-                yield aggregate, states[aggregate][0]
+                yield aggregate, states[aggregate][0], None
             case "count":
                 pass
 
@@ -127,6 +149,12 @@ def _kernel(component: Component, step: WindowStep, values: Column, moments: Mom
             return PrefixSums(_whole(step, values))
         case "squares":
             return PrefixSquares(_whole(step, values))
+        case "distinct":
+            return DistinctCounts(values, moments.keys(), texts)
+        case "percentiles":
+            return Percentiles(values, percents_of(step))
+        case "frequent":
+            return Frequencies(values, ranks_of(step), texts)
         case "newest":
             return _Newest(moments)
         case "first" | "last":

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
 from headrace.definition.model import Aggregate
+from headrace.features.buckets import bucket_value
 from headrace.features.limbs import unscaled
 from headrace.features.model import WindowStep
 from headrace.features.spread import SQUARE_LIMBS, stddev, variance
@@ -21,7 +22,12 @@ State = Sequence[Any]
 """One run's columns, those of the components in order; see `kinds_of`."""
 FinishOne = Callable[[State, int, int], object]
 """From a state, the prediction time and the window's old edge, both in microseconds, to the feature's value."""
-Component = Literal["count", "sum", "squares", "min", "max", "first", "last", "newest"]
+Component = Literal[
+    "count", "sum", "squares", "min", "max", "first", "last", "newest", "distinct", "percentiles", "frequent"
+]
+
+PERCENTS: Final[dict[Aggregate, int]] = {"median": 50, "p10": 10, "p90": 90, "p95": 95, "p99": 99}
+RANKS: Final[dict[Aggregate, int]] = {"top1": 1, "top2": 2, "top3": 3}
 
 _NEEDS: Final[dict[Aggregate, tuple[Component, ...]]] = {
     "count": (),
@@ -35,10 +41,13 @@ _NEEDS: Final[dict[Aggregate, tuple[Component, ...]]] = {
     "last": ("last",),
     "rate": (),
     "seconds_since": ("newest",),
+    "n_unique": ("distinct",),
+    **dict.fromkeys(PERCENTS, ("percentiles",)),
+    **dict.fromkeys(RANKS, ("frequent",)),
 }
 SECOND: Final = 1e6
 HOUR: Final = 3.6e9
-_AT_ZERO: Final[dict[Aggregate, object]] = {"count": 0, "rate": 0.0}
+_AT_ZERO: Final[dict[Aggregate, object]] = {"count": 0, "rate": 0.0, "n_unique": 0}
 """What an empty window has; null in the others."""
 
 
@@ -52,22 +61,37 @@ def sums_of(step: WindowStep) -> bool:
     return "sum" in components_of(step)
 
 
-def component_kinds(component: Component, value: Type) -> str:
+def percents_of(step: WindowStep) -> tuple[int, ...]:
+    """The percentiles that the step takes, in order: the columns of their component."""
+    return tuple(PERCENTS[aggregate] for aggregate in step.take if aggregate in PERCENTS)
+
+
+def ranks_of(step: WindowStep) -> tuple[int, ...]:
+    """The ranks of frequent values that the step takes: two columns each, how often and which value."""
+    return tuple(RANKS[aggregate] for aggregate in step.take if aggregate in RANKS)
+
+
+def component_kinds(component: Component, step: WindowStep) -> str:
     """A letter for each column of a component: see `kinds_of`."""
+    value = {Type.FLOAT: "d", Type.STRING: "s", Type.CATEGORY: "s"}.get(step.value_type, "q")
     match component:
-        case "count" | "newest":
+        case "count" | "newest" | "distinct":
             return "q"
+        case "percentiles":
+            return "q" * len(percents_of(step))
+        case "frequent":
+            return ("q" + value) * len(ranks_of(step))
         case "sum":
             return "qq"
         case "squares":
             return "q" * SQUARE_LIMBS
         case "min" | "max" | "first" | "last":
-            return {Type.FLOAT: "d", Type.STRING: "s", Type.CATEGORY: "s"}.get(value, "q")
+            return value
 
 
 def kinds_of(step: WindowStep) -> str:
     """A letter for each column of the step's states: `q` for int64, `d` for float64, `s` for text."""
-    return "".join(component_kinds(component, step.value_type) for component in components_of(step))
+    return "".join(component_kinds(component, step) for component in components_of(step))
 
 
 def empty_value(aggregate: Aggregate) -> object:
@@ -114,7 +138,7 @@ def _finish_one(aggregate: Aggregate, step: WindowStep) -> FinishOne:
     width = 0
     for component in components_of(step):
         places[component] = width
-        width += len(component_kinds(component, step.value_type))
+        width += len(component_kinds(component, step))
     scale = step.scale
     match aggregate:
         case "count":
@@ -130,6 +154,16 @@ def _finish_one(aggregate: Aggregate, step: WindowStep) -> FinishOne:
             return lambda state, _t, _edge: finish(
                 state[0], state[at], state[at + 1], state[squares : squares + SQUARE_LIMBS], scale
             )
+        case "n_unique":
+            at = places["distinct"]
+            return lambda state, _t, _edge: state[at]
+        case "median" | "p10" | "p90" | "p95" | "p99":
+            at = places["percentiles"] + percents_of(step).index(PERCENTS[aggregate])
+            return lambda state, _t, _edge: bucket_value(state[at])
+        case "top1" | "top2" | "top3":
+            at = places["frequent"] + 2 * ranks_of(step).index(RANKS[aggregate])
+            plain = bool if step.value_type is Type.BOOLEAN else _itself
+            return lambda state, _t, _edge: plain(state[at + 1]) if state[at] else None
         case "first" | "last" if step.value_type is Type.BOOLEAN:
             at = places[aggregate]
             return lambda state, _t, _edge: bool(state[at])
@@ -141,3 +175,7 @@ def _finish_one(aggregate: Aggregate, step: WindowStep) -> FinishOne:
         case "min" | "max" | "first" | "last":
             at = places[aggregate]
             return lambda state, _t, _edge: state[at]
+
+
+def _itself(value: object) -> object:
+    return value

@@ -10,9 +10,13 @@ import math
 from operator import add
 from typing import Any, Final
 
-from headrace.features.finish import Component, components_of
+from headrace.features.buckets import bucket_at, bucket_of
+from headrace.features.finish import Component, components_of, percents_of, ranks_of
+from headrace.features.frequent import most_frequent
 from headrace.features.limbs import LIMB, MASK
 from headrace.features.model import WindowStep
+from headrace.features.naming import TEXT
+from headrace.features.samples import merged_samples, sample_of, size_of
 from headrace.features.spread import square_digits
 from headrace.language.types import Type
 
@@ -28,6 +32,9 @@ class Merger:
     def __init__(self, step: WindowStep) -> None:
         self._components = components_of(step)
         self._scale = step.scale
+        self._percents = percents_of(step)
+        self._ranks = ranks_of(step)
+        self._nothing = "" if step.value_type in TEXT else 0.0 if step.value_type is Type.FLOAT else 0
         self._is_float = step.value_type is Type.FLOAT
 
     def one(self, value: Any, known_us: int, event_us: int | None = None, sequence: int = 0) -> Parts:
@@ -52,8 +59,21 @@ class Merger:
         return tuple(
             column
             for component, part in zip(self._components, parts, strict=True)
-            for column in _served(component, part)
+            for column in self._served(component, part)
         )
+
+    def _served(self, component: Component, part: tuple[Any, ...]) -> tuple[Any, ...]:
+        match component:
+            case "first" | "last":
+                return part[-1:]
+            case "distinct":
+                return (size_of((part[0], part[1])),)
+            case "percentiles":
+                return tuple(bucket_at(part[0], percent) for percent in self._percents)
+            case "frequent":
+                return most_frequent(part[0], self._ranks, self._nothing)
+            case _:
+                return part
 
     def _one(self, component: Component, value: Any, order: tuple[int, int, int]) -> tuple[Any, ...]:
         match component:
@@ -64,6 +84,12 @@ class Merger:
                 return (whole >> LIMB, whole & MASK)
             case "squares":
                 return square_digits(self._whole(value))
+            case "distinct":
+                return sample_of(self._plain(value))
+            case "percentiles":
+                return ({bucket_of(value): 1},)
+            case "frequent":
+                return ({self._plain(value): 1},)
             case "newest":
                 return order[:1]
             case "first" | "last":
@@ -78,8 +104,8 @@ class Merger:
         return value if isinstance(value, str) else value + 0.0 if self._is_float else int(value)
 
 
-def _served(component: Component, part: tuple[Any, ...]) -> tuple[Any, ...]:
-    return part[-1:] if component in ("first", "last") else part
+def _added(a: dict[Any, int], b: dict[Any, int]) -> dict[Any, int]:
+    return a | {value: count + a.get(value, 0) for value, count in b.items()}
 
 
 def _merged(component: Component, a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -91,6 +117,10 @@ def _merged(component: Component, a: tuple[Any, ...], b: tuple[Any, ...]) -> tup
             return (a[0] + b[0] + (low >> LIMB), low & MASK)
         case "squares":
             return tuple(map(add, a, b))
+        case "distinct":
+            return merged_samples((a[0], a[1]), (b[0], b[1]))
+        case "percentiles" | "frequent":
+            return (_added(a[0], b[0]),)
         case "min" | "first":
             return min(a, b)
         case "max" | "last" | "newest":

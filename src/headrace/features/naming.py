@@ -48,20 +48,22 @@ def columns_in(node: Node) -> frozenset[str]:
 def aggregate_type(aggregate: Aggregate, value: Type) -> Type:
     """The type of a window's aggregate of values of a type."""
     match aggregate:
-        case "count":
+        case "count" | "n_unique":
             return Type.INTEGER
         case "sum" | "mean" | "variance" | "stddev" | "rate" | "seconds_since":
             return Type.FLOAT
-        case "min" | "max" | "first" | "last":
+        case "median" | "p10" | "p90" | "p95" | "p99":
+            return Type.FLOAT
+        case "min" | "max" | "first" | "last" | "top1" | "top2" | "top3":
             return value
 
 
 def can_take(aggregate: Aggregate, value: Type) -> bool:
     """Whether there is such an aggregate of values of a type."""
     match aggregate:
-        case "sum" | "mean" | "variance" | "stddev":
+        case "sum" | "mean" | "variance" | "stddev" | "median" | "p10" | "p90" | "p95" | "p99":
             return value in (Type.INTEGER, Type.FLOAT, Type.BOOLEAN)
         case "min" | "max":
             return value in (Type.INTEGER, Type.FLOAT, Type.DATE, Type.TIMESTAMP, Type.DURATION)
-        case "count" | "first" | "last" | "rate" | "seconds_since":
+        case "count" | "n_unique" | "first" | "last" | "rate" | "seconds_since" | "top1" | "top2" | "top3":
             return True

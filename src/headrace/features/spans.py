@@ -31,7 +31,15 @@ BUCKETS: Final = 1 << 14
 BUILDING: Final = 60
 """Bytes a row that an index takes beside what it holds while it is built: keys, numbers, codes, order."""
 _NUMBER: Final = 8
-_COLUMNS: Final[dict[Component, int]] = {"sum": 2, "squares": 4, "min": 2, "max": 2}
+_COLUMNS: Final[dict[Component, int]] = {
+    "sum": 2,
+    "squares": 4,
+    "min": 2,
+    "max": 2,
+    "distinct": 5,
+    "percentiles": 2,
+    "frequent": 2,
+}
 """Numbers a row that the components of windows hold beside the values and when they became known."""
 
 

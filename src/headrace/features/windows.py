@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from headrace.features.aggregates import Column, Kernels, finished
 from headrace.features.exact import headroom
-from headrace.features.finish import WindowFinish, components_of, least_count, sums_of
+from headrace.features.finish import RANKS, WindowFinish, components_of, least_count, sums_of
 from headrace.features.keyed import NULL_KEY, Keys, Moments, asked, known_at, known_within
 from headrace.features.model import WindowStep
 from headrace.features.naming import TEXT, aggregate_type, columns_in, fields_of
@@ -89,6 +89,12 @@ class WindowIndex:
         """The step's features of many rows: `keys` in the step's order, prediction times in microseconds."""
         numbers, times = asked(self.keys.numbers(keys), instants)
         counts = {written: np.zeros(len(numbers), np.int64) for written, _, _ in self.step.over}
+        has_value: dict[tuple[str, str], NDArray[np.bool_]] = {
+            (aggregate, written): np.zeros(len(numbers), np.bool_)
+            for aggregate in self.step.take
+            if aggregate in RANKS
+            for written in counts
+        }
         values: _Values = {}
         for aggregate in self.step.take:
             if aggregate != "count":
@@ -98,13 +104,13 @@ class WindowIndex:
                     values[aggregate, written] = blank
 
         def answer(rows: NDArray[np.intp]) -> None:
-            self._answer(rows, numbers[rows], times[rows], counts, values)
+            self._answer(rows, numbers[rows], times[rows], counts, values, has_value)
 
         with ThreadPoolExecutor(pl.thread_pool_size()) as pool:  # numpy leaves the lock, and chunks share no row
             for begin in range(0, len(numbers), _BATCH):
                 order = self._in_order(numbers, times, begin)
                 list(pool.map(answer, (order[at : at + _CHUNK] for at in range(0, len(order), _CHUNK))))
-        return self._series(numbers, counts, values)
+        return self._series(numbers, counts, values, has_value)
 
     def _in_order(self, numbers: NDArray[np.int64], times: NDArray[np.int64], begin: int) -> NDArray[np.intp]:
         """The rows of one batch whose key is known, in the order of the events: what they read lies close together."""
@@ -122,6 +128,7 @@ class WindowIndex:
         times: NDArray[np.int64],
         counts: Mapping[str, NDArray[np.int64]],
         values: _Values,
+        has_value: Mapping[tuple[str, str], NDArray[np.bool_]],
     ) -> None:
         """Fill in the answers of some rows, given in the order of (key, time)."""
         stop = self._moments.places(self._moments.codes(numbers, times))
@@ -136,11 +143,17 @@ class WindowIndex:
                 at, first, last, t = rows, start, stop, times
             else:
                 at, first, last, t, edge = rows[full], start[full], stop[full], times[full], edge[full]
-            for aggregate, found in finished(self.step, self._kernels.states(first, last), t, edge):
+            for aggregate, found, is_there in finished(self.step, self._kernels.states(first, last), t, edge):
                 values[aggregate, written][at] = found
+                if is_there is not None:
+                    has_value[aggregate, written][at] = is_there
 
     def _series(
-        self, numbers: NDArray[np.int64], counts: Mapping[str, NDArray[np.int64]], values: _Values
+        self,
+        numbers: NDArray[np.int64],
+        counts: Mapping[str, NDArray[np.int64]],
+        values: _Values,
+        has_value: Mapping[tuple[str, str], NDArray[np.bool_]],
     ) -> list[pl.Series]:
         """A null key has no features, an empty window nothing but its count and the like."""
         found = []
@@ -149,7 +162,9 @@ class WindowIndex:
             for written, count in counts.items():
                 field = next(names)
                 least = least_count(aggregate)
-                known = count >= least if least else numbers != NULL_KEY
+                known = has_value.get((aggregate, written))
+                if known is None:
+                    known = count >= least if least else numbers != NULL_KEY
                 held = count if aggregate == "count" else values.pop((aggregate, written))
                 series = pl.Series(field.name, held)
                 if field.type in TEXT:
