@@ -123,6 +123,25 @@ def test_the_page_on_conversions_shows_what_becomes_of_its_rows(
     assert [rows, reasons] == [block.text for block in blocks(page, "text")]
 
 
+def test_amounts_are_exact_as_the_page_on_conversions_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from headrace.definition.reader import read_definition
+    from headrace.features.build import build_program
+    from headrace.features.program import RowProgram
+    from headrace.language.types import Type
+
+    [page] = [page for page in PAGES if page.name == "conversions.md"]
+    [block] = [block for block in blocks(page, "toml") if "to_scaled" in block.text]
+    (tmp_path / "headrace.toml").write_text(block.text, encoding="utf-8")
+    types = {"amount": Type.STRING, "fee": Type.STRING, "paid_at": Type.TIMESTAMP, "charged_back": Type.BOOLEAN}
+    program = build_program(read_definition(tmp_path / "headrace.toml"), {"payments": types})
+    names = [field.name for field in program.outputs]
+    row = RowProgram(program, None).outputs(("1234567890123.45", "0.305", 0))
+    shown = dict(zip(names, row, strict=True))
+    assert shown["cents"] == 123_456_789_012_345
+    assert shown["net"] == 1_234_567_890_123.14
+    assert shown["is_round"] is False
+
+
 def test_the_page_on_combining_shows_what_becomes_of_its_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

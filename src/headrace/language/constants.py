@@ -121,6 +121,7 @@ _CHECKS: dict[str, Callable[[object], Mistake | None]] = {
     "trunc_unit": _one_of(TRUNC_UNITS),
     "date_unit": _one_of(STARTS),
     "digits": _within(0, 15, "the number of digits"),
+    "places": _within(0, 18, "the number of places"),
     "pattern": _pattern,
     "replacement": _replacement,
     "fill": _fill,

@@ -36,6 +36,7 @@ KIND_TYPES: dict[str, Type] = {
     "group": Type.INTEGER,
     "count": Type.INTEGER,
     "precision": Type.INTEGER,
+    "places": Type.INTEGER,
     "number": Type.FLOAT,
     "positive": Type.FLOAT,
     "date_unit": Type.STRING,

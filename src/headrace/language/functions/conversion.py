@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.language import row_kernels as k
+from headrace.language import row_scaled
 from headrace.language.functions.entries import form, function
 from headrace.language.types import Type
 from headrace.language.zones import DAY
@@ -100,6 +101,37 @@ CONVERSION = (
             example=example,
         )
         for type_, reads, example in _DEFAULTS
+    ),
+    function(
+        "to_scaled",
+        "A decimal number exactly, as an integer that counts the last of its places, a constant from 0 to 18: 12.30 "
+        "with 2 places is 1230. A text with more places is null; of a float the nearest is taken.",
+        form("string !places -> integer", "scaled:from_text", row_scaled.text_in),
+        form("integer !places -> integer", "scaled:from_integer", row_scaled.integer_in),
+        form("float !places -> integer", "scaled:from_float", row_scaled.float_in, takes_unsettled=True),
+        written="to_scaled(a, places)",
+        example="to_scaled('1234567890123.45', 2) → 123456789012345",
+    ),
+    function(
+        "rescale",
+        "A scaled integer with another number of places; halves go away from zero.",
+        form("integer !places !places -> integer", "scaled:rescale", row_scaled.rescale_in),
+        written="rescale(a, places, new_places)",
+        example="rescale(1235, 2, 1) → 124",
+    ),
+    function(
+        "scaled_to_float",
+        "A scaled integer as a float.",
+        form("integer !places -> float", "scaled:to_float", row_scaled.to_float_in, total=True),
+        written="scaled_to_float(a, places)",
+        example="scaled_to_float(1230, 2) → 12.3",
+    ),
+    function(
+        "scaled_to_string",
+        "A scaled integer as text.",
+        form("integer !places -> string", "scaled:to_text", row_scaled.to_text_in, total=True),
+        written="scaled_to_string(a, places)",
+        example="scaled_to_string(-5, 2) → '-0.05'",
     ),
 )
 
