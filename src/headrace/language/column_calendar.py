@@ -14,8 +14,11 @@ from headrace.language.column_times import (
     day_of_date,
     day_of_year_of_date,
     earliest,
+    hour,
+    minute,
     month_of_date,
     offsets_at,
+    second,
     wall,
     weekday_of_date,
     within,
@@ -317,3 +320,27 @@ def parse_date(a: pl.Expr, text: str) -> pl.Expr:
 
 def parse_timestamp(a: pl.Expr, text: str, zone: str) -> pl.Expr:
     return each_distinct(formats.parse_timestamp_in(text, zone), Type.TIMESTAMP, a)
+
+
+# --- parts by name ---------------------------------------------------------------------------------------------------
+
+
+def date_part(part: str, a: pl.Expr) -> pl.Expr:
+    return _PARTS_OF_DATES[part](a)
+
+
+def part(part: str, a: pl.Expr, zone: str) -> pl.Expr:
+    of_clock = {"hour": hour, "minute": minute, "second": second}.get(part)
+    return _PARTS_OF_DATES[part](date(a, zone)) if of_clock is None else of_clock(a, zone)
+
+
+_PARTS_OF_DATES = {
+    "year": year_of_date,
+    "iso_year": iso_year_of_date,
+    "quarter": quarter_of_date,
+    "month": month_of_date,
+    "week": iso_week_of_date,
+    "day": day_of_date,
+    "weekday": weekday_of_date,
+    "day_of_year": day_of_year_of_date,
+}

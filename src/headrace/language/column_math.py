@@ -16,6 +16,10 @@ from headrace.language.column_batches import Array, arrays, each
 from headrace.language.types import Type
 
 
+def pi() -> pl.Expr:
+    return pl.lit(math.pi)
+
+
 def log2(a: pl.Expr) -> pl.Expr:
     return each(row_math.log2, Type.FLOAT, a)
 

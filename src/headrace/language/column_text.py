@@ -138,3 +138,7 @@ def trigram_similarity(a: pl.Expr, b: pl.Expr) -> pl.Expr:
 
 def common_prefix(a: pl.Expr, b: pl.Expr) -> pl.Expr:
     return each_distinct(row_text.common_prefix, Type.INTEGER, a, b)
+
+
+def jaro_winkler(a: pl.Expr, b: pl.Expr) -> pl.Expr:
+    return each_distinct(row_text.jaro_winkler, Type.FLOAT, a, b)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from headrace.language.formats import FormatError, read_format
 from headrace.language.regex import PatternError, compile_pattern
-from headrace.language.row_calendar import STARTS, TRUNC_UNITS
+from headrace.language.row_calendar import DATE_PARTS, PARTS, STARTS, TRUNC_UNITS
 from headrace.language.row_kernels import DAY_UNITS, UNITS
 from headrace.language.row_patterns import read_replacement
 from headrace.language.zones import zone_names
@@ -48,13 +48,13 @@ def _zone(value: object) -> Mistake | None:
     return Mistake(f"there is no time zone {name!r}", near_miss(name, zone_names()))
 
 
-def _one_of(names: Iterable[str]) -> Callable[[object], Mistake | None]:
+def _one_of(names: Iterable[str], what: str = "unit") -> Callable[[object], Mistake | None]:
     known = tuple(names)
 
     def check(value: object) -> Mistake | None:
         if value in known:
             return None
-        return Mistake(f"the unit is one of {', '.join(known)}", near_miss(str(value), known))
+        return Mistake(f"the {what} is one of {', '.join(known)}", near_miss(str(value), known))
 
     return check
 
@@ -120,6 +120,8 @@ _CHECKS: dict[str, Callable[[object], Mistake | None]] = {
     "day_unit": _one_of(DAY_UNITS),
     "trunc_unit": _one_of(TRUNC_UNITS),
     "date_unit": _one_of(STARTS),
+    "part": _one_of(PARTS, "part"),
+    "date_part": _one_of(DATE_PARTS, "part"),
     "digits": _within(0, 15, "the number of digits"),
     "places": _within(0, 18, "the number of places"),
     "pattern": _pattern,

@@ -289,7 +289,7 @@ class _Builder:
             return _Part(None, place)
         nodes = tuple(_promoted(part.node, type_) for part, type_ in zip(parts, match.types, strict=True))
         self._check_constants(function, form, nodes, parts)
-        depth, size = 1 + max(part.depth for part in parts), 1 + sum(part.size for part in parts)
+        depth, size = 1 + max((part.depth for part in parts), default=0), 1 + sum(part.size for part in parts)
         if depth > MAX_DEPTH:
             raise self._too_deep(place)
         if size > MAX_SIZE:

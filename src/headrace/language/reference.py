@@ -62,7 +62,7 @@ def _written(function: Function) -> str:
 def _types(form: Form) -> str:
     parameters = form.signature.parameters
     variable = next((parameter.word.strip("!.") for parameter in parameters if parameter.type is None), "")
-    return f"{', '.join(map(_parameter, parameters))} → {form.signature.result or variable}"
+    return f"{', '.join(map(_parameter, parameters))} → {form.signature.result or variable}".strip()
 
 
 def _parameter(parameter: Parameter) -> str:

@@ -167,3 +167,41 @@ def last_of_month(day: int) -> bool:
 def from_epoch(seconds: float) -> int | None:
     instant = float_to_integer(round_half_away(seconds * SECOND))
     return None if instant is None else within(instant)
+
+
+_OF_DAY: dict[str, Callable[[int], int]] = {
+    "year": lambda day: calendar(day)[0],
+    "iso_year": lambda day: iso(day)[0],
+    "quarter": lambda day: (calendar(day)[1] + 2) // 3,
+    "month": lambda day: calendar(day)[1],
+    "week": lambda day: iso(day)[1],
+    "day": lambda day: calendar(day)[2],
+    "weekday": lambda day: (day + 3) % 7 + 1,
+    "day_of_year": lambda day: calendar(day)[3],
+}
+_OF_CLOCK: dict[str, Callable[[int], int]] = {
+    "hour": lambda wall: wall // HOUR % 24,
+    "minute": lambda wall: wall // MINUTE % 60,
+    "second": lambda wall: wall // SECOND % 60,
+}
+DATE_PARTS = tuple(_OF_DAY)
+PARTS = (*_OF_DAY, *_OF_CLOCK)
+
+
+def date_part_in(part: str) -> Callable[[int], int]:
+    """A part of a date by name."""
+    return _OF_DAY[part]
+
+
+def part_in(part: str, name: str) -> Callable[[int], int | None]:
+    """A part of the zone's wall clock by name; None outside the years 1 to 9999."""
+    there, of_clock = zone(name), _OF_CLOCK.get(part)
+    of_day = _OF_DAY.get(part, int)
+
+    def of(instant: int) -> int | None:
+        wall = within(instant + there.offset(instant))
+        if wall is None:
+            return None
+        return of_day(wall // DAY) if of_clock is None else of_clock(wall)
+
+    return of

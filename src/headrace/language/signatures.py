@@ -40,6 +40,8 @@ KIND_TYPES: dict[str, Type] = {
     "number": Type.FLOAT,
     "positive": Type.FLOAT,
     "date_unit": Type.STRING,
+    "part": Type.STRING,
+    "date_part": Type.STRING,
     "replacement": Type.STRING,
     "date_format": Type.STRING,
     "time_format": Type.STRING,

@@ -185,6 +185,13 @@ CONSTANTS: dict[str, list[Value]] = {
     "trunc_unit": ["second", "minute", "hour", "day", "week", "month", "quarter", "year"],
     "digits": [0, 1, 2, 7, 15],
     "places": [0, 1, 2, 9, 18],
+    "date_part": ["year", "iso_year", "quarter", "month", "week", "day", "weekday", "day_of_year"],
+    "part": [
+        *["year", "iso_year", "quarter", "month", "week", "day", "weekday", "day_of_year"],
+        "hour",
+        "minute",
+        "second",
+    ],
     "date_unit": ["week", "month", "quarter", "year"],
     "fill": [" ", "0", "é", "\U0001f600"],
     "characters": [" ", "ab", "0", "é\t "],

@@ -196,4 +196,13 @@ CALENDAR = (
         written="parse_timestamp(text, format, zone)",
         example="parse_timestamp('01/31/2013 05:00', '%m/%d/%Y %H:%M') → TIMESTAMP '2013-01-31T05:00:00Z'",
     ),
+    function(
+        "date_part",
+        "A part by its name, a constant: year, iso_year, quarter, month, week (ISO 8601), day, weekday, day_of_year, "
+        "and of a timestamp hour, minute, second.",
+        form("!part timestamp !zone=UTC -> integer", "calendar:part", c.part_in),
+        form("!date_part date -> integer", "calendar:date_part", c.date_part_in, total=True),
+        written="date_part(part, t, zone), date_part(part, date)",
+        example="date_part('week', DATE '2012-12-31') → 1",
+    ),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from headrace.language import row_kernels as k
 from headrace.language import row_math, row_places
 from headrace.language.functions.entries import float_form, form, function
@@ -167,5 +169,12 @@ MATHEMATICS = (
         "Whether the number is not an infinity.",
         form("float -> boolean", lambda a: a.is_finite(), "{0} - {0} == 0.0", total=True),
         example="is_finite(exp(1000)) → FALSE",
+    ),
+    function(
+        "pi",
+        "The ratio of a circle's circumference to its diameter.",
+        form("-> float", "math:pi", repr(math.pi), total=True),
+        written="pi()",
+        example="pi() → 3.141592653589793",
     ),
 )

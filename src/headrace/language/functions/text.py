@@ -235,4 +235,12 @@ TEXT = (
         written="common_prefix(a, b)",
         example="common_prefix('N14228', 'N14290') → 4",
     ),
+    function(
+        "jaro_winkler",
+        "How alike two texts are, 0 to 1, by the characters that stand near the same place in both and a common "
+        "beginning: for names.",
+        form("string string -> float", "text:jaro_winkler", row_text.jaro_winkler, total=True),
+        written="jaro_winkler(a, b)",
+        example="round(jaro_winkler('MARTHA', 'MARHTA'), 4) → 0.9611",
+    ),
 )
