@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from headrace.language import row_text
@@ -56,16 +57,13 @@ def reverse(a: pl.Expr) -> pl.Expr:
     return _by_alphabet(lambda x: x.str.reverse(), lambda text: text[::-1], Type.STRING, a)
 
 
+@names_twice
 def position(a: pl.Expr, other: pl.Expr) -> pl.Expr:
-    return _by_alphabet(
-        lambda x, y: pl.when(x.is_not_null() & y.is_not_null()).then(
-            x.str.find(y, literal=True).cast(pl.Int64).fill_null(-1) + 1
-        ),
-        lambda text, found: text.find(found) + 1,
-        Type.INTEGER,
-        a,
-        other,
-    )
+    found = a.str.find(other, literal=True).cast(pl.Int64)  # in bytes
+    before = a.cast(pl.Binary).bin.slice(0, found).cast(pl.String)
+    known = a.is_not_null() & other.is_not_null()
+    place = pl.when(found.is_not_null()).then(before.str.len_chars().cast(pl.Int64) + 1).otherwise(0)
+    return pl.when(known).then(place)
 
 
 def split_part(a: pl.Expr, separator: str, place: int) -> pl.Expr:
@@ -129,7 +127,17 @@ def strip_accents(a: pl.Expr) -> pl.Expr:
 
 
 def levenshtein(a: pl.Expr, b: pl.Expr) -> pl.Expr:
-    return each_distinct(row_text.levenshtein, Type.INTEGER, a, b)
+    def over(series: Sequence[pl.Series]) -> pl.Series:
+        from rapidfuzz.distance import Levenshtein
+        from rapidfuzz.process import cpdist
+
+        ours, theirs = even(series)
+        known = ours.is_not_null() & theirs.is_not_null()
+        pairs = [one.fill_null("").to_list() for one in (ours, theirs)]
+        found = cpdist(*pairs, scorer=Levenshtein.distance, dtype=np.int64, workers=1)
+        return pl.Series(series[0].name, found, dtype=pl.Int64).set(~known, None)
+
+    return pl.map_batches([a, b], over, return_dtype=pl.Int64(), is_elementwise=True)
 
 
 def trigram_similarity(a: pl.Expr, b: pl.Expr) -> pl.Expr:
