@@ -166,6 +166,11 @@ def test_with_one_source_and_no_time_every_other_column_may_be_used(mistakes: Mi
         ('take = "mean"', 'take = "avg"', "windows.w.take", 'did you mean "mean"?'),
         ('take = "mean"', 'take = "std"', "windows.w.take", 'did you mean "stddev"?'),
         ('value = "dep_delay"', "", "windows.w.value", "take only"),
+        ('over = "1h"', "", "windows.w.over", 'over = ["1h", "24h"]'),
+        ('over = "1h"', 'over = "1h"\nhalf_life = "1d"', "windows.w.half_life", "decayed_mean"),
+        ('take = "mean"', 'take = ["mean", "decayed_mean"]', "windows.w.half_life", "half_life = ["),
+        ('take = "mean"', 'take = "decayed_mean"\nhalf_life = "1d"', "windows.w.over", "take `over` out"),
+        ('over = "1h"\ntake = "mean"', 'take = "decayed_sum"\nhalf_life = "7m"', "windows.w.half_life", '"10m"'),
         ("over =", 'where = "dest = "\nover =', "windows.w.where", "expression"),
         ("over =", 'where = "old > 1"\nover =', "windows.w.where", "use `new`"),
         ("over =", 'where = "1 > 0"\nover =', "windows.w.where", "take it out"),
@@ -192,6 +197,15 @@ def test_a_window_of_rows_that_become_known_needs_no_value(mistakes: Mistakes) -
 
 def test_the_condition_of_a_window_may_use_what_is_known_later(mistakes: Mistakes) -> None:
     assert mistakes(BASE + WINDOW + "where = \"late_fee > 3 AND dest = 'JFK'\"\n") == ()
+
+
+def test_what_decays_is_named_by_its_half_lives(read: Read) -> None:
+    text = WINDOW.replace('take = "mean"', 'take = ["mean", "decayed_sum"]\nhalf_life = ["1h", "30d"]')
+    [window] = read(BASE + text).features.windows
+    assert window.names == ("w_mean_1h", "w_decayed_sum_1h", "w_decayed_sum_30d")
+    alone = WINDOW.replace('over = "1h"\ntake = "mean"', 'take = "decayed_count"\nhalf_life = "1h"')
+    [window] = read(BASE + alone).features.windows
+    assert window.names == ("w_decayed_count_1h",)
 
 
 @pytest.mark.parametrize("over", ["5m", "55m", "12h", "25h", "11d", "12d", "13d", "4w"])

@@ -112,6 +112,26 @@ def plain_window(step: WindowStep, events: list[dict[str, Any]], ask: dict[str, 
     if t is None or ask.get("place") is None or ask.get("gate") is None:
         return (None,) * len(fields_of(step))
     answers: dict[tuple[str, int], object] = {}
+    for place, (_, half_life, hop) in enumerate(step.half_lives):
+        past = [
+            (known, event.get(step.value or "text"))
+            for event in events
+            if same_key(event, ask) and counts_in(step, event)
+            for known in [known_instant(event, step.known_after)]
+            if known is not None and known < t
+        ]
+        newest = max((known // hop for known, _ in past), default=0)
+        weights = [2.0 ** ((known // hop - newest) * hop / half_life) for known, _ in past]
+        left = 2.0 ** ((newest - t // hop) * hop / half_life)
+        answers["decayed_count", place] = About(math.fsum(weights) * left, 1e-9)
+        if past and step.value is not None:
+            values = [
+                math.ldexp(round(math.ldexp(value, step.scale)), -step.scale) for _, value in past if value is not None
+            ]
+            total = math.fsum(weight * value for weight, value in zip(weights, values, strict=True))
+            size = math.fsum(weight * abs(value) for weight, value in zip(weights, values, strict=True))
+            answers["decayed_sum", place] = About(total * left, 1e-9, 1e-9 * size * left + 1e-300)
+            answers["decayed_mean", place] = About(total / math.fsum(weights), 1e-9, 1e-9 * size + 1e-300)
     for place, (_, width, hop) in enumerate(step.over):
         edge = (t - width) // hop * hop
         held = [
@@ -122,8 +142,13 @@ def plain_window(step: WindowStep, events: list[dict[str, Any]], ask: dict[str, 
             if known is not None and edge <= known < t
         ]
         for aggregate in step.take:
-            answers[aggregate, place] = plain_aggregate(aggregate, step, sorted(held), t, edge)
-    return tuple(answers.get((aggregate, place)) for aggregate in step.take for place in range(len(step.over)))
+            if not aggregate.startswith("decayed"):
+                answers[aggregate, place] = plain_aggregate(aggregate, step, sorted(held), t, edge)
+    return tuple(
+        answers.get((aggregate, place))
+        for aggregate in step.take
+        for place in range(len(step.half_lives if aggregate.startswith("decayed") else step.over))
+    )
 
 
 def counts_in(step: WindowStep, event: dict[str, Any]) -> bool:
@@ -184,12 +209,13 @@ RANKS = {"top1": 1, "top2": 2, "top3": 3}
 class About:
     """Equal to floats within a relative error."""
 
-    def __init__(self, value: float, error: float = 1e-12) -> None:
+    def __init__(self, value: float, error: float = 1e-12, absolute: float = 1e-300) -> None:
         self.value = value
         self.error = error
+        self.absolute = absolute
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, float) and math.isclose(self.value, other, rel_tol=self.error, abs_tol=1e-300)
+        return isinstance(other, float) and math.isclose(self.value, other, rel_tol=self.error, abs_tol=self.absolute)
 
     def __hash__(self) -> int:
         return 0

@@ -16,6 +16,7 @@ from headrace.definition.grammar import METRICS
 from headrace.definition.kinds import Fields
 from headrace.definition.locations import DATABASES, check_address, check_headers, check_web_address, source_format
 from headrace.definition.model import (
+    DECAYED,
     WITHOUT_VALUE,
     ColumnRule,
     Costs,
@@ -233,20 +234,10 @@ def build_features(fields: Fields) -> Features:
 
 
 def _window(name: str, fields: Fields) -> Window:
-    over = fields.get("over", ())
-    at = fields.at.key("over")
-    widths = [_width(text, at.item(i)) for i, text in enumerate(over)]
-    for i, width in enumerate(widths):
-        if width is not None and width in widths[:i]:
-            fix = "take one out"
-            at.key(i).wrong(
-                "one width, written twice",
-                expected="widths that differ",
-                found=shown(over[i]),
-                fix=fix,
-                code="duplicate",
-            )
+    over, half_life = _widths(fields, "over"), _widths(fields, "half_life")
     take = fields.get("take", ())
+    if take:
+        _check_spans(take, fields)
     valued = [aggregate for aggregate in take if aggregate not in WITHOUT_VALUE]
     if valued and fields.get("value") is None and not fields.at.key("value").is_broken:
         fields.at.missing(
@@ -260,10 +251,53 @@ def _window(name: str, fields: Fields) -> Window:
         key=fields.get("key", ()),
         value=fields.get("value"),
         where=fields.get("where"),
-        over_us=tuple(width for width in widths if width is not None),
-        over_text=tuple(text for text, width in zip(over, widths, strict=True) if width is not None),
+        over_us=tuple(over.values()),
+        over_text=tuple(over),
+        half_life_us=tuple(half_life.values()),
+        half_life_text=tuple(half_life),
         take=take,
     )
+
+
+def _widths(fields: Fields, key: str) -> dict[str, int]:
+    """Widths, or half-lives, as written and in microseconds; those that cannot be are left out."""
+    found: dict[str, int] = {}
+    at = fields.at.key(key)
+    for i, text in enumerate(fields.get(key, ())):
+        width = _width(text, at.item(i))
+        if width in found.values():
+            at.key(i).wrong(
+                "one width, written twice",
+                expected="widths that differ",
+                found=shown(text),
+                fix="take one out",
+                code="duplicate",
+            )
+        elif width is not None:
+            found[text] = width
+    return found
+
+
+def _check_spans(take: Sequence[str], fields: Fields) -> None:
+    """`over` and `half_life` are there when an aggregate needs them, and only then."""
+    decayed = [aggregate for aggregate in take if aggregate in DECAYED]
+    others = [aggregate for aggregate in take if aggregate not in DECAYED]
+    for key, users, fix in (
+        ("over", others, 'over = ["1h", "24h"]'),
+        ("half_life", decayed, 'half_life = ["1h", "1d"]'),
+    ):
+        at = fields.at.key(key)
+        if at.is_broken:
+            continue
+        if users and not fields.get(key):
+            fields.at.missing(key, expected=f"one or more durations for {users[0]}", fix=f"write {fix}")
+        if fields.get(key) and not users:
+            at.wrong(
+                f"nothing that is taken has `{key}`",
+                expected=f"no `{key}`, or an aggregate that has one",
+                found=listed(take),
+                fix=f'take "decayed_mean" too, or take `{key}` out' if key == "half_life" else f"take `{key}` out",
+            )
 
 
 def _width(text: str, at: At) -> int | None:

@@ -67,8 +67,7 @@ class _Guard:
         for lookup in features.lookups:
             self._claim([f"{lookup.name}_{column}" for column in lookup.take], ("lookups", lookup.name))
         for window in features.windows:
-            made = [f"{window.name}_{take}_{over}" for take in window.take for over in window.over_text]
-            self._claim(made, ("windows", window.name))
+            self._claim(window.names, ("windows", window.name))
 
     @property
     def project(self) -> Project:

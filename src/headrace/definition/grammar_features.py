@@ -45,14 +45,17 @@ WINDOW = Section(
             True,
             'write key = ["origin"]',
         ),
-        Key("value", COLUMN, "The column aggregated; not needed for count, rate and seconds_since."),
+        Key("value", COLUMN, "The column aggregated; not needed for count, rate, seconds_since and decayed_count."),
         Key("where", EXPRESSION, "The rows that count: an expression over the source's columns; all when left out."),
         Key(
             "over",
             ListOf(Text("a duration", "1h"), "durations", one_allowed=True),
-            "How far back.",
-            required=True,
-            fix='write over = ["1h", "24h"]',
+            "How far back; not needed for what decays.",
+        ),
+        Key(
+            "half_life",
+            ListOf(Text("a duration", "1d"), "durations", one_allowed=True),
+            "After how long a value counts half, for decayed_sum, decayed_mean and decayed_count.",
         ),
         Key(
             "take",

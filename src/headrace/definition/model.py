@@ -378,9 +378,14 @@ Aggregate = Literal[
     "top1",
     "top2",
     "top3",
+    "decayed_sum",
+    "decayed_mean",
+    "decayed_count",
 ]
-WITHOUT_VALUE: Final[frozenset[Aggregate]] = frozenset({"count", "rate", "seconds_since"})
+WITHOUT_VALUE: Final[frozenset[Aggregate]] = frozenset({"count", "rate", "seconds_since", "decayed_count"})
 """The aggregates that look at when rows became known and at nothing else of them."""
+DECAYED: Final[frozenset[Aggregate]] = frozenset({"decayed_sum", "decayed_mean", "decayed_count"})
+"""The aggregates over all of the past, by half-lives instead of widths."""
 
 
 class Window(Struct, frozen=True, kw_only=True):
@@ -393,10 +398,21 @@ class Window(Struct, frozen=True, kw_only=True):
     """None: nothing of a row but when it became known."""
     where: str | None = None
     """The rows that count, all when left out: an expression over the source's columns."""
-    over_us: tuple[int, ...]
-    over_text: tuple[str, ...]
+    over_us: tuple[int, ...] = ()
+    over_text: tuple[str, ...] = ()
     """The same as written: "1h" names the feature `NAME_mean_1h`."""
+    half_life_us: tuple[int, ...] = ()
+    half_life_text: tuple[str, ...] = ()
     take: tuple[Aggregate, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its features, in order."""
+        return tuple(
+            f"{self.name}_{aggregate}_{text}"
+            for aggregate in self.take
+            for text in (self.half_life_text if aggregate in DECAYED else self.over_text)
+        )
 
 
 EncodingKind = Literal["codes", "number", "frequency", "target", "cyclic", "statistics", "hashed"]

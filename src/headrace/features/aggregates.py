@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from headrace.definition.model import Aggregate
 from headrace.features.buckets import Percentiles, bucket_values
+from headrace.features.decay import Decay
 from headrace.features.distinct import DistinctCounts
-from headrace.features.exact import PrefixSums, whole_numbers
+from headrace.features.exact import PrefixSums, unscaled_all, whole_numbers
 from headrace.features.extremes import Extremes
 from headrace.features.finish import (
     HOUR,
@@ -25,13 +26,12 @@ from headrace.features.finish import (
     SECOND,
     Component,
     components_of,
-    kinds_of,
     percents_of,
     ranks_of,
+    window_kinds,
 )
 from headrace.features.frequent import Frequencies
 from headrace.features.keyed import Moments
-from headrace.features.limbs import BASE
 from headrace.features.model import WindowStep
 from headrace.features.spread import PrefixSquares, stddevs, variances
 from headrace.language.types import Type
@@ -67,7 +67,7 @@ class Kernels:
 
     def __init__(self, step: WindowStep, values: Column, moments: Moments, texts: Sequence[str] = ()) -> None:
         self.texts = texts
-        self.kinds = kinds_of(step)
+        self.kinds = window_kinds(step)
         self._parts: dict[Component, Kernel] = {
             component: _kernel(component, step, values, moments, texts) for component in components_of(step)
         }
@@ -75,6 +75,11 @@ class Kernels:
     def states(self, start: Places, stop: Places) -> dict[Component, list[Any]]:
         """The columns of each component, for runs that are not empty."""
         return {component: kernel.state(start, stop) for component, kernel in self._parts.items()}
+
+    def sums(self) -> PrefixSums | None:
+        """The exact sums, where the step takes any."""
+        found = self._parts.get("sum")
+        return found if isinstance(found, PrefixSums) else None
 
     def no_states(self) -> list[Column]:
         """Columns of no runs."""
@@ -107,7 +112,7 @@ def finished(
         match aggregate:
             case "sum" | "mean":
                 if total is None:
-                    total = _unscaled(*_limbs(states), step.scale)
+                    total = unscaled_all(*_limbs(states), step.scale)
                 yield aggregate, total if aggregate == "sum" else total / count, None
             case "variance":
                 yield aggregate, variances(count, *_limbs(states), states["squares"], step.scale), None
@@ -127,18 +132,32 @@ def finished(
                 yield aggregate, (t_us - states["newest"][0]) / SECOND, None
             case "min" | "max" | "first" | "last":
                 yield aggregate, states[aggregate][0], None
-            case "count":
+            case "count" | "decayed_sum" | "decayed_mean" | "decayed_count":
                 pass
+
+
+def decayed(step: WindowStep, decay: Decay, stop: Places, t_us: Places) -> Iterator[tuple[Aggregate, Any, Any]]:
+    """`finished` for what decays: of the events of a key before each place, at least one."""
+    tiles, count, *sums = decay.state(stop)
+    weights = decay.weights(t_us, tiles)
+    with np.errstate(all="ignore"):
+        for aggregate in step.take:
+            match aggregate:
+                case "decayed_count":
+                    yield aggregate, count * weights, None
+                case "decayed_sum":
+                    total = sums[0] * weights
+                    yield aggregate, total, total == total
+                case "decayed_mean":
+                    mean = sums[0] / count
+                    yield aggregate, mean, mean == mean
+                case _:
+                    pass
 
 
 def _limbs(states: Mapping[Component, Sequence[Any]]) -> tuple[Places, Places]:
     high, low = states["sum"]
     return high, low
-
-
-def _unscaled(high: Places, low: Places, scale: int) -> NDArray[np.float64]:
-    with np.errstate(over="ignore"):
-        return np.ldexp(high.astype(np.float64) * BASE + low.astype(np.float64), -scale)
 
 
 def _kernel(component: Component, step: WindowStep, values: Column, moments: Moments, texts: Sequence[str]) -> Kernel:

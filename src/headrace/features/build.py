@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from headrace.data.model import Field
@@ -323,7 +323,8 @@ class _Builder:
             where=where,
             event_time=event_time,
             known_after=self._known(place, columns, used),
-            over=tuple((text, us, hop_of(us)) for text, us in zip(window.over_text, window.over_us, strict=True)),
+            over=_with_hops(window.over_text, window.over_us),
+            half_lives=_with_hops(window.half_life_text, window.half_life_us),
             take=window.take,
         )
 
@@ -420,12 +421,16 @@ class _Builder:
         return outputs
 
 
+def _with_hops(texts: Sequence[str], widths_us: Sequence[int]) -> tuple[tuple[str, int, int], ...]:
+    return tuple((text, width, hop_of(width)) for text, width in zip(texts, widths_us, strict=True))
+
+
 def _gives(what: Lookup | Window | tuple[str, str]) -> tuple[str, ...]:
     """The names of the features, without their types."""
     match what:
         case Lookup():
             return tuple(f"{what.name}_{column}" for column in what.take)
         case Window():
-            return tuple(f"{what.name}_{aggregate}_{text}" for aggregate in what.take for text in what.over_text)
+            return what.names
         case (name, _):
             return (name,)

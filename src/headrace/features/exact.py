@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.features.limbs import LIMB, MASK
+from headrace.features.limbs import BASE, LIMB, MASK
 
 KEPT_BITS: Final = 52
 _LIMIT: Final = 2.0**62
@@ -36,6 +36,13 @@ def headroom(scale: int) -> float:
 def whole_numbers(values: NDArray[np.float64], scale: int) -> NDArray[np.int64]:
     """round(v · 2**scale), half to even; no magnitude is beyond the headroom."""
     return np.rint(np.ldexp(values, scale)).astype(np.int64)
+
+
+def unscaled_all(high: NDArray[np.int64], low: NDArray[np.int64], scale: int) -> NDArray[np.float64]:
+    """`limbs.unscaled` for arrays."""
+    with np.errstate(over="ignore"):
+        found: NDArray[np.float64] = np.ldexp(high.astype(np.float64) * BASE + low.astype(np.float64), -scale)
+    return found
 
 
 class PrefixSums:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
-from headrace.definition.model import Aggregate
+from headrace.definition.model import DECAYED, Aggregate
 from headrace.features.buckets import bucket_value
 from headrace.features.limbs import unscaled
 from headrace.features.model import WindowStep
 from headrace.features.spread import SQUARE_LIMBS, stddev, variance
+from headrace.features.weights import weight
 from headrace.language.types import Type
 
 State = Sequence[Any]
@@ -28,6 +29,9 @@ Component = Literal[
 
 PERCENTS: Final[dict[Aggregate, int]] = {"median": 50, "p10": 10, "p90": 90, "p95": 95, "p99": 99}
 RANKS: Final[dict[Aggregate, int]] = {"top1": 1, "top2": 2, "top3": 3}
+
+ALWAYS: Final = 2**62
+"""The edge beside which what decays is kept: after those of all windows."""
 
 _NEEDS: Final[dict[Aggregate, tuple[Component, ...]]] = {
     "count": (),
@@ -44,10 +48,13 @@ _NEEDS: Final[dict[Aggregate, tuple[Component, ...]]] = {
     "n_unique": ("distinct",),
     **dict.fromkeys(PERCENTS, ("percentiles",)),
     **dict.fromkeys(RANKS, ("frequent",)),
+    "decayed_sum": ("sum",),
+    "decayed_mean": ("sum",),
+    "decayed_count": (),
 }
 SECOND: Final = 1e6
 HOUR: Final = 3.6e9
-_AT_ZERO: Final[dict[Aggregate, object]] = {"count": 0, "rate": 0.0, "n_unique": 0}
+_AT_ZERO: Final[dict[Aggregate, object]] = {"count": 0, "rate": 0.0, "n_unique": 0, "decayed_count": 0.0}
 """What an empty window has; null in the others."""
 
 
@@ -90,7 +97,16 @@ def component_kinds(component: Component, step: WindowStep) -> str:
 
 
 def kinds_of(step: WindowStep) -> str:
-    """A letter for each column of the step's states: `q` for int64, `d` for float64, `s` for text."""
+    """A letter for each column of the step's states: `q` for int64, `d` for float64, `s` for text.
+
+    After the components of windows there are, for each half-life, the tile of the newest event, the decayed count and,
+    where sums are taken, the decayed sum.
+    """
+    return window_kinds(step) + ("qdd" if sums_of(step) else "qd") * len(step.half_lives)
+
+
+def window_kinds(step: WindowStep) -> str:
+    """`kinds_of` without what decays."""
     return "".join(component_kinds(component, step) for component in components_of(step))
 
 
@@ -104,15 +120,36 @@ def least_count(aggregate: Aggregate) -> int:
     return 0 if aggregate in _AT_ZERO else 2 if aggregate in ("variance", "stddev") else 1
 
 
+def has_own_nulls(aggregate: Aggregate) -> bool:
+    """Whether it can be null however many events a window has."""
+    return aggregate in RANKS or aggregate in ("decayed_sum", "decayed_mean")
+
+
 class WindowFinish:
     """Finishes the states of one step, a row at a time."""
 
     def __init__(self, step: WindowStep) -> None:
-        self._aggregates = [(_finish_one(aggregate, step), empty_value(aggregate)) for aggregate in step.take]
-        self.null: tuple[object, ...] = (None,) * (len(step.take) * len(step.over))
+        self._over = [(width, hop) for _, width, hop in step.over]
+        self._finishes: list[tuple[int, bool, FinishOne, object]] = []
+        """Where the state of each feature is, whether it decays, what finishes it and what it is without one."""
+        for aggregate in step.take:
+            empty = empty_value(aggregate)
+            if aggregate in DECAYED:
+                for place in range(len(step.half_lives)):
+                    self._finishes.append((len(self._over), True, _finish_decayed(aggregate, step, place), empty))
+            else:
+                finish = _finish_one(aggregate, step)
+                self._finishes += [(place, False, finish, empty) for place in range(len(self._over))]
+        self._decays = bool(step.half_lives)
+        self.null: tuple[object, ...] = (None,) * len(self._finishes)
         """The step's features when a part of the key or the time is null."""
-        self.empty = tuple(empty for _, empty in self._aggregates for _ in step.over)
+        self.empty = tuple(empty for _, _, _, empty in self._finishes)
         """The step's features of a key without events."""
+
+    def edges(self, t_us: int) -> list[int]:
+        """Where each width's window begins at a prediction time; then, if anything decays, `ALWAYS`."""
+        edges = [(t_us - width) // hop * hop for width, hop in self._over]
+        return [*edges, ALWAYS] if self._decays else edges
 
     def row(self, states: Sequence[State | None], t_us: int, edges_us: Sequence[int]) -> tuple[object, ...]:
         """The step's features, in the order of `naming.fields_of`.
@@ -120,15 +157,16 @@ class WindowFinish:
         Parameters
         ----------
         states
-            Of each width's run, None where it is empty.
+            Of the run that begins at each of `edges`, None (or with a count of 0) where it is empty.
         edges_us
-            Where each width's window begins.
+            As `edges` gives them.
         """
         return tuple(
             [
-                empty if state is None else finish(state, t_us, edge)
-                for finish, empty in self._aggregates
-                for state, edge in zip(states, edges_us, strict=True)
+                finish(state, t_us, edges_us[place])
+                if (state := states[place]) is not None and (decays or state[0])
+                else empty
+                for place, decays, finish, empty in self._finishes
             ]
         )
 
@@ -175,6 +213,25 @@ def _finish_one(aggregate: Aggregate, step: WindowStep) -> FinishOne:
         case "min" | "max" | "first" | "last":
             at = places[aggregate]
             return lambda state, _t, _edge: state[at]
+        case "decayed_sum" | "decayed_mean" | "decayed_count":
+            raise ValueError(f"{aggregate} has half-lives")
+
+
+def _finish_decayed(aggregate: Aggregate, step: WindowStep, place: int) -> FinishOne:
+    _, half_life, hop = step.half_lives[place]
+    tiles = half_life // hop
+    at = len(window_kinds(step)) + place * (3 if sums_of(step) else 2)
+    match aggregate:
+        case "decayed_count":
+            return lambda state, t_us, _edge: state[at + 1] * weight(t_us // hop - state[at], tiles)
+        case "decayed_sum":
+            return lambda state, t_us, _edge: _number(state[at + 2] * weight(t_us // hop - state[at], tiles))
+        case _:
+            return lambda state, _t, _edge: _number(state[at + 2] / state[at + 1])
+
+
+def _number(value: float) -> float | None:
+    return value if value == value else None  # NaN is not itself: of infinite sums nothing is left
 
 
 def _itself(value: object) -> object:

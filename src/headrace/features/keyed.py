@@ -122,6 +122,16 @@ class Moments:
         numbers: NDArray[np.int64] = self.sorted // self.span
         return numbers
 
+    def keys_at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The key numbers of some of the pairs held."""
+        numbers: NDArray[np.int64] = self.sorted[places] // self.span
+        return numbers
+
+    def key_at(self, place: int) -> int:
+        """The key number of one of the pairs held."""
+        number: int = self.view[place] // self.span
+        return number
+
     def instants(self) -> NDArray[np.int64]:
         """The instants of the pairs held, in order."""
         return self.instants_at(np.arange(len(self.sorted)))

@@ -64,6 +64,8 @@ class WindowStep(Struct, tag="window", tag_field="step", frozen=True, kw_only=Tr
     known_after: tuple[tuple[str, int], ...]
     over: tuple[tuple[str, int, int], ...]
     """(as written, W, hop), the latter two in microseconds."""
+    half_lives: tuple[tuple[str, int, int], ...] = ()
+    """The same, of half-lives instead of widths."""
     take: tuple[Aggregate, ...]
     scale: int = 0
     """Sums are exact: a value v counts as round(v * 2**scale) and integers are added. Set when the frame is made."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from headrace.data.model import Field
-from headrace.definition.model import Aggregate
+from headrace.definition.model import DECAYED, Aggregate
 from headrace.features.model import ExpressionStep, LookupStep, Step, WindowStep
 from headrace.language.tree import Call, Column, Node
 from headrace.language.types import Type
@@ -34,8 +34,13 @@ def fields_of(step: Step) -> tuple[Field, ...]:
             return tuple(
                 Field(name=f"{step.name}_{aggregate}_{written}", type=aggregate_type(aggregate, step.value_type))
                 for aggregate in step.take
-                for written, _, _ in step.over
+                for written in widths_of(step, aggregate)
             )
+
+
+def widths_of(step: WindowStep, aggregate: Aggregate) -> tuple[str, ...]:
+    """The widths, or half-lives, of one of a step's aggregates, as written."""
+    return tuple(written for written, _, _ in (step.half_lives if aggregate in DECAYED else step.over))
 
 
 def columns_in(node: Node) -> frozenset[str]:
@@ -52,7 +57,7 @@ def aggregate_type(aggregate: Aggregate, value: Type) -> Type:
             return Type.INTEGER
         case "sum" | "mean" | "variance" | "stddev" | "rate" | "seconds_since":
             return Type.FLOAT
-        case "median" | "p10" | "p90" | "p95" | "p99":
+        case "median" | "p10" | "p90" | "p95" | "p99" | "decayed_sum" | "decayed_mean" | "decayed_count":
             return Type.FLOAT
         case "min" | "max" | "first" | "last" | "top1" | "top2" | "top3":
             return value
@@ -63,7 +68,11 @@ def can_take(aggregate: Aggregate, value: Type) -> bool:
     match aggregate:
         case "sum" | "mean" | "variance" | "stddev" | "median" | "p10" | "p90" | "p95" | "p99":
             return value in (Type.INTEGER, Type.FLOAT, Type.BOOLEAN)
+        case "decayed_sum" | "decayed_mean":
+            return value in (Type.INTEGER, Type.FLOAT, Type.BOOLEAN)
         case "min" | "max":
             return value in (Type.INTEGER, Type.FLOAT, Type.DATE, Type.TIMESTAMP, Type.DURATION)
+        case "decayed_count":
+            return True
         case "count" | "n_unique" | "first" | "last" | "rate" | "seconds_since" | "top1" | "top2" | "top3":
             return True

@@ -147,7 +147,7 @@ class SpannedHistory:
 
 def _is_cut(step: LookupStep | WindowStep) -> bool:
     """Whether what a step reads depends on the time."""
-    return isinstance(step, WindowStep) or step.event_time is not None
+    return not step.half_lives if isinstance(step, WindowStep) else step.event_time is not None
 
 
 def bytes_a_row(step: LookupStep | WindowStep) -> int:
@@ -156,7 +156,7 @@ def bytes_a_row(step: LookupStep | WindowStep) -> int:
         return 4 * _NUMBER + sum(cell_bytes(type_) for _, type_ in step.take)
     parts = components_of(step)
     texts = cell_bytes(step.value_type) if step.value_type in TEXT and len(parts) > 1 else 0
-    return texts + (2 + sum(_COLUMNS.get(part, 0) for part in parts)) * _NUMBER
+    return texts + (2 + 4 * len(step.half_lives) + sum(_COLUMNS.get(part, 0) for part in parts)) * _NUMBER
 
 
 class _Spread:

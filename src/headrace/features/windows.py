@@ -8,7 +8,7 @@ values a thousand times larger than any in history when the program was made.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,23 +17,21 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from headrace.features.aggregates import Column, Kernels, finished
+from headrace.features.aggregates import Column, Kernels, decayed, finished
+from headrace.features.answers import Answers
+from headrace.features.decay import Decay
 from headrace.features.exact import headroom
-from headrace.features.finish import RANKS, WindowFinish, components_of, least_count, sums_of
-from headrace.features.keyed import NULL_KEY, Keys, Moments, asked, known_at, known_within
+from headrace.features.finish import ALWAYS, WindowFinish, components_of, sums_of
+from headrace.features.keyed import Keys, Moments, asked, known_at, known_within
 from headrace.features.model import WindowStep
-from headrace.features.naming import TEXT, aggregate_type, columns_in, fields_of
+from headrace.features.naming import TEXT, columns_in
 from headrace.language.columns import to_polars
 from headrace.language.types import Type
-from headrace.language.values import dtype
 
 _BATCH: Final = 1 << 19
 """Rows put in the order of the events at a time: few enough to scatter their answers within the cache."""
 _CHUNK: Final = 1 << 15
 """Rows answered at a time: enough that numpy's cost a call vanishes."""
-
-_Values = dict[tuple[str, str], Column]
-"""(aggregate, width as written) → a value a row; 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,6 @@ class WindowIndex:
         self, step: WindowStep, source: pl.LazyFrame, since_us: int | None = None, until_us: int | None = None
     ) -> None:
         self.step = step
-        self._fields = fields_of(step)
         self._finish = WindowFinish(step)
         events = _events(step, known_within(source, step.known_after, since_us, until_us))
         key_columns = events.select(pl.col("^_key_[0-9]+$"))
@@ -84,33 +81,24 @@ class WindowIndex:
             values = values.astype(np.float64, copy=False) + 0.0
         del events, key_columns, order, ties
         self._kernels = Kernels(step, values, self._moments, texts)
+        self._decays = [
+            Decay(half_life, hop, self._moments, self._kernels.sums(), step.scale)
+            for _, half_life, hop in step.half_lives
+        ]
 
     def columns(self, keys: pl.DataFrame, instants: pl.Series) -> list[pl.Series]:
         """The step's features of many rows: `keys` in the step's order, prediction times in microseconds."""
         numbers, times = asked(self.keys.numbers(keys), instants)
-        counts = {written: np.zeros(len(numbers), np.int64) for written, _, _ in self.step.over}
-        has_value: dict[tuple[str, str], NDArray[np.bool_]] = {
-            (aggregate, written): np.zeros(len(numbers), np.bool_)
-            for aggregate in self.step.take
-            if aggregate in RANKS
-            for written in counts
-        }
-        values: _Values = {}
-        for aggregate in self.step.take:
-            if aggregate != "count":
-                floats = aggregate_type(aggregate, self.step.value_type) is Type.FLOAT
-                for written in counts:
-                    blank: Column = np.zeros(len(numbers), np.float64) if floats else np.zeros(len(numbers), np.int64)
-                    values[aggregate, written] = blank
+        answers = Answers(self.step, numbers)
 
         def answer(rows: NDArray[np.intp]) -> None:
-            self._answer(rows, numbers[rows], times[rows], counts, values, has_value)
+            self._answer(rows, numbers[rows], times[rows], answers)
 
         with ThreadPoolExecutor(pl.thread_pool_size()) as pool:  # numpy leaves the lock, and chunks share no row
             for begin in range(0, len(numbers), _BATCH):
                 order = self._in_order(numbers, times, begin)
                 list(pool.map(answer, (order[at : at + _CHUNK] for at in range(0, len(order), _CHUNK))))
-        return self._series(numbers, counts, values, has_value)
+        return answers.series(self._kernels.texts)
 
     def _in_order(self, numbers: NDArray[np.int64], times: NDArray[np.int64], begin: int) -> NDArray[np.intp]:
         """The rows of one batch whose key is known, in the order of the events: what they read lies close together."""
@@ -122,13 +110,7 @@ class WindowIndex:
         return order + begin
 
     def _answer(
-        self,
-        rows: NDArray[np.intp],
-        numbers: NDArray[np.int64],
-        times: NDArray[np.int64],
-        counts: Mapping[str, NDArray[np.int64]],
-        values: _Values,
-        has_value: Mapping[tuple[str, str], NDArray[np.bool_]],
+        self, rows: NDArray[np.intp], numbers: NDArray[np.int64], times: NDArray[np.int64], answers: Answers
     ) -> None:
         """Fill in the answers of some rows, given in the order of (key, time)."""
         stop = self._moments.places(self._moments.codes(numbers, times))
@@ -137,43 +119,20 @@ class WindowIndex:
             edge -= edge % hop
             start = self._moments.places(self._moments.codes(numbers, edge))
             count = stop - start
-            counts[written][rows] = count
+            answers.count(written, rows, count)
             full = np.flatnonzero(count)
             if len(full) == len(count):
                 at, first, last, t = rows, start, stop, times
             else:
                 at, first, last, t, edge = rows[full], start[full], stop[full], times[full], edge[full]
-            for aggregate, found, is_there in finished(self.step, self._kernels.states(first, last), t, edge):
-                values[aggregate, written][at] = found
-                if is_there is not None:
-                    has_value[aggregate, written][at] = is_there
-
-    def _series(
-        self,
-        numbers: NDArray[np.int64],
-        counts: Mapping[str, NDArray[np.int64]],
-        values: _Values,
-        has_value: Mapping[tuple[str, str], NDArray[np.bool_]],
-    ) -> list[pl.Series]:
-        """A null key has no features, an empty window nothing but its count and the like."""
-        found = []
-        names = iter(self._fields)
-        for aggregate in self.step.take:
-            for written, count in counts.items():
-                field = next(names)
-                least = least_count(aggregate)
-                known = has_value.get((aggregate, written))
-                if known is None:
-                    known = count >= least if least else numbers != NULL_KEY
-                held = count if aggregate == "count" else values.pop((aggregate, written))
-                series = pl.Series(field.name, held)
-                if field.type in TEXT:
-                    texts = pl.Series(field.name, self._kernels.texts, pl.String)
-                    series = texts.gather(series) if len(texts) else texts.extend_constant(None, len(series))
-                if not known.all():
-                    series = pl.select(pl.when(pl.Series(known)).then(series).alias(field.name)).to_series()
-                found.append(series if series.dtype == dtype(field.type) else series.cast(dtype(field.type)))
-        return found
+            for aggregate, found, has_value in finished(self.step, self._kernels.states(first, last), t, edge):
+                answers.put(aggregate, written, at, found, has_value)
+        if self._decays:
+            past = np.flatnonzero(stop)
+            past = past[self._moments.keys_at(stop[past] - 1) == numbers[past]]
+            for (written, _, _), decay in zip(self.step.half_lives, self._decays, strict=True):
+                for aggregate, found, has_value in decayed(self.step, decay, stop[past], times[past]):
+                    answers.put(aggregate, written, rows[past], found, has_value)
 
     def row(self, key: object, instant: int | None) -> tuple[object, ...]:
         """The step's features of one row: the key as `Keys.of` has it, None when a part of it is null."""
@@ -184,15 +143,19 @@ class WindowIndex:
             return self._finish.empty
         moments = self._moments
         stop = bisect_left(moments.view, moments.code(number, instant))
-        states, edges = [], []
-        for _, width, hop in self.step.over:
-            edge = instant - width
-            edge -= edge % hop
-            edges.append(edge)
-            states.append(
-                self._kernels.states_one(bisect_left(moments.view, moments.code(number, edge), 0, stop), stop)
-            )
+        edges = self._finish.edges(instant)
+        states = [
+            self._kernels.states_one(bisect_left(moments.view, moments.code(number, edge), 0, stop), stop)
+            for edge in edges[: len(self.step.over)]
+        ]
+        if self._decays:
+            has_past = stop > 0 and moments.key_at(stop - 1) == number
+            states.append(self._decayed_one(stop) if has_past else None)
         return self._finish.row(states, instant, edges)
+
+    def _decayed_one(self, stop: int) -> list[Any]:
+        """The state beside `ALWAYS`."""
+        return [0] * len(self._kernels.kinds) + [column for decay in self._decays for column in decay.state_one(stop)]
 
     def suffixes(self, watermark_us: int) -> Suffixes:
         """The states of all runs that end at a watermark.
@@ -202,20 +165,36 @@ class WindowIndex:
         numbers, instants = self._moments.keys(), self._moments.instants()
         held = np.flatnonzero(instants < watermark_us)
         numbers, instants = numbers[held], instants[held]
-        edges = instants - instants % min(hop for _, _, hop in self.step.over)
-        begins = np.empty(len(held), np.bool_)
-        begins[:1] = True
-        begins[1:] = (numbers[1:] != numbers[:-1]) | (edges[1:] != edges[:-1])
+        last = np.flatnonzero(np.append(numbers[1:] != numbers[:-1], True)) if len(held) else np.empty(0, np.intp)
+        edges = instants - instants % min((hop for _, _, hop in self.step.over), default=1)
+        begins = np.full(len(held), bool(self.step.over))
+        begins[1:] &= (numbers[1:] != numbers[:-1]) | (edges[1:] != edges[:-1])
         first = np.flatnonzero(begins)
         # what is not held of a key comes after all that is: a run goes from an event to the last one held
-        last = np.searchsorted(numbers, numbers[first], side="right") - 1
-        parts = self._kernels.states(held[first], held[last] + 1) if len(first) else None
+        stop = held[last][np.searchsorted(numbers[last], numbers[first])] + 1
+        parts = self._kernels.states(held[first], stop) if len(first) else None
         states: list[Any] = [] if parts is None else [column for part in parts.values() for column in part]
-        return Suffixes(numbers[first], edges[first], states or self._kernels.no_states(), self._kernels.texts)
+        found = Suffixes(numbers[first], edges[first], states or self._kernels.no_states(), self._kernels.texts)
+        return self._with_decays(found, numbers[last], held[last] + 1) if self._decays else found
+
+    def _with_decays(self, runs: Suffixes, numbers: NDArray[np.int64], stop: NDArray[np.int64]) -> Suffixes:
+        """One more row for each key, beside `ALWAYS`: no run, and what has decayed up to its last event."""
+        decays: list[Any] = [column for decay in self._decays for column in decay.state(stop)]
+        nothing = [np.zeros(len(numbers), column.dtype) for column in runs.states]
+        added = [np.zeros(len(runs.numbers), column.dtype) for column in decays]
+        all_numbers = np.concatenate([runs.numbers, numbers])
+        edges = np.concatenate([runs.edges, np.full(len(numbers), ALWAYS)])
+        order = np.lexsort((edges, all_numbers))
+        columns = [
+            np.concatenate(pair)[order] for pair in zip([*runs.states, *added], [*nothing, *decays], strict=True)
+        ]
+        return Suffixes(all_numbers[order], edges[order], columns, runs.texts)
 
 
 def reach_back(step: WindowStep, instant_us: int) -> int:
     """The earliest instant that a window at a prediction time reads."""
+    if step.half_lives:
+        return -ALWAYS
     edges = [instant_us - width for _, width, _ in step.over]
     return min(edge - edge % hop for edge, (_, _, hop) in zip(edges, step.over, strict=True))
 
