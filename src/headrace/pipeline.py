@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from headrace.stages.automatic import keep_what_pays, propose_features
 from headrace.stages.learning import choose, compile_chosen, find_candidates, gather, look_at_holdout
 from headrace.stages.model import Checked, ContractBroken, Outcome, Workspace
 from headrace.stages.sources import check_sources
 from headrace.stages.versions import register, write_run_page
 
 if TYPE_CHECKING:
+    from headrace.features.label import Label
     from headrace.features.model import Frame
     from headrace.runs.runner import Run
 
@@ -26,13 +29,19 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
     """The whole mission, once."""
     started = time.monotonic()
     with work.runner.run(work.definition_sha256) as run:
-        checked, frame = _frame(run, work, refresh=refresh)
+        checked, label = _label(run, work, refresh=refresh)
+        automatic = None
+        if work.definition.features.auto:
+            proposed = propose_features(run, work, checked)
+            work, frame, automatic = keep_what_pays(run, work, checked, label, proposed)
+        else:
+            frame = _gather(run, work, checked, label)
         trials = find_candidates(run, work, frame)
         choice = choose(run, work, trials)
         compiled = compile_chosen(run, work, frame, trials, choice)
         evaluation = look_at_holdout(run, work, frame, compiled)
         version = register(run, work, checked, frame, trials, choice, compiled, evaluation)
-        page = write_run_page(run, work, frame, trials, choice, evaluation, version)
+        page = write_run_page(run, work, frame, trials, choice, evaluation, version, automatic)
         outcome = Outcome(
             run=run.id,
             version=version,
@@ -44,15 +53,19 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
             wall_s=time.monotonic() - started,
             cost_usd=run.cost_usd,
             stages_done=run.stages_done,
+            automatic=automatic,
         )
         run.finish(outcome.summary())
     return outcome
 
 
 def frame_only(work: Workspace, *, refresh: bool = False) -> tuple[Checked, Frame]:
-    """The run up to the frame; nothing is trained."""
+    """The run up to the frame; nothing is trained; of proposed features it has all."""
     with work.runner.run(work.definition_sha256) as run:
-        return _frame(run, work, refresh=refresh)
+        checked, label = _label(run, work, refresh=refresh)
+        if work.definition.features.auto:
+            work = replace(work, definition=propose_features(run, work, checked).definition)
+        return checked, _gather(run, work, checked, label)
 
 
 def check_only(work: Workspace, *, refresh: bool = False, only: Sequence[str] = ()) -> Checked:
@@ -68,15 +81,20 @@ def check_only(work: Workspace, *, refresh: bool = False, only: Sequence[str] = 
         return checked
 
 
-def _frame(run: Run, work: Workspace, *, refresh: bool) -> tuple[Checked, Frame]:
-    """Sources → snapshots → contracts → features as known then."""
-    from headrace.features.build import build_program, label_of
+def _label(run: Run, work: Workspace, *, refresh: bool) -> tuple[Checked, Label]:
+    """Sources → snapshots → contracts, and what is predicted."""
+    from headrace.features.build import label_of
 
     definition = work.definition
     checked = check_sources(run, work, refresh=refresh)
     broken = [report for report in checked.reports if not report.passed]
     if broken:
         raise ContractBroken(broken, page=checked.page)
-    label = label_of(definition, checked.types[definition.project.source])
-    program = build_program(definition, checked.types)
-    return checked, gather(run, work, program, label, checked)
+    return checked, label_of(definition, checked.types[definition.project.source])
+
+
+def _gather(run: Run, work: Workspace, checked: Checked, label: Label) -> Frame:
+    """Features as known then."""
+    from headrace.features.build import build_program
+
+    return gather(run, work, build_program(work.definition, checked.types), label, checked)

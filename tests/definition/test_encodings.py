@@ -74,3 +74,10 @@ def test_what_cannot_hold_is_told_with_its_place(
     assert found.key == f"features.encodings.{key}"
     assert message in found.message
     assert fix in found.fix
+
+
+@pytest.mark.parametrize(
+    ("features", "auto"), [("", True), ("[features]\n", False), ("[features]\nauto = true\n", True)]
+)
+def test_features_are_proposed_where_none_are_written_or_when_asked(read: Read, features: str, auto: bool) -> None:
+    assert read(BASE.partition("[features]")[0] + features).features.auto is auto

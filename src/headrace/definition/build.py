@@ -230,7 +230,7 @@ def build_features(fields: Fields) -> Features:
     )
     windows = tuple(_window(name, inner) for name, inner in fields.get("windows", ()))
     encodings = build_encodings(fields.get("encodings", ()), check_zone)
-    return Features(lookups=lookups, windows=windows, encodings=encodings, **fields.only("expressions", "drop"))
+    return Features(lookups=lookups, windows=windows, encodings=encodings, **fields.only("expressions", "drop", "auto"))
 
 
 def _window(name: str, fields: Fields) -> Window:

@@ -15,7 +15,7 @@ from headrace.definition.grammar_parts import (
     SOURCE_NAME,
     named,
 )
-from headrace.definition.kinds import COLUMN, Choice, ColumnPairs, Key, ListOf, MapOf, Section, Text
+from headrace.definition.kinds import COLUMN, Choice, ColumnPairs, Key, ListOf, MapOf, Section, Text, YesNo
 from headrace.definition.model import Aggregate
 
 LOOKUP = Section(
@@ -95,5 +95,6 @@ FEATURES = Section(
         Key("windows", named(WINDOW, "window"), "Aggregates over the past."),
         Key("drop", COLUMNS, "Request columns and features that are not themselves inputs of the model."),
         Key("encodings", ENCODINGS, "How inputs reach the model, when not as codes and numbers."),
+        Key("auto", YesNo(), "Whether features are proposed as well; true without [features].", default=False),
     ),
 )

@@ -450,6 +450,8 @@ class Features(Struct, frozen=True, kw_only=True):
     drop: tuple[str, ...] = ()
     """Request columns and features that feed others and are not themselves inputs of the model."""
     encodings: tuple[Encoding, ...] = ()
+    auto: bool = False
+    """Whether features are proposed too, and those kept that pay; so it is when a definition has no [features]."""
 
 
 class Split(Struct, frozen=True, kw_only=True):

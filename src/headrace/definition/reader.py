@@ -81,7 +81,7 @@ def _checked(document: Document, path: Path) -> Definition:
         format=1,
         project=project,
         sources=check_sources(attach_rates(sources, rates, names, document), names, document),
-        features=build.build_features(section("features")) if "features" in fields.values else Features(),
+        features=build.build_features(section("features")) if "features" in fields.values else Features(auto=True),
         split=build.build_split(section("split"), project),
         training=build.build_training(section("training"), project),
         costs=build.build_costs(fields.get("costs"), project) if "costs" in fields.values else None,

@@ -57,7 +57,7 @@ def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:
         from headrace.training.search import search
 
         return search(
-            _rows(ctx, frame, definition).train,
+            divided(ctx, frame, definition).train,
             definition.training,
             definition.split,
             definition.costs,
@@ -123,7 +123,7 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
         from headrace.features.profile import profile_frame
         from headrace.training.fit import fit_chosen
 
-        data = _rows(ctx, frame, definition)
+        data = divided(ctx, frame, definition)
         fitted = fit_chosen(data.train, trial, definition.training, definition.split, definition.features.encodings)
         answers = fitted.predict(encode_columns(fitted.encoder, data.holdout.rows))
         return Compiled(
@@ -167,7 +167,7 @@ def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled)
         from headrace.features.encoder import encode_columns
         from headrace.training.evaluate import Holdout, evaluate
 
-        holdout = _rows(ctx, frame, definition).holdout
+        holdout = divided(ctx, frame, definition).holdout
         library = np.frombuffer(ctx.fetch(compiled.library), np.float64)
         return evaluate(
             Holdout(
@@ -199,7 +199,7 @@ def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled)
     )
 
 
-def _rows(ctx: StageContext, frame: Frame, definition: Definition) -> TrainingData:
+def divided(ctx: StageContext, frame: Frame, definition: Definition) -> TrainingData:
     """The frame's rows, divided.
 
     Raises

@@ -16,6 +16,7 @@ from headrace.features.model import Encoder
 from headrace.language.types import Type
 from headrace.runs.model import ObjectRef
 from headrace.scoring.model import Decision
+from headrace.training.automatic_model import Automatic
 from headrace.training.model import Choice, Evaluation
 
 if TYPE_CHECKING:
@@ -134,10 +135,16 @@ class Outcome:
     cost_usd: float
     stages_done: int
     """Stages that were computed, not found."""
+    automatic: Automatic | None = None
+    """What was tried of proposed features, where the definition asks for any."""
 
     def summary(self) -> dict[str, Any]:
         """What `run --json` prints, and what the run record keeps."""
         chosen = next(c for c in self.choice.candidates if c.trial == self.choice.trial)
+        proposed: dict[str, Any] = {}
+        if self.automatic is not None:
+            tried = sum(one.state != "not tried" for one in self.automatic.tried)
+            proposed = {"proposed_features": {"tried": tried, "kept": sorted(self.automatic.kept)}}
         return {
             "run": self.run,
             "model": self.version.model,
@@ -155,4 +162,5 @@ class Outcome:
             "wall_s": round(self.wall_s, 3),
             "cost_usd": self.cost_usd,
             "pages": {"run": str(self.run_page), "quality": str(self.quality_page)},
+            **proposed,
         }

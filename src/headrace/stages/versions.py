@@ -13,6 +13,7 @@ from headrace.runs.model import StageContext
 from headrace.scoring.model import Lineage
 from headrace.stages.model import Checked, Compiled, Page, Registered, Workspace
 from headrace.stages.pages import lay_out
+from headrace.training.automatic_model import Automatic
 from headrace.training.model import Choice, Evaluation, SearchResult
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def write_run_page(
     choice: Choice,
     evaluation: Evaluation,
     version: Version,
+    automatic: Automatic | None,
 ) -> Path:
     counts = [
         ("rows with a label", frame.rows),
@@ -113,12 +115,20 @@ def write_run_page(
             evaluation=evaluation,
             counts=counts,
             classes=frame.classes,
+            automatic=automatic,
         )
         return Page(ctx.keep_bytes(page.encode(), "reports", ".html"))
 
     page = run.stage(
         "run page",
-        depends={"trials": trials, "choice": choice, "evaluation": evaluation, "counts": counts, "version": name},
+        depends={
+            "trials": trials,
+            "choice": choice,
+            "evaluation": evaluation,
+            "counts": counts,
+            "version": name,
+            "automatic": automatic,
+        },
         rooms=("pages", "training"),
         compute=compute,
         kind=Page,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +40,21 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def at(self, rows: NDArray[np.intp]) -> Examples:
+        """The rows at these positions."""
+        return replace(
+            self,
+            rows=self.rows[rows],
+            y=self.y[rows],
+            time_us=None if self.time_us is None else self.time_us[rows],
+            label_known_us=None if self.label_known_us is None else self.label_known_us[rows],
+            groups=None if self.groups is None else self.groups[rows],
+        )
+
+    def with_outputs(self, outputs: tuple[Field, ...]) -> Examples:
+        """With these columns only."""
+        return replace(self, outputs=outputs, rows=self.rows.select(field.name for field in outputs))
 
     @property
     def n_classes(self) -> int:

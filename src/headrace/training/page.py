@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from headrace.pages.charts import Bar, Point, Series, bar_chart, line_chart, scatter_chart
 from headrace.pages.render import render
+from headrace.training.automatic_model import Automatic
 from headrace.training.model import Candidate, Choice, Curve, Evaluation, Trial
 
 MOST_BARS = 15
@@ -28,6 +29,7 @@ def run_page(
     evaluation: Evaluation,
     counts: Sequence[tuple[str, int]],
     classes: Sequence[str],
+    automatic: Automatic | None = None,
 ) -> str:
     """One HTML page for a finished run.
 
@@ -39,6 +41,8 @@ def run_page(
         Pairs (what, rows) of the frame, in the order shown.
     classes
         Names of the classes by code; empty for a regression.
+    automatic
+        What was tried of proposed features, if any were asked for.
     """
     by_number = {t.number: t for t in trials}
     return render(
@@ -52,6 +56,7 @@ def run_page(
         evaluation=evaluation,
         counts=counts,
         classes=classes,
+        automatic=automatic,
         frontier=frontier_chart(choice),
         curves=[(TITLES[c.name], curve_chart(c)) for c in evaluation.curves],
         importances=importance_chart(evaluation),
