@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,14 @@ def test_types_and_values_come_across(bench: Bench) -> None:
     source = table_of("t")
     assert {name: one.type for name, one in infer_types(source, bench.root, {}).items()} == TYPES
     assert bench.accepted(bench.check(source, TYPES)) == ROWS.to_dict(as_series=False)
+
+
+def test_decimals_that_are_wanted_as_text_keep_their_digits(bench: Bench) -> None:
+    amounts = pl.Series("amount", [Decimal("1234567890123456.78"), None], dtype=pl.Decimal(38, 2))
+    pl.DataFrame({"k": [1, 2]}).with_columns(amounts, fee=amounts).write_delta(str(bench.root / "t"))
+    types = {"k": Type.INTEGER, "amount": Type.STRING, "fee": Type.FLOAT}
+    found = bench.accepted(bench.check(table_of("t"), types))
+    assert found == {"k": [1, 2], "amount": ["1234567890123456.78", None], "fee": [1234567890123456.78, None]}
 
 
 def test_the_newest_version_or_the_one_that_is_named(bench: Bench) -> None:

@@ -16,6 +16,7 @@ import sys
 import textwrap
 import zipfile
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -175,11 +176,25 @@ class TestFixedFiles(FileSourceSuite):
         assert reasons == {2: ["shape:too_short"], 3: ["shape:too_long"], 4: ["shape:not_utf8"]}
 
 
+def decimals() -> pl.DataFrame:
+    """Amounts whose digits no float holds."""
+    amounts = pl.Series("amount", [Decimal("1234567890123456.78"), None], dtype=pl.Decimal(38, 2))
+    return pl.DataFrame({"k": [1, 2]}).with_columns(amounts, fee=amounts)
+
+
+DECIMALS = {"k": Type.INTEGER, "amount": Type.STRING, "fee": Type.FLOAT}
+EXACT = {"k": [1, 2], "amount": ["1234567890123456.78", None], "fee": [1234567890123456.78, None]}
+
+
 class TestParquetFiles(FileSourceSuite):
     ending = ".parquet"
 
     def write(self, path: Path, rows: pl.DataFrame) -> None:
         rows.write_parquet(path)
+
+    def test_decimals_that_are_wanted_as_text_keep_their_digits(self, bench: Bench) -> None:
+        decimals().write_parquet(bench.root / "a.parquet")
+        assert bench.accepted(bench.check(source_of("a.parquet", format="parquet"), DECIMALS)) == EXACT
 
 
 class TestArrowFiles(FileSourceSuite):
@@ -187,6 +202,10 @@ class TestArrowFiles(FileSourceSuite):
 
     def write(self, path: Path, rows: pl.DataFrame) -> None:
         rows.write_ipc(path, compression="zstd")
+
+    def test_decimals_that_are_wanted_as_text_keep_their_digits(self, bench: Bench) -> None:
+        decimals().write_ipc(bench.root / "a.arrow")
+        assert bench.accepted(bench.check(source_of("a.arrow", format="arrow"), DECIMALS)) == EXACT
 
     def test_the_stream_form_is_read_too(self, bench: Bench) -> None:
         buffer = io.BytesIO()
@@ -223,8 +242,6 @@ class TestAvroFiles(FileSourceSuite):
             {"name": "paid", "type": {"type": "bytes", "logicalType": "decimal", "precision": 8, "scale": 2}},
             {"name": "tags", "type": {"type": "array", "items": "string"}},
         ]})  # fmt: skip
-        from decimal import Decimal
-
         buffer = io.BytesIO()
         rows = [{"k": 1, "place": {"city": "Bonn"}, "paid": Decimal("12.50"), "tags": ["a"]},
                 {"k": 2, "place": None, "paid": Decimal("0.01"), "tags": []}]  # fmt: skip
@@ -234,6 +251,8 @@ class TestAvroFiles(FileSourceSuite):
         assert bench.accepted(bench.check(source_of("a.avro", format="avro"), types)) == {
             "k": [1, 2], "place_city": ["Bonn", None], "paid": [12.5, 0.01], "tags": ['["a"]', "[]"],
         }  # fmt: skip
+        as_text = bench.accepted(bench.check(source_of("a.avro", format="avro"), types | {"paid": Type.STRING}))
+        assert as_text["paid"] == ["12.50", "0.01"]
 
 
 class TestExcelFiles(FileSourceSuite):

@@ -46,6 +46,11 @@ class TestPostgresql:
             )
         return postgres_url
 
+    def test_a_numeric_that_is_wanted_as_text_keeps_its_digits(self, bench: Bench, url: str) -> None:
+        source = query_of(url, "SELECT 1 AS k, 1234567890123456.78::numeric AS money, 0.10::numeric(9, 4) AS fee")
+        checked = bench.check(source, {"k": Type.INTEGER, "money": Type.STRING, "fee": Type.FLOAT})
+        assert bench.accepted(checked) == {"k": [1], "money": ["1234567890123456.78"], "fee": [0.1]}
+
     def test_types_and_values_come_across(self, bench: Bench, url: str) -> None:
         source = query_of(url, "SELECT * FROM t ORDER BY k;", missing=())
         types = {name: one.type for name, one in infer_types(source, bench.root, {}).items()}

@@ -37,9 +37,9 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
     yield from _opened(source, place, workdir).samples(rows)
 
 
-def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:  # noqa: ARG001
+def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:
     """Write every row to `target`; see `headrace.data.sources.Adapter`. A column whose files disagree becomes text."""
-    return _opened(source, place, workdir).copy(target)
+    return _opened(source, place, workdir).copy(target, types)
 
 
 def _opened(source: Source, place: Place, workdir: Path) -> TypedFiles:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -65,10 +65,10 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
         yield Sample(file.name, (_frame(own, []) if first is None else first).select(as_held(_schema(own), held)))
 
 
-def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:  # noqa: ARG001
+def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:
     """Write every row to `target`; see `headrace.data.sources.Adapter`. A column whose files disagree becomes text."""
     files = fetch(source, find(source, place), place, workdir)
-    columns = [_columns(source, file) for file in files]
+    columns = [[_kept(column, types) for column in _columns(source, file)] for file in files]
     held, _ = held_types(source.name, [(file.name, _schema(own)) for file, own in zip(files, columns, strict=True)])
     rows = [0] * len(files)
 
@@ -84,6 +84,15 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
         rows=row_count(target),
         files=tuple((file.name, count) for file, count in zip(files, rows, strict=True)),
     )
+
+
+def _kept(column: _Column, types: Mapping[str, Type]) -> _Column:
+    """A decimal that is wanted as text, with all its digits."""
+    import polars as pl
+
+    if column.convert is not float or types.get(column.name) not in (Type.STRING, Type.CATEGORY):
+        return column
+    return replace(column, type=pl.String(), convert=lambda value: format(value, "f"))
 
 
 def _schema(columns: Sequence[_Column]) -> dict[str, pl.DataType]:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.data.errors import ColumnsDiffer, DuplicateColumn, ReservedColumn
+from headrace.language.types import Type
 
 if TYPE_CHECKING:
     import polars as pl
 
 RESERVED = frozenset({"_row", "_reasons", "_file", "_line", "_text"})
 """Columns of the quarantine, beside the source's own."""
+_TEXTS = (Type.STRING, Type.CATEGORY)
 
 
 def same_columns(source: str, files: Sequence[tuple[str, Sequence[str]]]) -> None:
@@ -37,17 +39,21 @@ def same_columns(source: str, files: Sequence[tuple[str, Sequence[str]]]) -> Non
         raise ReservedColumn(source, reserved)
 
 
-def plain_columns(scan: pl.LazyFrame) -> tuple[pl.LazyFrame, tuple[str, ...]]:
+def plain_columns(scan: pl.LazyFrame, types: Mapping[str, Type] | None = None) -> tuple[pl.LazyFrame, tuple[str, ...]]:
     """A scan's columns in the types that they are held in, and a warning for each that cannot be and is left out."""
     schema = scan.collect_schema()
-    held, left_out = held_types("", [("", schema)])
+    held, left_out = held_types("", [("", schema)], types)
     return scan.select(as_held(schema, held)), warnings_of(left_out)
 
 
 def held_types(
-    source: str, files: Sequence[tuple[str, Mapping[str, pl.DataType]]]
+    source: str,
+    files: Sequence[tuple[str, Mapping[str, pl.DataType]]],
+    types: Mapping[str, Type] | None = None,
 ) -> tuple[dict[str, pl.DataType], dict[str, pl.DataType]]:
     """Of files that know their columns' types: the type to hold each column in, and the columns that are left out.
+
+    Decimals are held as floats, which keep fifteen digits of them; as text, with all digits, where `types` wants text.
 
     Raises
     ------
@@ -57,12 +63,20 @@ def held_types(
     held, left_out = {}, {}
     schemas = [schema for _, schema in files]
     for name in schemas[0]:
-        type_ = _held([schema[name] for schema in schemas])
+        found = [schema[name] for schema in schemas]
+        is_kept = types is not None and types.get(name) in _TEXTS and all(type_.is_decimal() for type_ in found)
+        type_ = _text() if is_kept else _held(found)
         if type_ is None:
             left_out[name] = schemas[0][name]
         else:
             held[name] = type_
     return held, left_out
+
+
+def _text() -> pl.DataType:
+    import polars as pl
+
+    return pl.String()
 
 
 def _held(types: Sequence[pl.DataType]) -> pl.DataType | None:

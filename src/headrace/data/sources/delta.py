@@ -54,7 +54,7 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
     import polars as pl
 
     with _reading(source, place):
-        scan, warnings = plain_columns(pl.scan_delta(_opened(source, place)))
+        scan, warnings = plain_columns(pl.scan_delta(_opened(source, place)), types)
         names = tuple(scan.collect_schema())
         same_columns(source.name, [(_shown(source), names)])
         sink(scan, target)

@@ -72,7 +72,7 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
 def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:  # noqa: ARG001
     """Write every live row to `target`, file by file in the order of the snapshot's lists; see `Adapter`."""
     with _reading(source, place):
-        scan, warnings = plain_columns(_scan(source, _opened(source, place)))
+        scan, warnings = plain_columns(_scan(source, _opened(source, place)), types)
         names = tuple(scan.collect_schema())
         same_columns(source.name, [(_shown(source), names)])
         sink(scan, target)

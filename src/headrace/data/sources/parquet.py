@@ -37,12 +37,12 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
     yield from _opened(source, place, workdir).samples(rows)
 
 
-def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:  # noqa: ARG001
+def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:
     """Write every row to `target`; see `headrace.data.sources.Adapter`. A column whose files disagree becomes text."""
     opened = _opened(source, place, workdir)
     for file, count in zip(opened.files, opened.rows, strict=True):
         _refuse_bomb(source, file, count, opened.held)
-    return opened.copy(target)
+    return opened.copy(target, types)
 
 
 def _opened(source: Source, place: Place, workdir: Path) -> TypedFiles:

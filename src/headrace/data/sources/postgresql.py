@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     import psycopg
     from psycopg import sql
 
-_BOOLEAN, _DATE, _TIMESTAMP, _TIMESTAMPTZ = 16, 1082, 1114, 1184
-_INTEGERS, _FLOATS = (20, 21, 23, 26), (700, 701, 1700)
+_TEXT, _BOOLEAN, _DATE, _TIMESTAMP, _TIMESTAMPTZ = 25, 16, 1082, 1114, 1184
+_NUMERIC = 1700
+_INTEGERS, _FLOATS = (20, 21, 23, 26), (700, 701, _NUMERIC)
 """Object identifiers of PostgreSQL's own types: constants of its catalog."""
+_TEXTS = (Type.STRING, Type.CATEGORY)
 _CONNECT_S = 15
 
 
@@ -46,10 +48,14 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
     yield Sample("the query", _scan(path, columns).collect())
 
 
-def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:  # noqa: ARG001
-    """Write every row to `target`, in the types of the server's columns; see `headrace.data.sources.Adapter`."""
+def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:
+    """Write every row to `target`, in the types of the server's columns; see `headrace.data.sources.Adapter`.
+
+    A `numeric` is held as a float, which keeps fifteen digits; as text, with all of them, where `types` wants text.
+    """
     path = workdir / "result.csv"
     columns = _fetch(source, place, path, limit=None)
+    columns = {name: _TEXT if oid == _NUMERIC and types.get(name) in _TEXTS else oid for name, oid in columns.items()}
     sink(_scan(path, columns), target)
     path.unlink()
     return Copied(columns=tuple(columns), rows=row_count(target), files=())

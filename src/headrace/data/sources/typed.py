@@ -14,6 +14,7 @@ from headrace.data.sources import Copied, Sample
 from headrace.data.sources.columns import as_held, held_types, warnings_of
 from headrace.data.sources.failures import polars_reading
 from headrace.definition.model import Source
+from headrace.language.types import Type
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,13 +51,15 @@ class TypedFiles:
             with polars_reading(self.source, file, self.kind):
                 yield Sample(file.name, scan.select(as_held(scan.collect_schema(), self.held)).head(rows).collect())
 
-    def copy(self, target: Path) -> Copied:
+    def copy(self, target: Path, types: Mapping[str, Type]) -> Copied:
         """Write all rows, file after file."""
         import polars as pl
 
         rows = self.rows
+        schemas = [(file.name, scan.collect_schema()) for file, scan in zip(self.files, self.scans, strict=True)]
+        held, _ = held_types(self.source.name, schemas, types)
         with polars_reading(self.source, self.files[0], self.kind):
-            sink(pl.concat([scan.select(as_held(scan.collect_schema(), self.held)) for scan in self.scans]), target)
+            sink(pl.concat([scan.select(as_held(scan.collect_schema(), held)) for scan in self.scans]), target)
         return Copied(
             columns=tuple(self.held),
             rows=row_count(target),
