@@ -21,6 +21,7 @@ QUICK = (
     ("windows", "1e6"),
     ("leaks",),
     ("quality",),
+    ("automatic",),
     ("checks",),
     ("profile",),
     ("combine",),

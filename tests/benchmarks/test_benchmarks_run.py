@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as whole
-from benchmarks import command_start, expressions, harness, leaks, quality, row_form, windows
+from benchmarks import automatic, command_start, expressions, harness, leaks, quality, row_form, windows
 
 ROOT = Path(harness.ROOT)
 
@@ -68,3 +68,12 @@ def test_quality(small_flights: Path, results: Path, monkeypatch: pytest.MonkeyP
     text = results.read_text(encoding="utf-8")
     assert "2 trials under a budget of 2 trials" in text
     assert text.count("\n| LightGBM, defaults") == 2
+
+
+@pytest.mark.heavy
+def test_automatic(small_flights: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(automatic, "DRAWS", 5)
+    automatic.main(1, small_flights / "data")
+    text = results.read_text(encoding="utf-8")
+    assert text.count("\n| proposed |") == 2
+    assert "| past of carrier |" in text

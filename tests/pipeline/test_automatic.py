@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from pathlib import Path
 
 import polars as pl
 import pytest
 from tests.examples import edit, flights, write_csv
+from tests.pipeline.conftest import Ask
 from tests.pipeline.test_predict import ASKED, as_sent, asked_rows
 
 import headrace
@@ -71,3 +73,15 @@ def test_nothing_is_proposed_when_it_is_switched_off(tmp_path: Path) -> None:
     assert [field.name for field in program.outputs] == [
         *("carrier", "flight", "tailnum", "origin", "dest", "distance")
     ]
+
+
+@pytest.mark.heavy
+def test_killed_while_features_are_tried_a_run_goes_on_to_the_same_package(ask: Ask, tmp_path: Path) -> None:
+    root = flights(tmp_path / "quiet", days=range(1, 6), change=WITHOUT)
+    other = shutil.copytree(root, tmp_path / "killed")
+    quiet = ask(root)
+    tries = [step for step in quiet["steps"] if step.startswith("try features")]
+    assert "try features: after family-1" in tries
+    for step in ("look at inputs: after commit", *tries[1:]):
+        assert ask(other, kill_at=step)["killed"], step
+    assert ask(other)["package"] == quiet["package"]
