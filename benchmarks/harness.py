@@ -112,9 +112,9 @@ def median(runs: Sequence[Measured]) -> Measured:
 
 
 def in_turn(commands: Mapping[str, Sequence[str]], *, times: int, cwd: Path = ROOT) -> dict[str, Measured]:
-    """Each command once uncounted, then A B C A B C …; the median of each."""
+    """A B C A B C …; the median of each. Where there are several, each command runs once uncounted first."""
     runs: dict[str, list[Measured]] = {name: [] for name in commands}
-    for turn in range(times + 1):
+    for turn in range(times == 1, times + 1):
         for name, command in commands.items():
             measured = measure(command, cwd=cwd)
             if turn:

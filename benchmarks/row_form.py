@@ -22,7 +22,7 @@ from headrace.definition.reader import read_definition
 from headrace.features.build import build_program
 from headrace.features.model import CategoryLevels, EncodedColumn, Encoder, ExpressionStep, Numeric, Program
 from headrace.features.naming import fields_of
-from headrace.features.program import RowProgram
+from headrace.features.program import ReadRow, RowProgram
 from headrace.language.rows import compile_rows
 from headrace.language.types import Type
 from headrace.scoring.model import Decision
@@ -75,9 +75,10 @@ class Given:
             if not isinstance(step, ExpressionStep)
         }
 
-    def lookup_values(self, step_index: int, key: Sequence[object], t_us: int | None) -> tuple[object, ...]:  # noqa: ARG002
-        """The step's answer."""
-        return self._answers[step_index]
+    def reader(self, steps: Sequence[int]) -> ReadRow:
+        """The steps' answers, whatever the keys."""
+        found = [value for number in steps for value in self._answers[number]]
+        return lambda keys, t_us: found  # noqa: ARG005
 
 
 def flights_program() -> Program:
@@ -130,7 +131,7 @@ def expressions_alone(program: Program, rows: Sequence[Sequence[object]]) -> tup
     found = [(number, step) for number, step in enumerate(program.steps) if not isinstance(step, ExpressionStep)]
     have = [(field.name, field.type) for field in program.request]
     have += [(field.name, field.type) for _, step in found for field in fields_of(step)]
-    answers = [value for number, _ in found for value in given.lookup_values(number, (), None)]
+    answers = given.reader([number for number, _ in found])((), None)
     steps = [(step.name, step.node) for step in program.steps if isinstance(step, ExpressionStep)]
     return len(steps), each_us(compile_rows(have, steps), [(*row, *answers) for row in rows])
 

@@ -44,6 +44,7 @@ fi
 if [ "$want" = dev ]; then  # servers that the tests start themselves, which PyPI does not have
   PATH="$PATH:/usr/sbin"
   command -v mariadbd >/dev/null || apt_install "the tests read from a real MariaDB" mariadb-server
+  command -v redis-server >/dev/null || apt_install "the tests keep online values in a real Redis" redis-server
   command -v nginx >/dev/null || apt_install "the tests read from a real web server" nginx-light
 fi
 if [ ! -x .venv/bin/python ]; then

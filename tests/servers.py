@@ -1,4 +1,4 @@
-"""Real servers for tests (SeaweedFS, PostgreSQL, MariaDB, nginx), on loopback, in a temporary folder, stopped at last.
+"""Real servers for tests (SeaweedFS, PostgreSQL, MariaDB, nginx, Redis), on loopback, in a temporary folder.
 
 `shared(name)` gives the one server of a test session. The first test that needs it starts it, in whichever worker
 that test runs, through a *keeper*: a small process that outlives the worker, stops the server when the session's
@@ -430,11 +430,62 @@ def connect_mysql(url: str) -> Any:
     )
 
 
-SERVERS: dict[str, Callable[[Path], S3Server | PostgresServer | MariadbServer | NginxServer]] = {
+class RedisServer:
+    """Redis with a password, on TCP, which keeps every write in its log file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
+        self.password = secrets.token_hex(8)
+
+    @property
+    def url(self) -> str:
+        return f"redis://default:{self.password}@127.0.0.1:{self._port}/0"
+
+    def start(self) -> None:
+        """Start, or start again with the data that is there."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._port = self._port or free_ports(1)[0]
+        config = self._folder / "redis.conf"
+        config.write_text(
+            f"port {self._port}\nbind 127.0.0.1\nrequirepass {self.password}\ndir {self._folder}\n"
+            'appendonly yes\nappendfsync everysec\nsave ""\nenable-debug-command no\n'
+        )
+        self._process = _start([_program("redis-server", "redis-server"), str(config)], self._folder)
+        _wait_until(self._answers, self._process, self._folder)
+
+    def _answers(self) -> bool:
+        import redis
+
+        try:
+            with redis.Redis.from_url(self.url, socket_timeout=5) as client:
+                return bool(client.ping())
+        except redis.exceptions.RedisError:
+            return False
+
+    def stop(self) -> None:
+        """Stop at once, as a crash would."""
+        _stop(self._process, signal.SIGKILL)
+        self._process = None
+
+    def facts(self) -> dict[str, Any]:
+        return {"url": self.url, "pid": self._process.pid if self._process else None}
+
+    def __enter__(self) -> RedisServer:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()
+
+
+SERVERS: dict[str, Callable[[Path], S3Server | PostgresServer | MariadbServer | NginxServer | RedisServer]] = {
     "s3": S3Server,
     "postgres": PostgresServer,
     "mariadb": MariadbServer,
     "nginx": NginxServer,
+    "redis": RedisServer,
 }
 
 
@@ -473,6 +524,12 @@ def shared(name: str) -> dict[str, Any]:
             _start_keeper(name, folder, ready)
     facts: dict[str, Any] = json.loads(ready.read_text())
     return facts
+
+
+def own_database(url: str) -> str:
+    """A shared Redis server's address with the database of this worker of the test session."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return f"{url.rpartition('/')[0]}/{int(worker) % 16}"
 
 
 def free_ports(count: int) -> list[int]:

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from headrace.definition.find import find_project
 from headrace.definition.lock import Lock
 from headrace.definition.lockfile import read_lock
-from headrace.definition.model import Definition, Lineage, Stores, Trust
+from headrace.definition.model import Definition, Lineage, Online, Stores, Trust
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from headrace.data.correction_log import Correction
     from headrace.data.first import Proposal
     from headrace.data.matching.model import MatchedSource
-    from headrace.data.model import CheckedSource
-    from headrace.features.model import Frame
+    from headrace.data.model import CheckedSource, Table
+    from headrace.features.certificate import Certificate
+    from headrace.features.explain import Explained, Listed
+    from headrace.features.materialize import Materialized
+    from headrace.features.model import Frame, Program
+    from headrace.features.online import OnlineHistory
     from headrace.governance.signing import SigningKey
     from headrace.language.types import Type
     from headrace.operations.times import Times
@@ -41,7 +45,9 @@ if TYPE_CHECKING:
     from headrace.stages.model import Checked, Outcome, Workspace
     from headrace.stores.catalog import Catalog, Reader
     from headrace.stores.objects import ObjectStore
+    from headrace.stores.online import OnlineStore
 
+Features: TypeAlias = Literal["history", "online"]
 WORKDIR = ".headrace/work"
 REPORTS = ".headrace/reports"
 SPOOL = ".headrace/lineage"
@@ -105,10 +111,12 @@ class Project:
 
     @property
     def definition_sha256(self) -> str:
-        """Digest of what the definition says; not its comments, stores, trusted signers, schedule, lineage."""
+        """Digest of what the definition says; not comments, stores, [online], signers, schedule, lineage."""
         import msgspec
 
-        plain = msgspec.structs.replace(self.definition, stores=Stores(), trust=Trust(), schedule=None, lineage=None)
+        plain = msgspec.structs.replace(
+            self.definition, stores=Stores(), online=Online(), trust=Trust(), schedule=None, lineage=None
+        )
         return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
 
     def read_lock(self) -> Lock:
@@ -270,10 +278,125 @@ class Project:
         _, frame = frame_only(self.workspace(progress or SilentProgress(), memory=memory), refresh=refresh)
         return frame
 
-    def tables(self) -> dict[str, pl.LazyFrame]:
-        """The accepted tables of the newest finished checks: the history that lookups and windows are computed from."""
-        import polars as pl
+    def features(self) -> list[Listed]:
+        """The request's columns and the features, in the order in which they are made.
 
+        Raises
+        ------
+        NoOutcome : types are not known before the first check.
+        FeatureErrors
+        """
+        from headrace.features.explain import list_features
+
+        return list_features(self._program())
+
+    def explain_feature(self, name: str) -> Explained:
+        """Everything about one feature; see `headrace.features.explain`.
+
+        Raises
+        ------
+        FeatureUnknown : and as `features`.
+        """
+        from headrace.features.errors import FeatureUnknown
+        from headrace.features.explain import explain_feature, list_features
+
+        program = self._program()
+        names = [one.name for one in list_features(program)]
+        if name not in names:
+            raise FeatureUnknown(name, names)
+        return explain_feature(program, name, self.tables())
+
+    def _program(self) -> Program:
+        """The program as of the newest check; scales of sums are not fixed in it."""
+        from headrace.features.build import build_program
+
+        tables = self._tables()
+        return build_program(
+            self.definition, {name: {field.name: field.type for field in t.fields} for name, t in tables.items()}
+        )
+
+    def certify(
+        self,
+        *,
+        rows: int | None = None,
+        seed: int | None = None,
+        progress: Progress | None = None,
+        refresh: bool = False,
+        memory: str | None = None,
+    ) -> Certificate:
+        """Replay rows of the training table one by one, with the online values as they were; a later `run` finds the
+        default certificate done.
+
+        Raises
+        ------
+        FeaturesDiffer : a value is not the training table's.
+        HeadraceError : as for `run`.
+        """
+        from headrace.pipeline import certify_only
+        from headrace.runs.progress import SilentProgress
+
+        work = self.workspace(progress or SilentProgress(), memory=memory)
+        return certify_only(work, rows=rows, seed=seed, refresh=refresh)[1]
+
+    @cached_property
+    def online(self) -> OnlineStore:
+        """The store of online values."""
+        from headrace.stores.online.open import open_online
+
+        return open_online(self._resolved(self.definition.stores.online), self.root)
+
+    def materialize(
+        self,
+        reference: str | None = None,
+        *,
+        until_us: int | None = None,
+        anew: bool = False,
+        progress: Callable[[int, str], None] | None = None,
+    ) -> Materialized:
+        """Fill the online store with what a version's lookups and windows need; see `headrace.features.materialize`.
+
+        Parameters
+        ----------
+        reference
+            The version; the champion when left out.
+        until_us
+            The watermark, microseconds since 1970; the end of history when left out.
+        """
+        from headrace.features.materialize import materialize
+        from headrace.features.model import Program
+        from headrace.scoring.package import decode_json
+
+        registry = self.registry()
+        package = registry.read(registry.get(reference or self.name, model=self.name))
+        return materialize(
+            decode_json(package, "program.json", Program),
+            self.tables(),
+            self.online,
+            self.name,
+            now_us=now_us(),
+            until_us=until_us,
+            anew=anew,
+            progress=progress,
+        )
+
+    def _online_history(self, program: Program) -> OnlineHistory:
+        from headrace.features.online import OnlineHistory
+
+        rule = self.definition.online
+        return OnlineHistory(
+            program, self.online, self.name, max_staleness_us=rule.max_staleness_us, on_stale=rule.on_stale
+        )
+
+    def tables(self) -> dict[str, pl.LazyFrame]:
+        """The accepted tables of the newest finished checks: the history that lookups and windows are computed from.
+
+        Raises
+        ------
+        NoOutcome : a source was never checked.
+        """
+        return {name: self._scan(table.ref) for name, table in self._tables().items()}
+
+    def _tables(self) -> dict[str, Table]:
         from headrace.data.matching.model import MatchedSource
         from headrace.data.model import CheckedSource
         from headrace.runs.outcomes import newest_outcomes
@@ -285,8 +408,7 @@ class Project:
             found = newest_outcomes(reader, self.name, list(matched), MatchedSource)
         checked |= {stage: one.checked for stage, one in found.items()}
         names |= matched
-        targets = {names[stage]: self.objects.scan_target(one.table.ref.key) for stage, one in checked.items()}
-        return {name: pl.scan_parquet(t.url, storage_options=t.options or None) for name, t in targets.items()}
+        return {names[stage]: one.table for stage, one in checked.items()}
 
     def newest_check(self, source: str) -> CheckedSource:
         """The outcome of a source's newest finished check.
@@ -436,12 +558,19 @@ class Project:
                 )
         return read
 
-    def load(self, reference: str) -> Scorer:
-        """A version, verified, ready to answer row by row; lookups and windows come from this project's history.
+    def load(self, reference: str, *, features: Features = "history") -> Scorer:
+        """A version, verified, ready to answer row by row.
+
+        Parameters
+        ----------
+        features
+            Where lookups and windows come from: this project's `history` as of its last check, or the values that
+            `materialize` has written to the `online` store.
 
         Raises
         ------
         ReferenceInvalid, ModelUnknown, AliasUnknown, VersionUnknown, PackageRefused
+        NotMaterialized : the online store has no values for this version.
         """
         from headrace.features.history import History
         from headrace.features.model import Program
@@ -452,7 +581,8 @@ class Project:
         version = registry.get(reference, model=self.name)
         package = registry.read(version)
         program = decode_json(package, "program.json", Program)
-        return Scorer(package, version.number, History(program, self.tables()))
+        history = self._online_history(program) if features == "online" else History(program, self.tables())
+        return Scorer(package, version.number, history)
 
     def predict(
         self,
@@ -461,10 +591,17 @@ class Project:
         out: Path,
         *,
         reasons: int = 0,
+        features: Features = "history",
         ignore_unknown: bool = False,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Scored:
-        """Score every row of a file with a version; see `headrace.scoring.batch.predict_file`."""
+        """Score every row of a file with a version; see `headrace.scoring.batch.predict_file`.
+
+        Parameters
+        ----------
+        features
+            As for `load`.
+        """
         from headrace.scoring.batch import Contract, predict_file
         from headrace.scoring.scorer import Scorer
 
@@ -480,6 +617,7 @@ class Project:
             path,
             out,
             reasons=reasons,
+            online=self._online_history(scorer.program) if features == "online" else None,
             ignore_unknown=ignore_unknown,
             progress=progress,
         )
@@ -494,9 +632,11 @@ class Project:
         return Times(self.catalog, self.name, schedule, clock=now_us)
 
     def close(self) -> None:
-        """Close the catalog's connections. A project is also a context manager that does so."""
+        """Close the stores' connections. A project is also a context manager that does so."""
         if "catalog" in self.__dict__:
             self.catalog.close()
+        if "online" in self.__dict__:
+            self.online.close()
 
     def __enter__(self) -> Project:
         return self
@@ -536,10 +676,13 @@ def look(path: str | Path | None = None) -> Iterator[tuple[str, Reader | None]]:
         yield name, reader
 
 
-def load(reference: str, *, project: str | Path | None = None) -> Scorer:
+def load(reference: str, *, project: str | Path | None = None, features: Features = "history") -> Scorer:
     """`Project.open(project).load(reference)`: a registered version, ready to predict."""
-    with Project.open(project) as opened:
-        return opened.load(reference)
+    opened = Project.open(project)
+    try:
+        return opened.load(reference, features=features)
+    finally:
+        opened.catalog.close()
 
 
 def init_project(

@@ -1,7 +1,7 @@
 """The run, stage by stage: reading this page is reading the mission.
 
-    sources → snapshots → contracts → features as known then → candidates under one budget → the choice in money
-            → one compiled package → one look at the holdout → a signed version
+    sources → snapshots → contracts → features as known then → their certificate → candidates under one budget
+            → the choice in money → one compiled package → one look at the holdout → a signed version
 
 Each stage is a function of typed values; `runs` skips what is done, meters the rest, and commits each outcome whole.
 """
@@ -14,12 +14,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from headrace.stages.automatic import keep_what_pays, propose_features
+from headrace.stages.certificate import certify_frame
 from headrace.stages.learning import choose, compile_chosen, find_candidates, gather, look_at_holdout
 from headrace.stages.model import Checked, ContractBroken, Outcome, Workspace
 from headrace.stages.sources import check_sources
 from headrace.stages.versions import register, write_run_page
 
 if TYPE_CHECKING:
+    from headrace.features.certificate import Certificate
     from headrace.features.label import Label
     from headrace.features.model import Frame
     from headrace.runs.runner import Run
@@ -36,11 +38,12 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
             work, frame, automatic = keep_what_pays(run, work, checked, label, proposed)
         else:
             frame = _gather(run, work, checked, label)
+        certificate = certify_frame(run, checked, frame)
         trials = find_candidates(run, work, frame)
         choice = choose(run, work, trials)
         compiled = compile_chosen(run, work, frame, trials, choice)
         evaluation = look_at_holdout(run, work, frame, compiled)
-        version = register(run, work, checked, frame, trials, choice, compiled, evaluation)
+        version = register(run, work, checked, frame, certificate, trials, choice, compiled, evaluation)
         page = write_run_page(run, work, frame, trials, choice, evaluation, version, automatic)
         outcome = Outcome(
             run=run.id,
@@ -62,10 +65,16 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
 def frame_only(work: Workspace, *, refresh: bool = False) -> tuple[Checked, Frame]:
     """The run up to the frame; nothing is trained; of proposed features it has all."""
     with work.runner.run(work.definition_sha256) as run:
-        checked, label = _label(run, work, refresh=refresh)
-        if work.definition.features.auto:
-            work = replace(work, definition=propose_features(run, work, checked).definition)
-        return checked, _gather(run, work, checked, label)
+        return _whole_frame(run, work, refresh=refresh)
+
+
+def certify_only(
+    work: Workspace, *, rows: int | None = None, seed: int | None = None, refresh: bool = False
+) -> tuple[Frame, Certificate]:
+    """The run up to the certificate of its features; nothing is trained; of proposed features it has all."""
+    with work.runner.run(work.definition_sha256) as run:
+        checked, frame = _whole_frame(run, work, refresh=refresh)
+        return frame, certify_frame(run, checked, frame, rows=rows, seed=seed)
 
 
 def check_only(work: Workspace, *, refresh: bool = False, only: Sequence[str] = ()) -> Checked:
@@ -91,6 +100,14 @@ def _label(run: Run, work: Workspace, *, refresh: bool) -> tuple[Checked, Label]
     if broken:
         raise ContractBroken(broken, page=checked.page)
     return checked, label_of(definition, checked.types[definition.project.source])
+
+
+def _whole_frame(run: Run, work: Workspace, *, refresh: bool) -> tuple[Checked, Frame]:
+    """Features as known then, those that are proposed with them."""
+    checked, label = _label(run, work, refresh=refresh)
+    if work.definition.features.auto:
+        work = replace(work, definition=propose_features(run, work, checked).definition)
+    return checked, _gather(run, work, checked, label)
 
 
 def _gather(run: Run, work: Workspace, checked: Checked, label: Label) -> Frame:

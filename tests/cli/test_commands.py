@@ -231,7 +231,7 @@ def test_a_version_is_verified_and_exported(call: Call, delays: Path) -> None:
     files = {path.name: path.read_bytes() for path in Path("out").iterdir()}
     assert files.keys() == {
         *("model.onnx", "program.json", "encoder.json", "decision.json", "contract.json", "profile.json"),
-        *("lineage.json", "README.md", "manifest.json", "manifest.sig"),
+        *("lineage.json", "certificate.json", "README.md", "manifest.json", "manifest.sig"),
     }
     assert {entry["name"] for entry in json.loads(files["manifest.json"])["files"]} == files.keys() - {
         *("manifest.json", "manifest.sig")

@@ -82,7 +82,6 @@ NOT_AVAILABLE = {
     "training.imbalance.* smote": '[training]\nimbalance = "smote"',
     "costs.*.column": '[costs]\nfalse_positive = { column = "amount", currency = "USD" }\nfalse_negative = "1 USD"',
     "costs.matrix.*.column": '[costs.matrix]\n"a>b" = { column = "amount", currency = "USD" }',
-    "stores.online": '[stores]\nonline = ".headrace/online"',
     "stores.broker": '[stores]\nbroker = ".headrace/broker"',
     "stores.engine": '[stores]\nengine = "local"',
 }

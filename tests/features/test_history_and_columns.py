@@ -90,7 +90,8 @@ def both_forms(
     found = add_features(table(REQUEST, asked), whole, tables)
     columns = found.select(pl.selectors.temporal().to_physical(), ~pl.selectors.temporal()).select(found.columns)
     history = History(whole, tables)
-    rows = [history.lookup_values(0, [ask.get("place"), ask.get("gate")], ask.get("due")) for ask in asked]
+    read = history.reader([0])
+    rows = [tuple(read([[ask.get("place"), ask.get("gate")]], ask.get("due"))) for ask in asked]
     return columns.rows(), rows
 
 

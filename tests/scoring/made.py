@@ -148,7 +148,7 @@ def forest(width: int, *, trees: int, depth: int, outputs: int = 1, link: str | 
 def package_files(
     task: Task = "binary", *, seed: int = 0, replaced: Mapping[str, bytes] = MappingProxyType({})
 ) -> dict[str, bytes]:
-    """The eight files of a package, some of them replaced."""
+    """The nine files of a package, some of them replaced."""
     outputs, link = {"binary": (1, "Sigmoid"), "multiclass": (3, "Softmax"), "regression": (1, None)}[task]
     files = {
         "model.onnx": forest(len(OUTPUTS), trees=12, depth=4, outputs=outputs, link=link, seed=seed),
@@ -159,6 +159,7 @@ def package_files(
         "profile.json": b"{}",
         "lineage.json": msgspec.json.encode(lineage()),
         "README.md": b"# delays\n",
+        "certificate.json": b"{}",
     }
     return {**files, **replaced}
 
@@ -180,7 +181,7 @@ def lineage() -> Lineage:
 def signed(
     files: Mapping[str, bytes], *, model: str = "delays", task: Task = "binary", key: SigningKey = KEY
 ) -> dict[str, bytes]:
-    """The ten files as they lie in a store."""
+    """The eleven files as they lie in a store."""
     manifest = build_manifest(model, task, files)
     return {**files, MANIFEST: manifest, SIGNATURE: sign_manifest(manifest, key)}
 

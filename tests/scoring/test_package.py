@@ -86,6 +86,19 @@ def test_any_changed_file_is_refused_by_name(name: str, listed: bool) -> None:
         assert refusal.value.fix
 
 
+def test_a_package_without_a_certificate_is_one_of_an_earlier_release() -> None:
+    files = {name: data for name, data in package_files().items() if name != "certificate.json"}
+    stored = signed(files)
+    listing = {name: len(data) for name, data in stored.items()}
+    for told in (None, listing):
+        package = read_package(stored.__getitem__, package=id_of(stored), signers=[KEY.public], listing=told)
+        assert set(package.files) == set(files)
+    with pytest.raises(PackageRefused):  # what is not listed is no part of it
+        read_package(
+            stored.__getitem__, package=id_of(stored), signers=[KEY.public], listing={**listing, "certificate.json": 2}
+        )
+
+
 @given(st.sampled_from(sorted(STORED)), st.data())
 def test_any_flipped_bit_anywhere_is_refused_by_name(name: str, data: st.DataObject) -> None:
     bit = data.draw(st.integers(0, 8 * len(STORED[name]) - 1))

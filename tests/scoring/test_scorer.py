@@ -6,7 +6,7 @@ import datetime as dt
 import math
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -32,6 +32,7 @@ from tests.scoring.made import (
 from headrace.definition.model import Task
 from headrace.features.encoder import encode_columns
 from headrace.features.model import LookupStep
+from headrace.features.program import ReadRow
 from headrace.language.types import Type
 from headrace.scoring.errors import (
     ColumnMissing,
@@ -296,9 +297,12 @@ def test_history_is_asked_at_the_earlier_of_the_rows_time_and_now() -> None:
     asked: list[tuple[int, tuple[object, ...], int | None]] = []
 
     class Past:
-        def lookup_values(self, step_index: int, key: Any, t_us: int | None) -> tuple[object, ...]:
-            asked.append((step_index, tuple(key), t_us))
-            return (1999,)
+        def reader(self, steps: Sequence[int]) -> ReadRow:
+            def read(keys: Sequence[Sequence[object]], t_us: int | None) -> list[object]:
+                asked.extend((step, tuple(key), t_us) for step, key in zip(steps, keys, strict=True))
+                return [1999] * len(steps)
+
+            return read
 
     loaded = Scorer(
         draft_package("delays", "binary", package_files(replaced={"program.json": with_lookup()})), None, Past()

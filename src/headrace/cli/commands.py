@@ -42,15 +42,20 @@ COMMANDS = (
     Command("data replay", "headrace.cli.data_quarantine:replay", "Hand corrected rows back to the next check"),
     Command("data contract export", "headrace.cli.data_contract:export", "A contract as Open Data Contract Standard"),
     Command("data contract import", "headrace.cli.data_contract:read", "Such a document as sections of headrace.toml"),
+    Command("features", "headrace.cli.features:list_features", "What the model sees, and when each of it is known"),
+    Command("features list", "headrace.cli.features:list_features", "The same"),
+    Command("features explain", "headrace.cli.features_explain:explain", "How one feature is made, in both forms"),
     Command("features build", "headrace.cli.features:build", "The training table, without training"),
+    Command("features certify", "headrace.cli.features:certify", "Replay history row by row and compare"),
+    Command("materialize", "headrace.cli.materialize:materialize", "Fill the online store from history"),
     Command("schema", "headrace.cli.start:schema", "Print the JSON Schema of headrace.toml, for editors"),
     Command("keys", "headrace.cli.start:keys", "Show the public key that signs this user's packages"),
 )
 
 GROUPS = (
     ("Start", ("init", "schema", "keys")),
-    ("Work", ("check", "features build", "run", "schedule", "predict")),
-    ("Look", ("runs", "show", "models", "data")),
+    ("Work", ("check", "features build", "run", "schedule", "predict", "materialize")),
+    ("Look", ("features", "runs", "show", "models", "data")),
 )
 
 

@@ -6,24 +6,13 @@ import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headrace.cli.instants import instant_us
 from headrace.cli.options import AsJson, ProjectPath
 from headrace.cli.output import instant, money, print_json, print_line, print_table
-from headrace.errors import WrongUse
 from headrace.registry.summary import read_summary
 
 if TYPE_CHECKING:
     from headrace.registry.model import Version
-
-
-class NotAnInstant(WrongUse):
-    """Text that is no instant."""
-
-    code = "not-an-instant"
-
-    def __init__(self, text: str) -> None:
-        super().__init__(
-            f"expected an instant in ISO 8601, found {text!r}", fix="for example 2026-11-23T10:00:00Z", found=text
-        )
 
 
 def list_versions(model: str | None = None, *, project: ProjectPath = None, as_json: AsJson = False) -> int:
@@ -225,15 +214,8 @@ def at(model: str, when: str, alias: str = "champion", *, project: ProjectPath =
         Which name.
     """
     from headrace.app import Project
-    from headrace.language.errors import ValueMismatch
-    from headrace.language.types import Type
-    from headrace.language.values import decode
 
-    try:
-        t_us = decode(when, Type.TIMESTAMP)
-    except ValueMismatch as error:
-        raise NotAnInstant(when) from error
-    assert isinstance(t_us, int)
+    t_us = instant_us(when)
     version = Project.open(project).registry().at(model, alias, t_us)
     number = None if version is None else version.number
     if as_json:

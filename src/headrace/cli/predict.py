@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -19,6 +19,7 @@ def predict(
     *,
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
     reasons: int = 0,
+    features: Literal["history", "online"] = "history",
     ignore_unknown: Flag = False,
     project: ProjectPath = None,
     as_json: AsJson = False,
@@ -26,7 +27,7 @@ def predict(
     """Score a file of rows with a registered version.
 
     Rows are raw, as the source has them: renamed, cast and derived by its contract. Lookups and windows are computed
-    from the project's history as of the last run or check.
+    from the project's history as of the last run or check, or read from the online store.
 
     Parameters
     ----------
@@ -38,6 +39,8 @@ def predict(
         Where the answers go: .parquet, .csv or .ndjson.
     reasons
         How many reasons each answer carries.
+    features
+        Where lookups and windows come from: history, or the online values that headrace materialize has written.
     ignore_unknown
         Pass over columns that the contract does not know.
     """
@@ -51,7 +54,7 @@ def predict(
             sys.stderr.write(f"\r{count(done)} rows")
 
     done = Project.open(project).predict(
-        reference, rows, out, reasons=reasons, ignore_unknown=ignore_unknown, progress=say
+        reference, rows, out, reasons=reasons, features=features, ignore_unknown=ignore_unknown, progress=say
     )
     took = time.perf_counter() - started
     if show:

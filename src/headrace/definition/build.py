@@ -24,6 +24,7 @@ from headrace.definition.model import (
     Join,
     Known,
     Lookup,
+    Online,
     Project,
     SchemaPolicy,
     Selection,
@@ -446,7 +447,14 @@ def build_stores(fields: Fields) -> Stores:
         )
     if objects := fields.get("objects"):
         check_address(objects, at.key("objects"), ("file", "s3"), "a path, file:///PATH or s3://BUCKET/PREFIX")
-    return Stores(**fields.only("catalog", "objects"))
+    if online := fields.get("online"):
+        check_address(online, at.key("online"), ("file", "redis", "rediss"), "a path, file:///PATH or redis://HOST/0")
+    return Stores(**fields.only("catalog", "objects", "online"))
+
+
+def build_online(fields: Fields) -> Online:
+    """[online]."""
+    return Online(max_staleness_us=fields.get("max_staleness"), **fields.only("on_stale"))
 
 
 def build_trust(fields: Fields) -> Trust:

@@ -576,6 +576,20 @@ STORES = Section(
     (
         Key("catalog", Text("a path or a URL", ".headrace/catalog.db"), "SQLite file or postgresql:// URL."),
         Key("objects", Text("a path or a URL", ".headrace/objects"), "Folder or s3:// URL."),
+        Key("online", Text("a path or a URL", ".headrace/online"), "Folder (LMDB) or redis:// URL."),
+    ),
+)
+
+ONLINE = Section(
+    "How old the values of lookups and windows may be that requests read.",
+    (
+        Key("max_staleness", DURATION, "How far a prediction time may lie behind the watermark; any when left out."),
+        Key(
+            "on_stale",
+            Choice(("refuse", "null"), {"error": "refuse", "none": "null"}),
+            "What becomes of a row beyond it: it is refused, or these features are null.",
+            default="refuse",
+        ),
     ),
 )
 
@@ -676,6 +690,7 @@ DEFINITION = Section(
         Key("selection", SELECTION, SELECTION.doc),
         Key("currencies", CURRENCIES, CURRENCIES.doc),
         Key("stores", STORES, STORES.doc),
+        Key("online", ONLINE, ONLINE.doc),
         Key("trust", TRUST, TRUST.doc),
         Key("schedule", SCHEDULE, SCHEDULE.doc),
         Key("lineage", LINEAGE, LINEAGE.doc),

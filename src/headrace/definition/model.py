@@ -509,6 +509,15 @@ class Stores(Struct, frozen=True, kw_only=True):
 
     catalog: str = ".headrace/catalog.db"
     objects: str = ".headrace/objects"
+    online: str = ".headrace/online"
+
+
+class Online(Struct, frozen=True, kw_only=True):
+    """How old the values of lookups and windows may be that requests read."""
+
+    max_staleness_us: int | None = None
+    """How far a prediction time may lie behind the watermark."""
+    on_stale: Literal["refuse", "null"] = "refuse"
 
 
 class Retry(Struct, frozen=True, kw_only=True):
@@ -580,6 +589,7 @@ class Definition(Struct, frozen=True, kw_only=True):
     costs: Costs | None = None
     selection: Selection = Selection()
     stores: Stores = Stores()
+    online: Online = Online()
     trust: Trust = Trust()
     schedule: Schedule | None = None
     lineage: Lineage | None = None

@@ -87,6 +87,7 @@ def _checked(document: Document, path: Path) -> Definition:
         costs=build.build_costs(fields.get("costs"), project) if "costs" in fields.values else None,
         selection=build.build_selection(section("selection"), has_costs),
         stores=build.build_stores(section("stores")),
+        online=build.build_online(section("online")),
         trust=build.build_trust(section("trust")),
         schedule=build_schedule(fields.get("schedule")) if "schedule" in fields.values else None,
         lineage=build_lineage(fields.get("lineage")) if "lineage" in fields.values else None,

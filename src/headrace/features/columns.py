@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import polars as pl
 
@@ -14,6 +15,14 @@ from headrace.language.columns import to_polars
 Index = LookupIndex | WindowIndex
 
 
+class AskedByColumns(Protocol):
+    """What answers for one lookup or window: an index over history, or the online store."""
+
+    def columns(self, keys: pl.DataFrame, instants: pl.Series) -> list[pl.Series]:
+        """The step's features of many rows: `keys` in the step's order, prediction times in microseconds."""
+        ...
+
+
 class FeatureColumns:
     """A program with its history indexed, ready for rows by the batch.
 
@@ -23,7 +32,7 @@ class FeatureColumns:
         The history of every lookup and window, as `build_indexes` gives it.
     """
 
-    def __init__(self, program: Program, indexes: Mapping[int, Index]) -> None:
+    def __init__(self, program: Program, indexes: Mapping[int, AskedByColumns]) -> None:
         self._program = program
         self._indexes = indexes
 

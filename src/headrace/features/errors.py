@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
-from headrace.errors import CheckFailed, WrongUse
+from headrace.errors import CheckFailed, TroubleOutside, WrongUse
+from headrace.language.row_kernels import timestamp_to_text
 
 
 class FeatureError(WrongUse):
@@ -124,3 +126,90 @@ class CannotSplit(CheckFailed):
     """No holdout can be cut that leaves rows on both sides."""
 
     code = "cannot-split"
+
+
+class FeatureUnknown(WrongUse):
+    """A name that is no feature."""
+
+    code = "feature-unknown"
+
+    def __init__(self, name: str, names: Sequence[str]) -> None:
+        close = get_close_matches(name, names, n=1)
+        super().__init__(
+            f"there is no column or feature {name!r}{f'; did you mean {close[0]!r}?' if close else ''}",
+            fix="headrace features lists them all",
+            name=name,
+        )
+
+
+class NotMaterialized(WrongUse):
+    """The online store holds nothing of a lookup or window."""
+
+    code = "not-materialized"
+
+    def __init__(self, model: str, step: str) -> None:
+        super().__init__(
+            f"the online store holds no values for {step!r} of model {model!r}",
+            fix="type headrace materialize, or answer from history: --features history",
+            model=model,
+            step=step,
+        )
+
+
+class BeforeWatermark(WrongUse):
+    """A prediction is asked for a time before the online values' watermark."""
+
+    code = "before-watermark"
+
+    def __init__(self, step: str, *, t_us: int, watermark_us: int) -> None:
+        super().__init__(
+            f"the prediction time is {timestamp_to_text(t_us)}, but the online values of {step!r} hold what was known "
+            f"before {timestamp_to_text(watermark_us)}: they could carry the future into the features",
+            fix="answer rows of the past from history: --features history",
+            step=step,
+            t_us=t_us,
+            watermark_us=watermark_us,
+        )
+
+
+class WatermarkAhead(WrongUse):
+    """Online values cannot hold what will become known."""
+
+    code = "watermark-ahead"
+
+    def __init__(self, *, until_us: int, now_us: int) -> None:
+        super().__init__(
+            f"the watermark {timestamp_to_text(until_us)} lies ahead of now, {timestamp_to_text(now_us)}",
+            fix="leave --until out, or give an instant of the past",
+            until_us=until_us,
+            now_us=now_us,
+        )
+
+
+class OnlineStale(TroubleOutside):
+    """The online values are older than [online] max_staleness allows."""
+
+    code = "online-stale"
+
+    def __init__(self, step: str, *, behind_us: int, limit_us: int) -> None:
+        super().__init__(
+            f"the online values of {step!r} are {behind_us / 1e6:,.0f} s older than the prediction time, "
+            f"[online] max_staleness allows {limit_us / 1e6:,.0f} s",
+            fix='type headrace materialize, raise max_staleness, or set on_stale = "null" to go on without them',
+            step=step,
+            behind_us=behind_us,
+            limit_us=limit_us,
+        )
+
+
+class OnlineUnreadable(TroubleOutside):
+    """What the online store holds is not of a form that this release knows."""
+
+    code = "online-unreadable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the state of the online values cannot be read: {reason}",
+            fix="use the release that wrote it, or delete the online store and type headrace materialize",
+            reason=reason,
+        )

@@ -11,6 +11,7 @@ import polars as pl
 
 from headrace.features.columns import build_indexes
 from headrace.features.model import Program
+from headrace.features.program import ReadRow
 from headrace.features.windows import key_of
 
 
@@ -20,10 +21,17 @@ class History:
     def __init__(self, program: Program, tables: Mapping[str, pl.LazyFrame]) -> None:
         self._indexes = build_indexes(program, tables)
 
-    def lookup_values(self, step_index: int, key: Sequence[object], t_us: int | None) -> tuple[object, ...]:
-        """The features of the lookup or window `program.steps[step_index]`, in the order of `naming.fields_of`.
+    def reader(self, steps: Sequence[int]) -> ReadRow:
+        """See `headrace.features.program.HistoryLike`."""
+        indexes = [self._indexes[number] for number in steps]
+        if len(indexes) == 1:
+            row = indexes[0].row
+            return lambda keys, t_us: row(key_of(keys[0]), t_us)
 
-        `key` holds the values of the step's key in the row form; a null among them, or no prediction time where one is
-        needed, gives nulls.
-        """
-        return self._indexes[step_index].row(key_of(key), t_us)
+        def read(keys: Sequence[Sequence[object]], t_us: int | None) -> list[object]:
+            found: list[object] = []
+            for index, key in zip(indexes, keys, strict=True):
+                found += index.row(key_of(key), t_us)
+            return found
+
+        return read

@@ -25,6 +25,11 @@ class Keys:
     def __len__(self) -> int:
         return self._distinct.height
 
+    @property
+    def distinct(self) -> pl.DataFrame:
+        """The keys, in the order of their numbers."""
+        return self._distinct
+
     def numbers(self, keys: pl.DataFrame) -> NDArray[np.int64]:
         """The number of each row's key (columns in the order of this source's): -1 when a part is null, -2 when the
         source does not hold it."""
@@ -146,6 +151,13 @@ class Moments:
         """The instant of one of the pairs held."""
         tick: int = self.view[place] % self.span
         return tick + self._first if self._ranks is None else self._rank_view[tick]
+
+    def same_since(self, number: int, instant: int) -> int:
+        """The earliest instant before which the pairs of a key are those before `instant`; that when there are none."""
+        place = bisect_left(self.view, self.code(number, instant)) - 1
+        if place < 0 or self.view[place] < number * self.span:
+            return instant
+        return self.instant_at(place) + 1
 
     def longest(self) -> int:
         """The most pairs that one key has."""

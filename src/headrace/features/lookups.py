@@ -7,7 +7,7 @@ t - max_age. One index is asked for many rows at once or for one.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,7 @@ from headrace.features.errors import DuplicateStaticKey
 from headrace.features.keyed import Keys, Moments, asked, known_at, known_within, physical
 from headrace.features.model import LookupStep
 from headrace.features.naming import fields_of
+from headrace.features.records import lookup_record
 
 _NO_ROW = -1
 
@@ -99,9 +100,33 @@ class LookupIndex:
         at = self._row_of(key, instant)
         if at is None:
             return (None,) * len(self.step.take)
+        return tuple([read(at) for read in self._value_readers()])
+
+    def record(self, key: object, watermark_us: int | None) -> bytes | None:
+        """What the online store holds of a key at a watermark; None: nothing."""
+        number = None if key is None else self.keys.of.get(key)
+        if number is None:
+            return None
+        moments = self._moments
+        if moments is None:
+            at, event_us = int(self._best[number]), None
+        else:
+            assert watermark_us is not None, "a row that changes with time is as of a watermark"
+            place = bisect_left(moments.view, moments.code(number, watermark_us)) - 1
+            if place < 0 or moments.view[place] < number * moments.span:
+                return None
+            at, event_us = int(self._best[place]), int(self._events[place])
+        return lookup_record(event_us, [read(at) for read in self._value_readers()])
+
+    def same_since(self, key: object, instant_us: int) -> int:
+        """The earliest watermark at which a key's record is what it is at an instant."""
+        number = None if key is None or self._moments is None else self.keys.of.get(key)
+        return instant_us if number is None else self._moments.same_since(number, instant_us)  # type: ignore[union-attr]
+
+    def _value_readers(self) -> Sequence[Callable[[int], object]]:
         if self._readers is None:
             self._readers = [_reader(column) for column in self._taken.get_columns()]
-        return tuple([read(at) for read in self._readers])
+        return self._readers
 
     def _row_of(self, key: object, instant: int | None) -> int | None:
         number = None if key is None else self.keys.of.get(key)

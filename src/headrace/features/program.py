@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Protocol
 
-from headrace.features.model import ExpressionStep, Program
+from headrace.features.model import ExpressionStep, Program, Step
 from headrace.features.naming import fields_of
 from headrace.language.rows import compile_rows
 from headrace.language.types import Type
@@ -15,11 +15,18 @@ Row = tuple[object, ...]
 _Extend = Callable[[list[object], "int | None"], None]
 
 
+ReadRow = Callable[[Sequence[Sequence[object]], "int | None"], Sequence[object]]
+"""From a key for each of some steps (values in the row form) and the prediction time to their features, in order."""
+
+
 class HistoryLike(Protocol):
     """Where a row's lookups and windows come from."""
 
-    def lookup_values(self, step_index: int, key: Sequence[object], t_us: int | None) -> Row:
-        """The features of one lookup or window step for a key (values in the row form) at prediction time."""
+    def reader(self, steps: Sequence[int]) -> ReadRow:
+        """Reads the features of some lookups and windows, given by their places in the program, of one row at once.
+
+        A null in a key, or no prediction time where one is needed, gives nulls.
+        """
         ...
 
 
@@ -34,27 +41,32 @@ class RowProgram:
         self._time = names.index(program.time) if program.time in names else None
         have = [(field.name, field.type) for field in program.request]
         self._parts: list[_Extend] = []
-        group: list[ExpressionStep] = []
-        for number, step in enumerate(program.steps):
-            if isinstance(step, ExpressionStep):
-                group.append(step)
-                continue
-            self._compile(have, group)
-            group = []
-            places = [[name for name, _ in have].index(ours) for ours, _ in step.key]
-            assert history is not None
-            self._parts.append(_ask(history, number, places))
-            have += [(field.name, field.type) for field in fields_of(step)]
-        self._compile(have, group)
+        for group in grouped(program):
+            if isinstance(program.steps[group[0]], ExpressionStep):
+                self._compile(have, [program.steps[number] for number in group])
+            else:
+                assert history is not None
+                self._ask(history, have, [(number, program.steps[number]) for number in group])
         places = [[name for name, _ in have].index(field.name) for field in program.outputs]
         self._pick = _picker(places)
 
-    def _compile(self, have: list[tuple[str, Type]], group: Sequence[ExpressionStep]) -> None:
-        """Expressions between two lookups become one compiled function."""
-        if group:
-            compute = compile_rows(tuple(have), [(step.name, step.node) for step in group])
-            self._parts.append(lambda values, _: values.extend(compute(values)))
-            have += [(step.name, step.type) for step in group]
+    def _ask(self, history: HistoryLike, have: list[tuple[str, Type]], group: Sequence[tuple[int, Step]]) -> None:
+        """Lookups and windows whose keys are all there become one read."""
+        names = [name for name, _ in have]
+        keys = []
+        for _, step in group:
+            assert not isinstance(step, ExpressionStep)
+            keys.append(_picker([names.index(ours) for ours, _ in step.key]))
+            have += [(field.name, field.type) for field in fields_of(step)]
+        read = history.reader([number for number, _ in group])
+        self._parts.append(lambda values, instant: values.extend(read([key(values) for key in keys], instant)))
+
+    def _compile(self, have: list[tuple[str, Type]], group: Sequence[Step]) -> None:
+        """Expressions between two reads become one compiled function."""
+        expressions = [step for step in group if isinstance(step, ExpressionStep)]
+        compute = compile_rows(tuple(have), [(step.name, step.node) for step in expressions])
+        self._parts.append(lambda values, _: values.extend(compute(values)))
+        have += [(step.name, step.type) for step in expressions]
 
     def outputs(self, row: Sequence[object], now_us: int | None = None) -> Row:
         """The model's inputs, in the order and the types of `program.outputs`.
@@ -103,12 +115,25 @@ class RequestFiller:
         )
 
 
-def _ask(history: HistoryLike, number: int, places: Sequence[int]) -> _Extend:
-    if len(places) == 1:
-        place = places[0]
-        return lambda values, instant: values.extend(history.lookup_values(number, (values[place],), instant))
-    key = itemgetter(*places)
-    return lambda values, instant: values.extend(history.lookup_values(number, key(values), instant))
+def grouped(program: Program) -> list[list[int]]:
+    """The steps' places, in order, cut into groups that can be computed at once: expressions that follow one another
+    (each may use those before it), and lookups and windows none of which has a key that another of them gives."""
+    groups: list[list[int]] = []
+    given: set[str] = set()
+    """By the lookups and windows of the last group."""
+    for number, step in enumerate(program.steps):
+        before = program.steps[number - 1] if number else None
+        if isinstance(step, ExpressionStep):
+            is_new = not isinstance(before, ExpressionStep)
+        else:
+            is_new = before is None or isinstance(before, ExpressionStep) or any(ours in given for ours, _ in step.key)
+        if is_new:
+            groups.append([])
+            given = set()
+        groups[-1].append(number)
+        if not isinstance(step, ExpressionStep):
+            given |= {field.name for field in fields_of(step)}
+    return groups
 
 
 def _picker(places: Sequence[int]) -> Callable[[Sequence[object]], Row]:

@@ -21,10 +21,11 @@ from headrace.features.aggregates import Column, Kernels, decayed, finished
 from headrace.features.answers import Answers
 from headrace.features.decay import Decay
 from headrace.features.exact import headroom
-from headrace.features.finish import ALWAYS, WindowFinish, components_of, sums_of
+from headrace.features.finish import ALWAYS, WindowFinish, components_of, kinds_of, sums_of
 from headrace.features.keyed import Keys, Moments, asked, known_at, known_within
 from headrace.features.model import WindowStep
 from headrace.features.naming import TEXT, columns_in
+from headrace.features.records import window_record
 from headrace.language.columns import to_polars
 from headrace.language.types import Type
 
@@ -69,6 +70,7 @@ class WindowIndex:
     ) -> None:
         self.step = step
         self._finish = WindowFinish(step)
+        self._finest_hop = min((hop for _, _, hop in step.over), default=1)
         events = _events(step, known_within(source, step.known_after, since_us, until_us))
         key_columns = events.select(pl.col("^_key_[0-9]+$"))
         self.keys = Keys(key_columns)
@@ -153,6 +155,37 @@ class WindowIndex:
             states.append(self._decayed_one(stop) if has_past else None)
         return self._finish.row(states, instant, edges)
 
+    def record(self, key: object, watermark_us: int) -> bytes | None:
+        """What the online store holds of a key at a watermark; None: nothing."""
+        number = None if key is None else self.keys.of.get(key)
+        if number is None:
+            return None
+        moments = self._moments
+        stop = bisect_left(moments.view, moments.code(number, watermark_us))
+        start = bisect_left(moments.view, moments.code(number, self._runs_since(watermark_us)), 0, stop)
+        has_past = bool(self._decays) and stop > 0 and moments.key_at(stop - 1) == number
+        if start == stop and not has_past:
+            return None
+        instants = moments.instants_at(np.arange(start, stop))
+        edges = instants - instants % self._finest_hop
+        first = np.flatnonzero(np.append(True, edges[1:] != edges[:-1])) if start < stop else np.empty(0, np.int64)
+        parts = self._kernels.states(first + start, np.full(len(first), stop)) if len(first) else {}
+        states = [column for part in parts.values() for column in part] or self._kernels.no_states()
+        runs = Suffixes(np.full(len(first), number), edges[first], states)
+        if has_past:
+            runs = self._with_decays(runs, np.array([number]), np.array([stop]))
+        return window_record([runs.edges, *runs.states], kinds_of(self.step), self._kernels.texts)
+
+    def same_since(self, key: object, instant_us: int) -> int:
+        """The earliest watermark at which a key's events are those before an instant."""
+        number = None if key is None else self.keys.of.get(key)
+        return instant_us if number is None else self._moments.same_since(number, instant_us)
+
+    def _runs_since(self, watermark_us: int) -> int:
+        """Where the longest window begins that can be asked for at a watermark or later; then if there is none."""
+        edges = [(watermark_us - width) // hop * hop for _, width, hop in self.step.over]
+        return min(edges, default=watermark_us)
+
     def _decayed_one(self, stop: int) -> list[Any]:
         """The state beside `ALWAYS`."""
         return [0] * len(self._kernels.kinds) + [column for decay in self._decays for column in decay.state_one(stop)]
@@ -166,8 +199,8 @@ class WindowIndex:
         held = np.flatnonzero(instants < watermark_us)
         numbers, instants = numbers[held], instants[held]
         last = np.flatnonzero(np.append(numbers[1:] != numbers[:-1], True)) if len(held) else np.empty(0, np.intp)
-        edges = instants - instants % min((hop for _, _, hop in self.step.over), default=1)
-        begins = np.full(len(held), bool(self.step.over))
+        edges = instants - instants % self._finest_hop
+        begins = instants >= self._runs_since(watermark_us)
         begins[1:] &= (numbers[1:] != numbers[:-1]) | (edges[1:] != edges[:-1])
         first = np.flatnonzero(begins)
         # what is not held of a key comes after all that is: a run goes from an event to the last one held

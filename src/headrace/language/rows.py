@@ -47,6 +47,27 @@ def compile_rows(inputs: Sequence[tuple[str, Type]], steps: Sequence[tuple[str, 
     >>> row((1, 4)), row((1, 0)), row((None, 4))
     ((0.25,), (None,), (None,))
     """
+    written = write_rows(inputs, steps)
+    scope: dict[str, Any] = {"__builtins__": {}}
+    exec(compile(written.source, "<headrace row program>", "exec"), scope)  # noqa: S102  (see the module's docstring)
+    made: RowFunction = scope["make"](written.constants, written.helpers)
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A row function before it is compiled."""
+
+    source: str
+    """Of `make(constants, helpers)`, which returns the function."""
+    constants: tuple[object, ...]
+    """`k0`, `k1`, … of the source."""
+    helpers: tuple[Callable[..., Any], ...]
+    """`h0`, `h1`, … of the source."""
+
+
+def write_rows(inputs: Sequence[tuple[str, Type]], steps: Sequence[tuple[str, Node]]) -> Written:
+    """What `compile_rows` compiles."""
     writer = _Writer({name: (position, type_) for position, (name, type_) in enumerate(inputs)})
     results = []
     for name, node in steps:
@@ -62,10 +83,7 @@ def compile_rows(inputs: Sequence[tuple[str, Type]], steps: Sequence[tuple[str, 
         + f"    def row(r):\n{body}\n        return ({''.join(f'{result}, ' for result in results)})\n"
         + "    return row\n"
     )
-    scope: dict[str, Any] = {"__builtins__": {}}
-    exec(compile(source, "<headrace row program>", "exec"), scope)  # noqa: S102  (see the module's docstring)
-    made: RowFunction = scope["make"](tuple(writer.constants), tuple(writer.helpers))
-    return made
+    return Written(source, tuple(writer.constants), tuple(writer.helpers))
 
 
 @dataclass(frozen=True, slots=True)

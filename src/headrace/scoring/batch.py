@@ -25,6 +25,7 @@ from headrace.scoring.errors import FileColumnMissing, FileColumnUnknown, Output
 if TYPE_CHECKING:
     import polars as pl
 
+    from headrace.features.online import OnlineHistory
     from headrace.scoring.scorer import Scorer
 
 BATCH_ROWS: Final = 1 << 17
@@ -58,6 +59,7 @@ def predict_file(
     path: Path,
     out: Path,
     *,
+    online: OnlineHistory | None = None,
     reasons: int = 0,
     ignore_unknown: bool = False,
     progress: Callable[[int], None] = lambda _: None,
@@ -68,6 +70,8 @@ def predict_file(
     ----------
     tables
         The accepted tables that lookups and windows read.
+    online
+        Where they are read instead, when given; a row before its watermark is an error then.
     path
         CSV, Parquet or NDJSON, by its ending (also .gz and .zst for text), of raw rows as the source has them: renamed,
         cast and derived by the source's contract. Request columns that are there already are taken as they are.
@@ -81,7 +85,7 @@ def predict_file(
         Told how many rows are done.
     """
     write = _writer(out)
-    features = FeatureColumns.of(scorer.program, tables)
+    features = _features(scorer.program, tables, online)
     rows = _scan(path)
     _check_columns(scorer, contract, rows, path, ignore_unknown=ignore_unknown)
     statics = {name: tables[name] for name in contract.source.needs}
@@ -90,6 +94,8 @@ def predict_file(
     sent = set(rows.collect_schema().names())
     types = {**contract.types, **{name: kind for name, kind in request.items() if name in sent}}
     ends_us, reach_us = history_end(scorer.program, tables)
+    if online is not None:
+        ends_us = online.watermark_us
     done = starved = 0
 
     def scored() -> Iterator[pl.DataFrame]:
@@ -111,6 +117,14 @@ def predict_file(
     finally:
         part.unlink(missing_ok=True)
     return Scored(done, starved, ends_us)
+
+
+def _features(program: Program, tables: Mapping[str, pl.LazyFrame], online: OnlineHistory | None) -> FeatureColumns:
+    if online is None:
+        return FeatureColumns.of(program, tables)
+    from headrace.features.online_columns import online_indexes
+
+    return FeatureColumns(program, online_indexes(program, online))
 
 
 def history_end(program: Program, tables: Mapping[str, pl.LazyFrame]) -> tuple[int | None, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol, TypeVar
@@ -35,6 +35,7 @@ _MIB: Final = 1024 * 1024
 FILES: Final[Mapping[str, int]] = MappingProxyType(
     {
         "README.md": _MIB,
+        "certificate.json": _MIB,
         "contract.json": 4 * _MIB,
         "decision.json": _MIB,
         "encoder.json": 64 * _MIB,
@@ -44,7 +45,9 @@ FILES: Final[Mapping[str, int]] = MappingProxyType(
         "program.json": 8 * _MIB,
     }
 )
-"""Every file that the manifest lists, by name, and the most bytes that it may have."""
+"""Every file that the manifest may list, by name, and the most bytes that it may have."""
+OPTIONAL: Final = frozenset({"certificate.json"})
+"""Files that packages of earlier releases do not have."""
 MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.sig"
 _ENVELOPE: Final[Mapping[str, int]] = MappingProxyType({MANIFEST: 64 * 1024, SIGNATURE: 4096})
@@ -147,6 +150,8 @@ def read_package(
     ):
         raise PackageUnreadable(MANIFEST, "it is not in canonical form")
     _check_names({entry.name: b"" for entry in manifest.files}, "manifest")
+    if listing is not None:
+        _check_optional(listing, {entry.name for entry in manifest.files})
     files: dict[str, bytes] = {}
     for entry in manifest.files:
         if listing is not None and listing[entry.name] != entry.size:
@@ -210,9 +215,18 @@ def _check_listing(listing: Mapping[str, int]) -> None:
             raise PackageFileUnknown(name, "store")
         if listing[name] > known[name]:
             raise PackageTooLarge(name, size=listing[name], limit=known[name])
-    for name in sorted(known):
+    for name in sorted(known.keys() - OPTIONAL):
         if name not in listing:
             raise PackageFileMissing(name, "store")
+
+
+def _check_optional(listing: Mapping[str, int], listed: Set[str]) -> None:
+    """A file that a package may have or not is there if the manifest lists it, and only then."""
+    for name in sorted(OPTIONAL):
+        if name in listed and name not in listing:
+            raise PackageFileMissing(name, "store")
+        if name in listing and name not in listed:
+            raise PackageFileUnknown(name, "store")
 
 
 def _check_names(files: Mapping[str, bytes], where: str) -> None:
@@ -220,7 +234,7 @@ def _check_names(files: Mapping[str, bytes], where: str) -> None:
         if name not in FILES:
             raise PackageFileUnknown(name, where)
     for name in FILES:
-        if name not in files:
+        if name not in files and name not in OPTIONAL:
             raise PackageFileMissing(name, where)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from headrace.errors import HeadraceError
 from headrace.features.encoder import row_encoder
 from headrace.features.model import CategoryLevels, Encoder, ExpressionStep, Program
-from headrace.features.program import HistoryLike, RowProgram
+from headrace.features.program import HistoryLike, ReadRow, RowProgram
 from headrace.language.types import Type
 from headrace.language.values import RowValue, encode
 from headrace.scoring.decision import Decider
@@ -240,8 +240,11 @@ class _Contract(msgspec.Struct, frozen=True):
 class _NoHistory:
     """Stands in where none was given; `Scorer` refuses rows before it is asked."""
 
-    def lookup_values(self, step_index: int, key: Sequence[object], t_us: int | None) -> tuple[object, ...]:
-        raise AssertionError((step_index, len(key), t_us))
+    def reader(self, steps: Sequence[int]) -> ReadRow:
+        def read(keys: Sequence[Sequence[object]], t_us: int | None) -> list[object]:
+            raise AssertionError((steps, len(keys), t_us))
+
+        return read
 
 
 _NO_HISTORY: Final = _NoHistory()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from headrace.features.certificate import Certificate
 from headrace.features.model import Frame
 from headrace.runs.model import StageContext
 from headrace.scoring.model import Lineage
@@ -26,6 +27,7 @@ def register(
     work: Workspace,
     checked: Checked,
     frame: Frame,
+    certificate: Certificate,
     trials: SearchResult,
     choice: Choice,
     compiled: Compiled,
@@ -60,6 +62,7 @@ def register(
             "contract.json": msgspec.json.encode(contract),
             "profile.json": ctx.fetch(compiled.profile),
             "lineage.json": msgspec.json.encode(lineage, order="sorted"),
+            "certificate.json": msgspec.json.encode(certificate, order="sorted"),
             "README.md": model_card(definition, frame.program, compiled.decision, evaluation, choice, lineage).encode(),
         }
         made = work.signing().register(frame.program.model, files, run.id, version_summary(evaluation, choice))
@@ -74,6 +77,7 @@ def register(
             "lineage": lineage,
             "contract": contract,
             "program": frame.program,
+            "certificate": certificate,
         },
         rooms=("registry", "scoring", "stages"),
         compute=compute,

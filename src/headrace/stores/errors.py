@@ -160,3 +160,31 @@ class TableTooNew(WrongUse):
             table=table,
             needs=needs,
         )
+
+
+class OnlineBusy(TroubleOutside):
+    """Another writer is at work."""
+
+    code = "online-busy"
+
+    def __init__(self, store: str, space: str) -> None:
+        super().__init__(
+            f"the online values of {space!r} in {store} are being written by another process",
+            fix="wait until it is done, or, if it was killed, half a minute; then run again",
+            store=store,
+            space=space,
+        )
+
+
+class OnlineCorrupted(TroubleOutside):
+    """The file of online values is damaged."""
+
+    code = "online-corrupted"
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(
+            f"the online values in {where} are damaged: {reason}",
+            fix="delete that folder and type headrace materialize: online values are made anew from history",
+            where=where,
+            reason=reason,
+        )

@@ -1,0 +1,1 @@
+{"format":1,"signature":"unlnXhqHJYUNc2JUOdko0WLfhIcvdwX9/kxP8PUstMjY7YCO9NDq7Tc/S9y3vWXcljF7X0bzgNiXLCu9TOXIDQ==","signer":"ed25519:k55zwB4xuZPu4PfdCd8Q58eZEyMlf3ByxeRNwqvOIU0="}
