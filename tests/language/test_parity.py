@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +19,8 @@ from headrace.language.row_kernels import months
 from headrace.language.row_math import sigmoid
 from headrace.language.tree import Node
 from headrace.language.types import Type
-from headrace.testing.hard_values import CONSTANTS
+from headrace.language.zones import FIRST_DAY, FIRST_INSTANT, HOUR, LAST_DAY, LAST_INSTANT, zone
+from headrace.testing.hard_values import COLUMNS, CONSTANTS, HARD, INSTANTS, instant
 from headrace.testing.parity import (
     Row,
     draw_call,
@@ -84,6 +86,22 @@ def test_a_build_compares_more_than_a_hundred_thousand_random_trees_on_rows() ->
 def test_every_kind_of_constant_has_values_to_draw() -> None:
     kinds = {parameter.kind for _, form in forms() for parameter in form.signature.parameters} - {None}
     assert kinds <= set(CONSTANTS)
+
+
+def test_the_values_are_the_hard_ones() -> None:
+    integers, floats, texts = HARD[Type.INTEGER], HARD[Type.FLOAT], HARD[Type.STRING]
+    assert {2**53 - 1, 2**53 + 1, 2**63 - 1, -(2**63)} <= set(integers)
+    assert {math.inf, -math.inf, 2.0**53, 5e-324} <= set(floats)
+    assert any(math.isnan(float(x or 0)) for x in floats)
+    assert any(x == 0 and math.copysign(1, float(x)) < 0 for x in floats if x is not None)
+    assert {"", "\U0001f600 x", "e\u0301"} <= set(texts)
+    assert {FIRST_DAY, LAST_DAY, 15_399} <= set(HARD[Type.DATE])  # years 1 and 9999, 29 February 2012
+    assert {FIRST_INSTANT, LAST_INSTANT} <= set(HARD[Type.TIMESTAMP])
+    there = zone("America/New_York")
+    offsets = [(there.offset(instant(text)), there.offset(instant(text) + 2 * HOUR)) for text in INSTANTS]
+    assert {before - after for before, after in offsets} >= {HOUR, -HOUR}  # a fold and a gap are near
+    rows = draw_rows(random.Random(0), 500)
+    assert all(any(row[name] is None for row in rows) for name in COLUMNS)
 
 
 PLANTED: dict[str, tuple[str, int, Any, Any]] = {

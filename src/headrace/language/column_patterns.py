@@ -10,9 +10,13 @@ import polars as pl
 from headrace.language import row_patterns
 from headrace.language.column_batches import physical
 from headrace.language.regex import compile_pattern
-from headrace.language.row_patterns import LONG, read_replacement
+from headrace.language.row_patterns import LONG, like_pattern, read_replacement
 from headrace.language.types import Type
 from headrace.language.values import dtype
+
+
+def like(a: pl.Expr, pattern: str) -> pl.Expr:
+    return a.str.contains(compile_pattern(like_pattern(pattern)).rust)
 
 
 def extract(a: pl.Expr, pattern: str, group: int) -> pl.Expr:

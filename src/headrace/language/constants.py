@@ -11,7 +11,7 @@ from headrace.language.formats import FormatError, read_format
 from headrace.language.regex import PatternError, compile_pattern
 from headrace.language.row_calendar import DATE_PARTS, PARTS, STARTS, TRUNC_UNITS
 from headrace.language.row_kernels import DAY_UNITS, UNITS
-from headrace.language.row_patterns import read_replacement
+from headrace.language.row_patterns import like_pattern, read_replacement
 from headrace.language.zones import zone_names
 
 
@@ -74,6 +74,10 @@ def _pattern(value: object) -> Mistake | None:
     return None
 
 
+def _like(value: object) -> Mistake | None:
+    return _pattern(like_pattern(str(value)))
+
+
 def _replacement(value: object) -> Mistake | None:
     try:
         read_replacement(str(value))
@@ -125,6 +129,7 @@ _CHECKS: dict[str, Callable[[object], Mistake | None]] = {
     "digits": _within(0, 15, "the number of digits"),
     "places": _within(0, 18, "the number of places"),
     "pattern": _pattern,
+    "like": _like,
     "replacement": _replacement,
     "fill": _fill,
     "characters": _not_empty("the set of characters"),

@@ -239,6 +239,13 @@ class _Builder:
         below = self._call("less_equal", [part, high], part.place)
         return self._call("and", [above, below], part.place)
 
+    def like(self, tree: exp.Like | exp.ILike) -> _Part:
+        part, pattern = self.build(tree.this), self.build(tree.expression)
+        if isinstance(tree, exp.ILike):
+            part, pattern = (self._call("lower", [one], one.place) for one in (part, pattern))
+        found = self._call("like", [part, pattern], part.place)
+        return self._call("not", [found], part.place) if tree.args.get("negate") else found
+
     def is_in(self, tree: exp.In) -> _Part:
         if not tree.expressions:
             raise refusal(self._tokens, tree)
@@ -365,6 +372,8 @@ _METHODS: dict[type[exp.Expr], Callable[[_Builder, Any], _Part]] = {
     exp.Is: _Builder.is_something,
     exp.Between: _Builder.between,
     exp.In: _Builder.is_in,
+    exp.Like: _Builder.like,
+    exp.ILike: _Builder.like,
     exp.Case: _Builder.case,
     exp.Cast: _Builder.cast,
     exp.TryCast: _Builder.cast,

@@ -13,6 +13,26 @@ LONG = 4_096
 for all matches."""
 
 
+_LIKE = re.compile(r"\\?.", re.DOTALL)
+_SIGNS = frozenset("\\.+*?()|[]{}^$")
+
+
+def like_pattern(text: str) -> str:
+    """A pattern of LIKE in the syntax of regular expressions: % is any text, _ any character, a backslash takes the
+    meaning from the character after it."""
+    wild = {"%": "(?:.|\n)*", "_": "(?:.|\n)"}
+    parts = (wild.get(part) or _plain(part[-1]) for part in _LIKE.findall(text))
+    return f"^{''.join(parts)}$"
+
+
+def _plain(character: str) -> str:
+    return f"\\{character}" if character in _SIGNS else character
+
+
+def like_in(pattern: str) -> Callable[[str], bool]:
+    return compile_pattern(like_pattern(pattern)).matches
+
+
 def extract_in(pattern: str, group: int) -> Callable[[str], str | None]:
     search = compile_pattern(pattern).search
 

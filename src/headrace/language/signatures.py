@@ -43,6 +43,7 @@ KIND_TYPES: dict[str, Type] = {
     "part": Type.STRING,
     "date_part": Type.STRING,
     "replacement": Type.STRING,
+    "like": Type.STRING,
     "date_format": Type.STRING,
     "time_format": Type.STRING,
 }

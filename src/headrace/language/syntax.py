@@ -28,7 +28,19 @@ _SPELLINGS = {
     "nvl": "coalesce",
     "zeroifnull": "zero_if_null",
     "nullifzero": "null_if_zero",
-    "to_unix": "epoch_seconds",
+    "substr": "substring",
+    "instr": "position",
+    "edit_distance": "levenshtein",
+    "similarity": "trigram_similarity",
+    "popcount": "bit_count",
+    "regexp_like": "regexp_matches",
+    "regexp_substr": "regexp_extract",
+    "dayofyear": "day_of_year",
+    "weekofyear": "iso_week",
+    "datediff": "date_diff",
+    "datetrunc": "date_trunc",
+    "unix_timestamp": "epoch_seconds",
+    "from_unixtime": "from_epoch",
 }
 """Other names that people give to functions."""
 

@@ -27,8 +27,10 @@ _KEYWORDS = frozenset(
         TokenType.ELSE,
         TokenType.END,
         TokenType.FALSE,
+        TokenType.ILIKE,
         TokenType.IN,
         TokenType.IS,
+        TokenType.LIKE,
         TokenType.NOT,
         TokenType.NULL,
         TokenType.OR,
@@ -72,7 +74,7 @@ _DIVIDERS = frozenset(
     }
 )
 _BETWEEN_OPERANDS = _KEYWORDS - _CONSTANTS - {TokenType.END, TokenType.IS}
-_PATTERN_OPERATORS = frozenset({TokenType.GLOB, TokenType.ILIKE, TokenType.LIKE, TokenType.RLIKE, TokenType.SIMILAR_TO})
+_PATTERN_OPERATORS = frozenset({TokenType.GLOB, TokenType.RLIKE, TokenType.SIMILAR_TO})
 _TYPED_TEXT = frozenset({"DATE", "TIMESTAMP"})
 _LEAVES = frozenset({TokenType.STRING, TokenType.NUMBER, TokenType.IDENTIFIER})
 
@@ -184,7 +186,7 @@ def _number(tokens: Tokens, index: int) -> Token:
         return word
     plain = tokens.text[word.start : word.end + 1] == word.text  # not so for N'…' and other marked texts
     if kind in _PATTERN_OPERATORS or not plain or not (word.text[:1].isalpha() or word.text[:1] == "_"):
-        fix = "use starts_with, ends_with, contains or regexp_matches" if kind in _PATTERN_OPERATORS else None
+        fix = "use LIKE or regexp_matches" if kind in _PATTERN_OPERATORS else None
         raise tokens.error(f"{word.text!r} is not part of the language", index, fix=fix)
     before = tokens.words[index - 1] if index else None
     after = tokens.words[index + 1].token_type if index + 1 < len(tokens.words) else None

@@ -17,6 +17,14 @@ PATTERNS = (
         example="regexp_matches('N14228', '^N[0-9]+$') → TRUE",
     ),
     function(
+        "like",
+        "Whether the whole text is like the pattern, a constant: `%` is any text, `_` any character, a backslash takes "
+        "the meaning from what follows. Also `a NOT LIKE …`, and `a ILIKE …`, which compares small letters.",
+        form("string !like -> boolean", "patterns:like", p.like_in, total=True),
+        written="a LIKE pattern, like(a, pattern)",
+        example="'N14228' LIKE 'N%2_' → TRUE",
+    ),
+    function(
         "regexp_extract",
         "What the leftmost match of the pattern, a constant, holds, or what one of its groups does, counted by their "
         "opening parentheses from 1; null without a match, or if the group took no part in it.",
