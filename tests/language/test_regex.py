@@ -95,12 +95,12 @@ def test_all_matches_are_found_in_time_linear_in_the_text(pattern: str) -> None:
     """Backtracking takes the power of the text for some of these, and Rust's engine the square of it for the first."""
     search = compile_pattern(pattern).search
     times = []
-    for length in (4_000, 16_000):
+    for length in (2_000, 32_000):
         started = time.thread_time()
         search.all("A" * length)
         times.append(time.thread_time() - started)
     assert times[1] < 30
-    assert times[1] < 12 * max(times[0], 0.01)  # four times as long, not sixteen
+    assert times[1] < 100 * max(times[0], 0.005)  # sixteen times as long or so, not 256
 
 
 @pytest.mark.parametrize(

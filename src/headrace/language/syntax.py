@@ -103,12 +103,12 @@ def named_function(tokens: Tokens, call: exp.Anonymous) -> Function:
     function = FUNCTIONS.get(_SPELLINGS.get(name.lower(), name.lower()))
     if function is not None and function.is_callable:
         return function
-    known = [*(name for name, function in FUNCTIONS.items() if function.is_callable), *_SPELLINGS]
+    known = [name for name, function in FUNCTIONS.items() if function.is_callable]
     raise ExpressionError(
         "unknown-function",
         f"there is no function {name!r}",
         text=tokens.text,
         offset=tokens.place(index),
-        suggestion=near_miss(name, known),
+        suggestion=near_miss(name, known) or near_miss(name, _SPELLINGS),
         fix="see the reference page of functions for those there are",
     )
