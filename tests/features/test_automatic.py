@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,7 +11,9 @@ import polars as pl
 from tests.features.small import FLIGHTS, TYPES, flights_definition, with_features, with_project, with_source
 
 from headrace.data.model import Field
+from headrace.definition.features_section import features_section
 from headrace.definition.model import ColumnRule, Definition, Encoding, EncodingKind, Features
+from headrace.definition.reader import read_definition
 from headrace.features.automatic.look import look_at
 from headrace.features.automatic.model import Family, InputLook, Looks
 from headrace.features.automatic.proposals import propose, with_families
@@ -117,3 +120,25 @@ def test_all_families_together_are_a_program() -> None:
     program = build_program(msgspec.structs.replace(definition, features=together), TYPES)
     names = [field.name for field in program.outputs]
     assert {"due_clock", "due_hour_sin", "distance_log", "past_origin_arr_delay_mean_6h"} <= set(names)
+
+
+def test_what_is_kept_can_be_copied_into_a_definition(tmp_path: Path) -> None:
+    found = families(plain(), look("origin", 25), look("distance", 9, least=0.0, low=0.0, middle=0.0, high=9.0))
+    kept = with_families(Features(), list(found.values()))
+    group = Encoding(name="distance", group="carrier", take=("mean",), min_rows=3)
+    kept = msgspec.structs.replace(kept, encodings=(*kept.encodings, group))
+    head = """format = 1
+[project]
+source = "flights"
+time = "due"
+label = "arr_delay > 30"
+request = ["carrier", "origin", "tail", "distance", "due"]
+[sources.flights]
+read = "flights.csv"
+event_time = "due"
+known = "due"
+"""
+    file = tmp_path / "headrace.toml"
+    file.write_text(head + features_section(kept), encoding="utf-8")
+    assert read_definition(file).features == kept
+    assert features_section(Features()) == ""

@@ -39,6 +39,7 @@ def test_kept_features_are_in_the_package_on_the_page_and_in_predictions(bare: P
     page = outcome.run_page.read_text(encoding="utf-8")
     assert "Features that were proposed" in page
     assert all(f"<td>{name}</td>" in page for name in tried)
+    assert ("[features." in page) == bool(outcome.automatic.kept)
 
     program = decode_json(project.registry().read(outcome.version), "program.json", Program)
     names = {field.name for field in program.outputs}

@@ -25,18 +25,19 @@ def source_section(name: str, values: Mapping[str, Any]) -> str:
     [[sources.orders.checks]]
     name = "c"
     """
-    path = f"sources.{_key(name)}"
+    path = f"sources.{key_text(name)}"
     plain = {key: value for key, value in values.items() if key not in ("columns", "checks")}
-    lines = [f"[{path}]", *(f"{_key(key)} = {_value(value)}" for key, value in plain.items())]
+    lines = [f"[{path}]", *(f"{key_text(key)} = {value_text(value)}" for key, value in plain.items())]
     if values.get("columns"):
         lines.append(f"[{path}.columns]")
-        lines += [f"{_key(key)} = {_value(value)}" for key, value in values["columns"].items()]
+        lines += [f"{key_text(key)} = {value_text(value)}" for key, value in values["columns"].items()]
     for check in values.get("checks", ()):
-        lines += [f"[[{path}.checks]]", *(f"{_key(key)} = {_value(value)}" for key, value in check.items())]
+        lines += [f"[[{path}.checks]]", *(f"{key_text(key)} = {value_text(value)}" for key, value in check.items())]
     return "\n".join(lines) + "\n"
 
 
-def _key(name: str) -> str:
+def key_text(name: str) -> str:
+    """A key, bare where TOML allows it."""
     return name if _BARE.fullmatch(name) else _text(name)
 
 
@@ -45,15 +46,18 @@ def _text(text: str) -> str:
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
-def _value(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """A text, number, boolean, array or inline table."""
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
         return (
-            "{ " + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + " }" if value else "{}"
+            "{ " + ", ".join(f"{key_text(key)} = {value_text(item)}" for key, item in value.items()) + " }"
+            if value
+            else "{}"
         )
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
+        return "[" + ", ".join(map(value_text, value)) + "]"
     return str(value)

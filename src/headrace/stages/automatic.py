@@ -73,6 +73,7 @@ def keep_what_pays(
     run: Run, work: Workspace, checked: Checked, label: Label, proposed: Proposed
 ) -> tuple[Workspace, Frame, Automatic]:
     """The workspace and the frame with the features that pay, and what was tried."""
+    from headrace.definition.features_section import features_section
     from headrace.features.automatic.proposals import with_families
 
     wide = gather(
@@ -81,11 +82,12 @@ def keep_what_pays(
     automatic = _try(run, work, checked, wide, proposed)
     kept = [family for family in proposed.families if family.name in automatic.kept]
     definition = with_features(work.definition, with_families(work.definition.features, kept))
+    text = features_section(with_families(Features(), kept))
     program = scaled_as(_program(definition, checked), wide.program)
     return (
         replace(work, definition=with_the_rest(definition)),
         msgspec.structs.replace(wide, program=program),
-        msgspec.structs.replace(automatic, tried=automatic.tried + proposed.refused),
+        msgspec.structs.replace(automatic, tried=automatic.tried + proposed.refused, text=text),
     )
 
 

@@ -39,6 +39,8 @@ class Automatic(Struct, frozen=True, kw_only=True):
     rows: int
     folds: int
     tried: tuple[Tried, ...]
+    text: str = ""
+    """The features that are kept, as sections of a definition."""
 
     @property
     def kept(self) -> frozenset[str]:
