@@ -6,9 +6,11 @@ import datetime as dt
 import itertools
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, ClassVar
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given
@@ -58,6 +60,39 @@ def test_numbers_are_read_as_they_are_written_and_in_no_other_way(
 def test_a_written_whole_number_has_no_fraction(bench: Bench) -> None:
     rule = ColumnRule(type=Type.INTEGER, decimal=",", thousands=".")
     assert column(bench, ["1.000", "2", "3,5"], rule, Type.INTEGER) == ([1000, 2], {3: ["type:x"]})
+
+
+@pytest.mark.parametrize(
+    ("rule", "texts", "values", "refused"),
+    [
+        (
+            ColumnRule(places=2),
+            ["1234567890123456.78", " 2 ", "-0.05", ".5", "1.500"],
+            [123456789012345678, 200, -5, 50, 150],
+            [],
+        ),
+        (ColumnRule(places=2), ["0.005", "1e3", "x", "92233720368547758.08"], [], [1, 2, 3, 4]),
+        (ColumnRule(places=2, decimal=",", thousands="."), ["1.234,5", "12,34"], [123450, 1234], []),
+        (ColumnRule(places=0), ["7", "7.0"], [7, 7], []),
+    ],
+)
+def test_amounts_are_counted_exactly_in_their_last_place(
+    bench: Bench, rule: ColumnRule, texts: list[str], values: list[int], refused: list[int]
+) -> None:
+    found, reasons = column(bench, texts, msgspec.structs.replace(rule, type=Type.INTEGER), Type.INTEGER)
+    assert found == values
+    assert reasons == {row: ["type:x"] for row in refused}
+
+
+def test_amounts_that_are_numbers_already_are_counted_too(bench: Bench) -> None:
+    amounts = pl.Series([Decimal("1234567890123456.78"), None, Decimal("0.10")], dtype=pl.Decimal(38, 2))
+    frame = pl.DataFrame({"d": amounts, "f": [0.1, 12.34, 1.005], "i": [7, -7, 2**62]})
+    frame.write_parquet(bench.root / "a.parquet")
+    rule = ColumnRule(type=Type.INTEGER, places=2)
+    source = source_of("a.parquet", format="parquet", columns=dict.fromkeys("dfi", rule))
+    checked = bench.check(source, dict.fromkeys("dfi", Type.INTEGER))
+    assert bench.accepted(checked) == {"d": [123456789012345678, None], "f": [10, 1234], "i": [700, -700]}
+    assert bench.reasons(checked) == {3: ["type:f", "type:i"]}
 
 
 @given(number=st.floats(allow_nan=False, allow_infinity=False), thousands=st.sampled_from([None, ".", " ", "'"]))

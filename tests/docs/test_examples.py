@@ -130,14 +130,13 @@ def test_amounts_are_exact_as_the_page_on_conversions_says(tmp_path: Path, monke
     from headrace.language.types import Type
 
     [page] = [page for page in PAGES if page.name == "conversions.md"]
-    [block] = [block for block in blocks(page, "toml") if "to_scaled" in block.text]
+    [block] = [block for block in blocks(page, "toml") if "places = 2" in block.text]
     (tmp_path / "headrace.toml").write_text(block.text, encoding="utf-8")
-    types = {"amount": Type.STRING, "fee": Type.STRING, "paid_at": Type.TIMESTAMP, "charged_back": Type.BOOLEAN}
+    types = {"amount": Type.INTEGER, "fee": Type.INTEGER, "paid_at": Type.TIMESTAMP, "charged_back": Type.BOOLEAN}
     program = build_program(read_definition(tmp_path / "headrace.toml"), {"payments": types})
     names = [field.name for field in program.outputs]
-    row = RowProgram(program, None).outputs(("1234567890123.45", "0.305", 0))
+    row = RowProgram(program, None).outputs((123_456_789_012_345, 305, 0))
     shown = dict(zip(names, row, strict=True))
-    assert shown["cents"] == 123_456_789_012_345
     assert shown["net"] == 1_234_567_890_123.14
     assert shown["is_round"] is False
 

@@ -29,6 +29,8 @@ import polars as pl
 
 from headrace.data.times import TIMESTAMP, dates_by, instants_by, timestamps_of_zones, to_utc
 from headrace.definition.model import ColumnRule
+from headrace.language import column_scaled
+from headrace.language.column_batches import apply
 from headrace.language.types import Type
 from headrace.language.values import dtype
 
@@ -93,6 +95,8 @@ def cast_of(
         column, read = _code_text(column, read), pl.String()
     if read == pl.String:
         return _from_text(pl.when(~column.is_in(missing)).then(column) if missing else column, wanted, rule)
+    if rule.places is not None and read in (pl.Float64, pl.Int64):
+        return _counted(column, read, rule.places)
     if read == pl.Float64:
         return _from_float(column, wanted)
     if read == pl.Int64:
@@ -133,6 +137,8 @@ def _plain_from_text(text: pl.Expr, wanted: Type, rule: ColumnRule) -> Cast:
     if rule.decimal != "." or rule.thousands:
         return _written_number(text, wanted, rule)
     text = pl.when(text.str.strip_chars(_BLANKS) != "").then(text)
+    if rule.places is not None:
+        return Cast(_places_of(text.str.strip_chars(_BLANKS), rule.places), text)
     if wanted is Type.INTEGER:
         return Cast(number(text, wanted), text)
     if wanted is Type.FLOAT:
@@ -158,7 +164,23 @@ def _written_number(text: pl.Expr, wanted: Type, rule: ColumnRule) -> Cast:
         plain_ = plain_.str.replace_all(apart, "")
     if rule.decimal != ".":
         plain_ = plain_.str.replace(rule.decimal, ".", literal=True)
-    return Cast(number(plain_, wanted), text)
+    return Cast(number(plain_, wanted) if rule.places is None else _places_of(plain_, rule.places), text)
+
+
+def _places_of(text: pl.Expr, places: int) -> pl.Expr:
+    """A decimal text as an integer of its last place; null for more places and beyond 64 bits."""
+    return apply(column_scaled.from_text, Type.INTEGER, [text, places])
+
+
+def _counted(column: pl.Expr, read: pl.DataType, places: int) -> Cast:
+    """A number as an integer of its last place; a float is taken for the shortest decimal that stands for it."""
+    if read == pl.Int64:
+        return Cast(apply(column_scaled.from_integer, Type.INTEGER, [column, places]), column)
+    is_nan = column.is_nan().fill_null(value=False)
+    number_ = column.fill_nan(None)
+    counted = apply(column_scaled.from_float, Type.INTEGER, [number_, places])
+    is_exact = column_scaled.to_float(counted, places) == number_
+    return Cast(pl.when(is_exact).then(counted), number_, is_nan)
 
 
 def _time_from_text(text: pl.Expr, wanted: Type, rule: ColumnRule) -> Cast:

@@ -24,7 +24,7 @@ def reading_part(fields: Fields) -> dict[str, Any]:
     at = fields.at
     declared = fields.get("type")
     type_ = None if declared is None else Type(declared)
-    part = fields.only("decimal", "thousands", "format", "codes")
+    part = fields.only("decimal", "thousands", "places", "format", "codes")
     for name in ("unit", "zone"):
         value = fields.get(name)
         if isinstance(value, Fields):
@@ -35,6 +35,7 @@ def reading_part(fields: Fields) -> dict[str, Any]:
     if told is not None and not at.key("type").is_broken:
         part["type"] = told
     _check_separators(fields)
+    _check_places(fields)
     if "to" in fields.values:
         _check_units(fields, part)
         part["to"] = fields.get("to")
@@ -51,7 +52,9 @@ def _type_told(fields: Fields, type_: Type | None, part: Mapping[str, Any]) -> T
         wanted.append(("format", (Type.DATE, Type.TIMESTAMP) if found is None else (found,)))
     if "to" in fields.values:
         wanted.append(("to", (Type.FLOAT,)))
-    if part.get("decimal", ".") != "." or "thousands" in part:
+    if "places" in part:
+        wanted.append(("places", (Type.INTEGER,)))
+    elif part.get("decimal", ".") != "." or "thousands" in part:
         key = "thousands" if "thousands" in part else "decimal"
         wanted.append((key, (Type.FLOAT, Type.INTEGER)))
     if part.get("zone_column") is not None:
@@ -95,6 +98,17 @@ def _check_separators(fields: Fields) -> None:
         fix = f'write decimal = "{"," if decimal == "." else "."}" beside it'
         fields.at.key("thousands").wrong(
             "one sign cannot be both", expected="another sign than `decimal`", found=shown(thousands), fix=fix
+        )
+
+
+def _check_places(fields: Fields) -> None:
+    other = next((key for key in ("to", "format", "codes") if key in fields.values), None)
+    if "places" in fields.values and other is not None:
+        fields.at.key("places").wrong(
+            f"`{other}` does not go with `places`",
+            expected="amounts that are counted as they are written",
+            found=f"both `places` and `{other}`",
+            fix=f"take one of them out; an expression can do the work of `{other}`",
         )
 
 

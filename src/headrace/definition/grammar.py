@@ -163,6 +163,11 @@ COLUMN_RULE = Section(
             Choice((".", ",", " ", "'", "_")),
             "What text numbers may have between groups of three digits; a blank stands for no-break blanks too.",
         ),
+        Key(
+            "places",
+            Number(0, 18, whole=True),
+            "Decimal places that are counted: the column is then an exact integer of the last, 12.30 with 2 is 1230.",
+        ),
         Key("format", Text("a format of dates", "%d.%m.%Y"), "How text dates and times are written; else ISO 8601."),
         Key("codes", MapOf(Text("a text", "male"), "code"), "Text as read → text from here on; others do not fit."),
         Key("min", Bound(), "Smallest value allowed: a number, a date or a time."),

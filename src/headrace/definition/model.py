@@ -62,6 +62,8 @@ class ColumnRule(Struct, frozen=True, kw_only=True):
     """What numbers written as text have before their fraction."""
     thousands: str | None = None
     """What they may have between groups of three digits."""
+    places: int | None = None
+    """Decimal places of exact amounts: values become integers that count the last of them."""
     format: str | None = None
     """How text dates and times are written, when not as ISO 8601: `%d.%m.%Y`."""
     codes: tuple[tuple[str, str], ...] = ()
@@ -91,7 +93,7 @@ class ColumnRule(Struct, frozen=True, kw_only=True):
     def reads_text(self) -> bool:
         """Whether only the text of a value, as written, tells what it is."""
         written = self.missing or self.thousands or self.format or self.codes or self.zone_column
-        return bool(written) or self.decimal != "."
+        return bool(written) or self.decimal != "." or self.places is not None
 
 
 class Check(Struct, frozen=True, kw_only=True):
