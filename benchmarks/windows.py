@@ -1,4 +1,4 @@
-"""Windows over history: 10 M events, 3 widths × 3 aggregates strictly before each row, Parquet in, Parquet out.
+"""Windows over history: 10 M events, 3 widths × 5 aggregates strictly before each row, Parquet in, Parquet out.
 
 Beside Polars' rolling aggregates and DuckDB's range frames, which slide where ours hop, and sum floats inexactly.
 
@@ -14,10 +14,15 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.harness import in_turn, python, record, table
+from headrace.definition.model import Aggregate
 
 HOURS: Final = (1, 6, 24)
 KEYS: Final = 1_000
 TIMES: Final = 3
+BATCH: Final = 1 << 18
+BUDGET: Final = 100_000_000
+"""What the indexes of one span of history may take: ours is computed as the frame is under a limit of memory."""
+AGGREGATES: Final[tuple[Aggregate, ...]] = ("count", "sum", "mean", "min", "max")
 
 
 def make(path: Path, rows: int) -> None:
@@ -52,6 +57,7 @@ def ours(source: str, target: str) -> None:
     from headrace.features.columns import FeatureColumns
     from headrace.features.model import Program, WindowStep
     from headrace.features.naming import fields_of, hop_of
+    from headrace.features.spans import SpannedHistory
     from headrace.language.types import Type
     from headrace.language.values import dtype
 
@@ -64,7 +70,7 @@ def ours(source: str, target: str) -> None:
         value_type=Type.FLOAT,
         known_after=(("at", 0),),
         over=tuple((text, width, hop_of(width)) for text, width in widths),
-        take=("mean", "max", "count"),
+        take=AGGREGATES,
         scale=44,
     )
     program = Program(
@@ -76,15 +82,20 @@ def ours(source: str, target: str) -> None:
         steps=(step,),
         outputs=fields_of(step),
     )
-    features = FeatureColumns.of(program, {"events": pl.scan_parquet(source)})
-    rows = pl.read_parquet(source, columns=["key", "at"])
+    history = SpannedHistory(program, {"events": pl.scan_parquet(source)}, BUDGET)
+    times = pl.read_parquet(source, columns=["at"]).to_series()
+    spans = history.spans(times, len(times), BATCH)
+    del times
 
     def batches(*_: object) -> Iterator[pl.DataFrame]:
-        for batch in rows.iter_slices(1 << 19):
-            yield features.add(batch)
+        for span, indexes in history.during(spans):
+            features = FeatureColumns(program, indexes)
+            for begin in range(span.begin, span.stop, BATCH):
+                rows = pl.scan_parquet(source).select("key", "at").slice(begin, min(BATCH, span.stop - begin))
+                yield features.add(rows.collect())
 
     schema = {field.name: dtype(field.type) for field in program.outputs}
-    register_io_source(batches, schema=schema).sink_parquet(target, row_group_size=1 << 19)
+    register_io_source(batches, schema=schema).sink_parquet(target, row_group_size=BATCH)
 
 
 def polars(source: str, target: str) -> None:
@@ -97,7 +108,9 @@ def polars(source: str, target: str) -> None:
         value, one = pl.col("value"), pl.col("value").is_not_null().cast(pl.Int64)
         columns += [
             value.rolling_mean_by("at", width, closed="left").over("key").alias(f"mean_{width}"),
+            value.rolling_min_by("at", width, closed="left").over("key").alias(f"min_{width}"),
             value.rolling_max_by("at", width, closed="left").over("key").alias(f"max_{width}"),
+            value.rolling_sum_by("at", width, closed="left").over("key").alias(f"sum_{width}"),
             one.rolling_sum_by("at", width, closed="left").over("key").alias(f"count_{width}"),
         ]
     pl.scan_parquet(source).select(columns).sink_parquet(target, row_group_size=1 << 19)
@@ -111,7 +124,13 @@ def duckdb(source: str, target: str) -> None:
         f'{function}(value) OVER (PARTITION BY key ORDER BY "at" RANGE BETWEEN INTERVAL {hours} HOURS PRECEDING '
         f"AND INTERVAL 1 MICROSECOND PRECEDING) AS {name}_{hours}h"
         for hours in HOURS
-        for function, name in (("avg", "mean"), ("max", "max"), ("count", "count"))
+        for function, name in (
+            ("count", "count"),
+            ("avg", "mean"),
+            ("min", "min"),
+            ("max", "max"),
+            ("sum", "sum"),
+        )
     )
     engine.sql(f"COPY (SELECT {columns} FROM '{source}') TO '{target}' (FORMAT parquet)")
 

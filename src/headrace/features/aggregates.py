@@ -8,9 +8,11 @@ operations of `headrace.features.finish`, on arrays.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from headrace.definition.model import Aggregate
@@ -68,9 +70,13 @@ class Kernels:
     def __init__(self, step: WindowStep, values: Column, moments: Moments, texts: Sequence[str] = ()) -> None:
         self.texts = texts
         self.kinds = window_kinds(step)
-        self._parts: dict[Component, Kernel] = {
-            component: _kernel(component, step, values, moments, texts) for component in components_of(step)
-        }
+
+        def kernel(component: Component) -> Kernel:
+            return _kernel(component, step, values, moments, texts)
+
+        components = components_of(step)
+        with ThreadPoolExecutor(pl.thread_pool_size()) as pool:  # numpy leaves the lock
+            self._parts = dict(zip(components, pool.map(kernel, components), strict=True))
 
     def states(self, start: Places, stop: Places) -> dict[Component, list[Any]]:
         """The columns of each component, for runs that are not empty."""
@@ -179,7 +185,7 @@ def _kernel(component: Component, step: WindowStep, values: Column, moments: Mom
         case "first" | "last":
             return _Placed(values, texts, is_last=component == "last")
         case "min" | "max":
-            return Extremes(values, component, moments.longest())
+            return Extremes(values, component, moments.longest)
 
 
 def _whole(step: WindowStep, values: Column) -> NDArray[np.int64]:

@@ -67,12 +67,15 @@ class Extremes:
             found[wide] = self._op(found[wide], self._op(left, right))
         inside = np.flatnonzero(whole < 0)
         if len(inside):
-            at, end = start[inside].copy(), last[inside]
-            scanned = self._values[at]
-            for _ in range(_BLOCK - 1):
-                np.minimum(at + 1, end, out=at)
-                self._op(scanned, self._values[at], out=scanned)
-            found[inside] = scanned
+            at = start[inside]
+            left = last[inside] - at
+            found[inside] = self._values[at]
+            for step in range(1, _BLOCK):  # only runs that long: many hold an event or two
+                longer = np.flatnonzero(left >= step)
+                if not len(longer):
+                    break
+                inside, at, left = inside[longer], at[longer], left[longer]
+                found[inside] = self._op(found[inside], self._values[at + step])
         return found  # type: ignore[no-any-return]
 
     def between_one(self, start: int, stop: int) -> Any:

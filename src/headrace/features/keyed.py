@@ -80,16 +80,17 @@ class Moments:
             self.span = len(self._ranks) + 1
         codes = self.codes(numbers, instants)
         if ties is None:
-            self._order = pl.Series(codes).arg_sort().to_numpy()
+            self._order = np.argsort(codes)
         else:
             frame = pl.DataFrame({"code": codes, "tie": ties}).with_row_index("place")
-            self._order = frame.select(pl.arg_sort_by("code", "tie", "place")).to_series().to_numpy()
+            order = frame.select(pl.arg_sort_by("code", "tie", "place")).to_series()
+            self._order = order.to_numpy().astype(np.intp)
         self.sorted = codes[self._order]
         self.view = self.sorted.data
 
-    def take_order(self) -> NDArray[np.uint32]:
+    def take_order(self) -> NDArray[np.intp]:
         """The positions of the pairs as given, in the order of their codes; handed out once, then forgotten."""
-        order, self._order = self._order, np.empty(0, np.uint32)
+        order, self._order = self._order, np.empty(0, np.intp)
         return order
 
     def keep(self, chosen: NDArray[np.bool_]) -> None:
@@ -159,9 +160,10 @@ class Moments:
             return instant
         return self.instant_at(place) + 1
 
+    @cached_property
     def longest(self) -> int:
         """The most pairs that one key has."""
-        return int(np.bincount(self.sorted // self.span).max()) if len(self.sorted) else 0
+        return int(np.bincount(self.keys()).max()) if len(self.sorted) else 0
 
 
 def asked(numbers: NDArray[np.int64], instants: pl.Series) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -106,7 +106,7 @@ class WindowIndex:
         """The rows of one batch whose key is known, in the order of the events: what they read lies close together."""
         part = slice(begin, begin + _BATCH)
         codes = self._moments.codes(numbers[part], times[part])
-        order = pl.Series(codes).arg_sort().to_numpy().astype(np.intp)  # numpy is three times slower by uint32
+        order = np.argsort(codes)
         if len(order) and codes[order[0]] < 0:
             order = order[np.searchsorted(codes[order], 0) :]
         return order + begin
