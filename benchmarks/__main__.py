@@ -20,6 +20,7 @@ QUICK = (
     ("parity", "1e6"),
     ("windows", "1e6"),
     ("leaks",),
+    ("online",),
     ("quality",),
     ("automatic",),
     ("checks",),

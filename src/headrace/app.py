@@ -288,7 +288,7 @@ class Project:
         """
         from headrace.features.explain import list_features
 
-        return list_features(self._program())
+        return list_features(self.program())
 
     def explain_feature(self, name: str) -> Explained:
         """Everything about one feature; see `headrace.features.explain`.
@@ -300,13 +300,13 @@ class Project:
         from headrace.features.errors import FeatureUnknown
         from headrace.features.explain import explain_feature, list_features
 
-        program = self._program()
+        program = self.program()
         names = [one.name for one in list_features(program)]
         if name not in names:
             raise FeatureUnknown(name, names)
         return explain_feature(program, name, self.tables())
 
-    def _program(self) -> Program:
+    def program(self) -> Program:
         """The program as of the newest check; scales of sums are not fixed in it."""
         from headrace.features.build import build_program
 

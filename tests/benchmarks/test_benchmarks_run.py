@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as whole
-from benchmarks import automatic, command_start, expressions, harness, leaks, quality, row_form, windows
+from benchmarks import automatic, command_start, expressions, harness, leaks, online, quality, row_form, windows
 
 ROOT = Path(harness.ROOT)
 
@@ -59,6 +59,15 @@ def test_leaks(small_flights: Path, results: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(leaks, "ROWS", 20)
     leaks.main(small_flights)
     assert "420 aggregates of 20 random rows" in results.read_text(encoding="utf-8")
+
+
+def test_online(small_flights: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(online, "ROWS", 120)
+    monkeypatch.setattr(online, "WATERMARK_US", 1_357_164_000_000_000)  # 2013-01-02T22:00:00Z
+    online.main(small_flights)
+    text = results.read_text(encoding="utf-8")
+    assert "120 rows, answers equal to history's" in text
+    assert re.search(r"\| Redis \| [0-9.e+]+ \| [0-9.e+]+ \| 1 \|", text)
 
 
 def test_quality(small_flights: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
