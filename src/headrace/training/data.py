@@ -37,6 +37,8 @@ class Examples:
     """When the label became known; `NEVER` for null."""
     groups: NDArray[np.int64] | None = None
     """Codes of the group column under a group split."""
+    twins: NDArray[np.int64] | None = None
+    """Codes of the key where several rows have one: rows of a code are never divided by chance."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -50,6 +52,7 @@ class Examples:
             time_us=None if self.time_us is None else self.time_us[rows],
             label_known_us=None if self.label_known_us is None else self.label_known_us[rows],
             groups=None if self.groups is None else self.groups[rows],
+            twins=None if self.twins is None else self.twins[rows],
         )
 
     def with_outputs(self, outputs: tuple[Field, ...]) -> Examples:
@@ -92,6 +95,7 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
         if split.group is None or split.group not in table.columns:
             raise GroupColumnMissing(split.group, columns=[c for c in table.columns if not c.startswith("_")])
         groups = table[split.group].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+    twins = _twins(table, program.key) if split.by in ("random", "stratified") else None
     y = table["_label"].cast(pl.Float64 if frame.task == "regression" else pl.Int64).to_numpy()
     time_us = None if program.time is None else _instants(table[program.time])
     known = _instants(table["_label_known"]) if _is_known(table) else None
@@ -107,6 +111,7 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
             time_us=None if time_us is None else time_us[keep],
             label_known_us=None if known is None else known[keep],
             groups=None if groups is None else groups[keep],
+            twins=None if twins is None else twins[keep],
         )
 
     train = ~held
@@ -117,6 +122,16 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
     data = TrainingData(part(train), part(held), purged)
     check_target(data.train)
     return data
+
+
+def _twins(table: pl.DataFrame, key: tuple[str, ...]) -> NDArray[np.int64] | None:
+    """A code for each key, null parts and all; None when no key comes twice."""
+    import polars as pl
+
+    if not key or table.select(key).n_unique() == table.height:
+        return None
+    codes = table.select(pl.struct(key).rank("dense")).to_series()
+    return codes.cast(pl.Int64).to_numpy()
 
 
 def _is_known(table: pl.DataFrame) -> bool:

@@ -20,11 +20,12 @@ def labels_of(examples: Examples, split: Split, rows: NDArray[np.intp] | None = 
     """The labels of training rows: of all, or of those at the positions `rows`.
 
     Under a time split a row learns from rows whose label was known before it was asked for (without such instants, from
-    rows asked for before it). Else rows are drawn into parts as the split draws its folds: groups stay whole, classes
-    are spread evenly.
+    rows asked for before it). Else rows are drawn into parts as the split draws its folds: groups and rows of one key
+    stay whole, classes are spread evenly.
     """
     kept = np.arange(len(examples)) if rows is None else rows
     y = examples.y[kept]
+    twins = None if examples.twins is None else examples.twins[kept]
     classes = examples.classes if examples.task == "multiclass" else ()
     if split.by == "time" and examples.time_us is not None:
         asked = examples.time_us[kept]
@@ -33,9 +34,9 @@ def labels_of(examples: Examples, split: Split, rows: NDArray[np.intp] | None = 
     if split.by == "group" and examples.groups is not None:
         folds = group_folds(examples.groups[kept], PARTS, seed=split.seed)
     elif split.by == "stratified" and examples.task != "regression":
-        folds = stratified_folds(y, PARTS, seed=split.seed)
+        folds = stratified_folds(y, PARTS, seed=split.seed, twins=twins)
     else:
-        folds = random_folds(len(y), PARTS, seed=split.seed)
+        folds = random_folds(len(y), PARTS, seed=split.seed, twins=twins)
     part = np.zeros(len(y), np.intp)
     for number, fold in enumerate(folds):
         part[fold.validation] = number

@@ -49,11 +49,11 @@ def _folds(examples: Examples, split: Split) -> list[Fold]:
                 raise FoldsImpossible("there is no group column", by=split.by, folds=split.folds, rows=len(examples))
             return group_folds(examples.groups, split.folds, seed=split.seed)
         case "stratified" if examples.task != "regression":
-            return stratified_folds(examples.y, split.folds, seed=split.seed)
+            return stratified_folds(examples.y, split.folds, seed=split.seed, twins=examples.twins)
         case "stratified":
-            return stratified_folds(_tenths(examples.y), split.folds, seed=split.seed)
+            return stratified_folds(_tenths(examples.y), split.folds, seed=split.seed, twins=examples.twins)
         case _:
-            return random_folds(len(examples), split.folds, seed=split.seed)
+            return random_folds(len(examples), split.folds, seed=split.seed, twins=examples.twins)
 
 
 def time_folds(
@@ -84,19 +84,36 @@ def time_folds(
     return result
 
 
-def random_folds(n: int, folds: int, *, seed: int) -> list[Fold]:
-    """Every row is asked once; sizes differ by one at most."""
+def random_folds(n: int, folds: int, *, seed: int, twins: NDArray[np.int64] | None = None) -> list[Fold]:
+    """Every row is asked once; sizes differ by one at most. Rows of equal `twins` stay together, and count as one."""
+    if twins is not None:
+        _, unit = np.unique(twins, return_inverse=True)
+        return _by_part(_random_parts(int(unit.max(initial=-1)) + 1, folds, seed)[unit], folds)
+    return _by_part(_random_parts(n, folds, seed), folds)
+
+
+def _random_parts(n: int, folds: int, seed: int) -> NDArray[np.intp]:
     part = np.empty(n, np.intp)
     part[_generator(seed).permutation(n)] = np.arange(n) % folds
-    return _by_part(part, folds)
+    return part
 
 
-def stratified_folds(strata: NDArray[Any], folds: int, *, seed: int) -> list[Fold]:
-    """Every row is asked once; each stratum is spread as evenly as its size allows."""
+def stratified_folds(
+    strata: NDArray[Any], folds: int, *, seed: int, twins: NDArray[np.int64] | None = None
+) -> list[Fold]:
+    """Every row is asked once; each stratum is spread as evenly as its size allows. Rows of equal `twins` stay
+    together, and count as one, of the first one's stratum."""
+    if twins is not None:
+        _, first, unit = np.unique(twins, return_index=True, return_inverse=True)
+        return _by_part(_stratified_parts(strata[first], folds, seed)[unit], folds)
+    return _by_part(_stratified_parts(strata, folds, seed), folds)
+
+
+def _stratified_parts(strata: NDArray[Any], folds: int, seed: int) -> NDArray[np.intp]:
     shuffled = _generator(seed).permutation(len(strata))
     part = np.empty(len(strata), np.intp)
     part[shuffled[np.argsort(strata[shuffled], kind="stable")]] = np.arange(len(strata)) % folds
-    return _by_part(part, folds)
+    return part
 
 
 def group_folds(groups: NDArray[np.int64], folds: int, *, seed: int) -> list[Fold]:
