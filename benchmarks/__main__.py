@@ -18,7 +18,7 @@ QUICK = (
     ("expressions",),
     ("row_form",),
     ("parity", "1e6"),
-    ("windows", "1e6"),
+    ("windows", "1e6", "--duckdb"),
     ("leaks",),
     ("online",),
     ("quality",),

@@ -140,6 +140,31 @@ def test_a_condition_that_is_null_lets_no_row_count() -> None:
     assert one_window([1.0], "count", where=WHERE) == 0
 
 
+@pytest.mark.parametrize(
+    ("value", "values", "take", "found"),
+    [
+        ("flag", [True, False, False], ("first", "last", "top1", "top2", "top3"), (True, False, False, True, None)),
+        ("flag", [True, False, False], ("sum", "median", "n_unique"), (1.0, 0.0, 2)),
+        ("day", [19002, 19000, 19001], ("min", "max", "first", "last", "top1"), (19000, 19002, 19002, 19001, 19000)),
+        ("span", [5, -7], ("min", "max", "first", "top2", "n_unique"), (-7, 5, 5, 5, 2)),
+        ("kind", ["b", "a", "b"], ("first", "top1", "top2", "top3", "n_unique"), ("b", "b", "a", None, 2)),
+    ],
+)
+def test_values_of_every_type_keep_it(
+    monkeypatch: pytest.MonkeyPatch, value: str, values: list[Any], take: tuple[str, ...], found: tuple[object, ...]
+) -> None:
+    types = {"flag": Type.BOOLEAN, "day": Type.DATE, "span": Type.DURATION, "kind": Type.CATEGORY}
+    for name, type_ in types.items():
+        monkeypatch.setitem(EVENTS, name, type_)
+    events = [{"place": "A", "gate": 1, "seen": T0 - 100 + n, value: one} for n, one in enumerate(values)]
+    step = window(value, take=take, over=WIDTHS_5M)
+    asked = [{"place": place, "gate": 1, "due": T0} for place in ("A", "nowhere")]
+    columns, rows = both_forms(step, events, asked)
+    assert columns == rows
+    assert columns[0] == found
+    assert [type(one) for one in rows[0]] == [type(one) for one in found]
+
+
 def test_first_and_last_of_no_texts_are_null() -> None:
     columns, rows = both_forms(window("text", take=ORDERED[:2]), [], [{"place": "A", "gate": 1, "due": T0}])
     assert columns == rows == [(None,) * 8]

@@ -18,12 +18,14 @@ from tests.features.test_history_and_columns import (
     assert_same,
     bits,
     both_forms,
+    counts_in,
     events_of,
     plain_window,
     window,
 )
 
 from headrace.features.finish import ALWAYS, WindowFinish, kinds_of
+from headrace.features.fold import Fold, Folded
 from headrace.features.model import WindowStep
 from headrace.features.naming import hop_of
 from headrace.features.spans import SpannedHistory
@@ -79,6 +81,27 @@ def test_what_is_kept_at_a_watermark_answers_every_later_request(
         places = [bisect_left(held, edge) for edge in finish.edges(t)]
         states = [[column[rows[at]].item() for column in suffixes.states] for at in places]
         assert bits([finish.row(states, t, finish.edges(t))]) == bits([index.row(key, t)])
+
+
+@settings(max_examples=200)
+@given(events_of, st.sampled_from(["value", "whole", None]))
+def test_folding_event_by_event_keeps_what_history_finds(events: list[dict[str, Any]], value: str | None) -> None:
+    step = decayed(value, take=("decayed_count",) if value is None else ("decayed_sum", "decayed_mean"), over=())
+    index = WindowIndex(step, table(EVENTS, events).lazy())
+    suffixes, fold = index.suffixes(T0 + 100 * DAY), Fold(step)
+    for key, number in index.keys.of.items():
+        kept: tuple[Folded, ...] | None = None
+        own = [
+            event
+            for event in events
+            if (event["place"], event["gate"]) == key and event["seen"] and counts_in(step, event)
+        ]
+        for event in sorted(own, key=lambda event: event["seen"]):
+            kept = fold.add(kept, event.get(value or ""), event["seen"])
+        assert kept is not None
+        [row] = np.flatnonzero(suffixes.numbers == number)
+        columns = [column[row].item() for column in suffixes.states]
+        assert bits([tuple(fold.columns(kept))]) == bits([tuple(columns[-len(fold.columns(kept)) :])])
 
 
 def test_an_event_counts_half_after_a_half_life_and_less_by_each_tile() -> None:

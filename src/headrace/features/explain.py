@@ -193,7 +193,12 @@ def _over_history(step: LookupStep | WindowStep) -> str:
     key = ", ".join(theirs for _, theirs in step.key)
     if isinstance(step, WindowStep):
         edges = ", ".join(f"{written}: [floor(t - {written}, {_duration(hop)}), t)" for written, _, hop in step.over)
-        return f"rows of {step.source} sorted by ({key}, known); runs {edges}"
+        rows = f"rows of {step.source}" + ("" if step.where is None else " of which its condition is true")
+        decay = ", ".join(f"halving every {written}" for written, _, _ in step.half_lives)
+        runs = "; ".join(
+            part for part in (f"runs {edges}" if edges else "", f"all before t {decay}" if decay else "") if part
+        )
+        return f"{rows} sorted by ({key}, known); {runs}"
     if step.event_time is None:
         return f"join with {step.source} on ({key})"
     age = "" if step.max_age_us is None else f", if its {step.event_time} is at least t - {_duration(step.max_age_us)}"
