@@ -17,6 +17,7 @@ import headrace
 from headrace.app import Project
 from headrace.features.model import Program
 from headrace.scoring.package import decode_json
+from headrace.stages import learning
 
 WITHOUT = {r"^\[features\](.|\n)*?^\[split\]": "[split]", r'^budget = ".*"': 'budget = "6 trials"'}
 
@@ -74,6 +75,17 @@ def test_nothing_is_proposed_when_it_is_switched_off(tmp_path: Path) -> None:
     assert [field.name for field in program.outputs] == [
         *("carrier", "flight", "tailnum", "origin", "dest", "distance")
     ]
+
+
+def test_where_memory_does_not_hold_all_of_them_the_request_alone_is_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning, "CELL_BYTES", 60_000)  # as if the table were thousands of times larger
+    project = Project.open(flights(tmp_path / "delays", days=range(1, 6), change=WITHOUT))
+    outcome = project.run(memory="2GB")
+    assert outcome.automatic is not None
+    assert {one.state for one in outcome.automatic.tried} == {"not tried"}
+    assert "None could be tried" in outcome.run_page.read_text(encoding="utf-8")
 
 
 @pytest.mark.heavy

@@ -12,6 +12,7 @@ import msgspec
 from headrace.definition.model import Definition, Features
 from headrace.features.automatic.model import Family, Looks
 from headrace.features.model import ExpressionStep, Frame, Program, WindowStep
+from headrace.runs.errors import NotEnoughMemory
 from headrace.runs.model import StageContext
 from headrace.stages.learning import TRAINING, divided, gather
 from headrace.stages.model import Checked, Workspace
@@ -76,10 +77,12 @@ def keep_what_pays(
     from headrace.definition.features_section import features_section
     from headrace.features.automatic.proposals import with_families
 
-    wide = gather(
-        run, replace(work, definition=proposed.definition), _program(proposed.definition, checked), label, checked
-    )
-    automatic = _try(run, work, checked, wide, proposed)
+    with_all = _program(proposed.definition, checked)
+    try:
+        wide = gather(run, replace(work, definition=proposed.definition), with_all, label, checked)
+        automatic = _try(run, work, checked, wide, proposed)
+    except NotEnoughMemory:  # without them the project may fit
+        return work, gather(run, work, _program(work.definition, checked), label, checked), _none(proposed)
     kept = [family for family in proposed.families if family.name in automatic.kept]
     definition = with_features(work.definition, with_families(work.definition.features, kept))
     text = features_section(with_families(Features(), kept))
@@ -89,6 +92,16 @@ def keep_what_pays(
         msgspec.structs.replace(wide, program=program),
         msgspec.structs.replace(automatic, tried=automatic.tried + proposed.refused, text=text),
     )
+
+
+def _none(proposed: Proposed) -> Automatic:
+    """Nothing was tried."""
+    reason = "the memory limit does not hold the columns of all families"
+    tried = [
+        Tried(name=family.name, why=family.why, inputs=0, state="not tried", reason=reason)
+        for family in proposed.families
+    ]
+    return Automatic(candidate="", measure="", rows=0, folds=0, tried=(*tried, *proposed.refused))
 
 
 def with_features(definition: Definition, features: Features) -> Definition:
@@ -143,10 +156,11 @@ def _try(run: Run, work: Workspace, checked: Checked, wide: Frame, proposed: Pro
     share = Share.of(training.budget, len(proposed.families))
 
     def compute(ctx: StageContext) -> Automatic:
-        from headrace.training.automatic import try_families
+        from headrace.training.automatic import MOST_ROWS, try_families
 
-        examples = divided(ctx, wide, proposed.definition).train
-        known = _Known(work, checked, len(examples))
+        rows = wide.rows - wide.holdout_rows
+        examples = divided(ctx, wide, proposed.definition, step=max(1, -(-rows // MOST_ROWS))).train
+        known = _Known(work, checked, rows)
         return try_families(
             examples,
             proposed.families,

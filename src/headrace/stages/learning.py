@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from headrace.definition.model import Definition
 from headrace.features.model import Frame, Program
 from headrace.runs.errors import NotEnoughMemory
@@ -199,8 +201,8 @@ def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled)
     )
 
 
-def divided(ctx: StageContext, frame: Frame, definition: Definition) -> TrainingData:
-    """The frame's rows, divided.
+def divided(ctx: StageContext, frame: Frame, definition: Definition, *, step: int = 1) -> TrainingData:
+    """The frame's rows, divided: each, or one in `step`.
 
     Raises
     ------
@@ -210,10 +212,19 @@ def divided(ctx: StageContext, frame: Frame, definition: Definition) -> Training
 
     from headrace.training.data import divide
 
+    if step > 1:
+        held = -(-frame.rows // step) - -(-(frame.rows - frame.holdout_rows) // step)
+        frame = msgspec.structs.replace(frame, rows=-(-frame.rows // step), holdout_rows=held)
     _refuse_without_memory(frame, definition, ctx.memory)
     url, options = ctx.scan(frame.ref)
     ctx.count(rows_in=frame.rows)
-    return divide(frame, pl.read_parquet(url, storage_options=options or None), definition.split)
+    rows = pl.scan_parquet(url, storage_options=options or None)
+    used = {frame.program.time, definition.split.group, *(field.name for field in frame.program.outputs)}
+    # the table may hold columns of proposed features that were not kept
+    rows = rows.select(name for name in rows.collect_schema() if name.startswith("_") or name in used)
+    if step > 1:
+        rows = rows.gather_every(step)
+    return divide(frame, rows.collect(), definition.split)
 
 
 def _refuse_without_memory(frame: Frame, definition: Definition, memory: Memory) -> None:
