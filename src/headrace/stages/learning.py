@@ -219,7 +219,8 @@ def divided(ctx: StageContext, frame: Frame, definition: Definition, *, step: in
     url, options = ctx.scan(frame.ref)
     ctx.count(rows_in=frame.rows)
     rows = pl.scan_parquet(url, storage_options=options or None)
-    used = {frame.program.time, definition.split.group, *(field.name for field in frame.program.outputs)}
+    program = frame.program
+    used = {program.time, definition.split.group, *program.key, *(field.name for field in program.outputs)}
     # the table may hold columns of proposed features that were not kept
     rows = rows.select(name for name in rows.collect_schema() if name.startswith("_") or name in used)
     if step > 1:
