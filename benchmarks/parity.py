@@ -60,7 +60,12 @@ def main(arguments: Sequence[str]) -> int:
         f"{', '.join(f'{count:,}' for count in depths)}. {nulls / shown:.0%} of the results were null. "
         f"{time.monotonic() - started:.0f} s."
     )
-    record("Parity of the two forms", "python -m benchmarks.parity", body, libraries=["polars", "numpy"])
+    record(
+        "Parity of the two forms",
+        " ".join(["python -m benchmarks.parity", *arguments]),
+        body,
+        libraries=["polars", "numpy"],
+    )
     return 0
 
 
