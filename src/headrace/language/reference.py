@@ -32,7 +32,11 @@ nest at most {MAX_NESTING} deep and calls {MAX_DEPTH}.
 - A timestamp is an instant; a zone is an IANA name such as `'America/New_York'` and `'UTC'` when left out.
 - CASE is written with `if`, BETWEEN with `>=` and `<=`, `IS TRUE` with `=` and `coalesce`.
 - `exp`, `ln`, `sin` and their like are the C library's, so another operating system may differ in the last bit.
-- `lower` and `upper` follow the edition of Unicode that the Python in use carries.
+- `lower`, `upper`, `initcap`, `normalize`, `strip_accents`, `count_letters` and their like follow the edition of
+  Unicode that the Python in use carries.
+- `a LIKE b` matches the whole text, line feeds included; regular expressions match somewhere, take time linear in the
+  text, and of several matches the leftmost counts, of those the one that the pattern names first.
+- An example is what both forms give: a test computes each.
 
 In the tables, `T` is any type, the same in every place; `O` likewise, of the types that have an order (all but
 boolean); `A` is any type, each place its own; `…` means that an argument may be repeated; *italics* mark constants.
