@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Protocol
 
-from headrace.features.model import ExpressionStep, Program, Step
+from headrace.features.model import ExpressionStep, Program, Step, WindowStep
 from headrace.features.naming import fields_of
 from headrace.language.rows import compile_rows
+from headrace.language.tree import Node
 from headrace.language.types import Type
+from headrace.language.verify import TreeRefused, check_tree
 
 Row = tuple[object, ...]
 _Extend = Callable[[list[object], "int | None"], None]
@@ -87,6 +89,39 @@ class RowProgram:
         for part in self._parts:
             part(values, instant)
         return self._pick(values)
+
+
+def check_program(program: Program) -> None:
+    """Refuse a program whose trees the parser could not have made, or whose steps use what is not there before them.
+
+    Raises
+    ------
+    ValueError : saying which step, and why.
+    """
+    raw = {field.name: field.type for field in (*program.request, *program.raw)}
+    for derived in program.derive:
+        _check(derived.name, derived.node, raw, derived.type)
+        raw[derived.name] = derived.type
+    have = {field.name: field.type for field in program.request}
+    for step in program.steps:
+        if isinstance(step, ExpressionStep):
+            _check(step.name, step.node, have, step.type)
+        else:
+            missing = [ours for ours, _ in step.key if ours not in have]
+            if missing:
+                raise ValueError(f"step {step.name!r}: there is no column {missing[0]!r}")
+            if isinstance(step, WindowStep) and step.where is not None:
+                _check(step.name, step.where, None, Type.BOOLEAN)
+        have |= {field.name: field.type for field in fields_of(step)}
+
+
+def _check(name: str, node: Node, columns: Mapping[str, Type] | None, type_: Type) -> None:
+    try:
+        check_tree(node, columns)
+    except TreeRefused as error:
+        raise ValueError(f"step {name!r}: {error}") from error
+    if node.type is not type_:
+        raise ValueError(f"step {name!r}: it is a {node.type}, not a {type_}")
 
 
 class RequestFiller:

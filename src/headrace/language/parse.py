@@ -25,12 +25,8 @@ from headrace.language.rows import compile_rows
 from headrace.language.signatures import Match, Signature
 from headrace.language.syntax import column_index, first_index, index_of, named_function, read_syntax, refusal
 from headrace.language.tokens import Tokens, tokenize
-from headrace.language.tree import Call, Column, Literal, Node
+from headrace.language.tree import MAX_DEPTH, MAX_SIZE, Call, Column, Literal, Node
 from headrace.language.types import Type
-
-MAX_DEPTH = 100
-MAX_SIZE = 10_000
-"""Parts of a tree; what SQL writes once can come to stand in it twice, as in BETWEEN."""
 
 _OPERATORS: dict[type[exp.Expr], str] = {
     exp.Add: "add",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from headrace.language.forms import Form, Function
 from headrace.language.functions import FUNCTIONS
-from headrace.language.parse import MAX_DEPTH
 from headrace.language.signatures import KIND_TYPES, Parameter
 from headrace.language.tokens import MAX_CHARACTERS, MAX_NESTING
+from headrace.language.tree import MAX_DEPTH
 
 _HEAD = f"""# Functions
 

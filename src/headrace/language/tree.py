@@ -12,6 +12,11 @@ import msgspec
 
 from headrace.language.types import Type
 
+MAX_DEPTH = 100
+"""Calls in calls."""
+MAX_SIZE = 10_000
+"""Parts of a tree; what SQL writes once can come to stand in it twice, as in BETWEEN."""
+
 
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="column", tag_field="node"):
     """A named input."""

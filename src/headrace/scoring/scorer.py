@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from headrace.errors import HeadraceError
 from headrace.features.encoder import row_encoder
 from headrace.features.model import CategoryLevels, Encoder, ExpressionStep, Program
-from headrace.features.program import HistoryLike, ReadRow, RowProgram
+from headrace.features.program import HistoryLike, ReadRow, RowProgram, check_program
 from headrace.language.types import Type
 from headrace.language.values import RowValue, encode
 from headrace.scoring.decision import Decider
@@ -66,6 +66,7 @@ class Scorer:
         self._needs_history = tuple(s.name for s in self.program.steps if not isinstance(s, ExpressionStep))
         self._has_history = history is not None
         try:
+            check_program(self.program)
             self._reader = RowReader(self.program, contract.types)
             self._encode = row_encoder(self.encoder)
             self._outputs = RowProgram(self.program, history or _NO_HISTORY).outputs
