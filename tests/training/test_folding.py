@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from tests.training.samples import make_examples
+from tests.training.samples import MemoryRecorder, StepClock, make_examples
 
 from headrace.data.model import Field
-from headrace.definition.model import Encoding, Split
+from headrace.definition.model import Budget, Encoding, Split, Task, Training
+from headrace.features.encodings.plan import count_inputs
 from headrace.features.encodings.targets import Parts, Past
 from headrace.language.types import Type
 from headrace.training.data import Examples
+from headrace.training.fit import fit_chosen
 from headrace.training.folding import EncodedFolds
 from headrace.training.lessons import PARTS, labels_of
 from headrace.training.metrics import measure, metric_of
+from headrace.training.search import search
 from headrace.training.splits import make_folds
 
 BY: Sequence[Any] = ("time", "random", "stratified", "group")
@@ -89,3 +92,32 @@ def test_rows_are_kept_apart_as_the_split_says() -> None:
         if by == "stratified":
             positives = np.bincount(parts.number[examples.y == 1])
             assert positives.max() - positives.min() <= 1
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_target_has_an_input_for_each_of_several_classes(task: Task) -> None:
+    examples, split = make_examples(300, task), Split(by="time", folds=2)
+    metric = metric_of(None, task)
+    folds = EncodedFolds(examples, make_folds(examples, split), metric, split=split, encodings=TARGET)
+    width = count_inputs(examples.outputs, TARGET, examples.classes)
+    assert width == len(examples.outputs) + (3 if task == "multiclass" else 0)
+    at = [field.name for field in examples.outputs].index("city")
+    shares = slice(at, at + width - len(examples.outputs) + 1)
+    for fold in folds:
+        assert fold.X_train.shape[1] == fold.X_validation.shape[1] == len(fold.levels) == width
+        for X in (fold.X_train[:, shares], fold.X_validation[:, shares]):
+            assert np.isfinite(X).all()
+            if task == "multiclass":
+                np.testing.assert_allclose(X.sum(axis=1), 1.0, rtol=1e-6)
+
+
+def test_a_search_with_encodings_compiles_what_it_tried() -> None:
+    training = Training(families=("linear", "lightgbm"), budget=Budget(trials=2), threads=1)
+    recorder, clock = MemoryRecorder(), StepClock(0.001)
+    split = Split(by="random", folds=2)
+    result = search(make_examples(400), training, split, None, recorder=recorder, clock=clock, encodings=TARGET)
+    assert [trial.state for trial in result.trials] == ["done", "done"]
+    candidate = fit_chosen(make_examples(400), result.trials[1], training, split, TARGET)
+    assert [column.name for column in candidate.encoder.columns] == [
+        *("speed", "count_frequency", "city_target", "open", "empty", "same")
+    ]
