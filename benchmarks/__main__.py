@@ -19,6 +19,7 @@ QUICK = (
     ("row_form",),
     ("parity", "1e6"),
     ("windows", "1e6", "--duckdb"),
+    ("window_aggregates", "1e5"),
     ("leaks",),
     ("online",),
     ("quality",),
@@ -34,7 +35,8 @@ QUICK = (
     ("history_path", "1"),
 )
 WHOLE = (
-    *(entry for entry in QUICK[:-3] if entry[0] != "parity"),
+    *(entry for entry in QUICK[:-3] if entry[0] not in ("parity", "window_aggregates")),
+    ("window_aggregates",),
     ("parity",),
     ("matching", PEERS),
     ("windows", "1e7", "--duckdb"),

@@ -25,7 +25,7 @@ BUDGET: Final = 100_000_000
 AGGREGATES: Final[tuple[Aggregate, ...]] = ("count", "sum", "mean", "min", "max")
 
 
-def make(path: Path, rows: int) -> None:
+def make(path: Path, rows: int, keys: int = KEYS) -> None:
     """A year of events, in order of time; times are whole minutes, so that many are equal."""
     import numpy as np
     import polars as pl
@@ -33,7 +33,7 @@ def make(path: Path, rows: int) -> None:
     draw = np.random.default_rng(0)
     events = pl.DataFrame(
         {
-            "key": pl.Series(draw.integers(0, KEYS, rows)).cast(pl.String),
+            "key": pl.Series(draw.integers(0, keys, rows)).cast(pl.String),
             "at": pl.Series(draw.integers(0, 365 * 24 * 60, rows) * 60_000_000).cast(pl.Datetime("us", "UTC")),
             "value": draw.normal(10, 30, rows),
         }
@@ -48,7 +48,9 @@ def read(source: str) -> None:
     print(pl.read_parquet(source).height)
 
 
-def ours(source: str, target: str) -> None:
+def ours(
+    source: str, target: str, take: tuple[Aggregate, ...] = AGGREGATES, hours: Sequence[int] = HOURS, half_life: int = 0
+) -> None:
     """Our windows, batch by batch into a file, as the frame is written."""
     import polars as pl
     from polars.io.plugins import register_io_source
@@ -61,7 +63,9 @@ def ours(source: str, target: str) -> None:
     from headrace.language.types import Type
     from headrace.language.values import dtype
 
-    widths = tuple((f"{hours}h", hours * 3_600_000_000) for hours in HOURS)
+    def with_hops(spans: Sequence[int]) -> tuple[tuple[str, int, int], ...]:
+        return tuple((f"{span}h", span * 3_600_000_000, hop_of(span * 3_600_000_000)) for span in spans)
+
     step = WindowStep(
         name="w",
         source="events",
@@ -69,8 +73,9 @@ def ours(source: str, target: str) -> None:
         value="value",
         value_type=Type.FLOAT,
         known_after=(("at", 0),),
-        over=tuple((text, width, hop_of(width)) for text, width in widths),
-        take=AGGREGATES,
+        over=with_hops(hours),
+        half_lives=with_hops([half_life] if half_life else []),
+        take=take,
         scale=44,
     )
     program = Program(

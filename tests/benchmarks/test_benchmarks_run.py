@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as whole
-from benchmarks import automatic, command_start, expressions, harness, leaks, online, quality, row_form, windows
+from benchmarks import (
+    automatic,
+    command_start,
+    expressions,
+    harness,
+    leaks,
+    online,
+    quality,
+    row_form,
+    window_aggregates,
+    windows,
+)
 
 ROOT = Path(harness.ROOT)
 
@@ -46,6 +57,13 @@ def test_windows(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, "TIMES", 1)
     windows.main(["1000", "--duckdb"])
     assert "Windows, 1,000 events" in results.read_text(encoding="utf-8")
+
+
+@pytest.mark.heavy
+def test_window_aggregates(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window_aggregates, "TAKEN", ("median", "n_unique", "decayed_mean"))
+    window_aggregates.main(["1000"])
+    assert "| decayed_mean |" in results.read_text(encoding="utf-8")
 
 
 @pytest.mark.heavy

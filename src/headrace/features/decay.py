@@ -8,7 +8,7 @@ same bits, while states of neighbouring stretches cannot be merged in any tree: 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from headrace.features.keyed import Moments
 from headrace.features.weights import FURTHEST, fractions_of
 
 Places = NDArray[np.int64]
+_PIECE: Final = 1 << 16
 
 
 class Decay:
@@ -83,10 +84,15 @@ class Decay:
 
     def _carried(self, weights: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
         """What the tiles before each have left in it."""
-        found = []
+        found = np.empty(len(weights), np.float64)
         total = 0.0
-        for is_first, weight, value in zip(self._is_first.tolist(), weights.tolist(), values.tolist(), strict=True):
-            carried = 0.0 if is_first else total * weight
-            found.append(carried)
-            total = carried + value
-        return np.array(found, np.float64)
+        for begin in range(0, len(weights), _PIECE):  # Python's numbers are three times larger
+            part = slice(begin, begin + _PIECE)
+            carried = []
+            columns = (self._is_first[part].tolist(), weights[part].tolist(), values[part].tolist())
+            for is_first, weight, value in zip(*columns, strict=True):
+                left = 0.0 if is_first else total * weight
+                carried.append(left)
+                total = left + value
+            found[part] = carried
+        return found

@@ -36,7 +36,7 @@ _COLUMNS: Final[dict[Component, int]] = {
     "squares": 4,
     "min": 2,
     "max": 2,
-    "distinct": 5,
+    "distinct": 3,
     "percentiles": 2,
     "frequent": 2,
 }
