@@ -97,6 +97,32 @@ def flights_definition(**changes: Any) -> Definition:
     return msgspec.structs.replace(Definition(**parts), **changes)
 
 
+EVERY_KIND = (
+    Window(
+        name="here",
+        source="flights",
+        key=(("origin", "origin"),),
+        value="carrier",
+        where="dep_delay > 0 AND distance < 1500",
+        over_us=(6 * HOUR,),
+        over_text=("6h",),
+        take=("last", "top1", "n_unique", "rate", "seconds_since"),
+    ),
+    Window(
+        name="late",
+        source="flights",
+        key=(("origin", "origin"), ("carrier", "carrier")),
+        value="dep_delay",
+        over_us=(HOUR, 24 * HOUR),
+        over_text=("1h", "24h"),
+        half_life_us=(3 * HOUR,),
+        half_life_text=("3h",),
+        take=("stddev", "p90", "first", "decayed_mean", "top2"),
+    ),
+)
+"""Windows with what the one of `flights_definition` has not."""
+
+
 def with_project(definition: Definition, **changes: Any) -> Definition:
     return msgspec.structs.replace(definition, project=msgspec.structs.replace(definition.project, **changes))
 

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from tests.features.small import (
     DAY,
+    EVERY_KIND,
     FLIGHTS,
     HOUR,
     MINUTE,
@@ -22,6 +23,7 @@ from tests.features.small import (
     FolderContext,
     flights_definition,
     table,
+    with_features,
     with_project,
 )
 
@@ -110,6 +112,8 @@ def test_the_frame_holds_the_labelled_rows_in_order_of_time(tmp_path: Path) -> N
 def test_the_frame_and_the_row_form_say_the_same_of_every_row(tmp_path: Path) -> None:
     flights = some_flights()
     definition = flights_definition()
+    windows = (*definition.features.windows, *EVERY_KIND)
+    definition = with_features(definition, windows=windows)
     ctx, tables, scans = world(tmp_path, flights)
     frame = assemble(build_program(definition, TYPES), definition, tables, ctx)
     rows = pl.read_parquet(ctx.scan(frame.ref)[0])

@@ -11,7 +11,7 @@ import msgspec
 import polars as pl
 import pytest
 from hypothesis import given, settings
-from tests.features.small import HOUR, MINUTE, TYPES, FolderContext, flights_definition, table
+from tests.features.small import EVERY_KIND, HOUR, MINUTE, TYPES, FolderContext, flights_definition, table
 from tests.features.test_aggregates import MEASURES, SKETCHED
 from tests.features.test_frame import some_flights, world
 from tests.features.test_history_and_columns import EVENTS, REQUEST, asked_of, events_of, lookup, program, window
@@ -50,7 +50,8 @@ def test_a_frame_of_little_memory_has_the_bytes_of_one_of_plenty(
     definition = flights_definition(split=Split(by=by, holdout=0.25, group="carrier" if by == "group" else None))
     weather, plane = definition.features.lookups
     lookups = (msgspec.structs.replace(weather, max_age_us=max_age_us), plane)
-    features = msgspec.structs.replace(definition.features, lookups=lookups)
+    windows = (*definition.features.windows, *EVERY_KIND)
+    features = msgspec.structs.replace(definition.features, lookups=lookups, windows=windows)
     definition = msgspec.structs.replace(definition, features=features)
     whole, _ = assembled(tmp_path / "whole", Memory(2**40), definition)
     cut, ctx = assembled(tmp_path / "cut", LITTLE, definition)

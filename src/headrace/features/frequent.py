@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Places = NDArray[np.int64]
 _PIECE: Final = 1 << 22
 """Events counted at a time."""
+_TAKEN: Final = -1
 
 
 def most_frequent(counts: Mapping[Any, int], ranks: Sequence[int], nothing: Any) -> tuple[Any, ...]:
@@ -58,15 +59,18 @@ class Frequencies:
         begins = np.flatnonzero(np.append(True, pairs[1:] != pairs[:-1])) if len(pairs) else np.empty(0, np.int64)
         often = np.diff(np.append(begins, len(pairs)))
         row, code = np.divmod(pairs[begins], len(self._values))
-        order = np.lexsort((code, -often, row))
-        firsts = np.searchsorted(row[order], np.arange(len(start)))
-        ends = np.append(firsts[1:], len(order))
-        for at, rank in enumerate(self._ranks):
-            place = firsts + rank - 1
-            held = np.flatnonzero(place < ends)
-            chosen = order[place[held]]
-            counts[at, held] = often[chosen]
-            values[at, held] = self._values[code[chosen]]
+        firsts = np.searchsorted(row, np.arange(len(start)))
+        sizes = np.diff(np.append(firsts, len(row)))
+        # more often is greater, and among equals the lesser value
+        order = often * len(self._values) + (len(self._values) - 1 - code)
+        for rank in range(1, max(self._ranks) + 1):
+            best = np.maximum.reduceat(order, firsts)
+            if rank in self._ranks:
+                at, held = self._ranks.index(rank), np.flatnonzero(best >= 0)
+                count, code = np.divmod(best[held], len(self._values))
+                counts[at, held] = count
+                values[at, held] = self._values[len(self._values) - 1 - code]
+            order[order == np.repeat(best, sizes)] = _TAKEN
 
     def state_one(self, start: int, stop: int) -> tuple[Any, ...]:
         """`state` for one run; a text is itself."""
