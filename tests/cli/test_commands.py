@@ -84,6 +84,8 @@ def test_stopped_from_the_keyboard_it_says_so_and_goes_on_later(
     said = call("run", "--json")
     assert said.code == 0
     assert said.document["stages_computed"] == 6, "what was read, checked and assembled is not done again"
+    assert said.document["proposed_features"]["tried"] == 1
+    assert re.search(r"proposed features +\d of 1 families that were tried pay", call("run").out)
 
 
 def test_check_says_whether_the_contracts_hold(call: Call, delays: Path) -> None:

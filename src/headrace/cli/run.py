@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from headrace.data.model import Change, Combined, QualityReport, RuleResult
     from headrace.runs.model import Progress
     from headrace.stages.model import Outcome
+    from headrace.training.automatic_model import Automatic
 
 
 def run(*, refresh: Flag = False, memory: Memory = None, project: ProjectPath = None, as_json: AsJson = False) -> int:
@@ -110,6 +111,13 @@ def _tell_combined(name: str, combined: Combined) -> None:
         print_line(f"{name:<12} {conflict.column}: {values} lost by {conflict.rule}")
 
 
+def _proposed(automatic: Automatic) -> str:
+    """How many families were tried and which are kept."""
+    tried = sum(one.state != "not tried" for one in automatic.tried)
+    kept = [one.name for one in automatic.tried if one.state == "kept"]
+    return f"{len(kept)} of {tried} families that were tried pay" + (f": {', '.join(kept)}" if kept else "")
+
+
 _TOLD = 12
 """Broken rules that are told of one source; the page has them all."""
 
@@ -172,6 +180,8 @@ def _tell(outcome: Outcome) -> None:
         parts = {"errors": chosen.money.errors, "serving": chosen.money.serving, "training": chosen.money.training}
         split = ", ".join(f"{part} {money(value, choice.currency)}" for part, value in parts.items())
         print_line(f"  {'cost a million predictions':<26} {money(chosen.money.total, choice.currency)}   ({split})")
+    if outcome.automatic is not None:
+        print_line(f"  {'proposed features':<26} {_proposed(outcome.automatic)}")
     print_line(
         f"  {'this run':<26} {seconds(outcome.wall_s)}, {money(outcome.cost_usd)}, "
         f"{outcome.stages_done} stages computed"
