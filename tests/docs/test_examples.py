@@ -14,9 +14,17 @@ from headrace.cli import main
 from headrace.cli.commands import COMMANDS
 from headrace.cli.dispatch import build_app
 from headrace.definition.reader import read_definition
+from headrace.features.build import build_program
+from headrace.language.types import Type
 
 SHOWN = [*all_blocks("toml"), *blocks(ROOT / "README.md", "toml")]
 DEFINITIONS = [block for block in SHOWN if block.text.startswith("format = 1\n\n")]
+PAYMENTS = {
+    **dict.fromkeys(("payment", "card", "country", "merchant"), Type.STRING),
+    **dict.fromkeys(("fraud", "declined"), Type.BOOLEAN),
+    "amount": Type.FLOAT,
+    "paid_at": Type.TIMESTAMP,
+}
 PYTHON_PAGES = [page for page in PAGES if blocks(page, "python")]
 CONSOLE_LINES = [
     pytest.param(line, id=f"{block.where}-{line}")
@@ -31,6 +39,13 @@ def test_a_definition_on_a_page_has_no_mistake(block: Block, tmp_path: Path) -> 
     path = tmp_path / "headrace.toml"
     path.write_text(block.text, encoding="utf-8")
     assert read_definition(path).sources
+
+
+def test_the_windows_page_shows_features_that_can_be_computed(tmp_path: Path) -> None:
+    [page] = [page for page in PAGES if page.name == "windows.md"]
+    (tmp_path / "headrace.toml").write_text(blocks(page, "toml")[0].text, encoding="utf-8")
+    program = build_program(read_definition(tmp_path / "headrace.toml"), {"payments": PAYMENTS})
+    assert {"z_score", "abroad", "heating", "refusals_rate_1h"} <= {field.name for field in program.outputs}
 
 
 @pytest.mark.parametrize("page", PYTHON_PAGES, ids=lambda page: page.name)

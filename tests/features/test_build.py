@@ -177,6 +177,12 @@ def test_the_last_of_equals_is_told_by_event_time() -> None:
     assert (step.event_time, window_columns(step)) == ("due", ("dep_delay", "due"))
 
 
+def test_an_event_time_that_is_no_instant_orders_nothing() -> None:
+    types = {**TYPES, "flights": {**FLIGHTS, "planned": Type.STRING}}
+    definition = with_source(with_window(delays(take=("last",))), "flights", event_time="planned")
+    assert "sources.flights.event_time: 'planned' of source 'flights' is a string" in mistakes(definition, types)
+
+
 def test_a_lookup_of_rows_that_nothing_says_when_they_are_known_is_refused() -> None:
     message = mistakes(with_source(flights_definition(), "weather", known=None))
     assert "features.lookups.weather: nothing says when rows of source 'weather' become known" in message

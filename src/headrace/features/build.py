@@ -305,7 +305,9 @@ class _Builder:
                 return None
             used += sorted(references(window.where))
         event_time = columns.source.event_time if {"first", "last"} & set(window.take) else None
-        used += [] if event_time is None else [event_time]
+        if event_time is not None:
+            self._check_instant(f"sources.{window.source}.event_time", columns, event_time)
+            used.append(event_time)
         value_type = Type.INTEGER if window.value is None else columns.types[window.value]
         for aggregate in window.take:
             if not can_take(aggregate, value_type):
