@@ -21,6 +21,7 @@ from tests.features.test_history_and_columns import (
     window,
 )
 
+from headrace.features.exact import scale_of
 from headrace.language.parse import parse
 from headrace.language.types import Type
 
@@ -111,6 +112,17 @@ def test_whole_numbers_of_63_bits_have_a_variance() -> None:
     found = one_window(values, "variance", "whole")
     assert isinstance(found, float)
     assert math.isclose(found, wanted, rel_tol=1e-12)
+
+
+@pytest.mark.parametrize("size", [5e-324, 1e-310, 1e-300, 1e-5, 1e5, 1e150, 5e307])
+def test_values_of_any_size_have_a_deviation(size: float) -> None:
+    values = [size, 2 * size, 3 * size]
+    found = one_window(values, "stddev", scale=scale_of(3 * size))
+    assert isinstance(found, float)
+    assert math.isclose(found, size, rel_tol=1e-10)
+    square = one_window(values, "variance", scale=scale_of(3 * size))
+    assert isinstance(square, float)
+    assert math.isclose(square, size * size, rel_tol=1e-10)
 
 
 def test_one_value_has_no_variance() -> None:

@@ -128,10 +128,13 @@ def _features(program: Program, tables: Mapping[str, pl.LazyFrame], online: Onli
 
 
 def history_end(program: Program, tables: Mapping[str, pl.LazyFrame]) -> tuple[int | None, int]:
-    """The newest known instant that a window can hold, and the width of the widest window, in microseconds."""
+    """The newest known instant that a window can hold, and the width of the widest window, in microseconds.
+
+    What decays is never empty, so it is left out.
+    """
     import polars as pl
 
-    windows = [step for step in program.steps if isinstance(step, WindowStep)]
+    windows = [step for step in program.steps if isinstance(step, WindowStep) and step.over]
     newest = [
         pl.max_horizontal(pl.col(column).dt.offset_by(f"{delay}us") for column, delay in step.known_after).max()
         for step in windows
