@@ -86,4 +86,7 @@ class Percentiles:
 
     def state_one(self, start: int, stop: int) -> tuple[int, ...]:
         """`state` for one run."""
-        return tuple(int(column[0]) for column in self.state(np.array([start]), np.array([stop])))
+        return tuple(
+            int(self._codes[self._order.kth_one(start, stop, rank_of(stop - start, percent))])
+            for percent in self._percents
+        )

@@ -8,6 +8,7 @@ same bits, while states of neighbouring stretches cannot be merged in any tree: 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from headrace.features.exact import PrefixSums, unscaled_all
 from headrace.features.keyed import Moments
+from headrace.features.limbs import unscaled
 from headrace.features.weights import FURTHEST, fractions_of
 
 Places = NDArray[np.int64]
@@ -41,6 +43,7 @@ class Decay:
         begins = np.ones(len(keys), np.bool_)
         begins[1:] = (keys[1:] != keys[:-1]) | (tiles[1:] != tiles[:-1])
         self._starts = np.flatnonzero(begins)
+        self._starts_view = self._starts.data
         self._tiles = tiles[self._starts]
         keys = keys[self._starts]
         self._is_first = np.ones(len(keys), np.bool_)
@@ -70,7 +73,13 @@ class Decay:
 
     def state_one(self, stop: int) -> list[Any]:
         """`state` for one place."""
-        return [column.item() for column in self.state(np.array([stop]))]
+        tile = bisect_right(self._starts_view, stop - 1) - 1
+        start = self._starts_view[tile]
+        columns: list[Any] = [int(self._tiles[tile]), float(self._counts[tile]) + float(stop - start)]
+        if self._sums is not None and self._totals is not None:
+            high, low = self._sums.state_one(start, stop)
+            columns.append(float(self._totals[tile]) + unscaled(high, low, self._scale))
+        return columns
 
     def weights(self, t_us: Places, tiles: Places) -> NDArray[np.float64]:
         """What is left at a time of what was in a tile."""

@@ -53,7 +53,11 @@ class DistinctCounts:
 
     def state_one(self, start: int, stop: int) -> tuple[int]:
         """`state` for one run."""
-        return (int(self.state(np.array([start]), np.array([stop]))[0][0]),)
+        for depth, level in enumerate(self._levels):
+            count = level.count_one(start, stop)
+            if count <= BOUND:
+                return (count << depth,)
+        raise AssertionError("the last level keeps few enough of every key")
 
 
 class _Level:
@@ -85,6 +89,14 @@ class _Level:
             return np.zeros(len(start), np.int64)
         bound = start - self._begins[np.minimum(start, len(self._begins) - 1)] + 1
         return self._before.count_less(start, stop, bound)
+
+    def count_one(self, start: int, stop: int) -> int:
+        """`count` for one run."""
+        if self._kept is not None:
+            start, stop = (int(place) for place in np.searchsorted(self._kept, (start, stop)))
+        if start == stop:
+            return 0
+        return self._before.count_less_one(start, stop, start - int(self._begins[start]) + 1)
 
 
 def hashes_of(values: NDArray[Any], texts: Sequence[str]) -> NDArray[np.uint64]:

@@ -40,6 +40,7 @@ class WaveletMatrix:
             self._ranks.append(ranks)
             self._zeros.append(int(len(bit) - np.count_nonzero(bit)))
             current = np.concatenate([current[~bit], current[bit]])
+        self._views = [(words.data, ranks.data) for words, ranks in zip(self._words, self._ranks, strict=True)]
 
     def count_less(self, start: Places, stop: Places, bound: Places) -> Places:
         """How many of numbers[start:stop] are less than `bound`, for each run; bounds from 0 on."""
@@ -67,6 +68,41 @@ class WaveletMatrix:
             stop = np.where(is_one, ones_stop + self._zeros[level], zeros_stop)
             found = found << 1 | is_one
         return found
+
+    def count_less_one(self, start: int, stop: int, bound: int) -> int:
+        """`count_less` for one run."""
+        if bound >> self._depth:
+            return stop - start
+        found = 0
+        for level in range(self._depth):
+            ones_start, ones_stop = self._ones_one(level, start), self._ones_one(level, stop)
+            if bound >> (self._depth - 1 - level) & 1:
+                found += stop - ones_stop - start + ones_start
+                start, stop = ones_start + self._zeros[level], ones_stop + self._zeros[level]
+            else:
+                start, stop = start - ones_start, stop - ones_stop
+        return found
+
+    def kth_one(self, start: int, stop: int, k: int) -> int:
+        """`kth` for one run."""
+        found = 0
+        for level in range(self._depth):
+            ones_start, ones_stop = self._ones_one(level, start), self._ones_one(level, stop)
+            zeros = stop - ones_stop - start + ones_start
+            found <<= 1
+            if k >= zeros:
+                k -= zeros
+                found |= 1
+                start, stop = ones_start + self._zeros[level], ones_stop + self._zeros[level]
+            else:
+                start, stop = start - ones_start, stop - ones_stop
+        return found
+
+    def _ones_one(self, level: int, place: int) -> int:
+        words, ranks = self._views[level]
+        word = place >> _WORD
+        ones: int = ranks[word] + (words[word] & ((1 << (place & _INSIDE)) - 1)).bit_count()
+        return ones
 
     def _ones(self, level: int, place: Places) -> Places:
         """How many of the level's first `place` bits are set."""
