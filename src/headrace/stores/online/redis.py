@@ -11,8 +11,9 @@ batch of a write, is one script and one round trip. How durable an update is, is
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import Final
 from urllib.parse import urlsplit
@@ -29,7 +30,7 @@ except ImportError as error:
     raise MissingDependency("redis", extra="redis", needed_for="keeping online values in Redis") from error
 
 LOCK_MS: Final = 30_000
-"""How long a writer that does not write keeps others out."""
+"""How long a writer that was killed keeps others out; one that lives renews its lock."""
 TIMEOUT_S: Final = 5.0
 BATCH: Final = 500
 """Items written by one script: a fraction of a millisecond of the server's one thread each."""
@@ -77,6 +78,7 @@ return 1
 """
 )
 _COMMIT: Final = """
+if redis.call('HGET', KEYS[1], 'generation') == ARGV[2] then return 1 end  -- asked again: the answer was lost
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 local before = redis.call('HMGET', KEYS[1], 'generation', 'aborted')
 local aborted = before[2] or ''
@@ -87,6 +89,7 @@ redis.call('HSET', KEYS[1], 'generation', ARGV[2], 'state', ARGV[3], 'aborted', 
 redis.call('DEL', KEYS[2])
 return 1
 """
+_RENEW: Final = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('PEXPIRE', KEYS[1], ARGV[2]) or 0"
 _UNLOCK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
@@ -110,7 +113,7 @@ class RedisOnlineStore:
             raise UnknownStore(self._name, "expected redis://[USER:PASSWORD@]HOST:PORT/DATABASE") from error
         script = self._redis.register_script
         self._read, self._write, self._commit = script(_READ), script(_WRITE), script(_COMMIT)
-        self._unlock = script(_UNLOCK)
+        self._unlock, self._renew = script(_UNLOCK), script(_RENEW)
 
     def read(self, space: str, keys: Sequence[bytes]) -> Read:
         prefix = _prefix(space)
@@ -122,20 +125,22 @@ class RedisOnlineStore:
         prefix = _prefix(space)
         meta, lock, token = prefix + b"meta", prefix + b"lock", secrets.token_hex(16).encode()
         with self._trouble():
-            if not self._redis.set(lock, token, nx=True, px=LOCK_MS):
+            is_free = self._redis.set(lock, token, nx=True, px=LOCK_MS)
+            if not is_free and self._redis.get(lock) != token:  # ours, if the answer was lost and it was asked again
                 raise OnlineBusy(self._name, space)
             try:
-                generation = f"{self._redis.incr(prefix + b'generations'):016d}".encode()
-                count = 0
-                rest = iter(items)
-                while batch := list(islice(rest, BATCH)):
-                    named = [prefix + b"v:" + checked_key(key) for key, _ in batch]
-                    values = [b"-" if value is None else b"=" + value for _, value in batch]
-                    if not self._write(keys=[meta, lock, *named], args=[token, LOCK_MS, generation, *values]):
+                with self._holding(lock, token):
+                    generation = f"{self._redis.incr(prefix + b'generations'):016d}".encode()
+                    count = 0
+                    rest = iter(items)
+                    while batch := list(islice(rest, BATCH)):
+                        named = [prefix + b"v:" + checked_key(key) for key, _ in batch]
+                        values = [b"-" if value is None else b"=" + value for _, value in batch]
+                        if not self._write(keys=[meta, lock, *named], args=[token, LOCK_MS, generation, *values]):
+                            raise OnlineBusy(self._name, space)
+                        count += len(batch)
+                    if not self._commit(keys=[meta, lock], args=[token, generation, state]):
                         raise OnlineBusy(self._name, space)
-                    count += len(batch)
-                if not self._commit(keys=[meta, lock], args=[token, generation, state]):
-                    raise OnlineBusy(self._name, space)
             except BaseException:
                 self._unlock(keys=[lock], args=[token])
                 raise
@@ -167,6 +172,24 @@ class RedisOnlineStore:
             seen.update(fresh)
             if fresh:
                 yield fresh
+
+    @contextmanager
+    def _holding(self, lock: bytes, token: bytes) -> Iterator[None]:
+        """Renew the lock while the block runs, however long the items take to be made."""
+        done = threading.Event()
+
+        def renew() -> None:
+            while not done.wait(LOCK_MS / 3000):
+                with suppress(redis.exceptions.RedisError):  # the next write says what is wrong
+                    self._renew(keys=[lock], args=[token, LOCK_MS])
+
+        keeper = threading.Thread(target=renew, name="online-lock", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            done.set()
+            keeper.join()
 
     @contextmanager
     def _trouble(self) -> Iterator[None]:
