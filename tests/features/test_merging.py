@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.features.small import DAY, HOUR, MINUTE, T0, table
 from tests.features.test_aggregates import SKETCHED
-from tests.features.test_history_and_columns import EVENTS, bits, events_of, window
+from tests.features.test_history_and_columns import EVENTS, bits, counts_in, events_of, window
 
 from headrace.features.aggregates import Kernels
 from headrace.features.finish import WindowFinish, kinds_of
@@ -122,6 +122,33 @@ def test_the_suffixes_at_a_watermark_answer_every_later_request(
         places = [bisect_left(held, edge) for edge in edges]
         states = [None if at == len(held) else [column[rows[at]].item() for column in suffixes.states] for at in places]
         assert bits([found.row(states, t, edges)]) == bits([whole.row(key, t)])
+
+
+@settings(max_examples=100)
+@given(events_of, st.sampled_from(["value", "whole", "text"]), st.integers(-60, 60), st.integers(0, 5 * MINUTE))
+def test_tiles_of_a_stream_and_its_head_give_what_history_gives(
+    events: list[dict[str, Any]], value: str, tick: int, later: int
+) -> None:
+    """Each event goes into its tile of five minutes; a window merges whole tiles and what came since."""
+    take = ("count", "first", "last", "n_unique", "top1", "top2") if value == "text" else (*FIXED, *SKETCHED)
+    step = window(value, take=take, event_time="at")
+    t = T0 + tick * 5 * MINUTE + later
+    merger, finish = Merger(step), WindowFinish(step)
+    index = WindowIndex(step, table(EVENTS, events).lazy())
+    tiles: dict[tuple[object, int], Parts] = {}
+    for sequence, event in enumerate(events):
+        seen = event["seen"]
+        if None in (event["place"], event["gate"], seen) or seen >= t or not counts_in(step, event):
+            continue
+        place = ((event["place"], event["gate"]), seen // (5 * MINUTE))
+        one = merger.one(event[value], seen, event["at"], sequence)
+        tiles[place] = merger.merge(tiles[place], one) if place in tiles else one
+    for key in index.keys.of:
+        states = []
+        for edge in finish.edges(t):
+            held = [parts for (own, tile), parts in sorted(tiles.items()) if own == key and tile * 5 * MINUTE >= edge]
+            states.append(merger.columns(reduce(merger.merge, held)) if held else None)
+        assert bits([finish.row(states, t, finish.edges(t))]) == bits([index.row(key, t)])
 
 
 @pytest.mark.parametrize("value", ["value", "whole"])
