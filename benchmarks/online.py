@@ -126,7 +126,7 @@ def main(folder: Path = FLIGHTS) -> None:
                 median, high = each_us(read, asked)
                 trips = (calls(server.url) - before) / (2 * len(asked))
                 answers[name] = [list(read(keys, t_us)) for keys, t_us in asked]
-                lines.append((name, median, high, trips, made.size, filled_s))
+                lines.append((name, median, high, trips, made.keys, filled_s))
                 store.close()
         history = known_then(program, tables)
         median, high = each_us(history, asked)

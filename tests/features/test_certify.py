@@ -19,6 +19,7 @@ from headrace.features import online, records
 from headrace.features.build import build_program
 from headrace.features.certificate import Certificate
 from headrace.features.certify import certify
+from headrace.features.errors import CertificateEmpty
 from headrace.features.finish import WindowFinish
 from headrace.features.frame import assemble
 from headrace.features.lookups import LookupIndex
@@ -64,6 +65,16 @@ def test_rows_are_drawn_by_the_seed_alone(tmp_path: Path, monkeypatch: pytest.Mo
     assert drawn[0] == drawn[1] != drawn[2]
     assert len(set(drawn[0])) == 20
     assert max(drawn[0]) > whole[0].rows // 2
+
+
+@pytest.mark.parametrize("rows", [0, -5])
+def test_a_certificate_of_no_rows_is_refused(tmp_path: Path, rows: int) -> None:
+    with pytest.raises(CertificateEmpty, match="at least one row"):
+        certified(made(tmp_path), rows=rows)
+
+
+def test_any_seed_draws(tmp_path: Path) -> None:
+    assert certified(made(tmp_path), rows=5, seed=2**70).passed
 
 
 def test_a_feature_whose_key_is_not_in_the_request_is_replayed_too(tmp_path: Path) -> None:

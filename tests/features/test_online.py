@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -35,7 +36,8 @@ from headrace.features.online_columns import online_indexes
 from headrace.features.program import RowProgram
 from headrace.features.records import step_id
 from headrace.language.types import Type
-from headrace.stores.online import Item, OnlineStore, Read
+from headrace.stores.errors import OnlineMoved
+from headrace.stores.online import ANY, Item, OnlineStore, Read
 from headrace.testing.memory_online import MemoryOnlineStore
 
 NOW = T0 + 400 * DAY
@@ -151,11 +153,11 @@ def test_only_what_became_known_is_written_again() -> None:
     events += [event(T0 + 2 * HOUR, place="P7"), event(T0 + 2 * HOUR, place="new")]
     second = fill(store, whole, events)
     assert [(one.how, one.keys) for one in second.steps] == [("since", 2), ("since", 2), ("unchanged", 0)]
-    assert second.size == 51 * 2 + 2
+    assert store.size(SPACE) == 51 * 2 + 2
     assert [one.how for one in fill(store, whole, events).steps] == ["unchanged"] * 3
     anew = fill(store, whole, events, anew=True)
     assert [(one.how, one.keys) for one in anew.steps] == [("anew", 51), ("anew", 51), ("anew", 2)]
-    assert anew.size == 51 * 2 + 2  # nothing is left of what was replaced
+    assert store.size(SPACE) == 51 * 2 + 2  # nothing is left of what was replaced
 
 
 def test_a_correction_of_what_was_known_before_is_not_passed_over() -> None:
@@ -228,7 +230,7 @@ def test_what_is_known_only_in_the_future_waits() -> None:
     store = MemoryOnlineStore()
     made = fill(store, whole, [event(T0), event(NOW + DAY)])
     assert made.watermark_us == T0 + 1
-    assert fill(store, whole, [event(NOW + DAY)]).watermark_us == NOW
+    assert fill(store, whole, [event(NOW + DAY)]).watermark_us == 0
 
 
 @pytest.mark.parametrize("state", [b"{", b'{"format":2}', b'{"format":1,"steps":{},"more":1}'])
@@ -307,14 +309,14 @@ class Dies(MemoryOnlineStore):
 
     after: int | None = None
 
-    def update(self, space: str, items: Any, state: bytes) -> int:
+    def update(self, space: str, items: Any, state: bytes, *, expected: object = ANY) -> int:
         def cut() -> Iterator[Item]:
             for number, item in enumerate(items):
                 if number == self.after:
                     raise KeyboardInterrupt
                 yield item
 
-        return super().update(space, cut(), state)
+        return super().update(space, cut(), state, expected=expected)
 
 
 def test_a_materialisation_that_is_killed_leaves_what_was_there_and_the_next_one_is_whole() -> None:
@@ -343,7 +345,8 @@ def test_what_a_kill_left_behind_is_removed_the_next_time(monkeypatch: pytest.Mo
         with pytest.raises(KeyboardInterrupt):
             fill(store, whole, [event(T0, 2.0, "P1")])
     assert store.size(SPACE) == 21
-    assert fill(store, whole, [event(T0, 2.0, "P1")]).size == 1
+    fill(store, whole, [event(T0, 2.0, "P1")])
+    assert store.size(SPACE) == 1
 
 
 def _killed(*_: object) -> int:
@@ -379,3 +382,105 @@ def test_progress_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     events = [event(T0, place=f"P{n}") for n in range(10)]
     fill(MemoryOnlineStore(), program(window()), events, progress=lambda done, note: told.append((done, note)))
     assert told == [(3, "w"), (6, "w"), (9, "w")]
+
+
+class Between(MemoryOnlineStore):
+    """Another materialisation is done between the plan of one and its update."""
+
+    def __init__(self, other: Any) -> None:
+        super().__init__()
+        self.other = other
+
+    def update(self, space: str, items: Any, state: bytes, *, expected: object = ANY) -> int:
+        other, self.other = self.other, None
+        if other is not None:
+            other(self)
+        return super().update(space, items, state, expected=expected)
+
+
+@settings(max_examples=30)
+@given(
+    events_of,
+    st.tuples(st.integers(-20, 20), st.booleans()),
+    st.tuples(st.integers(-20, 20), st.booleans(), st.booleans()),
+    asked_of,
+)
+def test_of_two_at_a_time_the_second_works_from_what_the_first_one_wrote(
+    events: list[dict[str, Any]], one: tuple[int, bool], other: tuple[int, bool, bool], asked: list[dict[str, Any]]
+) -> None:
+    whole, alone = program(lookup(), window(), STATIC), program(window("whole", name="n"))
+    until, others = T0 + one[0] * 9 * MINUTE, T0 + other[0] * 9 * MINUTE
+    store = Between(lambda store: fill(store, alone if other[2] else whole, events, others, anew=other[1]))
+    fill(store, whole, events, until, anew=one[1])
+    asked = [ask | {"due": max(until, others) + HOUR} for ask in asked]
+    assert answers(OnlineHistory(whole, store, SPACE), whole, asked) == from_history(whole, events, asked, until)
+    if other[2]:
+        assert answers(OnlineHistory(alone, store, SPACE), alone, asked) == from_history(alone, events, asked, others)
+
+
+def test_who_is_overtaken_every_time_gives_up_and_says_so() -> None:
+    whole = program(window())
+    count = iter(range(100))
+
+    class Overtaken(MemoryOnlineStore):
+        def update(self, space: str, items: Any, state: bytes, *, expected: object = ANY) -> int:
+            if expected is not ANY:
+                super().update(space, [], b'{"format":1,"left":["%02x"]}' % next(count))
+            return super().update(space, items, state, expected=expected)
+
+    with pytest.raises(OnlineMoved, match="being written by another"):
+        fill(Overtaken(), whole, [event(T0)])
+
+
+def test_the_order_of_rows_of_one_instant_is_part_of_the_past() -> None:
+    whole = program(lookup(known_after=(("seen", 0),)), window("text", name="t", take=("last",)), window())
+    store = MemoryOnlineStore()
+    events = [event(T0, 1.0, text="a"), event(T0, 2.0, text="b"), event(T0 + HOUR, 3.0, "B")]
+    fill(store, whole, events)
+    turned = [events[1], events[0], events[2]]
+    made = fill(store, whole, turned)
+    assert [one.how for one in made.steps] == ["anew", "anew", "unchanged"]
+    asked = [ask(T0 + 2 * HOUR)]
+    until = T0 + HOUR + 1
+    assert answers(OnlineHistory(whole, store, SPACE), whole, asked) == from_history(whole, turned, asked, until)
+
+
+def test_threads_share_a_reader_while_values_are_written_anew() -> None:
+    whole = program(window(take=("sum",)))
+    store = MemoryOnlineStore()
+    fill(store, whole, [event(T0, 1.0)])
+    history = OnlineHistory(whole, store, SPACE)
+
+    def ask_often() -> set[object]:
+        return {answers(history, whole, [ask(T0 + HOUR)])[0][1] for _ in range(400)}
+
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(ask_often) for _ in range(3)]
+        for _ in range(40):
+            fill(store, whole, [event(T0, 1.0)], anew=True)
+        assert set().union(*(one.result() for one in done)) == {(1.0).hex()}
+
+
+def test_a_step_that_another_version_moved_on_says_how_old_the_rest_is() -> None:
+    shared, own = window(), window("whole", name="n")
+    store = MemoryOnlineStore()
+    events = [event(T0), event(T0 + HOUR)]
+    fill(store, program(shared, own), events, T0 + 1)
+    fill(store, program(shared), events, T0 + HOUR + 1)
+    history = OnlineHistory(program(shared, own), store, SPACE)
+    assert (history.oldest_watermark_us, history.watermark_us) == (T0 + 1, T0 + HOUR + 1)
+
+
+def test_static_tables_have_no_watermark() -> None:
+    made = fill(MemoryOnlineStore(), program(STATIC), [], T0)
+    assert (made.watermark_us, made.keys) == (None, 2)
+
+
+def test_keys_are_made_a_slice_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(materializing, "SLICE", 3)
+    events = [event(T0 - 40 * DAY * (n % 2), float(n), f"P{n}") for n in range(20)]
+    whole = program(window(take=("sum",)), lookup(known_after=(("seen", 0),)))
+    store = MemoryOnlineStore()
+    fill(store, whole, events, T0 + 1)
+    asked = [ask(T0 + 1, f"P{n}") for n in range(20)]
+    assert answers(OnlineHistory(whole, store, SPACE), whole, asked) == from_history(whole, events, asked, T0 + 1)

@@ -393,6 +393,18 @@ def test_a_duplicate_never_stands_on_both_sides(tmp_path: Path, by: Any) -> None
     assert all(len(set(parts[names == name])) == 1 for name in set(names)), "nor does a target encoding see its twin"
 
 
+def test_rows_without_a_key_are_not_taken_for_one_entity(tmp_path: Path) -> None:
+    flights = [{**f, "tail": None} if n % 2 else f for n, f in enumerate(some_flights(200)) for _ in range(1 + n % 3)]
+    split = Split(by="random", folds=4)
+    definition = with_features(flights_definition(split=split), lookups=(), windows=(), expressions=(), drop=())
+    train = divided(tmp_path, flights, definition).train
+    assert train.twins is not None
+    without = train.rows["tail"].is_null().to_numpy()
+    assert len(set(train.twins[without])) == without.sum()
+    sizes = [len(fold.validation) for fold in make_folds(train, split)]
+    assert max(sizes) < 2 * min(sizes)
+
+
 def test_a_group_never_stands_on_both_sides(tmp_path: Path) -> None:
     split = Split(by="group", group="tail", holdout=0.3, folds=4)
     definition = with_features(flights_definition(split=split), lookups=(), windows=(), expressions=(), drop=())

@@ -111,6 +111,12 @@ def test_what_nobody_could_have_written_is_refused(what: str) -> None:
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["*", "^.*$"])
+def test_a_pattern_of_names_is_no_column(name: str) -> None:
+    with pytest.raises(TreeRefused, match="pattern of names"):
+        check_tree(Call("is_null", (Column(name, Type.FLOAT),), Type.BOOLEAN), None)
+
+
 def test_the_deepest_tree_is_taken() -> None:
     check_tree(nested(100), COLUMNS)
 

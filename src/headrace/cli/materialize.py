@@ -58,7 +58,7 @@ def materialize(
             {
                 "watermark_us": made.watermark_us,
                 "steps": msgspec.to_builtins(made.steps),
-                "keys": made.size,
+                "keys": made.keys,
                 "seconds": round(took, 3),
             }
         )
@@ -68,7 +68,7 @@ def materialize(
         return 0
     rows = [(one.name, one.source, count(one.keys), _HOW[one.how]) for one in made.steps]
     print_table(["feature", "source", "keys written", ""], rows)
-    print_line(f"{count(made.size)} keys, {seconds(took)}; watermark: {utc(made.watermark_us)}")
+    print_line(f"{count(made.keys)} keys written in {seconds(took)}; watermark: {utc(made.watermark_us)}")
     return 0
 
 

@@ -1,9 +1,9 @@
 """The certificate: rows of history through the row form, with the online values as they were, against the frame.
 
 For each row drawn, the records that the online store would have held at the row's prediction time are made from history
-by what `headrace materialize` uses, and read by what a server uses; every feature then has to be the frame's, to the
-bit. Half of the rows see records of the earliest watermark at which these were already the same, as if nothing had been
-written since the last event.
+(a key at a time, of the states that `headrace materialize` makes of all keys), and read by what a server uses; every
+feature then has to be the frame's, to the bit. Half of the rows see records of the earliest watermark at which these
+were already the same, as if nothing had been written since the last event.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import polars as pl
 
 from headrace.features.certificate import Certificate, Difference
 from headrace.features.columns import Index, build_indexes
+from headrace.features.errors import CertificateEmpty
 from headrace.features.keyed import physical
 from headrace.features.lookups import LookupIndex
 from headrace.features.model import LookupStep, Program, WindowStep
@@ -50,7 +51,13 @@ def certify(
         The accepted tables that the frame was made of.
     rows
         How many to draw; all when there are fewer. Which, a digest of each row's place and `seed` decides.
+
+    Raises
+    ------
+    CertificateEmpty : `rows` is less than one.
     """
+    if rows < 1:
+        raise CertificateEmpty(rows)
     places = frame.select("_row").collect().to_series()
     drawn = _drawn(places.to_numpy(), rows, seed)
     expected = frame.filter(pl.col("_row").is_in(drawn)).sort("_row").collect()
@@ -89,7 +96,7 @@ def _drawn(places: np.ndarray[tuple[int], np.dtype[np.uint32]], rows: int, seed:
     """The rows of the smallest digests: the same for the same frame and seed."""
     if len(places) <= rows:
         return [int(place) for place in places]
-    salt = seed.to_bytes(8, "big", signed=True)
+    salt = str(seed).encode()
     # enough candidates, evenly spread, that digests need not be made of millions
     step = max(1, len(places) // (rows * 20))
     candidates = np.sort(places)[::step].tolist()

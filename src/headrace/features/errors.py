@@ -142,6 +142,17 @@ class FeatureUnknown(WrongUse):
         )
 
 
+class CertificateEmpty(WrongUse):
+    """A certificate of no rows."""
+
+    code = "certificate-empty"
+
+    def __init__(self, rows: int) -> None:
+        super().__init__(
+            f"a certificate replays at least one row, found {rows:,}", fix="give --rows 1000, for example", rows=rows
+        )
+
+
 class NotMaterialized(WrongUse):
     """The online store holds nothing of a lookup or window."""
 

@@ -25,9 +25,15 @@ from headrace.features.model import LookupStep, Program, Struct, WindowStep
 from headrace.features.online import OnlineState, StepState, decode_state
 from headrace.features.records import key_of, lookup_record, prefix_of, step_id, window_record
 from headrace.features.windows import WindowIndex, reach_back, window_columns
+from headrace.stores.errors import OnlineMoved
 from headrace.stores.online import Item, OnlineStore
 
 Join = LookupStep | WindowStep
+_PLACE: Final = "_place_among_equals"
+MOST_TRIES: Final = 3
+"""How often it is planned anew when others write at the same time."""
+SLICE: Final = 50_000
+"""Keys that are Python objects at a time."""
 PROGRESS_EVERY: Final = 10_000
 """Keys between two words about progress."""
 
@@ -53,8 +59,11 @@ class Materialized:
     watermark_us: int | None
     """Values hold what was known before it; None when all tables are static."""
     steps: tuple[Written, ...]
-    size: int
-    """Keys that have a value, those of other versions with them."""
+
+    @property
+    def keys(self) -> int:
+        """How many were written."""
+        return sum(step.keys for step in self.steps)
 
 
 def materialize(
@@ -83,13 +92,34 @@ def materialize(
     Raises
     ------
     WatermarkAhead : `until_us` is later than `now_us`.
+    OnlineMoved : others were done before this one, time after time.
     OnlineBusy, StoreFull, StoreUnavailable, OnlineUnreadable
     """
     if until_us is not None and until_us > now_us:
         raise WatermarkAhead(until_us=until_us, now_us=now_us)
+    for _ in range(MOST_TRIES - 1):
+        try:
+            return _materialize(program, tables, store, space, now_us, until_us, progress, anew=anew)
+        except OnlineMoved:  # another one was done since this one was planned: what it wrote is not to be undone
+            continue
+    return _materialize(program, tables, store, space, now_us, until_us, progress, anew=anew)
+
+
+def _materialize(
+    program: Program,
+    tables: Mapping[str, pl.LazyFrame],
+    store: OnlineStore,
+    space: str,
+    now_us: int,
+    until_us: int | None,
+    progress: Callable[[int, str], None] | None,
+    *,
+    anew: bool,
+) -> Materialized:
     steps = {step_id(step): step for step in program.steps if isinstance(step, Join)}
     watermark_us = until_us if until_us is not None else _newest_known(steps.values(), tables, now_us)
-    before = decode_state(store.read(space, []).state)
+    found = store.read(space, []).state
+    before = decode_state(found)
     plans = {
         id_: _plan(step, tables[step.source], watermark_us, before.steps.get(id_), anew=anew)
         for id_, step in steps.items()
@@ -109,16 +139,29 @@ def materialize(
                 if progress is not None and not done % PROGRESS_EVERY:
                     progress(done, plan.step.name)
 
-    store.update(space, items(), msgspec.json.encode(state))
-    if left:
-        for prefix in left:
-            store.purge(space, bytes.fromhex(prefix))
-        store.update(space, (), msgspec.json.encode(msgspec.structs.replace(state, left=())))
+    store.update(space, items(), msgspec.json.encode(state), expected=found)
+    _purge(store, space, left)
     written = tuple(
         Written(name=plan.step.name, source=plan.step.source, keys=counts[id_], rows=plan.state.rows, how=plan.how)
         for id_, plan in plans.items()
     )
-    return Materialized(watermark_us, written, store.size(space))
+    depends = any(plan.state.watermark_us is not None for plan in plans.values())
+    return Materialized(watermark_us if depends else None, written)
+
+
+def _purge(store: OnlineStore, space: str, left: Sequence[str]) -> None:
+    """Remove what nobody reads any more, and say so; what another one adds to that meanwhile is left to it."""
+    for prefix in left:
+        store.purge(space, bytes.fromhex(prefix))
+    while left:
+        found = store.read(space, []).state
+        state = decode_state(found)
+        rest = tuple(prefix for prefix in state.left if prefix not in left)
+        try:
+            store.update(space, (), msgspec.json.encode(msgspec.structs.replace(state, left=rest)), expected=found)
+        except OnlineMoved:
+            continue
+        return
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,18 +206,20 @@ def _plan(step: Join, source: pl.LazyFrame, watermark_us: int | None, before: St
 
 
 def _newest_known(steps: Iterable[Join], tables: Mapping[str, pl.LazyFrame], now_us: int) -> int | None:
-    """A microsecond after the newest instant in history, but not after now; None when no step depends on time."""
+    """A microsecond after the newest instant in history, but not after now, and 1970 when nothing is known
+    yet; None when no step depends on time."""
     found = [
         tables[step.source].select(known_at(step.known_after).filter(known_at(step.known_after) < now_us).max())
         for step in steps
         if step.known_after
     ]
     newest = [instant for frame in pl.collect_all(found) if (instant := frame.item()) is not None]
-    return min(max(newest) + 1, now_us) if newest else now_us if found else None
+    return min(max(newest) + 1, now_us) if newest else 0 if found else None
 
 
 def _digest(step: Join, source: pl.LazyFrame, until_us: int | None) -> tuple[int, str]:
-    """How many rows a step may see before an instant, and a digest of what it reads of them, in any order."""
+    """How many rows a step may see before an instant, and a digest of what it reads of them: in any order, but where
+    the order decides, which is among rows of one key that happened and became known at the same instants."""
     used = [theirs for _, theirs in step.key]
     if isinstance(step, LookupStep):
         used += [name for name, _ in step.take]
@@ -183,6 +228,11 @@ def _digest(step: Join, source: pl.LazyFrame, until_us: int | None) -> tuple[int
         used += window_columns(step)
     seen = known_within(source, step.known_after, None, until_us) if step.known_after else source
     names = list(dict.fromkeys([*used, *(name for name, _ in step.known_after)]))
+    if _looks_at_order(step):
+        tied = [theirs for _, theirs in step.key] + [name for name, _ in step.known_after]
+        tied += [] if step.event_time is None else [step.event_time]
+        seen = seen.with_columns(pl.int_range(pl.len()).over(list(dict.fromkeys(tied))).alias(_PLACE))
+        names.append(_PLACE)
     folded, low = pl.struct(names).hash(), pl.lit(0xFFFFFFFF, pl.UInt64)
     found = seen.select(
         pl.len(),
@@ -192,6 +242,13 @@ def _digest(step: Join, source: pl.LazyFrame, until_us: int | None) -> tuple[int
     )
     rows, *sums = found.collect().row(0)
     return int(rows), "-".join([f"polars{pl.__version__}", *(f"{value:x}" for value in sums)])
+
+
+def _looks_at_order(step: Join) -> bool:
+    """Whether the place in the source decides between rows of one instant."""
+    if isinstance(step, LookupStep):
+        return step.event_time is not None
+    return not {"first", "last"}.isdisjoint(step.take)
 
 
 def _records(
@@ -221,25 +278,27 @@ def lookup_records(index: LookupIndex, rows: pl.DataFrame) -> Iterator[tuple[tup
     """The key and the record of each row that counts after every row held; `rows` are those of the index."""
     is_static = index.step.event_time is None
     newest = rows if is_static else rows[index.newest()]
-    keys = _tuples(newest.select(pl.col("^_key_[0-9]+$")))
-    values = _tuples(newest.select(pl.col("^_take_[0-9]+$")))
-    events: Sequence[int | None] = [None] * newest.height if is_static else newest["_event"].to_list()
-    for key, event_us, taken in zip(keys, events, values, strict=True):
-        yield key, lookup_record(event_us, taken)
+    for some in newest.iter_slices(SLICE):
+        keys = _tuples(some.select(pl.col("^_key_[0-9]+$")))
+        values = _tuples(some.select(pl.col("^_take_[0-9]+$")))
+        events: Sequence[int | None] = [None] * some.height if is_static else some["_event"].to_list()
+        for key, event_us, taken in zip(keys, events, values, strict=True):
+            yield key, lookup_record(event_us, taken)
 
 
 def window_records(index: WindowIndex, watermark_us: int) -> Iterator[tuple[tuple[object, ...], bytes]]:
     """The key and the record of each key that has an event a window at the watermark or later can hold."""
     suffixes = index.suffixes(watermark_us)
-    names = _tuples(index.keys.distinct)
     cuts = [0, *(np.flatnonzero(np.diff(suffixes.numbers)) + 1).tolist(), len(suffixes.numbers)]
     columns, kinds = [suffixes.edges, *suffixes.states], kinds_of(index.step)
+    first, names = 0, _tuples(index.keys.distinct.slice(0, SLICE))
     for start, stop in pairwise(cuts):
         if start < stop:
-            yield (
-                names[suffixes.numbers[start]],
-                window_record([column[start:stop] for column in columns], kinds, suffixes.texts),
-            )
+            number = int(suffixes.numbers[start])  # they only grow
+            if number >= first + len(names):
+                first, names = number, _tuples(index.keys.distinct.slice(number, SLICE))
+            record = window_record([column[start:stop] for column in columns], kinds, suffixes.texts)
+            yield names[number - first], record
 
 
 def _tuples(columns: pl.DataFrame) -> list[tuple[object, ...]]:

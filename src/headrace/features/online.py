@@ -1,14 +1,14 @@
 """The row form's lookups and windows, answered from the online store. Loads no table engine.
 
-One read a request and batch of steps gives every value and the state that they belong to, so a row never sees two
-watermarks. A row whose prediction time lies before the watermark is refused: the values may hold what was not known
-then.
+One read a request and batch of steps gives every value and the state that they belong to, so what is read is of one and
+the same update. A row whose prediction time lies before a watermark is refused: the values may hold what was not known
+then. Steps may have watermarks of their own, as a version that shares some of them moves these alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -95,19 +95,22 @@ class OnlineHistory:
         self._space = space
         self._limit = max_staleness_us
         self._refuses = on_stale == "refuse"
-        self._state_bytes: bytes | None = None
-        self._states: dict[str, StepState] = {}
         self._readers = {
             number: StepReader(step)
             for number, step in enumerate(program.steps)
             if isinstance(step, LookupStep | WindowStep)
         }
-        self._take(store.read(space, []).state)
+        self._seen = self._snapshot(store.read(space, []).state)
 
     @property
     def watermark_us(self) -> int | None:
         """The latest watermark among the program's steps, as of the last read: rows before it are refused."""
-        return max((one.watermark_us for one in self._own() if one.watermark_us is not None), default=None)
+        return max(self._watermarks(), default=None)
+
+    @property
+    def oldest_watermark_us(self) -> int | None:
+        """The earliest one: how old the oldest of a row's values are."""
+        return min(self._watermarks(), default=None)
 
     def reader(self, steps: Sequence[int]) -> ReadRow:
         """Reads the features of some steps in one read."""
@@ -118,16 +121,22 @@ class OnlineHistory:
 
         return read
 
-    def _own(self) -> list[StepState]:
-        return [self._states[reader.id] for reader in self._readers.values()]
+    def _watermarks(self) -> list[int]:
+        return [at for at in self._seen.watermarks.values() if at is not None]
 
     def _read(self, readers: Sequence[StepReader], keys: Sequence[Sequence[object]], t_us: int | None) -> list[object]:
+        seen = self._seen  # one for the whole read: another thread may come to a newer one
         while True:
             asked = [
-                None if None in key else key_of(reader.prefix, key) for reader, key in zip(readers, keys, strict=True)
+                None if None in key else key_of(seen.prefixes[reader.id], key)
+                for reader, key in zip(readers, keys, strict=True)
             ]
             found = self._store.read(self._space, [key for key in asked if key is not None])
-            if found.state == self._state_bytes or not self._take(found.state):
+            if found.state == seen.state:
+                break
+            before, seen = seen, self._snapshot(found.state)
+            self._seen = seen
+            if before.prefixes == seen.prefixes:
                 break
         values = iter(found.values)
         row: list[object] = []
@@ -135,34 +144,42 @@ class OnlineHistory:
             record = None if key is None else next(values)
             if reader.is_static:
                 row += reader.static(record)
-            elif t_us is None or self._is_stale(reader, t_us):
+            elif t_us is None or self._is_stale(reader.step.name, t_us, seen.watermarks[reader.id] or 0):
                 row += reader.nothing
             else:
                 row += reader.features(record, t_us, key is not None)
         return row
 
-    def _take(self, data: bytes | None) -> bool:
-        """Learn of a new state; True when keys have changed with it."""
-        state = decode_state(data)
+    def _snapshot(self, data: bytes | None) -> _Seen:
+        steps = decode_state(data).steps
         for reader in self._readers.values():
-            if reader.id not in state.steps:
+            if reader.id not in steps:
                 raise NotMaterialized(self._program.model, reader.step.name)
-        before = [reader.prefix for reader in self._readers.values()]
-        for reader in self._readers.values():
-            reader.take(state.steps[reader.id])
-        self._states = state.steps
-        self._state_bytes = data
-        return before != [reader.prefix for reader in self._readers.values()]
+        ids = {reader.id for reader in self._readers.values()}
+        return _Seen(
+            data,
+            {id_: prefix_of(id_, steps[id_].epoch) for id_ in ids},
+            {id_: steps[id_].watermark_us for id_ in ids},
+        )
 
-    def _is_stale(self, reader: StepReader, t_us: int) -> bool:
-        behind = t_us - reader.watermark_us
+    def _is_stale(self, step: str, t_us: int, watermark_us: int) -> bool:
+        behind = t_us - watermark_us
         if behind < 0:
-            raise BeforeWatermark(reader.step.name, t_us=t_us, watermark_us=reader.watermark_us)
+            raise BeforeWatermark(step, t_us=t_us, watermark_us=watermark_us)
         if self._limit is None or behind <= self._limit:
             return False
         if self._refuses:
-            raise OnlineStale(reader.step.name, behind_us=behind, limit_us=self._limit)
+            raise OnlineStale(step, behind_us=behind, limit_us=self._limit)
         return True
+
+
+class _Seen(NamedTuple):
+    """A state of the store, as far as one program needs it; never changed, so that threads may share it."""
+
+    state: bytes | None
+    prefixes: dict[str, bytes]
+    """By step: what its keys begin with."""
+    watermarks: dict[str, int | None]
 
 
 class StepReader:
@@ -174,14 +191,8 @@ class StepReader:
         self.width: Final = len(fields_of(step))
         self.nothing: Final[list[object]] = [None] * self.width
         self.is_static: Final = isinstance(step, LookupStep) and step.event_time is None
-        self.prefix = b""
-        self.watermark_us = 0
         self.features: Final = _lookup(step) if isinstance(step, LookupStep) else _window(step)
         """From a record (None: there is none), the prediction time and whether there is a key to features."""
-
-    def take(self, state: StepState) -> None:
-        self.prefix = prefix_of(self.id, state.epoch)
-        self.watermark_us = state.watermark_us or 0
 
     def static(self, record: bytes | None) -> list[object]:
         """The features of a static table's row."""

@@ -57,6 +57,8 @@ def check_tree(node: Node, columns: Mapping[str, Type] | None) -> None:
                 raise TreeRefused(f"a constant is no {one.type}")
         elif columns is not None:
             _check_column(one, columns)
+        elif one.name == "*" or (one.name.startswith("^") and one.name.endswith("$")):
+            raise TreeRefused(f"{one.name!r} is a pattern of names, not a column")
 
 
 def _check_column(column: Column, columns: Mapping[str, Type]) -> None:

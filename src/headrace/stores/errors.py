@@ -176,6 +176,12 @@ class OnlineBusy(TroubleOutside):
         )
 
 
+class OnlineMoved(OnlineBusy):
+    """Another writer was done in the meantime."""
+
+    code = "online-moved"
+
+
 class OnlineCorrupted(TroubleOutside):
     """The file of online values is damaged."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from threading import Lock
 
-from headrace.stores.online import Item, Read, checked_key
+from headrace.stores.errors import OnlineMoved
+from headrace.stores.online import ANY, Item, Read, checked_key
 
 
 class MemoryOnlineStore:
@@ -19,8 +20,10 @@ class MemoryOnlineStore:
         state, values = self._spaces.get(space, (None, {}))
         return Read(state, [values.get(key) for key in keys])
 
-    def update(self, space: str, items: Iterable[Item], state: bytes) -> int:
+    def update(self, space: str, items: Iterable[Item], state: bytes, *, expected: object = ANY) -> int:
         with self._writing:
+            if expected is not ANY and self._spaces.get(space, (None, {}))[0] != expected:
+                raise OnlineMoved("memory", space)
             values = dict(self._spaces.get(space, (b"", {}))[1])
             count = 0
             for key, value in items:

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import pytest
 
-from headrace.stores.errors import OnlineBusy
+from headrace.stores.errors import OnlineBusy, OnlineMoved
 from headrace.stores.online import MOST_KEY_BYTES, Item, OnlineStore
 from headrace.testing.processes import race, said, working
 
@@ -122,6 +122,23 @@ class OnlineStoreSuite:
         assert (state, set(values[:-1]), values[-1]) == (b"third", {b"old"}, b"new")
         store.update(SPACE, _numbered(b"last", N_KEYS), b"fourth")
         assert _values(store) == (b"fourth", {b"last"})
+
+    def test_a_writer_whose_state_is_not_the_one_it_worked_from_changes_nothing(self, store: OnlineStore) -> None:
+        def never() -> Iterator[Item]:
+            for number in range(1):
+                assert number < 0, "nothing is made in vain"
+                yield b"a", b"?"
+
+        with pytest.raises(OnlineMoved):
+            store.update(SPACE, never(), b"first", expected=b"other")
+        store.update(SPACE, [(b"a", b"1")], b"first", expected=None)
+        store.update(SPACE, [(b"a", b"2")], b"second", expected=b"first")
+        for expected in (None, b"first"):
+            with pytest.raises(OnlineMoved):
+                store.update(SPACE, never(), b"third", expected=expected)
+        assert store.read(SPACE, [b"a"]) == (b"second", [b"2"])
+        store.update(SPACE, [(b"a", b"3")], b"third", expected=b"second")
+        assert store.read(SPACE, [b"a"]) == (b"third", [b"3"])
 
     def test_many_updates_one_after_the_other_all_count(self, store: OnlineStore) -> None:
         for number in range(40):

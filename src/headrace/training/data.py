@@ -125,13 +125,18 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
 
 
 def _twins(table: pl.DataFrame, key: tuple[str, ...]) -> NDArray[np.int64] | None:
-    """A code for each key, null parts and all; None when no key comes twice."""
+    """A code for each key, one of its own for each row of which a part of the key is null: such rows need not be of one
+    entity. None when no key comes twice."""
     import polars as pl
 
-    if not key or table.select(key).n_unique() == table.height:
+    if not key:
         return None
-    codes = table.select(pl.struct(key).rank("dense")).to_series()
-    return codes.cast(pl.Int64).to_numpy()
+    known = pl.all_horizontal(pl.col(name).is_not_null() for name in key)
+    codes = table.select(pl.when(known).then(pl.struct(key).rank("dense").cast(pl.Int64))).to_series()
+    if codes.drop_nulls().n_unique() == len(codes) - codes.null_count():
+        return None
+    own = pl.int_range(table.height, dtype=pl.Int64, eager=True) + (table.height + 1)
+    return codes.fill_null(own).to_numpy()
 
 
 def _is_known(table: pl.DataFrame) -> bool:

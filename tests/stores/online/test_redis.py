@@ -112,11 +112,11 @@ def test_the_lock_of_a_dead_writer_expires(url: str, connect: Connect, monkeypat
     assert store.read("s", [b"a"]) == (b"first", [b"1"])
 
 
-def test_a_read_of_many_keys_is_one_command(url: str, connect: Connect) -> None:
-    store = connect(url)
-    store.update("s", [(b"%d" % n, b"x") for n in range(20)], b"first")
-    store.read("s", [b"0"])  # the server may have to be given the script first
-    with redis.Redis.from_url(url) as client:
+def test_a_read_of_many_keys_is_one_command(tmp_path: Path, connect: Connect) -> None:
+    with RedisServer(tmp_path) as server, redis.Redis.from_url(server.url) as client:
+        store = connect(server.url)
+        store.update("s", [(b"%d" % n, b"x") for n in range(20)], b"first")
+        store.read("s", [b"0"])  # the server has to be given the script first
         before = client.info("commandstats")
         store.read("s", [b"%d" % n for n in range(20)])
         after = client.info("commandstats")

@@ -5,7 +5,8 @@ values are as of. Every adapter keeps these promises, and `headrace.testing.onli
 
 * an update is all or nothing: a read gives the values and the state of before it or of after it, never of both, also
   when the writer is killed in the middle, and is durable once it returned (Redis: as durable as its server is told);
-* of two writers of one space one waits or is refused with `OnlineBusy`; neither can mix its values with the other's;
+* of two writers of one space one waits or is refused with `OnlineBusy`; neither can mix its values with the other's,
+  and one that says which state it works from is refused with `OnlineMoved` when there is another by then;
 * a read asks for all its keys at once, in one transaction or one round trip;
 * one instance may serve many threads.
 """
@@ -18,6 +19,8 @@ from typing import Final, NamedTuple, Protocol
 MOST_KEY_BYTES: Final = 256
 """The longest key. A reader of rows makes shorter ones: see `headrace.features.online`."""
 
+ANY: Final = object()
+"""Whatever state there is."""
 Item = tuple[bytes, bytes | None]
 """A key and its value; None removes it."""
 
@@ -38,7 +41,7 @@ class OnlineStore(Protocol):
         """The state and the values of `keys`, of one and the same update."""
         ...
 
-    def update(self, space: str, items: Iterable[Item], state: bytes) -> int:
+    def update(self, space: str, items: Iterable[Item], state: bytes, *, expected: object = ANY) -> int:
         """Write values and the state, all or nothing; keys that are not among the items keep their values.
 
         Parameters
@@ -47,6 +50,9 @@ class OnlineStore(Protocol):
             Of a key that comes twice, the later value stays.
         state
             What the space is as of from then on.
+        expected
+            The state that the items were made from, None for none: looked at once no other writer can come between,
+            and before the first item is made.
 
         Returns
         -------
@@ -54,6 +60,7 @@ class OnlineStore(Protocol):
 
         Raises
         ------
+        OnlineMoved : the state is no longer the expected one.
         OnlineBusy : another writer is at work on the space.
         StoreFull, StoreUnavailable
         """

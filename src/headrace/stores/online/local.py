@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace.errors import MissingDependency
-from headrace.stores.errors import OnlineCorrupted, StoreFull, StoreUnavailable
-from headrace.stores.online import Item, Read, checked_key
+from headrace.stores.errors import OnlineCorrupted, OnlineMoved, StoreFull, StoreUnavailable
+from headrace.stores.online import ANY, Item, Read, checked_key
 
 try:
     import lmdb
@@ -50,6 +50,7 @@ class _Environment:
                 if size == MAP_BYTES[-1]:
                     raise
             else:
+                self.lmdb.reader_check()  # slots of processes that were killed
                 return
 
 
@@ -69,17 +70,19 @@ class LocalOnlineStore:
     def read(self, space: str, keys: Sequence[bytes]) -> Read:
         prefix = self._prefix(space)
         try:
-            with self._environment().begin() as txn:
+            with self._reading() as txn:
                 get = txn.get
                 return Read(get(prefix + _STATE), [get(prefix + key) for key in keys])
         except lmdb.Error as error:
             raise self._trouble(error) from error
 
-    def update(self, space: str, items: Iterable[Item], state: bytes) -> int:
+    def update(self, space: str, items: Iterable[Item], state: bytes, *, expected: object = ANY) -> int:
         prefix = self._prefix(space)
         count = 0
         try:
             with self._environment().begin(write=True) as txn:
+                if expected is not ANY and txn.get(prefix + _STATE) != expected:
+                    raise OnlineMoved(str(self._root), space)
                 for key, value in items:
                     count += 1
                     if value is None:
@@ -106,7 +109,7 @@ class LocalOnlineStore:
             raise self._trouble(error) from error
 
     def size(self, space: str) -> int:
-        with self._environment().begin() as txn, txn.cursor() as cursor:
+        with self._reading() as txn, txn.cursor() as cursor:
             return sum(1 for _ in _keys(cursor, self._prefix(space), b""))
 
     def close(self) -> None:
@@ -118,6 +121,15 @@ class LocalOnlineStore:
             if not used.users:
                 used.lmdb.close()
                 del _environments[self._root]
+
+    def _reading(self) -> Any:
+        """A read transaction."""
+        environment = self._environment()
+        try:
+            return environment.begin()
+        except lmdb.ReadersFullError:
+            environment.reader_check()  # slots of processes that were killed
+            return environment.begin()
 
     def _environment(self) -> Any:
         used = self._used

@@ -19,8 +19,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from headrace.errors import MissingDependency
-from headrace.stores.errors import OnlineBusy, StoreFull, StoreUnavailable, UnknownStore
-from headrace.stores.online import Item, Read, checked_key
+from headrace.stores.errors import OnlineBusy, OnlineMoved, StoreFull, StoreUnavailable, UnknownStore
+from headrace.stores.online import ANY, Item, Read, checked_key
 
 try:
     import redis
@@ -121,7 +121,7 @@ class RedisOnlineStore:
             state, *values = self._read(keys=[prefix + b"meta", *(prefix + b"v:" + key for key in keys)])
         return Read(state, values if state is not None else [None] * len(keys))
 
-    def update(self, space: str, items: Iterable[Item], state: bytes) -> int:
+    def update(self, space: str, items: Iterable[Item], state: bytes, *, expected: object = ANY) -> int:
         prefix = _prefix(space)
         meta, lock, token = prefix + b"meta", prefix + b"lock", secrets.token_hex(16).encode()
         with self._trouble():
@@ -129,6 +129,8 @@ class RedisOnlineStore:
             if not is_free and self._redis.get(lock) != token:  # ours, if the answer was lost and it was asked again
                 raise OnlineBusy(self._name, space)
             try:
+                if expected is not ANY and self._redis.hget(meta, "state") != expected:
+                    raise OnlineMoved(self._name, space)
                 with self._holding(lock, token):
                     generation = f"{self._redis.incr(prefix + b'generations'):016d}".encode()
                     count = 0
