@@ -96,7 +96,11 @@ def _word(argument: Argument) -> str:
         return argument.names[0].removeprefix("--").upper()
     if argument.hint is bool:
         return ""
-    return "PATH" if "Path" in str(argument.hint) else {int: "N", float: "X"}.get(argument.hint, "TEXT")
+    return (
+        "PATH"
+        if "Path" in str(argument.hint)
+        else {int: "N", float: "X", int | None: "N", float | None: "X"}.get(argument.hint, "TEXT")
+    )
 
 
 def _usage(argument: Argument) -> str:
