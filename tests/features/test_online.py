@@ -484,3 +484,35 @@ def test_keys_are_made_a_slice_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Non
     fill(store, whole, events, T0 + 1)
     asked = [ask(T0 + 1, f"P{n}") for n in range(20)]
     assert answers(OnlineHistory(whole, store, SPACE), whole, asked) == from_history(whole, events, asked, T0 + 1)
+
+
+class Rots(MemoryOnlineStore):
+    """Gives values of which one bit has turned."""
+
+    bit: int | None = None
+
+    def read(self, space: str, keys: Sequence[bytes]) -> Read:
+        state, values = super().read(space, keys)
+        if self.bit is None:
+            return Read(state, values)
+        turned: list[bytes | None] = []
+        for value in values:
+            assert value is not None
+            bits_of = bytearray(value)
+            bits_of[self.bit // 8 % len(value)] ^= 1 << self.bit % 8
+            turned.append(bytes(bits_of))
+        return Read(state, turned)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from([0, 1]), st.integers(0, 8 * 400))
+def test_a_flipped_bit_is_never_taken_for_a_value(which: int, bit: int) -> None:
+    step = (lookup(known_after=(("seen", 0),)), window())[which]
+    whole = program(step)
+    store = Rots()
+    fill(store, whole, [event(T0, float(n)) for n in range(9)])
+    history = OnlineHistory(whole, store, SPACE)
+    answers(history, whole, [ask(T0 + 1)])
+    store.bit = bit
+    with pytest.raises(OnlineUnreadable, match="checksum"):
+        answers(history, whole, [ask(T0 + 1)])

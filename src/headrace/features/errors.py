@@ -220,7 +220,7 @@ class OnlineUnreadable(TroubleOutside):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"the state of the online values cannot be read: {reason}",
-            fix="use the release that wrote it, or delete the online store and type headrace materialize",
+            f"the online values cannot be read: {reason}",
+            fix="use the release that wrote them, or type headrace materialize --anew",
             reason=reason,
         )
