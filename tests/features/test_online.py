@@ -104,8 +104,8 @@ def test_rows_at_the_watermark_or_later_read_what_history_says(
     assert answers(OnlineHistory(whole, store, SPACE), whole, asked) == from_history(whole, events, asked, until)
 
 
-@settings(max_examples=20)
-@given(events_of, asked_of, st.lists(st.integers(-60, 60), min_size=1, max_size=4))
+@settings(max_examples=80)
+@given(events_of, asked_of, st.lists(st.integers(-60, 60), min_size=2, max_size=4))
 def test_step_by_step_the_store_becomes_what_it_would_be_at_once(
     events: list[dict[str, Any]], asked: list[dict[str, Any]], marks: list[int]
 ) -> None:
@@ -154,6 +154,9 @@ def test_only_what_became_known_is_written_again() -> None:
     second = fill(store, whole, events)
     assert [(one.how, one.keys) for one in second.steps] == [("since", 2), ("since", 2), ("unchanged", 0)]
     assert store.size(SPACE) == 51 * 2 + 2
+    asked = [ask(T0 + 3 * HOUR, place) for place in ("P7", "new", "P8")]
+    until = T0 + 2 * HOUR + 1
+    assert answers(OnlineHistory(whole, store, SPACE), whole, asked) == from_history(whole, events, asked, until)
     assert [one.how for one in fill(store, whole, events).steps] == ["unchanged"] * 3
     anew = fill(store, whole, events, anew=True)
     assert [(one.how, one.keys) for one in anew.steps] == [("anew", 51), ("anew", 51), ("anew", 2)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -71,6 +73,33 @@ def test_a_writer_that_lost_its_lock_can_neither_write_nor_finish(url: str, conn
     assert quick.read("s", [b"0", b"1"]) == (b"quick", [b"quick", None])
     quick.update("s", [(b"2", b"x")], b"last")
     assert quick.read("s", [b"0", b"1", b"2", b"3"]) == (b"last", [b"quick", None, b"x", None])
+
+
+def test_a_writer_that_lost_its_lock_overwrites_nothing_of_the_one_that_has_it(url: str, connect: Connect) -> None:
+    slow, quick = connect(url), connect(url)
+    waits, goes = threading.Event(), threading.Event()
+
+    def of_slow() -> Iterator[Item]:
+        yield from ((b"%d" % n, b"slow") for n in range(adapter.BATCH))
+        waits.set()
+        assert goes.wait(30)
+        yield b"1", b"slow"
+
+    with ThreadPoolExecutor(1) as pool:
+        lost = pool.submit(slow.update, "s", of_slow(), b"slow")
+        assert waits.wait(30)
+        with redis.Redis.from_url(url) as client:
+            client.delete("headrace:1:s:lock")  # as time does
+
+        def of_quick() -> Iterator[Item]:
+            yield from ((b"%d" % n, b"quick") for n in range(adapter.BATCH))
+            goes.set()
+            with pytest.raises(OnlineBusy):
+                lost.result(30)
+            yield b"more", b"quick"
+
+        quick.update("s", of_quick(), b"quick")
+    assert quick.read("s", [b"0", b"1", b"more"]) == (b"quick", [b"quick"] * 3)
 
 
 def test_a_second_writer_is_told_to_wait(url: str, connect: Connect) -> None:
