@@ -3,6 +3,8 @@
 # One resolution, so that both agree; it holds for Python 3.11 to 3.13 and every platform.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-common=(--universal --python-version 3.11 --all-extras --generate-hashes --no-annotate --no-header --quiet "$@")
-.venv/bin/uv pip compile pyproject.toml "${common[@]}" --group dev --group docs -o requirements-dev.lock
-.venv/bin/uv pip compile pyproject.toml "${common[@]}" -c requirements-dev.lock -o requirements.lock
+common=(--universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet "$@")
+.venv/bin/uv pip compile pyproject.toml "${common[@]}" --all-extras --group dev --group docs -o requirements-dev.lock
+# What runs leaves out the further model families: 400 MB that a first run does not need.
+runs=(--extra build --extra postgres --extra redis --extra mysql --extra avro --extra excel --extra iceberg)
+.venv/bin/uv pip compile pyproject.toml "${common[@]}" "${runs[@]}" -c requirements-dev.lock -o requirements.lock

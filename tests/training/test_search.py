@@ -116,7 +116,7 @@ def test_a_resumed_search_keeps_what_it_measured_and_fits_nothing_twice(monkeypa
 
 def test_a_record_of_another_search_is_refused() -> None:
     recorder = MemoryRecorder()
-    run(recorder, trials=7)
+    run(recorder, trials=8)
     with pytest.raises(ReplayDiffers):
         run(MemoryRecorder(recorder.parts), trials=9, seed=1)
 
@@ -151,6 +151,8 @@ class Broken:
     """A family that never fits."""
 
     tasks: frozenset[Task] = frozenset({"binary"})
+    compiles = True
+    bags = False
 
     def defaults(self) -> Sequence[Params]:
         return ({"a": 1.0}, {"a": 2.0})
@@ -171,6 +173,8 @@ class Wrong(Linear):
         fitted = super().fit(X, y, *args, **settings)
 
         class Off:
+            settled = fitted.settled
+
             def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
                 return np.clip(fitted.predict(X) + 2e-6, 0, 1)
 

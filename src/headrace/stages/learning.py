@@ -142,7 +142,7 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
         depends={
             "frame": frame,
             "family": trial.family,
-            "params": trial.params,
+            "params": trial.settled or trial.params,
             "decision": decision,
             "training": {
                 "seed": definition.training.seed,

@@ -46,7 +46,7 @@ def register(
         frame=frame.ref.sha256,
         trial=trial.number,
         family=trial.family,
-        params=trial.params,
+        params=trial.settled or trial.params,
         libraries={name: library_version(name) for name in ("lightgbm", "numpy", "onnx", "polars", "scikit-learn")},
         headrace=library_version("headrace"),
     )

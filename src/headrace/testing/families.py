@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from headrace.definition.model import Task
 from headrace.scoring.graph import Graph
-from headrace.training.families import Family, Fitted
+from headrace.training.families import Check, Family, Fitted
 from headrace.training.measure import agreement_limit
 
 TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
@@ -59,8 +59,9 @@ class FamilySuite:
         raise NotImplementedError("return the family")
 
     def fit(self, family: Family, task: Task, *, n: int = 2_000, config: int = 0, seed: int = 1) -> Fitted:
-        """The family fitted on `family_rows`."""
+        """The family fitted on `family_rows`, stopped early by other rows."""
         X, y = family_rows(n, task, seed=seed)
+        check = Check(*family_rows(600, task, seed=14))
         configurations = family.defaults()
         return family.fit(
             X,
@@ -71,6 +72,7 @@ class FamilySuite:
             levels=LEVELS,
             seed=5,
             threads=1,
+            check=check,
         )
 
     @pytest.mark.parametrize("config", range(4))
@@ -148,3 +150,42 @@ class FamilySuite:
             for name, kind in space.items():
                 # raises unless the distribution holds the value
                 optuna.trial.create_trial(params={name: params[name]}, distributions={name: kind}, value=0.0)
+
+    @pytest.mark.parametrize("task", TASKS)
+    def test_a_row_of_weight_two_counts_as_two_rows(self, family: Family, task: Task) -> None:
+        """Of two halves of one labelling and its opposite, the heavier is learnt."""
+        if task not in family.tasks:
+            pytest.skip("the family does not do this task")
+        X, y = family_rows(1_500, task, seed=12)
+        opposite = {"binary": 1 - y, "multiclass": CLASSES - 1 - y, "regression": 2 * y.mean() - y}[task]
+        weights = np.repeat([1.8, 0.2], len(X))
+        answer = family.fit(
+            np.vstack([X, X]),
+            np.concatenate([y, opposite]),
+            family.defaults()[0],
+            task=task,
+            n_classes={"binary": 2, "multiclass": CLASSES, "regression": 0}[task],
+            levels=LEVELS,
+            seed=5,
+            threads=1,
+            weights=weights,
+        ).predict(X)
+        if task == "regression":
+            assert np.mean((answer - y) ** 2) < np.mean((answer - opposite) ** 2)
+        else:
+            decided = np.argmax(answer, axis=1) if task == "multiclass" else answer >= 0.5
+            assert np.mean(decided == y) > np.mean(decided == opposite) + 0.2
+
+    @pytest.mark.parametrize("task", TASKS)
+    def test_what_stopping_early_found_is_settled_and_fits_the_same_model_again(
+        self, family: Family, task: Task
+    ) -> None:
+        if task not in family.tasks:
+            pytest.skip("the family does not do this task")
+        stopped = self.fit(family, task)
+        assert stopped.settled.keys() == family.space().keys()
+        X, y = family_rows(2_000, task, seed=1)
+        n_classes = {"binary": 2, "multiclass": CLASSES, "regression": 0}[task]
+        again = family.fit(X, y, stopped.settled, task=task, n_classes=n_classes, levels=LEVELS, seed=5, threads=1)
+        np.testing.assert_allclose(again.predict(X), stopped.predict(X), rtol=1e-6, atol=1e-9)
+        assert again.settled == stopped.settled

@@ -40,7 +40,7 @@ def fit_chosen(
     fitted = family.fit(
         encode_training(encoder, examples.rows, labels),
         examples.y,
-        trial.params,
+        trial.settled or trial.params,
         task=examples.task,
         n_classes=examples.n_classes,
         levels=levels_of(encoder),

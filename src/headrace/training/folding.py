@@ -15,7 +15,7 @@ from headrace.features.encodings.plan import count_inputs
 from headrace.features.model import CategoryLevels, Encoder
 from headrace.training.data import Examples
 from headrace.training.errors import FoldsImpossible
-from headrace.training.families import Family, Fitted, Params
+from headrace.training.families import Check, Family, Fitted, Params
 from headrace.training.lessons import labels_of
 from headrace.training.metrics import Metric, measure
 from headrace.training.splits import Fold
@@ -116,6 +116,8 @@ class CrossValidated:
     """The model of the last fold, the one with the most rows under a time split."""
     last_asked: NDArray[np.float32]
     """The rows that it was asked."""
+    settled: tuple[Params, ...]
+    """What each fold's model settled on."""
     stopped: bool
     """Whether `go_on` ended it before the last fold."""
 
@@ -143,6 +145,7 @@ def cross_validate(
     train_scores: list[float] = []
     answers: list[NDArray[np.float64]] = []
     rows: list[NDArray[np.intp]] = []
+    settled: list[Params] = []
     fit_s = 0.0
     last: Fitted | None = None
     last_asked = np.empty((0, 0), np.float32)
@@ -157,6 +160,7 @@ def cross_validate(
             levels=fold.levels,
             seed=seed,
             threads=threads,
+            check=Check(fold.X_validation, fold.y_validation),
         )
         fit_s += clock() - started
         answer = fitted.predict(fold.X_validation)
@@ -168,6 +172,7 @@ def cross_validate(
         if not np.isfinite(fold_scores[-1]):
             raise FloatingPointError(f"its {metric.name} is not finite")
         answers.append(answer)
+        settled.append(fitted.settled)
         rows.append(fold.validation)
         last, last_asked = fitted, fold.X_validation
         if len(fold_scores) < len(folds) and not go_on(fold_scores):
@@ -182,5 +187,17 @@ def cross_validate(
         scores=np.concatenate(answers),
         last=last,
         last_asked=last_asked,
+        settled=tuple(settled),
         stopped=len(fold_scores) < len(folds),
     )
+
+
+def settle(settled: Sequence[Params]) -> dict[str, Any]:
+    """One point of the space for a model of all rows: what the folds agree on, else the median."""
+    point = dict(settled[0])
+    for name, first in point.items():
+        found = [each[name] for each in settled]
+        if any(each != first for each in found):
+            middle = float(np.median(found))
+            point[name] = round(middle) if isinstance(first, int) else middle
+    return point

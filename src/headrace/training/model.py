@@ -20,6 +20,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     number: int
     family: str
     params: dict[str, Any]
+    settled: dict[str, Any] | None = None
+    """`params` with what stopping early found (the median of the folds): what a model of all rows is fitted with."""
     state: Literal["done", "pruned", "failed"]
     metric: str
     score: float | None = None

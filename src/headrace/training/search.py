@@ -18,7 +18,7 @@ from headrace.training.calibration import cost_matrix, decide
 from headrace.training.data import Examples
 from headrace.training.errors import BudgetTooSmall, CurrencyNotPriced, NothingFitted, ReplayDiffers
 from headrace.training.families import Family, load_family
-from headrace.training.folding import Clock, CrossValidated, EncodedFolds, cross_validate
+from headrace.training.folding import Clock, CrossValidated, EncodedFolds, cross_validate, settle
 from headrace.training.measure import agreement_limit, largest_difference, time_one_row
 from headrace.training.metrics import Metric, metric_of
 from headrace.training.model import SearchResult, Trial
@@ -243,6 +243,7 @@ class _Bench:
             raise ArithmeticError(f"compiled, it is {difference:.3g} from its library; the limit is {limit:.3g}")
         train_score = float(np.mean(result.train_scores))
         return {
+            "settled": settle(result.settled),
             "score": float(np.mean(result.fold_scores)),
             "fold_scores": result.fold_scores,
             "train_score": train_score if np.isfinite(train_score) else None,

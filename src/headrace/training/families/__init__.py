@@ -7,6 +7,7 @@ and subclass `headrace.testing.families.FamilySuite`. Entries are strings: no li
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -28,8 +29,22 @@ FAMILIES: Mapping[str, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Rows that are not learnt from: a family that learns step by step stops when it no longer gets better on them."""
+
+    X: NDArray[np.float32]
+    y: NDArray[Any]
+
+
 class Fitted(Protocol):
     """A model that has learnt."""
+
+    @property
+    def settled(self) -> Params:
+        """The parameters it was given, with what stopping early has found in the place of its upper limits: fitting
+        with these and no `check` learns as many steps."""
+        ...
 
     def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """The library's own answer: (n,) P(positive) or value; (n, k) probabilities for k classes."""
@@ -48,6 +63,16 @@ class Family(Protocol):
 
     @property
     def tasks(self) -> frozenset[Task]: ...
+
+    @property
+    def compiles(self) -> bool:
+        """Whether `Fitted.to_onnx` keeps its promises; one that cannot is compared, and never registered."""
+        ...
+
+    @property
+    def bags(self) -> bool:
+        """Whether the mean of the folds' models is worth keeping; else one model of all rows is as good and smaller."""
+        ...
 
     def defaults(self) -> Sequence[Params]:
         """Configurations to try before any search, the safest first; each is a point of `space`."""
@@ -68,6 +93,8 @@ class Family(Protocol):
         levels: Sequence[int | None],
         seed: int,
         threads: int,
+        weights: NDArray[np.float64] | None = None,
+        check: Check | None = None,
     ) -> Fitted:
         """Learn from encoded rows.
 
@@ -78,6 +105,8 @@ class Family(Protocol):
         params : a point of `space`
         levels : for each column None (a number) or L: codes 0 … L-1 are levels, L is "some other level"
         seed, threads : equal arguments give an equal model, byte by byte
+        weights : shape (n,), positive, of mean 1: how much each row counts; None: all alike
+        check : rows to stop early by; a family that does not learn step by step leaves them unread
         """
         ...
 

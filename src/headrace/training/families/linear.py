@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.definition.model import Task
-from headrace.training.families import Fitted, Params
+from headrace.training.families import Check, Fitted, Params
 from headrace.training.families.ensemble import Tree, ensemble_attributes
 from headrace.training.onnx_ops import ML, model_bytes
 
@@ -36,6 +36,8 @@ class Linear:
     """`Family` of linear models."""
 
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
+    compiles = True
+    bags = False
 
     def defaults(self) -> Sequence[Params]:
         """scikit-learn's own penalty, then a strong one."""
@@ -58,6 +60,8 @@ class Linear:
         levels: Sequence[int | None],
         seed: int,  # noqa: ARG002 - the solvers draw nothing
         threads: int,  # noqa: ARG002 - one thread, see below
+        weights: NDArray[np.float64] | None = None,
+        check: Check | None = None,  # noqa: ARG002 - the solvers converge
     ) -> Fitted:
         """See `Family.fit`."""
         from sklearn.exceptions import ConvergenceWarning
@@ -76,8 +80,8 @@ class Linear:
         with warnings.catch_warnings(), threadpool_limits(1):
             # a fit that has not quite converged is a candidate like any other: its folds say what it is worth
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(design.rows(X), y)
-        return FittedLinear(model, design, task, n_classes if task == "multiclass" else 1, center, scale)
+            model.fit(design.rows(X), y, sample_weight=weights)
+        return FittedLinear(model, design, task, n_classes if task == "multiclass" else 1, center, scale, dict(params))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,7 @@ class FittedLinear:
     n_outputs: int
     center: float
     scale: float
+    settled: Params
 
     def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """See `Fitted.predict`."""
