@@ -15,7 +15,7 @@ from headrace.features.model import Frame, Program
 from headrace.language.types import Type
 from headrace.runs.model import ObjectRef
 from headrace.training.data import NEVER, TrainingData, divide
-from headrace.training.errors import GroupColumnMissing, TargetUnusable
+from headrace.training.errors import GroupColumnMissing, NoNewGroup, TargetUnusable
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
@@ -131,3 +131,33 @@ def test_a_label_that_nothing_can_be_learnt_from_is_refused(label: list[Any], ta
 def test_no_rows_are_refused() -> None:
     with pytest.raises(TargetUnusable, match="empty"):
         divided(table_of(4, [True, False, True, False]), held=4)
+
+
+def test_an_embargo_leaves_out_rows_before_the_holdout_whether_or_not_labels_have_instants() -> None:
+    table = table_of(20, [i % 2 == 0 for i in range(20)])
+    data = divided(table, embargo_us=2 * 3_600_000_000)
+    assert (len(data.train), data.purged) == (14, 2)  # asked for at hours 14 and 15; the holdout begins at 16
+    known = [START + dt.timedelta(hours=i + 1) for i in range(20)]
+    data = divided(table.with_columns(_label_known=pl.Series(known)), embargo_us=2 * 3_600_000_000)
+    assert (len(data.train), data.purged) == (13, 3)
+
+
+def test_under_time_with_a_group_the_holdout_asks_about_new_groups_only() -> None:
+    table = table_of(
+        20, [i % 2 == 0 for i in range(20)], _group=pl.Series([*range(15), 3, 4, 20, 21, 5], dtype=pl.UInt64)
+    )
+    data = divided(table, group="tail")
+    assert (len(data.train), len(data.holdout), data.unasked) == (16, 2, 2)
+    assert data.holdout.rows["x"].to_list() == pytest.approx([17 / 19, 18 / 19])
+    with pytest.raises(NoNewGroup, match="all 4 rows of the holdout"):
+        divided(table.with_columns(_group=pl.Series([1] * 20, dtype=pl.UInt64)), group="tail")
+
+
+def test_a_group_that_is_neither_key_nor_feature_divides_by_the_frames_own_marks() -> None:
+    table = table_of(
+        20, [i % 2 == 0 for i in range(20)], _group=pl.Series([2**64 - 1 - i // 4 for i in range(20)], dtype=pl.UInt64)
+    )
+    data = divided(table, by="group", group="town")
+    assert data.train.groups is not None
+    assert [len(set(data.train.groups[i : i + 4].tolist())) for i in range(0, 16, 4)] == [1] * 4
+    assert len(set(data.train.groups.tolist())) == 4

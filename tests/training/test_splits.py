@@ -105,6 +105,56 @@ def test_group_folds_never_divide_a_group(groups: list[int], folds: int, seed: i
         assert not set(codes[fold.train].tolist()) & set(codes[fold.validation].tolist())
 
 
+@given(instants, st.integers(2, 7), st.integers(0, 5), st.integers(0, 9))
+def test_an_embargo_leaves_out_exactly_the_labels_that_were_known_within_it(
+    times: list[int], folds: int, lag: int, embargo: int
+) -> None:
+    time = np.array(times, np.int64)
+    known = time + lag
+    without = time_folds(time, folds, label_known_us=known)
+    for free, kept in zip(without, time_folds(time, folds, label_known_us=known, embargo_us=embargo), strict=True):
+        assert kept.validation.tolist() == free.validation.tolist()
+        start = time[kept.validation].min()
+        assert kept.train.tolist() == free.train[known[free.train] < start - embargo].tolist()
+
+
+def test_without_known_instants_the_embargo_counts_from_when_rows_were_asked_for() -> None:
+    first, *_ = time_folds(np.arange(60, dtype=np.int64), 5, embargo_us=3)
+    assert first.train.tolist() == list(range(7))  # the block begins at 10: rows at 7, 8 and 9 are left out
+
+
+@given(instants, st.data(), st.integers(2, 5))
+def test_under_time_with_a_group_only_rows_of_new_groups_are_asked(
+    times: list[int], data: st.DataObject, folds: int
+) -> None:
+    time = np.array(times, np.int64)
+    groups = np.array(data.draw(st.lists(st.integers(0, 9), min_size=len(times), max_size=len(times))), np.int64)
+    for whole, new in zip(time_folds(time, folds), time_folds(time, folds, groups=groups), strict=True):
+        assert new.train.tolist() == whole.train.tolist()
+        met = set(groups[new.train].tolist())
+        assert new.validation.tolist() == [row for row in whole.validation.tolist() if groups[row] not in met]
+
+
+@given(st.lists(st.integers(0, 15), min_size=4, max_size=200), st.data(), st.integers(2, 6))
+def test_group_folds_of_classes_never_divide_a_group_either(groups: list[int], data: st.DataObject, folds: int) -> None:
+    codes = np.array(groups, np.int64)
+    strata = np.array(data.draw(st.lists(st.integers(0, 2), min_size=len(groups), max_size=len(groups))))
+    made = group_folds(codes, folds, seed=1, strata=strata)
+    assert_every_row_is_asked_once(made, len(codes))
+    for fold in made:
+        assert not set(codes[fold.train].tolist()) & set(codes[fold.validation].tolist())
+
+
+def test_a_rare_class_is_in_every_fold_when_enough_groups_have_it() -> None:
+    groups = np.repeat(np.arange(200, dtype=np.int64), np.arange(200) % 7 + 1)
+    rare = np.isin(groups, [3, 40, 77, 120, 199]).astype(np.int64)
+    for seed in range(5):
+        made = group_folds(groups, 5, seed=seed, strata=rare)
+        assert all(rare[fold.validation].any() for fold in made)
+        sizes = [len(fold.validation) for fold in made]
+        assert max(sizes) - min(sizes) <= 7  # as even as the largest group allows
+
+
 @pytest.mark.parametrize("by", ["time", "random", "stratified", "group"])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_every_rule_makes_folds_for_every_task(by: str, task: str) -> None:

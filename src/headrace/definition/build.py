@@ -344,11 +344,18 @@ def build_split(fields: Fields, project: Project) -> Split:
     group = fields.get("group")
     if by == "group" and group is None and not at.key("group").is_broken:
         at.missing("group", expected="the column whose rows stay together", fix='write group = "customer"')
-    if group is not None and by != "group" and not at.key("by").is_broken:
+    if group is not None and by not in ("group", "time") and not at.key("by").is_broken:
         at.key("group").wrong(
-            "`group` is for a split by group", expected='by = "group"', found=f'"{by}"', fix="take one out"
+            "`group` is for a split by group or by time",
+            expected='by = "group" or by = "time"',
+            found=f'"{by}"',
+            fix="take one out",
         )
-    return Split(by=by, **fields.only("group", "holdout", "folds", "seed"))
+    if "embargo" in fields.values and by != "time" and not at.key("by").is_broken:
+        at.key("embargo").wrong(
+            "`embargo` is for a split by time", expected='by = "time"', found=f'"{by}"', fix="take one out"
+        )
+    return Split(by=by, embargo_us=fields.get("embargo") or 0, **fields.only("group", "holdout", "folds", "seed"))
 
 
 def build_training(fields: Fields, project: Project) -> Training:

@@ -461,6 +461,9 @@ class Split(Struct, frozen=True, kw_only=True):
 
     by: Literal["time", "random", "stratified", "group"] = "random"
     group: str | None = None
+    """group: whose rows stay together; time: rows of a group that was learnt from are not asked about."""
+    embargo_us: int = 0
+    """time: how long before the rows that are asked the labels of those that are learnt from have to be known."""
     holdout: float = 0.2
     folds: int = 5
     seed: int = 0

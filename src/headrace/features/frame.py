@@ -93,13 +93,13 @@ def _holdout(examples: Examples, program: Program, split: Split, target: Target)
     """A narrow column a mark (`_label` as it is learnt, then `_group` and `_holdout` where they say which rows are held
     out; under a time split it is their place) and how many rows are held out."""
     marks = target.values.alias("_label").to_frame()
+    if split.group is not None:
+        marks = marks.with_columns(pl.Series("_group", _key_hashes(examples, [split.group], split.seed)))
     if split.by == "time":
         assert program.time is not None, "the reader refuses a time split without a time"
         return marks, last_in_time(examples.column(program.time), split.holdout)
     if split.by == "group":
-        assert split.group is not None, "the reader refuses a group split without a group"
-        hashes = _key_hashes(examples, [split.group], split.seed)
-        marks = marks.with_columns(pl.Series("_group", hashes))
+        hashes = marks["_group"].to_numpy()
     else:
         hashes = _key_hashes(examples, program.key or ("_row",), split.seed)
     strata = marks["_label"] if split.by == "stratified" and target.task != "regression" else None

@@ -100,8 +100,8 @@ class Frame(Struct, frozen=True, kw_only=True):
     Parquet columns: `_row` (UInt32 position in the accepted table), the key columns, the time column if any, `_label`
     (Boolean, Int32 class code or Float64), `_label_known` (when known), then `program.outputs`, unencoded; a key column
     that is also an output stands once, among the key. Sorted by (time, key, _row). The last `holdout_rows` rows are the
-    holdout under a time split, else `_holdout` (Boolean, after `_label_known`) says which are; under a group split
-    `_group` (UInt64, before `_holdout`) is equal for the rows of one group."""
+    holdout under a time split, else `_holdout` (Boolean, after `_label_known`) says which are; where the split names a
+    group, `_group` (UInt64, before `_holdout`) is equal for the rows of one group."""
 
     ref: ObjectRef
     program: Program

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from headrace.data.model import Field
 from headrace.definition.model import Split, Task
 from headrace.features.model import Frame
-from headrace.training.errors import GroupColumnMissing, TargetUnusable
+from headrace.training.errors import GroupColumnMissing, NoNewGroup, TargetUnusable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,7 +36,7 @@ class Examples:
     label_known_us: NDArray[np.int64] | None = None
     """When the label became known; `NEVER` for null."""
     groups: NDArray[np.int64] | None = None
-    """Codes of the group column under a group split."""
+    """Codes of the group column, where the split names one."""
     twins: NDArray[np.int64] | None = None
     """Codes of the key where several rows have one: rows of a code are never divided by chance."""
 
@@ -72,7 +72,10 @@ class TrainingData:
     train: Examples
     holdout: Examples
     purged: int
-    """Training rows left out because their label became known only after the holdout began (time split)."""
+    """Training rows left out because their label was not known the embargo before the holdout began (time split)."""
+    unasked: int = 0
+    """Rows of the holdout that are of a group that training rows are of, and so are not asked (time split with a
+    group)."""
 
 
 def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
@@ -82,6 +85,7 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
     ------
     TargetUnusable : no rows, one class or value, NaN or infinite labels, values that float32 cannot tell apart.
     GroupColumnMissing : a group split without its column.
+    NoNewGroup : under time, every row of the holdout is of a group that was learnt from.
     """
     import polars as pl
 
@@ -90,11 +94,7 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
         held = table["_holdout"].to_numpy()
     else:
         held = np.arange(table.height) >= table.height - frame.holdout_rows
-    groups = None
-    if split.by == "group":
-        if split.group is None or split.group not in table.columns:
-            raise GroupColumnMissing(split.group, columns=[c for c in table.columns if not c.startswith("_")])
-        groups = table[split.group].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+    groups = _groups(table, split)
     twins = _twins(table, program.key) if split.by in ("random", "stratified") else None
     y = table["_label"].cast(pl.Float64 if frame.task == "regression" else pl.Int64).to_numpy()
     time_us = None if program.time is None else _instants(table[program.time])
@@ -115,13 +115,47 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
         )
 
     train = ~held
-    purged = 0
-    if split.by == "time" and time_us is not None and known is not None and held.any():
-        late = train & (known >= time_us[held].min())
+    purged = unasked = 0
+    if split.by == "time" and time_us is not None and held.any():
+        late = train & ~known_in_time(
+            time_us, int(time_us[held].min()), label_known_us=known, embargo_us=split.embargo_us
+        )
         purged, train = int(late.sum()), train & ~late
-    data = TrainingData(part(train), part(held), purged)
+        if groups is not None:
+            new = held & ~np.isin(groups, groups[train])
+            if not new.any():
+                raise NoNewGroup(split.group or "", rows=int(held.sum()))
+            unasked, held = int(held.sum() - new.sum()), new
+    data = TrainingData(part(train), part(held), purged, unasked)
     check_target(data.train)
     return data
+
+
+def known_in_time(
+    time_us: NDArray[np.int64], start_us: int, *, label_known_us: NDArray[np.int64] | None, embargo_us: int
+) -> NDArray[np.bool_]:
+    """Which rows may be learnt from before rows from `start_us` on are asked: those asked for before it whose label was
+    known more than the embargo before it. Where nothing says when labels are known, they are taken to be known when
+    they are asked for, so that the embargo counts from there.
+
+    Purging and embargo: Lopez de Prado, Advances in Financial Machine Learning, 2018, chapter 7. Nothing is learnt from
+    after what is asked, so the embargo lies before it.
+    """
+    known = time_us if label_known_us is None else label_known_us
+    in_time: NDArray[np.bool_] = (time_us < start_us) & (known < start_us - embargo_us)
+    return in_time
+
+
+def _groups(table: pl.DataFrame, split: Split) -> NDArray[np.int64] | None:
+    """A code for each group; rows without one are of one group."""
+    import polars as pl
+
+    if split.group is None and split.by != "group":
+        return None
+    column = "_group" if "_group" in table.columns else split.group
+    if column is None or column not in table.columns:
+        raise GroupColumnMissing(split.group, columns=[c for c in table.columns if not c.startswith("_")])
+    return table[column].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
 
 
 def _twins(table: pl.DataFrame, key: tuple[str, ...]) -> NDArray[np.int64] | None:

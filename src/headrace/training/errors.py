@@ -46,6 +46,21 @@ class GroupColumnMissing(WrongUse):
         )
 
 
+class NoNewGroup(CheckFailed):
+    """Under a time split with a group, nothing in the holdout is new."""
+
+    code = "no-new-group"
+
+    def __init__(self, group: str, *, rows: int) -> None:
+        super().__init__(
+            f'[split] by = "time" with group = "{group}" asks about rows of groups that were not learnt from, and all '
+            f"{rows:,} rows of the holdout are of groups that come before it too",
+            fix="take `group` out where the model will meet the same groups again, or set a larger [split] holdout",
+            group=group,
+            rows=rows,
+        )
+
+
 class UnknownMetric(WrongUse):
     """`[training] metric` is not a metric of this task."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.definition.model import Split
-from headrace.training.data import Examples
+from headrace.training.data import Examples, known_in_time
 from headrace.training.errors import FoldsImpossible
 
 
@@ -33,7 +33,11 @@ def make_folds(examples: Examples, split: Split) -> tuple[Fold, ...]:
     folds = _folds(examples, split)
     usable = tuple(f for f in folds if len(f.validation) and len(np.unique(examples.y[f.train])) > 1)
     if not usable:
-        why = "there are too few rows" if not folds else "the rows to learn from have one class or value only"
+        why = "the rows to learn from have one class or value only"
+        if not folds:
+            why = "there are too few rows"
+        elif not any(len(f.validation) for f in folds):
+            why = "every row that would be asked is of a group that comes before it too"
         raise FoldsImpossible(why, by=split.by, folds=split.folds, rows=len(examples))
     return usable
 
@@ -43,11 +47,18 @@ def _folds(examples: Examples, split: Split) -> list[Fold]:
         case "time":
             if examples.time_us is None:
                 raise FoldsImpossible("[project] time is not set", by=split.by, folds=split.folds, rows=len(examples))
-            return time_folds(examples.time_us, split.folds, label_known_us=examples.label_known_us)
+            return time_folds(
+                examples.time_us,
+                split.folds,
+                label_known_us=examples.label_known_us,
+                embargo_us=split.embargo_us,
+                groups=None if split.group is None else examples.groups,
+            )
         case "group":
             if examples.groups is None:
                 raise FoldsImpossible("there is no group column", by=split.by, folds=split.folds, rows=len(examples))
-            return group_folds(examples.groups, split.folds, seed=split.seed)
+            strata = None if examples.task == "regression" else examples.y
+            return group_folds(examples.groups, split.folds, seed=split.seed, strata=strata)
         case "stratified" if examples.task != "regression":
             return stratified_folds(examples.y, split.folds, seed=split.seed, twins=examples.twins)
         case "stratified":
@@ -57,13 +68,19 @@ def _folds(examples: Examples, split: Split) -> list[Fold]:
 
 
 def time_folds(
-    time_us: NDArray[np.int64], folds: int, *, label_known_us: NDArray[np.int64] | None = None
+    time_us: NDArray[np.int64],
+    folds: int,
+    *,
+    label_known_us: NDArray[np.int64] | None = None,
+    embargo_us: int = 0,
+    groups: NDArray[np.int64] | None = None,
 ) -> list[Fold]:
     """Expanding folds: rows are cut into `folds` + 1 blocks of about equal size in time; fold i learns from the blocks
     before block i + 1 and is asked about that block. Fewer folds when there are fewer distinct instants.
 
     Rows of one instant never straddle a cut. With `label_known_us`, a row whose label was not known before the block
-    began is not learnt from: at that moment nobody could have.
+    began, less the embargo, is not learnt from: at that moment nobody could have. With `groups`, a block is asked about
+    its rows of groups that no row learnt from is of.
     """
     order = np.argsort(time_us, kind="stable")
     ordered = time_us[order]
@@ -77,10 +94,12 @@ def time_folds(
     cuts = np.unique(changes[nearest])
     result = []
     for start, end in zip(cuts, [*cuts[1:], len(ordered)], strict=True):
-        train = order[:start]
-        if label_known_us is not None:
-            train = train[label_known_us[train] < ordered[start]]
-        result.append(Fold(np.sort(train), np.sort(order[start:end])))
+        train, asked = order[:start], order[start:end]
+        known = None if label_known_us is None else label_known_us[train]
+        train = train[known_in_time(time_us[train], int(ordered[start]), label_known_us=known, embargo_us=embargo_us)]
+        if groups is not None:
+            asked = asked[~np.isin(groups[asked], groups[train])]
+        result.append(Fold(np.sort(train), np.sort(asked)))
     return result
 
 
@@ -116,17 +135,38 @@ def _stratified_parts(strata: NDArray[Any], folds: int, seed: int) -> NDArray[np
     return part
 
 
-def group_folds(groups: NDArray[np.int64], folds: int, *, seed: int) -> list[Fold]:
+def group_folds(groups: NDArray[np.int64], folds: int, *, seed: int, strata: NDArray[Any] | None = None) -> list[Fold]:
     """Every row is asked once, all rows of a group in the same fold; the largest groups are placed first, each into the
-    fold with the fewest rows so far."""
+    fold with the fewest rows so far.
+
+    With `strata` the groups that have rows of the rarest stratum are placed first, by how many, each into the fold with
+    the fewest of these so far, among equals the fewest rows; then those of the next, so that a rare class is in as many
+    folds as there are groups with it.
+    """
     names, code, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     shuffled = _generator(seed).permutation(len(names))
-    home = np.empty(len(names), np.intp)
-    filled = np.zeros(folds, np.int64)
-    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
-        home[group] = np.argmin(filled)
-        filled[home[group]] += sizes[group]
+    home = np.full(len(names), -1, np.intp)
+    filled = [0.0] * folds
+    for held in _by_rarity(code, sizes, strata):
+        own = np.bincount(home[home >= 0], held[home >= 0], folds).tolist()
+        for group in shuffled[np.argsort(-held[shuffled], kind="stable")].tolist():
+            if home[group] < 0 and held[group]:
+                fold = min(range(folds), key=lambda i: (own[i], filled[i]))
+                home[group] = fold
+                own[fold] += held[group]
+                filled[fold] += sizes[group]
     return _by_part(home[code], folds)
+
+
+def _by_rarity(
+    code: NDArray[np.intp], sizes: NDArray[np.intp], strata: NDArray[Any] | None
+) -> list[NDArray[np.float64]]:
+    """For every stratum, the rarest first, how many of its rows each group has; without strata, how many of any."""
+    if strata is None:
+        return [sizes.astype(np.float64)]
+    _, stratum, rows = np.unique(strata, return_inverse=True, return_counts=True)
+    rarest_first = np.argsort(rows, kind="stable").tolist()
+    return [np.bincount(code[stratum == place], minlength=len(sizes)).astype(np.float64) for place in rarest_first]
 
 
 def _by_part(part: NDArray[np.intp], folds: int) -> list[Fold]:
