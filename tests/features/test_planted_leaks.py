@@ -394,7 +394,11 @@ def test_a_duplicate_never_stands_on_both_sides(tmp_path: Path, by: Any) -> None
 
 
 def test_rows_without_a_key_are_not_taken_for_one_entity(tmp_path: Path) -> None:
-    flights = [{**f, "tail": None} if n % 2 else f for n, f in enumerate(some_flights(200)) for _ in range(1 + n % 3)]
+    flights = [  # of one plane and instant, and yet no copies: they fly to different places
+        {**flight, "distance": flight["distance"] + 100.0 * copy, **({"tail": None} if n % 2 else {})}
+        for n, flight in enumerate(some_flights(200))
+        for copy in range(1 + n % 3)
+    ]
     split = Split(by="random", folds=4)
     definition = with_features(flights_definition(split=split), lookups=(), windows=(), expressions=(), drop=())
     train = divided(tmp_path, flights, definition).train

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,10 +16,11 @@ from polars.io.plugins import register_io_source
 from headrace.data.model import Table
 from headrace.definition.model import Definition, Split
 from headrace.features.columns import FeatureColumns
+from headrace.features.duplicates import find_repeats, united
 from headrace.features.exact import scale_of
 from headrace.features.examples import BATCH, Examples, sort_examples
 from headrace.features.finish import sums_of
-from headrace.features.holdout import drawn, key_hashes, last_in_time
+from headrace.features.holdout import as_units, drawn, key_hashes, last_in_time
 from headrace.features.label import label_of
 from headrace.features.levels import Target, target_of
 from headrace.features.model import Frame, Program, WindowStep
@@ -29,8 +31,11 @@ from headrace.language.values import cell_bytes, dtype
 from headrace.runs.errors import NotEnoughMemory
 from headrace.runs.model import Memory, StageContext
 
-_MARKS: Final = 40
-"""Bytes of every row that are held at once: its time, its label, whether it is held out, and copies of these."""
+_MARKS: Final = 100
+"""Bytes of every row that are held at once: its time, its label, whether it is held out, hashes of what it holds, and
+copies of these."""
+_LARGEST_UNIT: Final = 0.5
+"""A larger share of rows in one unit says that the group's rows repeat each other: only the groups are kept whole."""
 _BATCHES: Final = 6
 """Batches in memory at once: one that is computed, those that wait to be written, and one as it is written."""
 
@@ -56,7 +61,7 @@ def assemble(program: Program, definition: Definition, tables: Mapping[str, Tabl
     ctx.progress(0, note="sorting")
     examples = sort_examples(program, label, scans[program.source], definition.split, ctx.workdir / "examples.parquet")
     target = target_of(label, examples.column("_label"))
-    marks, holdout_rows = _holdout(examples, program, definition.split, target)
+    marks, held = _holdout(examples, program, definition.split, target)
     path = ctx.workdir / "frame.parquet"
     _write(examples, marks, program, scans, path, ctx)
     ctx.count(rows_out=examples.height)
@@ -66,9 +71,11 @@ def assemble(program: Program, definition: Definition, tables: Mapping[str, Tabl
         task=target.task,
         classes=target.classes,
         rows=examples.height,
-        holdout_rows=holdout_rows,
+        holdout_rows=held.rows,
         unlabelled=examples.unlabelled,
         label_too_early=examples.too_early,
+        repeats=held.repeats,
+        repeats_held_out=held.repeats_held_out,
     )
 
 
@@ -89,22 +96,42 @@ def _scan(table: Table, ctx: StageContext) -> pl.LazyFrame:
     return pl.scan_parquet(url, storage_options=options or None)
 
 
-def _holdout(examples: Examples, program: Program, split: Split, target: Target) -> tuple[pl.DataFrame, int]:
-    """A narrow column a mark (`_label` as it is learnt, then `_group` and `_holdout` where they say which rows are held
-    out; under a time split it is their place) and how many rows are held out."""
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """How many rows are held out, and how many repeat others."""
+
+    rows: int
+    repeats: int
+    repeats_held_out: int = 0
+
+
+def _holdout(examples: Examples, program: Program, split: Split, target: Target) -> tuple[pl.DataFrame, _Held]:
+    """A narrow column a mark (`_label` as it is learnt, then `_group`, `_unit` and `_holdout` where they say which rows
+    are held out; under a time split it is their place), and counts."""
+    request = [field.name for field in program.request]
+    copies = find_repeats(examples.batches(request)) if request else []
+    observed = united(copies) if copies else np.arange(examples.height)
+    repeated = examples.height - len(np.unique(observed))
     marks = target.values.alias("_label").to_frame()
     if split.group is not None:
         marks = marks.with_columns(pl.Series("_group", _key_hashes(examples, [split.group], split.seed)))
     if split.by == "time":
         assert program.time is not None, "the reader refuses a time split without a time"
-        return marks, last_in_time(examples.column(program.time), split.holdout)
+        held = last_in_time(examples.column(program.time), split.holdout)
+        again = np.isin(observed[-held:], observed[:-held])
+        return marks, _Held(held, repeated, int(again.sum()))
     if split.by == "group":
         hashes = marks["_group"].to_numpy()
     else:
         hashes = _key_hashes(examples, program.key or ("_row",), split.seed)
+    if repeated:
+        unit = united([*copies, hashes])
+        if np.bincount(unit).max() <= _LARGEST_UNIT * examples.height:
+            hashes = as_units(hashes, unit)
+            marks = marks.with_columns(pl.Series("_unit", hashes))
     strata = marks["_label"] if split.by == "stratified" and target.task != "regression" else None
     chosen = pl.Series("_holdout", drawn(hashes, split.holdout, strata))
-    return marks.with_columns(chosen), int(chosen.sum())
+    return marks.with_columns(chosen), _Held(int(chosen.sum()), repeated)
 
 
 def _key_hashes(examples: Examples, columns: Sequence[str], seed: int) -> NDArray[np.uint64]:

@@ -34,13 +34,18 @@ def last_in_time(times: pl.Series, share: float) -> int:
 
 
 def drawn(hashes: NDArray[np.uint64], share: float, strata: pl.Series | None = None) -> NDArray[np.bool_]:
-    """The holdout's rows: of each stratum the share whose hashes (`key_hashes`) are least, at least one, never all."""
+    """The holdout's rows: of each stratum the share whose hashes (`key_hashes`) are least, at least one, never all.
+
+    Rows of one hash count to the last of their strata, so that they are not parted."""
     chosen = np.zeros(len(hashes), np.bool_)
     if strata is None:
         groups: Sequence[NDArray[np.bool_]] = [np.ones(len(hashes), np.bool_)]
     else:
-        levels = strata.to_numpy()
-        groups = [levels == level for level in np.unique(levels)]
+        names, unit = np.unique(hashes, return_inverse=True)
+        _, stratum = np.unique(strata.to_numpy(), return_inverse=True)
+        last = np.zeros(len(names), np.intp)
+        np.maximum.at(last, unit, stratum)
+        groups = [last[unit] == level for level in np.unique(last)]
     for members in groups:
         chosen |= members & _least(hashes, members, share)
     if not chosen.any() or chosen.all():
@@ -64,6 +69,13 @@ def key_hashes(keys: pl.DataFrame, seed: int) -> NDArray[np.uint64]:
     salt = seed.to_bytes(8, "little", signed=True)
     digests = b"".join([blake2b(text.encode(), digest_size=8, key=salt).digest() for text in texts])
     return np.frombuffer(digests, np.uint64)
+
+
+def as_units(hashes: NDArray[np.uint64], unit: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """The hashes, each the least of its unit's: they depend on neither the order of rows nor how units are numbered."""
+    least = np.full(int(unit.max(initial=-1)) + 1, np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(least, unit, hashes)
+    return least[unit]
 
 
 def _least(hashes: NDArray[np.uint64], members: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:

@@ -101,7 +101,8 @@ class Frame(Struct, frozen=True, kw_only=True):
     (Boolean, Int32 class code or Float64), `_label_known` (when known), then `program.outputs`, unencoded; a key column
     that is also an output stands once, among the key. Sorted by (time, key, _row). The last `holdout_rows` rows are the
     holdout under a time split, else `_holdout` (Boolean, after `_label_known`) says which are; where the split names a
-    group, `_group` (UInt64, before `_holdout`) is equal for the rows of one group."""
+    group, `_group` (UInt64, before `_holdout`) is equal for the rows of one group; where rows repeat others and the
+    split draws, `_unit` (UInt64, before `_holdout`) is equal for rows that are never parted."""
 
     ref: ObjectRef
     program: Program
@@ -114,6 +115,10 @@ class Frame(Struct, frozen=True, kw_only=True):
     """Rows with a null label: counted, never trained on."""
     label_too_early: int = 0
     """Rows whose label was known before the prediction was asked for: counted, never trained on."""
+    repeats: int = 0
+    """Rows that are another row again, exactly or nearly: what is drawn keeps them on one side."""
+    repeats_held_out: int = 0
+    """Time split: rows of the holdout that are a row before it again."""
 
 
 class CategoryLevels(Struct, tag="category", tag_field="kind", frozen=True, kw_only=True):

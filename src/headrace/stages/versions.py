@@ -105,6 +105,8 @@ def write_run_page(
         ("held out for the one last look", frame.holdout_rows),
         ("without a label: counted, never trained on", frame.unlabelled),
         ("label known before the prediction was asked for: left out", frame.label_too_early),
+        ("another row again, exactly or nearly", frame.repeats),
+        ("of the holdout, a row before it again", frame.repeats_held_out),
     ]
     name = f"{version.model}@{version.number}"
 

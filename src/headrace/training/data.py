@@ -38,7 +38,7 @@ class Examples:
     groups: NDArray[np.int64] | None = None
     """Codes of the group column, where the split names one."""
     twins: NDArray[np.int64] | None = None
-    """Codes of the key where several rows have one: rows of a code are never divided by chance."""
+    """Codes of the key, where several rows have one, and of repeats: rows of a code are never divided by chance."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -95,7 +95,9 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
     else:
         held = np.arange(table.height) >= table.height - frame.holdout_rows
     groups = _groups(table, split)
-    twins = _twins(table, program.key) if split.by in ("random", "stratified") else None
+    twins = None
+    if split.by in ("random", "stratified"):
+        twins = _codes(table["_unit"]) if "_unit" in table.columns else _twins(table, program.key)
     y = table["_label"].cast(pl.Float64 if frame.task == "regression" else pl.Int64).to_numpy()
     time_us = None if program.time is None else _instants(table[program.time])
     known = _instants(table["_label_known"]) if _is_known(table) else None
@@ -148,14 +150,19 @@ def known_in_time(
 
 def _groups(table: pl.DataFrame, split: Split) -> NDArray[np.int64] | None:
     """A code for each group; rows without one are of one group."""
-    import polars as pl
-
     if split.group is None and split.by != "group":
         return None
-    column = "_group" if "_group" in table.columns else split.group
+    marks = ("_unit", "_group") if split.by == "group" else ("_group",)
+    column = next((mark for mark in marks if mark in table.columns), split.group)
     if column is None or column not in table.columns:
         raise GroupColumnMissing(split.group, columns=[c for c in table.columns if not c.startswith("_")])
-    return table[column].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+    return _codes(table[column])
+
+
+def _codes(column: pl.Series) -> NDArray[np.int64]:
+    import polars as pl
+
+    return column.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
 
 
 def _twins(table: pl.DataFrame, key: tuple[str, ...]) -> NDArray[np.int64] | None:
