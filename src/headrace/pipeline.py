@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from headrace.stages.automatic import keep_what_pays, propose_features
 from headrace.stages.certificate import certify_frame
 from headrace.stages.learning import choose, compile_chosen, find_candidates, gather, look_at_holdout
+from headrace.stages.looks import count_looks
 from headrace.stages.model import Checked, ContractBroken, Outcome, Workspace
 from headrace.stages.sources import check_sources
 from headrace.stages.versions import register, write_run_page
@@ -44,7 +45,8 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
         compiled = compile_chosen(run, work, frame, trials, choice)
         evaluation = look_at_holdout(run, work, frame, compiled)
         version = register(run, work, checked, frame, certificate, trials, choice, compiled, evaluation)
-        page = write_run_page(run, work, frame, trials, choice, evaluation, version, automatic)
+        looks = count_looks(work, evaluation)
+        page = write_run_page(run, work, frame, trials, choice, evaluation, version, automatic, looks)
         outcome = Outcome(
             run=run.id,
             version=version,
@@ -57,6 +59,7 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
             cost_usd=run.cost_usd,
             stages_done=run.stages_done,
             automatic=automatic,
+            holdout_looks=looks,
         )
         run.finish(outcome.summary())
     return outcome

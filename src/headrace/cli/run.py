@@ -166,6 +166,8 @@ def _next(version: str) -> tuple[str, str, str]:
 
 def _tell(outcome: Outcome) -> None:
     """What a person wants to know at the end of a run, and what to type next."""
+    from headrace.stages.looks import say_looks
+
     version, choice, evaluation = outcome.version, outcome.choice, outcome.evaluation
     for report in outcome.reports:
         print_line(_ledger(report))
@@ -180,6 +182,7 @@ def _tell(outcome: Outcome) -> None:
         parts = {"errors": chosen.money.errors, "serving": chosen.money.serving, "training": chosen.money.training}
         split = ", ".join(f"{part} {money(value, choice.currency)}" for part, value in parts.items())
         print_line(f"  {'cost a million predictions':<26} {money(chosen.money.total, choice.currency)}   ({split})")
+    print_line(f"  {'holdout':<26} {say_looks(outcome.holdout_looks)}")
     if outcome.automatic is not None:
         print_line(f"  {'proposed features':<26} {_proposed(outcome.automatic)}")
     print_line(

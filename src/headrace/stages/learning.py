@@ -169,9 +169,10 @@ def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled)
         from headrace.features.encoder import encode_columns
         from headrace.training.evaluate import Holdout, evaluate
 
-        holdout = divided(ctx, frame, definition).holdout
+        data = divided(ctx, frame, definition)
+        holdout = data.holdout
         library = np.frombuffer(ctx.fetch(compiled.library), np.float64)
-        return evaluate(
+        evaluation = evaluate(
             Holdout(
                 X=encode_columns(compiled.encoder, holdout.rows),
                 y=holdout.y,
@@ -185,6 +186,7 @@ def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled)
             label_spread=compiled.label_spread,
             seed=definition.training.seed,
         )
+        return msgspec.structs.replace(evaluation, holdout=data.held_out)
 
     return run.stage(
         "evaluate",

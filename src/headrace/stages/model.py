@@ -137,6 +137,8 @@ class Outcome:
     """Stages that were computed, not found."""
     automatic: Automatic | None = None
     """What was tried of proposed features, where the definition asks for any."""
+    holdout_looks: int = 1
+    """How often the holdout had been looked at by then, this run's look included."""
 
     def summary(self) -> dict[str, Any]:
         """What `run --json` prints, and what the run record keeps."""
@@ -158,6 +160,7 @@ class Outcome:
             if chosen.money is None
             else {**msgspec.to_builtins(chosen.money), "total": chosen.money.total},
             "currency": self.choice.currency,
+            "holdout_looks": self.holdout_looks,
             "stages_computed": self.stages_done,
             "wall_s": round(self.wall_s, 3),
             "cost_usd": self.cost_usd,

@@ -99,6 +99,7 @@ def write_run_page(
     evaluation: Evaluation,
     version: Version,
     automatic: Automatic | None,
+    looks: int,
 ) -> Path:
     counts = [
         ("rows with a label", frame.rows),
@@ -107,6 +108,7 @@ def write_run_page(
         ("label known before the prediction was asked for: left out", frame.label_too_early),
         ("another row again, exactly or nearly", frame.repeats),
         ("of the holdout, a row before it again", frame.repeats_held_out),
+        ("times that the holdout has been looked at, this one included", looks),
     ]
     name = f"{version.model}@{version.number}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from headrace.data.model import Field
 from headrace.definition.model import Split, Task
+from headrace.features.holdout import key_hashes
 from headrace.features.model import Frame
 from headrace.training.errors import GroupColumnMissing, NoNewGroup, TargetUnusable
 
@@ -73,6 +75,8 @@ class TrainingData:
     holdout: Examples
     purged: int
     """Training rows left out because their label was not known the embargo before the holdout began (time split)."""
+    held_out: str = ""
+    """Names the holdout's rows and labels by their content, whatever the order of rows and the features."""
     unasked: int = 0
     """Rows of the holdout that are of a group that training rows are of, and so are not asked (time split with a
     group)."""
@@ -128,7 +132,7 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
             if not new.any():
                 raise NoNewGroup(split.group or "", rows=int(held.sum()))
             unasked, held = int(held.sum() - new.sum()), new
-    data = TrainingData(part(train), part(held), purged, unasked)
+    data = TrainingData(part(train), part(held), purged, _content(table.filter(pl.Series(held)), program.key), unasked)
     check_target(data.train)
     return data
 
@@ -157,6 +161,12 @@ def _groups(table: pl.DataFrame, split: Split) -> NDArray[np.int64] | None:
     if column is None or column not in table.columns:
         raise GroupColumnMissing(split.group, columns=[c for c in table.columns if not c.startswith("_")])
     return _codes(table[column])
+
+
+def _content(held: pl.DataFrame, key: tuple[str, ...]) -> str:
+    """BLAKE2 over the sorted hashes of (key or place in the source, label)."""
+    named = held.select(*(key or ("_row",)), "_label")
+    return blake2b(np.sort(key_hashes(named, seed=0)).tobytes(), digest_size=16).hexdigest()
 
 
 def _codes(column: pl.Series) -> NDArray[np.int64]:

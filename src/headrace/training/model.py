@@ -136,3 +136,5 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     agreement: float
     """Largest difference between the compiled package and the library that trained it, on the whole holdout."""
     agreement_limit: float
+    holdout: str = ""
+    """Names the rows that were asked and their labels, by content: looks at equal ones are counted."""
