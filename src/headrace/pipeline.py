@@ -19,6 +19,7 @@ from headrace.stages.learning import choose, compile_chosen, find_candidates, ga
 from headrace.stages.looks import count_looks
 from headrace.stages.model import Checked, ContractBroken, Outcome, Workspace
 from headrace.stages.sources import check_sources
+from headrace.stages.splitting import settle_split
 from headrace.stages.versions import register, write_run_page
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
     started = time.monotonic()
     with work.runner.run(work.definition_sha256) as run:
         checked, label = _label(run, work, refresh=refresh)
+        work, advice = settle_split(run, work, checked, label)
         automatic = None
         if work.definition.features.auto:
             proposed = propose_features(run, work, checked)
@@ -46,7 +48,7 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
         evaluation = look_at_holdout(run, work, frame, compiled)
         version = register(run, work, checked, frame, certificate, trials, choice, compiled, evaluation)
         looks = count_looks(work, evaluation)
-        page = write_run_page(run, work, frame, trials, choice, evaluation, version, automatic, looks)
+        page = write_run_page(run, work, frame, trials, choice, evaluation, version, automatic, looks, advice)
         outcome = Outcome(
             run=run.id,
             version=version,
@@ -60,6 +62,7 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
             stages_done=run.stages_done,
             automatic=automatic,
             holdout_looks=looks,
+            split=advice,
         )
         run.finish(outcome.summary())
     return outcome
@@ -108,6 +111,7 @@ def _label(run: Run, work: Workspace, *, refresh: bool) -> tuple[Checked, Label]
 def _whole_frame(run: Run, work: Workspace, *, refresh: bool) -> tuple[Checked, Frame]:
     """Features as known then, those that are proposed with them."""
     checked, label = _label(run, work, refresh=refresh)
+    work, _ = settle_split(run, work, checked, label)
     if work.definition.features.auto:
         work = replace(work, definition=propose_features(run, work, checked).definition)
     return checked, _gather(run, work, checked, label)

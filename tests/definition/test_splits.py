@@ -28,10 +28,19 @@ def test_under_time_there_may_be_an_embargo_and_a_group(read: Callable[[str], De
     )
 
 
+def test_without_a_word_of_it_the_split_is_open_unless_there_is_a_time(read: Callable[[str], Definition]) -> None:
+    assert read(BASE).split == Split(by="time")
+    without = BASE.replace('time = "sched"\n', "")
+    assert read(without).split == Split(by="random", is_open=True)
+    assert read(without + 'by = "random"\ntrust = true').split == Split(by="random", trust=True)
+    assert read(without + 'time = "sched"').split == Split(by="time", time="sched")
+
+
 @pytest.mark.parametrize(
     ("text", "key", "message"),
     [
         ('by = "random"\nembargo = "1d"', "split.embargo", "`embargo` is for a split by time"),
+        ('by = "random"\ntime = "sched"', "split.time", "`time` is for a split by time"),
         ('by = "stratified"\ngroup = "carrier"', "split.group", "`group` is for a split by group or by time"),
         ('embargo = "1 day"', "split.embargo", "amount cannot be read"),
     ],

@@ -182,6 +182,9 @@ def _tell(outcome: Outcome) -> None:
         parts = {"errors": chosen.money.errors, "serving": chosen.money.serving, "training": chosen.money.training}
         split = ", ".join(f"{part} {money(value, choice.currency)}" for part, value in parts.items())
         print_line(f"  {'cost a million predictions':<26} {money(chosen.money.total, choice.currency)}   ({split})")
+    if outcome.split is not None and (outcome.split.leaks or outcome.split.column):
+        by = outcome.split.by if outcome.split.column is None else f"{outcome.split.by}, {outcome.split.column}"
+        print_line(f"  {'split':<26} by {by}: {outcome.split.reason}")
     print_line(f"  {'holdout':<26} {say_looks(outcome.holdout_looks)}")
     if outcome.automatic is not None:
         print_line(f"  {'proposed features':<26} {_proposed(outcome.automatic)}")

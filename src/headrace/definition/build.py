@@ -333,13 +333,13 @@ def _next_width(width: int, hop: int) -> str:
 def build_split(fields: Fields, project: Project) -> Split:
     """[split]: by time when the project has one."""
     at = fields.at
-    by: Any = fields.get("by") or ("time" if project.time else "random")
-    if by == "time" and not project.time and not at.document.is_broken("project"):
+    by: Any = fields.get("by") or ("time" if project.time or "time" in fields.values else "random")
+    if by == "time" and not project.time and "time" not in fields.values and not at.document.is_broken("project"):
         at.key("by").wrong(
             "a split by time needs a time",
             expected="project.time",
             found="none",
-            fix='set [project] time, or by = "random"',
+            fix='set [project] time, or [split] time, or by = "random"',
         )
     group = fields.get("group")
     if by == "group" and group is None and not at.key("group").is_broken:
@@ -355,7 +355,16 @@ def build_split(fields: Fields, project: Project) -> Split:
         at.key("embargo").wrong(
             "`embargo` is for a split by time", expected='by = "time"', found=f'"{by}"', fix="take one out"
         )
-    return Split(by=by, embargo_us=fields.get("embargo") or 0, **fields.only("group", "holdout", "folds", "seed"))
+    if "time" in fields.values and by != "time" and not at.key("by").is_broken:
+        at.key("time").wrong(
+            "`time` is for a split by time", expected='by = "time"', found=f'"{by}"', fix="take one out"
+        )
+    return Split(
+        by=by,
+        embargo_us=fields.get("embargo") or 0,
+        is_open=by == "random" and "by" not in fields.values and not at.key("by").is_broken,
+        **fields.only("group", "time", "holdout", "folds", "seed", "trust"),
+    )
 
 
 def build_training(fields: Fields, project: Project) -> Training:

@@ -39,8 +39,9 @@ def check_features(definition: Definition, names: Sequence[str], document: Docum
     expressions = guard.check_expressions()
     guard.check_drop()
     check_encodings(definition.features, None if guard.is_open else [*project.request, *guard.outputs], document)
-    if source is not None and definition.split.group is not None:
-        check_column(source, definition.split.group, document.at("split", "group"))
+    for key, column in (("group", definition.split.group), ("time", definition.split.time)):
+        if source is not None and column is not None:
+            check_column(source, column, document.at("split", key))
     return msgspec.structs.replace(
         definition, features=msgspec.structs.replace(definition.features, expressions=expressions)
     )

@@ -463,13 +463,15 @@ SPLIT = Section(
         Key(
             "by",
             Choice(("time", "random", "stratified", "group"), {"stratify": "stratified", "temporal": "time"}),
-            "time when the project has a `time`, else random.",
+            "time when the project has a `time`; else random, unless the rows show that this flatters.",
         ),
+        Key("time", COLUMN, "time: the column whose order counts; the project's time when left out."),
         Key("group", COLUMN, "group: rows with the same value stay together; time: only new values are asked about."),
         Key("embargo", DURATION, "time: how long before what is asked the labels that are learnt from are known."),
         Key("holdout", Number(0, 1, exclusive=True), "The share kept for the one look at the end.", default=0.2),
         Key("folds", Number(2, 50, whole=True), "Folds of cross-validation; expanding under time.", default=5),
         Key("seed", _SEED, "Of whatever is random in it.", default=0),
+        Key("trust", YesNo(), "random, stratified: rows are drawn also where a leak can be shown.", default=False),
     ),
 )
 

@@ -462,11 +462,17 @@ class Split(Struct, frozen=True, kw_only=True):
     by: Literal["time", "random", "stratified", "group"] = "random"
     group: str | None = None
     """group: whose rows stay together; time: rows of a group that was learnt from are not asked about."""
+    time: str | None = None
+    """time: the column whose order counts; the project's time when left out."""
     embargo_us: int = 0
     """time: how long before the rows that are asked the labels of those that are learnt from have to be known."""
     holdout: float = 0.2
     folds: int = 5
     seed: int = 0
+    trust: bool = False
+    """Whether rows are drawn although a leak can be shown."""
+    is_open: bool = False
+    """Whether the definition leaves it to the rows how they are divided."""
 
 
 class Budget(Struct, frozen=True, kw_only=True):

@@ -57,7 +57,7 @@ class Examples:
 def sort_examples(program: Program, label: Label, source: pl.LazyFrame, split: Split, path: Path) -> Examples:
     """Write the labelled rows, in order, to `path`: they are counted in one pass and sorted in another."""
     when = [program.time] if program.time is not None else []
-    group = [split.group] if split.group is not None else []
+    group = [name for name in (split.group, split.time) if name is not None]
     carried = list(dict.fromkeys([*program.key, *when, *group, *(field.name for field in program.request)]))
     target = to_polars(label.node)
     if label.node.type is Type.FLOAT:

@@ -17,6 +17,7 @@ from headrace.data.model import Table
 from headrace.definition.model import Definition, Split
 from headrace.features.columns import FeatureColumns
 from headrace.features.duplicates import find_repeats, united
+from headrace.features.errors import CannotSplit
 from headrace.features.exact import scale_of
 from headrace.features.examples import BATCH, Examples, sort_examples
 from headrace.features.finish import sums_of
@@ -116,6 +117,8 @@ def _holdout(examples: Examples, program: Program, split: Split, target: Target)
     if split.group is not None:
         marks = marks.with_columns(pl.Series("_group", _key_hashes(examples, [split.group], split.seed)))
     if split.by == "time":
+        if split.time is not None and split.time != program.time:
+            return _by_another_time(examples, split.time, split, marks, observed)
         assert program.time is not None, "the reader refuses a time split without a time"
         held = last_in_time(examples.column(program.time), split.holdout)
         again = np.isin(observed[-held:], observed[:-held])
@@ -132,6 +135,25 @@ def _holdout(examples: Examples, program: Program, split: Split, target: Target)
     strata = marks["_label"] if split.by == "stratified" and target.task != "regression" else None
     chosen = pl.Series("_holdout", drawn(hashes, split.holdout, strata))
     return marks.with_columns(chosen), _Held(int(chosen.sum()), repeated)
+
+
+def _by_another_time(
+    examples: Examples, time: str, split: Split, marks: pl.DataFrame, observed: NDArray[np.int64]
+) -> tuple[pl.DataFrame, _Held]:
+    """The marks when rows are divided by a column that they are not sorted by; those without an instant are oldest."""
+    if not examples.schema[time].is_temporal():
+        raise CannotSplit(
+            f"[split] time is {time}, which is {examples.schema[time]}: expected instants or dates",
+            fix="name a column of type timestamp or date, or give it that type in the contract",
+            column=time,
+        )
+    instants = examples.column(time).cast(pl.Datetime("us")).cast(pl.Int64).fill_null(np.iinfo(np.int64).min // 2)
+    ordered = instants.sort()
+    held = last_in_time(ordered, split.holdout)
+    chosen = (instants >= ordered[-held]).to_numpy()
+    again = np.isin(observed[chosen], observed[~chosen])
+    marks = marks.with_columns(instants.alias("_asked"), pl.Series("_holdout", chosen))
+    return marks, _Held(int(chosen.sum()), examples.height - len(np.unique(observed)), int(again.sum()))
 
 
 def _key_hashes(examples: Examples, columns: Sequence[str], seed: int) -> NDArray[np.uint64]:

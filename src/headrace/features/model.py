@@ -102,7 +102,8 @@ class Frame(Struct, frozen=True, kw_only=True):
     that is also an output stands once, among the key. Sorted by (time, key, _row). The last `holdout_rows` rows are the
     holdout under a time split, else `_holdout` (Boolean, after `_label_known`) says which are; where the split names a
     group, `_group` (UInt64, before `_holdout`) is equal for the rows of one group; where rows repeat others and the
-    split draws, `_unit` (UInt64, before `_holdout`) is equal for rows that are never parted."""
+    split draws, `_unit` (UInt64, before `_holdout`) is equal for rows that are never parted. Where the split has a time
+    of its own, `_asked` (Int64, microseconds, before `_holdout`) is it."""
 
     ref: ObjectRef
     program: Program

@@ -17,6 +17,7 @@ from headrace.language.types import Type
 from headrace.runs.model import ObjectRef
 from headrace.scoring.model import Decision
 from headrace.training.automatic_model import Automatic
+from headrace.training.leak_model import Leak
 from headrace.training.model import Choice, Evaluation
 
 if TYPE_CHECKING:
@@ -96,6 +97,17 @@ class ContractBroken(CheckFailed):
         )
 
 
+class SplitAdvice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How rows are to be divided, and what a quick model showed of it."""
+
+    by: str
+    column: str | None = None
+    """Of time, or the group."""
+    reason: str
+    leaks: tuple[Leak, ...] = ()
+    """All that was tried."""
+
+
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     """The chosen candidate, fitted on all training rows and compiled."""
 
@@ -139,6 +151,8 @@ class Outcome:
     """What was tried of proposed features, where the definition asks for any."""
     holdout_looks: int = 1
     """How often the holdout had been looked at by then, this run's look included."""
+    split: SplitAdvice | None = None
+    """What was looked at before rows were drawn."""
 
     def summary(self) -> dict[str, Any]:
         """What `run --json` prints, and what the run record keeps."""
@@ -147,6 +161,8 @@ class Outcome:
         if self.automatic is not None:
             tried = sum(one.state != "not tried" for one in self.automatic.tried)
             proposed = {"proposed_features": {"tried": tried, "kept": sorted(self.automatic.kept)}}
+        if self.split is not None:
+            proposed["split"] = {"by": self.split.by, "column": self.split.column, "why": self.split.reason}
         return {
             "run": self.run,
             "model": self.version.model,

@@ -12,7 +12,7 @@ from headrace.features.certificate import Certificate
 from headrace.features.model import Frame
 from headrace.runs.model import StageContext
 from headrace.scoring.model import Lineage
-from headrace.stages.model import Checked, Compiled, Page, Registered, Workspace
+from headrace.stages.model import Checked, Compiled, Page, Registered, SplitAdvice, Workspace
 from headrace.stages.pages import lay_out
 from headrace.training.automatic_model import Automatic
 from headrace.training.model import Choice, Evaluation, SearchResult
@@ -100,6 +100,7 @@ def write_run_page(
     version: Version,
     automatic: Automatic | None,
     looks: int,
+    advice: SplitAdvice | None,
 ) -> Path:
     counts = [
         ("rows with a label", frame.rows),
@@ -124,6 +125,7 @@ def write_run_page(
             counts=counts,
             classes=frame.classes,
             automatic=automatic,
+            split="" if advice is None else _said(advice),
         )
         return Page(ctx.keep_bytes(page.encode(), "reports", ".html"))
 
@@ -136,9 +138,20 @@ def write_run_page(
             "counts": counts,
             "version": name,
             "automatic": automatic,
+            "split": advice,
         },
         rooms=("pages", "training"),
         compute=compute,
         kind=Page,
     )
     return lay_out(work, page.page, f"version-{version.number}.html")
+
+
+def _said(advice: SplitAdvice) -> str:
+    """How rows were divided, and why."""
+    how = (
+        f"Rows were divided by {advice.by}"
+        if advice.column is None
+        else f"Rows were divided by {advice.by}, {advice.column}"
+    )
+    return f"{how}: {advice.reason}."

@@ -103,7 +103,8 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
     if split.by in ("random", "stratified"):
         twins = _codes(table["_unit"]) if "_unit" in table.columns else _twins(table, program.key)
     y = table["_label"].cast(pl.Float64 if frame.task == "regression" else pl.Int64).to_numpy()
-    time_us = None if program.time is None else _instants(table[program.time])
+    time = "_asked" if "_asked" in table.columns else program.time
+    time_us = None if time is None else _instants(table[time])
     known = _instants(table["_label_known"]) if _is_known(table) else None
     features = table.select(field.name for field in program.outputs)
 

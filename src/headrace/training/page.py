@@ -30,6 +30,7 @@ def run_page(
     counts: Sequence[tuple[str, int]],
     classes: Sequence[str],
     automatic: Automatic | None = None,
+    split: str = "",
 ) -> str:
     """One HTML page for a finished run.
 
@@ -43,6 +44,8 @@ def run_page(
         Names of the classes by code; empty for a regression.
     automatic
         What was tried of proposed features, if any were asked for.
+    split
+        How rows were divided and why, where that was looked at.
     """
     by_number = {t.number: t for t in trials}
     return render(
@@ -57,6 +60,7 @@ def run_page(
         counts=counts,
         classes=classes,
         automatic=automatic,
+        split=split,
         frontier=frontier_chart(choice),
         curves=[(TITLES[c.name], curve_chart(c)) for c in evaluation.curves],
         importances=importance_chart(evaluation),

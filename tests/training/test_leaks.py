@@ -1,0 +1,84 @@
+"""What drawing rows at random hides is shown on planted data, and nothing is shown where nothing is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from headrace.data.model import Field
+from headrace.definition.model import Task
+from headrace.language.types import Type
+from headrace.training.leaks import Sample, group_columns, group_leak, time_leak
+
+N = 6000
+
+
+def sample(y: Any, task: Task = "binary", **more: Any) -> Sample:
+    rng = np.random.default_rng(1)
+    columns = {f"x{i}": rng.normal(size=len(y)) for i in range(4)} | more
+    fields = tuple(Field(name=name, type=Type.FLOAT) for name in columns)
+    n_classes = {"binary": 2, "multiclass": int(np.max(y)) + 1, "regression": 0}[task]
+    return Sample(task, n_classes, fields, pl.DataFrame(columns), np.asarray(y))
+
+
+def labels(rng: np.random.Generator, score: Any, task: Task) -> Any:
+    noisy = score + 0.5 * rng.normal(size=len(score))
+    if task == "regression":
+        return noisy
+    return np.digitize(noisy, [0.0] if task == "binary" else [-0.7, 0.7]).astype(np.int64)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_label_that_drifts_with_a_number_shows_a_leak_in_time(task: Task) -> None:
+    rng = np.random.default_rng(2)
+    meter = np.linspace(0, 1, N)  # a counter that only grows: neighbours in it are neighbours in time
+    y = labels(rng, 2 * np.sin(meter * 12), task)
+    leak = time_leak(sample(y, task, meter=meter), "at", np.arange(N), seed=0, threads=1)
+    assert leak is not None
+    assert leak.shown
+    assert leak.drawn > leak.honest + 0.1
+    assert f"{leak.drawn:.3f}" in str(leak)
+    assert "earlier rows" in str(leak)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_labels_without_order_show_none(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=N)
+    y = labels(rng, x, "binary")
+    for leak in (
+        time_leak(sample(y, x=x), "at", rng.permutation(N), seed=seed, threads=1),
+        group_leak(sample(y, x=x), "who", rng.integers(0, 900, N), seed=seed, threads=1),
+    ):
+        assert leak is not None
+        assert not leak.shown
+
+
+def test_rows_of_a_person_with_traits_and_a_label_of_their_own_show_a_leak_over_groups() -> None:
+    rng = np.random.default_rng(3)
+    who = rng.integers(0, 700, N)
+    trait, taste = rng.normal(size=700), rng.normal(size=700)  # the trait names the person, and says nothing else
+    y = labels(rng, 1.5 * taste[who], "binary")
+    leak = group_leak(sample(y, trait=trait[who]), "who", who, seed=0, threads=1)
+    assert leak is not None
+    assert leak.shown
+    assert leak.drawn > leak.honest + 0.05
+    assert group_columns([("who", who), ("any", rng.integers(0, 700, N))], y, "binary") == ["who"]
+
+
+def test_columns_that_name_rows_or_a_few_large_groups_are_not_tried() -> None:
+    rng = np.random.default_rng(4)
+    y = rng.integers(0, 2, N)
+    few = y * 10 + rng.integers(0, 5, N)
+    assert group_columns([("row", np.arange(N)), ("few", few)], y, "binary") == []
+
+
+def test_too_few_rows_or_one_class_show_nothing() -> None:
+    y = np.array([0, 1] * 40)
+    assert time_leak(sample(y), "at", np.arange(80), seed=0, threads=1) is None
+    y = np.array([0] * 3000 + [1] * 3000)
+    assert time_leak(sample(y), "at", np.arange(N), seed=0, threads=1) is None
+    assert time_leak(sample(y), "at", np.zeros(N, np.int64), seed=0, threads=1) is None
