@@ -24,6 +24,8 @@ Params = Mapping[str, Any]
 """Hyperparameters as JSON values."""
 
 FAMILIES: Mapping[str, str] = {
+    "extra_trees": "headrace.training.families.forest:ExtraTrees",
+    "forest": "headrace.training.families.forest:Forest",
     "linear": "headrace.training.families.linear:Linear",
     "lightgbm": "headrace.training.families.lightgbm:LightGBM",
 }

@@ -33,9 +33,9 @@ class Tree:
     right: NDArray[np.int64]
     """Shape (s,): an inner node, or a leaf c as ~c < 0."""
     leaf: NDArray[np.float64]
-    """Shape (s + 1,): what the tree adds."""
+    """Shape (s + 1,): what the tree adds; or (s + 1, t): to each of t outputs."""
     target: int = 0
-    """The output that it adds to."""
+    """The output that it adds to, or the first of them."""
 
 
 def round_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -57,6 +57,8 @@ def round_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
 def ensemble_attributes(trees: Sequence[Tree], n_targets: int) -> dict[str, Any]:
     """Attributes with the trees' own branches and float32 leaves; a row's leaves are added in the order of `trees`."""
     parts: dict[str, list[NDArray[Any]]] = {}
+    target_parts: list[tuple[NDArray[np.int64], ...]] = []
+    weights: list[NDArray[np.float64]] = []
 
     def add(name: str, inner: NDArray[Any], leaves: NDArray[Any]) -> None:
         parts.setdefault(name, []).append(np.concatenate([inner, leaves]))
@@ -72,7 +74,14 @@ def ensemble_attributes(trees: Sequence[Tree], n_targets: int) -> dict[str, Any]
         add("falsenodeids", np.where(tree.right < 0, splits + ~tree.right, tree.right), none)
         add("missing_value_tracks_true", tree.missing_left.astype(np.int64), none)
         add("leaf", np.zeros(splits, np.bool_), np.ones(n_leaves, np.bool_))
+        # of several outputs a leaf names those that it adds something to, and one at least
+        given = tree.leaf.reshape(n_leaves, -1) != 0.0
+        given[:, 0] |= ~given.any(axis=1)
+        leaf, output = np.nonzero(given)
+        target_parts.append((np.full(len(leaf), number), splits + leaf, tree.target + output))
+        weights.append(tree.leaf.reshape(n_leaves, -1)[leaf, output])
     columns = {name: np.concatenate(values) for name, values in parts.items()}
+    targets = [np.concatenate(each).tolist() for each in zip(*target_parts, strict=True)]
     is_leaf = columns.pop("leaf")
     attributes: dict[str, Any] = {f"nodes_{name}": column.tolist() for name, column in columns.items()}
     attributes["nodes_modes"] = ["LEAF" if leaf else "BRANCH_LEQ" for leaf in is_leaf.tolist()]
@@ -80,18 +89,18 @@ def ensemble_attributes(trees: Sequence[Tree], n_targets: int) -> dict[str, Any]
         "n_targets": n_targets,
         "aggregate_function": "SUM",
         "post_transform": "NONE",
-        "target_treeids": columns["treeids"][is_leaf].tolist(),
-        "target_nodeids": columns["nodeids"][is_leaf].tolist(),
-        "target_ids": np.repeat([t.target for t in trees], [len(t.leaf) for t in trees]).tolist(),
-        "target_weights": np.concatenate([t.leaf for t in trees]).astype(np.float32).tolist(),
+        "target_treeids": targets[0],
+        "target_nodeids": targets[1],
+        "target_ids": targets[2],
+        "target_weights": np.concatenate(weights).astype(np.float32).tolist(),
     }
 
 
-def sum_of_trees(trees: Sequence[Tree], n_targets: int, into: str) -> list[NodeProto]:
+def sum_of_trees(trees: Sequence[Tree], n_targets: int, into: str, *, together: int = TOGETHER) -> list[NodeProto]:
     """Nodes from `x` to the sum of the trees' leaves, shape (n, n_targets), named `into`."""
     from onnx import helper
 
-    parts = [trees[start : start + TOGETHER] for start in range(0, len(trees), TOGETHER)] or [trees]
+    parts = [trees[start : start + together] for start in range(0, len(trees), together)] or [trees]
     if len(parts) == 1:
         attributes = ensemble_attributes(trees, n_targets)
         return [helper.make_node("TreeEnsembleRegressor", ["x"], [into], domain=ML, **attributes)]
