@@ -8,13 +8,13 @@ import hashlib
 import math
 import random
 import statistics
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal, localcontext
 
 import numpy as np
 import pytest
 from rapidfuzz.distance import JaroWinkler, Levenshtein
 
-from headrace.language import formats, row_lists, row_math, row_places, row_scaled, row_text
+from headrace.language import formats, row_decimals, row_lists, row_math, row_places, row_scaled, row_text
 from headrace.language import row_calendar as c
 from headrace.language.zones import FIRST_DAY, LAST_DAY
 
@@ -230,3 +230,23 @@ def test_a_circle_closes_after_its_period() -> None:
 def test_logistic_functions_undo_each_other() -> None:
     for x in (-30.0, -1.0, 0.0, 0.5, 12.0):
         assert row_math.logit(row_math.sigmoid(x)) == pytest.approx(x, abs=1e-3)
+
+
+def test_decimals_are_computed_as_the_standard_library_computes_them() -> None:
+    source = random.Random(3)
+    with localcontext() as context:
+        context.prec = 60
+        for _ in range(20_000):
+            a, b = (source.choice([-1, 1]) * source.randrange(10 ** source.randint(1, 18)) for _ in range(2))
+            x, y = Decimal(a).scaleb(-6), Decimal(b).scaleb(-6)
+            product = (x * y).quantize(Decimal("0.000001"), ROUND_HALF_UP)
+            assert row_decimals.multiply(a, b) == row_decimals.within(int(product.scaleb(6)))
+            digits = source.randrange(7)
+            rounded = x.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+            assert row_decimals.round_half_away_to(digits)(a) == row_decimals.within(int(rounded.scaleb(6)))
+            assert row_decimals.floor(a) == row_decimals.within(int(x.to_integral_value(ROUND_FLOOR).scaleb(6)))
+            assert row_decimals.decimal_to_integer(a) == int(x)
+            assert Decimal(row_decimals.decimal_to_text(a)) == x
+            assert row_decimals.text_to_decimal(str(x)) == a or "E" in str(x)
+            assert row_decimals.exactly(x) == a
+            assert row_decimals.float_to_decimal(a / 10**6) == a or abs(a) > 10**15

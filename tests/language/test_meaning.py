@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from headrace.language import parse as parser
+from headrace.language import parts
 from headrace.language.columns import to_polars
 from headrace.language.forms import Function
 from headrace.language.functions import FUNCTIONS
@@ -16,7 +17,7 @@ from headrace.language.parse import parse
 from headrace.language.rows import compile_rows
 from headrace.language.tree import Call, Literal, Node
 from headrace.language.types import Type
-from headrace.language.values import RowValue, decode, dtype
+from headrace.language.values import RowValue, column_of, decode, physical
 
 COLUMNS: Mapping[str, tuple[Type, object]] = {
     "i": (Type.INTEGER, 7),
@@ -28,6 +29,10 @@ COLUMNS: Mapping[str, tuple[Type, object]] = {
     "nan": (Type.FLOAT, math.nan),
     "inf": (Type.FLOAT, math.inf),
     "none": (Type.FLOAT, None),
+    "m": (Type.DECIMAL, "12.30"),
+    "n": (Type.DECIMAL, "-0.05"),
+    "nothing": (Type.DECIMAL, None),
+    "huge": (Type.DECIMAL, "999999999999.999999"),
     "s": (Type.STRING, "Straße \U0001f600"),
     "t": (Type.TIMESTAMP, "2013-03-10T06:30:45Z"),  # half an hour before New York's clocks leap
     "d": (Type.DATE, "2012-02-29"),
@@ -40,18 +45,95 @@ TYPES = {name: type_ for name, (type_, _) in COLUMNS.items()}
 def _both(text: str) -> tuple[RowValue | object, RowValue | object]:
     node = parse(text, TYPES)
     row = tuple(math.nan if name == "nan" else decode(value, type_) for name, (type_, value) in COLUMNS.items())
-    physical = {Type.TIMESTAMP: pl.Int64(), Type.DATE: pl.Int64()}
     frame = pl.DataFrame(
-        [
-            pl.Series(name, [value], dtype=physical.get(type_, dtype(type_))).cast(dtype(type_))
-            for (name, type_), value in zip(TYPES.items(), row, strict=True)
-        ]
+        [column_of(name, [value], type_) for (name, type_), value in zip(TYPES.items(), row, strict=True)]
     )
-    by_column = frame.with_columns(_out=to_polars(node))["_out"].to_physical()[0]
+    by_column = physical(frame.with_columns(_out=to_polars(node))["_out"])[0]
     return compile_rows(list(TYPES.items()), [("_out", node)])(row)[0], by_column
 
 
 EXAMPLES: list[tuple[str, object]] = [
+    ("m + n", 12_250_000),
+    ("m + n = 12.25", True),
+    ("m * 3 - 36.9 = 0", True),
+    ("m * 0.1 * 0.1", 123_000),
+    ("m * 1.08", 13_284_000),
+    ("m * (1 + 0.08)", 13_284_000),
+    ("m * -1.08", -13_284_000),
+    ("m * 1e0", 12.3),
+    ("m * x", 30.75),
+    ("m + i", 19_300_000),
+    ("n * 0.00001", -1),  # half of a millionth goes away from zero
+    ("n * 0.000009", 0),
+    ("huge + 0.000001", None),
+    ("huge * 2", None),
+    ("huge * 1.0 = huge", True),
+    ("-huge - 0.000001", None),
+    ("m + most", None),  # an integer of more than twelve digits is no decimal
+    ("huge > most", None),
+    ("m / 0.1", 123.0),
+    ("m / i = m / 7.0", True),
+    ("m / zero", None),
+    ("m div n", -246),
+    ("m % 5", 2_300_000),
+    ("-m % 5", -2_300_000),
+    ("m % 0", None),
+    ("floor_mod(n, 1)", 950_000),
+    ("round(m)", 12_000_000),
+    ("round(n, 1)", -100_000),
+    ("round(m * 1.005, 2)", 12_360_000),
+    ("round(huge)", None),
+    ("round(huge, 9) = huge", True),
+    ("floor(n)", -1_000_000),
+    ("ceil(n)", 0),
+    ("ceil(huge)", None),
+    ("trunc(huge)", 999_999_999_999_000_000),
+    ("abs(n)", 50_000),
+    ("sign(n)", -1),
+    ("greatest(m, n, 12.31)", 12_310_000),
+    ("least(m, nothing)", None),
+    ("clip(m, 0, 10)", 10_000_000),
+    ("coalesce(nothing, 0)", 0),
+    ("coalesce(nothing, 0.5)", 500_000),
+    ("nullif(m, 12.3)", None),
+    ("m IN (12.3, 1)", True),
+    ("m BETWEEN 12.299999 AND 12.3", True),
+    ("CASE WHEN yes THEN 1.5 WHEN unknown THEN m ELSE 0 END", 1_500_000),
+    ("CASE WHEN unknown THEN m WHEN yes THEN 0.1 ELSE 0.2 END", 100_000),
+    ("zero_if_null(nothing)", 0),
+    ("null_if_zero(m - 12.3)", None),
+    ("sum_of(m, nothing, n, 1)", 13_250_000),
+    ("sum_of(huge, huge)", None),
+    ("sum_of(huge, huge, -huge) = huge", True),
+    ("max_of(n, nothing)", -50_000),
+    ("bucket(m, 0, 12.3, 100)", 2),
+    ("hash64(m) = hash64('12.3') AND hash64(m - 0.3) = hash64(12)", True),
+    ("hash_bucket(m, 10) = hash_bucket('12.3', 10)", True),
+    ("sqrt(m - 10.05)", 1.5),
+    ("width_bucket(m, 0.5, 20.5, 4)", 3),
+    ("cell(n, 0.5)", -1),
+    ("CAST(m AS string) || ' ' || to_string(n) || ' ' || to_string(m - 0.3)", "12.3 -0.05 12"),
+    ("CAST(-m AS integer)", -12),
+    ("CAST(m AS float)", 12.3),
+    ("CAST(m - 12.3 AS boolean)", False),
+    ("CAST(x AS decimal)", 2_500_000),
+    ("CAST(inf AS decimal)", None),
+    ("CAST(nan AS decimal)", None),
+    ("CAST(i AS decimal)", 7_000_000),
+    ("CAST(most AS decimal)", None),
+    ("CAST(yes AS decimal)", 1_000_000),
+    ("CAST(left(s, 0) || '12.300000000' AS decimal)", 12_300_000),
+    ("CAST(left(s, 0) || '0.0000001' AS decimal)", None),
+    ("CAST(left(s, 0) || '1000000000000' AS decimal)", None),
+    ("CAST(s AS decimal)", None),
+    ("CAST(123456789012.123456 AS decimal)", 123_456_789_012_123_456),
+    ("m::numeric = NUMERIC '12.3'", True),
+    ("to_decimal_or(s, 0.5)", 500_000),
+    ("to_scaled(m, 2)", 1230),
+    ("to_scaled(n, 1)", None),
+    ("to_scaled(huge, 7)", None),
+    ("scaled_to_decimal(i, 2)", 70_000),
+    ("seconds(n) = seconds(-0.05)", True),
     ("i + j * 2", 3),
     ("most + 1", None),
     ("least_ - 1", None),
@@ -188,17 +270,18 @@ def test_the_example_of_a_function_is_what_both_forms_give(function: Function, m
     assert arrow, f"{function.name} has no example"
     expected = Literal(None, Type.STRING) if result == "NULL" else parse(result, {})
     assert isinstance(expected, Literal)
-    folded = parser._folded
-    monkeypatch.setattr(parser, "_folded", lambda call: folded(call) if call.function in _OF_CONSTANTS else call)
+    folded = parts.folded
+    for module in (parts, parser):
+        monkeypatch.setattr(module, "folded", lambda call: folded(call) if call.function in _OF_CONSTANTS else call)
     node = parse(text, {})
     assert _uses(node, function.name) or function.name in _OF_CONSTANTS
-    by_column = pl.DataFrame({"one": [1]}).select(_out=to_polars(node))["_out"].to_physical()[0]
+    by_column = physical(pl.DataFrame({"one": [1]}).select(_out=to_polars(node))["_out"])[0]
     by_row = compile_rows((), [("_out", node)])(())[0]
     assert (type(by_row), by_row) == (type(expected.value), expected.value)
     assert (type(by_column), by_column) == (type(expected.value), expected.value)
 
 
-_OF_CONSTANTS = {"negate", "to_float", "to_date", "to_timestamp"}
+_OF_CONSTANTS = {"negate", "to_float", "to_decimal", "to_date", "to_timestamp"}
 """What a constant is written with."""
 
 

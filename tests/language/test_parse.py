@@ -87,7 +87,7 @@ def _refusal(text: str) -> ExpressionError:
         ("dep_at > '2013-01-01'", "types", "dep_at", None),
         ("CASE WHEN late THEN 1 ELSE dest END", "types", "late", None),
         ("NULL", "types", "NULL", None),
-        ("CAST(dest AS decimal)", "types", "dest", None),
+        ("CAST(dest AS interval)", "types", "dest", None),
         ("hour(dep_at, dest)", "constant", "dest)", None),
         ("hour(dep_at, 'America/New_Yrok')", "constant", "'America", "America/New_York"),
         ("next_local_time(dep_at, 930, 'Nowhere')", "constant", "'Nowhere", None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
@@ -29,6 +30,14 @@ from headrace.language.values import RowValue, decode, decode_text, dtype, encod
         (np.float32(0.5), Type.FLOAT, 0.5),
         (np.float64("nan"), Type.FLOAT, None),
         (math.inf, Type.FLOAT, math.inf),
+        ("12.30", Type.DECIMAL, 12_300_000),
+        ("-.050", Type.DECIMAL, -50_000),
+        (Decimal("12.3000000"), Type.DECIMAL, 12_300_000),
+        (np.int32(-7), Type.DECIMAL, -7_000_000),
+        (12.3, Type.DECIMAL, 12_300_000),
+        (np.float64("nan"), Type.DECIMAL, None),
+        (123456789012.5, Type.DECIMAL, 123_456_789_012_500_000),
+        (999_999_999_999, Type.DECIMAL, 999_999_999_999_000_000),
         ("é\U0001f600", Type.STRING, "é\U0001f600"),
         (np.str_("UA"), Type.CATEGORY, "UA"),
         (np.bool_(True), Type.BOOLEAN, True),
@@ -68,6 +77,15 @@ def test_values_are_taken_into_the_row_form(value: object, type_: Type, expected
         ([1.0], Type.FLOAT, "a list"),
         (np.array([1.0, 2.0]), Type.FLOAT, "ndarray"),
         (np.longdouble(1), Type.FLOAT, "longdouble"),
+        ("0.0000001", Type.DECIMAL, "other text"),
+        ("yesterday", Type.DECIMAL, "other text"),
+        (True, Type.DECIMAL, "a boolean"),
+        (0.1 + 0.2, Type.DECIMAL, "one with more digits"),
+        (1234567890.123456, Type.DECIMAL, "one with more digits"),  # the float of another decimal too
+        (1e12, Type.DECIMAL, "one with more digits"),
+        (math.inf, Type.DECIMAL, "one with more digits"),
+        (Decimal("NaN"), Type.DECIMAL, "one with more digits"),
+        (Decimal("1e999999"), Type.DECIMAL, "one with more digits"),
         (7, Type.STRING, "an integer"),
         (b"bytes", Type.STRING, "bytes"),
         ("\ud800", Type.STRING, "text with a lone surrogate"),
@@ -100,6 +118,7 @@ def test_other_values_are_refused_without_being_shown(value: object, type_: Type
         ("12", Type.INTEGER, 12),
         ("-1.5e3", Type.FLOAT, -1500.0),
         ("true", Type.BOOLEAN, True),
+        ("-1.5", Type.DECIMAL, -1_500_000),
         ("x", Type.STRING, "x"),
         ("1970-01-02", Type.DATE, 1),
     ],
@@ -122,6 +141,7 @@ def test_text_that_is_not_of_the_type_is_refused(text: str, type_: Type) -> None
         (-719162, Type.DATE, "0001-01-01"),
         (1_500_000, Type.DURATION, 1.5),
         (math.inf, Type.FLOAT, None),
+        (-12_300_000, Type.DECIMAL, "-12.3"),
         (7, Type.INTEGER, 7),
         (None, Type.TIMESTAMP, None),
     ],
@@ -131,7 +151,12 @@ def test_values_go_out_as_json_has_them(value: RowValue, type_: Type, expected: 
 
 
 def test_what_goes_out_comes_in_again() -> None:
-    for type_, value in ((Type.TIMESTAMP, 1_357_034_100_123_456), (Type.DATE, 15706), (Type.DURATION, 1_500_000)):
+    for type_, value in (
+        (Type.TIMESTAMP, 1_357_034_100_123_456),
+        (Type.DATE, 15706),
+        (Type.DURATION, 1_500_000),
+        (Type.DECIMAL, -1),
+    ):
         assert decode(encode(value, type_), type_) == value
 
 
@@ -140,6 +165,8 @@ def test_every_type_has_a_polars_type_and_back() -> None:
         assert type_of_dtype(dtype(type_)) is (Type.STRING if type_ is Type.CATEGORY else type_)
     assert type_of_dtype(pl.UInt8()) is Type.INTEGER
     assert type_of_dtype(pl.Float32()) is Type.FLOAT
+    assert type_of_dtype(pl.Decimal(10, 2)) is Type.DECIMAL
+    assert type_of_dtype(pl.Decimal(38, 6)) is type_of_dtype(pl.Decimal(10, 7)) is Type.FLOAT
     assert type_of_dtype(pl.Categorical()) is Type.CATEGORY
     assert type_of_dtype(pl.Datetime("ns")) is Type.TIMESTAMP
     assert type_of_dtype(pl.List(pl.Int64())) is None

@@ -71,7 +71,13 @@ WRONG: dict[str, tuple[Node, str]] = {
     "a number beyond 64 bits": (Literal(2**63, Type.INTEGER), "a constant is no integer"),
     "a number that is not promoted": (
         Call("ln", (Column("n", Type.INTEGER),), Type.FLOAT),
-        "argument 1 of 'ln' is an integer, not a float",
+        "argument 1 of 'ln' is integer, not float",
+    ),
+    "a decimal of too many digits": (Literal(10**18, Type.DECIMAL), "a constant is no decimal"),
+    "a decimal with a fraction of a millionth": (Literal(0.5, Type.DECIMAL), "a constant is no decimal"),
+    "a decimal that is not promoted": (
+        Call("ln", (Literal(1, Type.DECIMAL),), Type.FLOAT),
+        "argument 1 of 'ln' is decimal, not float",
     ),
     "an unknown column": (Column("nope", Type.FLOAT), "there is no column 'nope'"),
     "a column of another type": (Column("carrier", Type.FLOAT), "column 'carrier' is a category, not a float"),

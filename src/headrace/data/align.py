@@ -13,6 +13,7 @@ from headrace.definition.model import ColumnRule, Source
 from headrace.definition.reading import converted_columns, needed_beside
 from headrace.language.errors import ExpressionError
 from headrace.language.parse import parse, references
+from headrace.language.signatures import PROMOTIONS
 from headrace.language.types import Type
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _unit_problems(source: Source, base: Mapping[str, Type], statics: Mapping[st
     rates = source.rates
     if rates is not None and rates.source is not None:
         table = statics.get(rates.source, {})
-        wanted = ((rates.currency, (Type.STRING, Type.CATEGORY)), (rates.rate or "", (Type.FLOAT, Type.INTEGER)))
+        wanted = ((rates.currency, (Type.STRING, Type.CATEGORY)), (rates.rate or "", NUMBERS))
         for column, types in wanted:
             if table.get(column) not in types:
                 found = f"is {table[column]}" if column in table else "is not there"
@@ -126,7 +127,7 @@ def _expression_problems(what: str, text: str, wanted: Type, found: Mapping[str,
         type_ = parse(text, found).type
     except ExpressionError as error:
         return [f"{what}: {error.message}\n{error.caret()}"]
-    if type_ is wanted or _joinable(type_, wanted) or (type_ is Type.INTEGER and wanted is Type.FLOAT):
+    if type_ is wanted or _joinable(type_, wanted) or (type_, wanted) in PROMOTIONS:
         return []
     return [f"{what} is {type_}, it must be {'true or false' if wanted is Type.BOOLEAN else wanted}"]
 

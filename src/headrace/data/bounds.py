@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from headrace.language.row_decimals import PLACES, float_exactly
 from headrace.language.types import Type
 
-NUMBERS = (Type.INTEGER, Type.FLOAT)
+NUMBERS = (Type.INTEGER, Type.DECIMAL, Type.FLOAT)
 INSTANTS = (Type.DATE, Type.TIMESTAMP)
 TEXTS = (Type.STRING, Type.CATEGORY)
-Value = float | str | bool | dt.date
+Value = float | str | bool | dt.date | Decimal
 
 
 def value_of(written: float | str | bool, type_: Type, zone: str) -> Value | None:
@@ -35,6 +37,9 @@ def value_of(written: float | str | bool, type_: Type, zone: str) -> Value | Non
         return _instant(written, type_, zone) if isinstance(written, str) else None
     if isinstance(written, bool | str) or type_ not in NUMBERS:
         return None
+    if type_ is Type.DECIMAL:
+        found = float_exactly(float(written))
+        return None if found is None else Decimal(found).scaleb(-PLACES)
     if type_ is Type.INTEGER:
         return int(written) if math.isfinite(written) and written == int(written) else None
     return float(written)
@@ -42,9 +47,9 @@ def value_of(written: float | str | bool, type_: Type, zone: str) -> Value | Non
 
 def bound_of(written: float | str, type_: Type, zone: str) -> Value | None:
     """The same for a bound, which of an integer column may have a fraction."""
-    if type_ in NUMBERS:
+    if type_ in NUMBERS and type_ is not Type.DECIMAL:
         return None if isinstance(written, str) else written
-    return value_of(written, type_, zone) if type_ in INSTANTS else None
+    return value_of(written, type_, zone) if type_ in (Type.DECIMAL, *INSTANTS) else None
 
 
 def _instant(text: str, type_: Type, zone: str) -> dt.date | None:

@@ -3,10 +3,13 @@
 | read as   | wanted              | rule                                                                           |
 |-----------|---------------------|--------------------------------------------------------------------------------|
 | text      | integer, float      | a number, blanks around it allowed, blanks alone are null; "57.0" is no integer |
+| text      | decimal             | exactly: at most 12 digits before the point and 6 after it, zeros apart         |
 | text      | boolean             | true or false in any case, 1 or 0                                              |
 | text      | date, timestamp     | ISO 8601; without an offset a timestamp is wall-clock time of the column's zone |
-| integer   | float, text         | the same number                                                                |
+| integer   | decimal, float, text | the same number                                                               |
+| float     | decimal             | the one that it was written as, if that is told                                 |
 | float     | integer             | if it has no fraction                                                          |
+| decimal   | float, text         | the same number                                                                |
 | number    | boolean             | 1 or 0                                                                         |
 | number    | duration            | seconds                                                                        |
 | date      | timestamp           | its midnight in the column's zone                                              |
@@ -29,10 +32,10 @@ import polars as pl
 
 from headrace.data.times import TIMESTAMP, dates_by, instants_by, timestamps_of_zones, to_utc
 from headrace.definition.model import ColumnRule
-from headrace.language import column_scaled
+from headrace.language import column_decimals, column_kernels, column_scaled
 from headrace.language.column_batches import apply
 from headrace.language.types import Type
-from headrace.language.values import dtype
+from headrace.language.values import dtype, type_of_dtype
 
 _BLANKS = " \t\r"
 _LEAST, _BEYOND = -(2.0**63), 2.0**63
@@ -56,6 +59,8 @@ def plain(read: pl.DataType) -> pl.DataType | None:
     """The type that a column is held in as read, which loses nothing of it; None for lists, structs and bytes."""
     if read in (pl.UInt64, pl.Int128, pl.UInt128):
         return pl.String()  # may be beyond 64 bits, which the cast then finds
+    if type_of_dtype(read) is Type.DECIMAL:
+        return dtype(Type.DECIMAL)
     if read.is_float() or read.is_decimal():
         return pl.Float64()
     if read.is_integer():
@@ -103,6 +108,8 @@ def cast_of(
         return _from_integer(column, wanted)
     if read == pl.Boolean:
         return _from_boolean(column, wanted)
+    if read.is_decimal():
+        return _from_decimal(name, column, wanted, rule)
     return _from_time(column, read, wanted, zone)
 
 
@@ -139,6 +146,8 @@ def _plain_from_text(text: pl.Expr, wanted: Type, rule: ColumnRule) -> Cast:
     text = pl.when(text.str.strip_chars(_BLANKS) != "").then(text)
     if rule.places is not None:
         return Cast(_places_of(text.str.strip_chars(_BLANKS), rule.places), text)
+    if wanted is Type.DECIMAL:
+        return Cast(_decimal_of(text.str.strip_chars(_BLANKS)), text)
     if wanted is Type.INTEGER:
         return Cast(number(text, wanted), text)
     if wanted is Type.FLOAT:
@@ -164,7 +173,14 @@ def _written_number(text: pl.Expr, wanted: Type, rule: ColumnRule) -> Cast:
         plain_ = plain_.str.replace_all(apart, "")
     if rule.decimal != ".":
         plain_ = plain_.str.replace(rule.decimal, ".", literal=True)
+    if wanted is Type.DECIMAL:
+        return Cast(_decimal_of(plain_), text)
     return Cast(number(plain_, wanted) if rule.places is None else _places_of(plain_, rule.places), text)
+
+
+def _decimal_of(text: pl.Expr) -> pl.Expr:
+    """A decimal text as a decimal; null for more than six places or twelve digits."""
+    return column_decimals.shown(apply(column_decimals.from_text, Type.DECIMAL, [text]))
 
 
 def _places_of(text: pl.Expr, places: int) -> pl.Expr:
@@ -208,6 +224,8 @@ def _from_float(column: pl.Expr, wanted: Type) -> Cast:
     if wanted is Type.INTEGER:
         is_whole = number_.is_between(_LEAST, _BEYOND, closed="left") & (number_.floor() == number_)
         return Cast(pl.when(is_whole).then(number_).cast(pl.Int64, strict=False), number_, is_nan)
+    if wanted is Type.DECIMAL:
+        return Cast(column_decimals.shown(column_decimals.from_float_exactly(number_)), number_, is_nan)
     if wanted is Type.BOOLEAN:
         return Cast(_boolean(number_ == 1, number_ == 0), number_, is_nan)
     if wanted is Type.DURATION:
@@ -220,6 +238,8 @@ def _from_integer(column: pl.Expr, wanted: Type) -> Cast:
         return Cast(column)
     if wanted is Type.FLOAT or wanted in _TEXTS:
         return Cast(column.cast(dtype(wanted)))
+    if wanted is Type.DECIMAL:
+        return Cast(column_decimals.shown(column_decimals.from_integer(column)), column)
     if wanted is Type.BOOLEAN:
         return Cast(_boolean(column == 1, column == 0), column)
     if wanted is Type.DURATION:
@@ -227,7 +247,20 @@ def _from_integer(column: pl.Expr, wanted: Type) -> Cast:
     return _never(column, wanted)
 
 
+def _from_decimal(name: str, column: pl.Expr, wanted: Type, rule: ColumnRule) -> Cast:
+    if rule.places is None and wanted is Type.DECIMAL:
+        return Cast(column)
+    if rule.places is not None:
+        counted = apply(column_decimals.to_scaled, Type.INTEGER, [column_kernels.read(name, Type.DECIMAL), rule.places])
+        return Cast(counted, column)
+    if wanted in _TEXTS:
+        return Cast(column_decimals.to_text(column_kernels.read(name, Type.DECIMAL)))
+    return _from_float(column.cast(pl.Float64), wanted)
+
+
 def _from_boolean(column: pl.Expr, wanted: Type) -> Cast:
+    if wanted is Type.DECIMAL:
+        return Cast(column_decimals.shown(column_decimals.from_boolean(column)))
     if wanted in (Type.BOOLEAN, Type.INTEGER, Type.FLOAT, *_TEXTS):
         return Cast(column.cast(dtype(wanted)))
     return _never(column, wanted)

@@ -59,7 +59,7 @@ _UNITS: Final = (
 """Pairs of units of which one is often taken for the other; each counts both ways. Factors nearer to 1 than a third
 cannot be told from ordinary drift and are left out."""
 _TEMPERATURES: Final = (("degC", "degF"), ("degC", "K"), ("degF", "K"))
-_NUMBERS: Final = frozenset({Type.INTEGER, Type.FLOAT})
+_NUMBERS: Final = frozenset({Type.INTEGER, Type.DECIMAL, Type.FLOAT})
 _POWERS: Final = (10.0, 100.0, 1000.0, 1e6, 1e9)
 
 
@@ -208,7 +208,7 @@ def _converted(
     source: Source, now: ColumnShape, before: ColumnShape, policy: SchemaPolicy, *, is_part: bool
 ) -> Iterator[Change]:
     """A number in another unit."""
-    if now.type not in (Type.INTEGER, Type.FLOAT, Type.DURATION) or _values(now) < FEWEST or _values(before) < FEWEST:
+    if now.type not in (*_NUMBERS, Type.DURATION) or _values(now) < FEWEST or _values(before) < FEWEST:
         return
     found = best_conversions(np.array(before.quantiles), np.array(now.quantiles), _values(before), _values(now))
     if not found:

@@ -37,7 +37,7 @@ def sketches(source: Source, fields: Mapping[str, Type], table: pl.LazyFrame) ->
 def _sketch(table: pl.LazyFrame, column: str, type_: Type) -> Sketch:
     if type_ in _BINNED:
         shares = [n / BINS for n in range(1, BINS)]
-        values = table.select(_physical(column)).select(
+        values = table.select(_physical(column, type_)).select(
             pl.col(column).quantile(share, "nearest").alias(str(share)) for share in shares
         )
         found = {value for value in values.collect().row(0) if value is not None and math.isfinite(value)}
@@ -49,14 +49,14 @@ def _sketch(table: pl.LazyFrame, column: str, type_: Type) -> Sketch:
     return Sketch(column=column, type=type_, edges=empty.edges, levels=empty.levels, counts=counted(table, empty))
 
 
-def _physical(column: str) -> pl.Expr:
-    return pl.col(column).to_physical()
+def _physical(column: str, type_: Type) -> pl.Expr:
+    return pl.col(column).cast(pl.Float64) if type_ is Type.DECIMAL else pl.col(column).to_physical()
 
 
 def counted(table: pl.LazyFrame, sketch: Sketch) -> tuple[int, ...]:
     """Rows of a table in the bins of a sketch, as `Sketch.counts` has them."""
     if sketch.type in _BINNED:
-        column, ends = _physical(sketch.column), [*sketch.edges, None]
+        column, ends = _physical(sketch.column, sketch.type), [*sketch.edges, None]
         below = [pl.lit(value=True) if end is None else column <= pl.lit(end) for end in ends]
         bins = [(column.is_not_null() & inside).sum().alias(str(n)) for n, inside in enumerate(below)]
         up_to = table.select(bins).collect().row(0)

@@ -44,6 +44,10 @@ def histogram(values: pl.Series, type_: Type) -> Histogram | None:
         return _times(present)
     if type_ is Type.DURATION:
         return _numbers(present.to_physical().to_numpy() / 1e6, "number", is_whole=False)
+    if type_ is Type.DECIMAL:
+        import polars as pl
+
+        present = present.cast(pl.Float64)
     return _numbers(present.to_numpy(), "number", is_whole=type_ is Type.INTEGER)
 
 

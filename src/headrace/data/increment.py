@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 Parts = tuple[tuple[str, int, str], ...]
 
 BEFORE: Final = "what was read before"
-_ORDERED: Final = (Type.INTEGER, Type.FLOAT, Type.DATE, Type.TIMESTAMP)
+_ORDERED: Final = (Type.INTEGER, Type.DECIMAL, Type.FLOAT, Type.DATE, Type.TIMESTAMP)
 _PLAIN: Final = re.compile(r"[0-9][0-9T:. +-]*Z?")
 """A date or an instant as databases write it: nothing that ends a text in SQL."""
 
@@ -75,6 +76,8 @@ def _literal(source: Source, column: str, value: object) -> str:
     """A value as SQL has it."""
     if isinstance(value, int | float):
         return repr(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
     text = str(value)
     if not _PLAIN.fullmatch(text):
         raise NoMark(source.name, column, found="a greatest value that is neither a number nor an instant")

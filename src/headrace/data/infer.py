@@ -30,6 +30,7 @@ CATEGORY_SHARE = 4
 
 _NAMES = {
     Type.INTEGER: "whole numbers",
+    Type.DECIMAL: "decimals of at most six places",
     Type.FLOAT: "numbers",
     Type.BOOLEAN: "true or false",
     Type.DATE: "dates",
@@ -130,7 +131,11 @@ def _note(seen: _Seen, series: pl.Series, missing: tuple[str, ...], *, is_all_te
         _note_texts(seen, present, is_all_text=is_all_text)
         return
     type_ = type_of_dtype(series.dtype)
-    wider = {Type.INTEGER: (Type.INTEGER, Type.FLOAT), Type.DATE: (Type.DATE, Type.TIMESTAMP)}
+    wider = {
+        Type.INTEGER: (Type.INTEGER, Type.DECIMAL, Type.FLOAT),
+        Type.DECIMAL: (Type.DECIMAL, Type.FLOAT),
+        Type.DATE: (Type.DATE, Type.TIMESTAMP),
+    }
     for one in wider.get(type_, (type_,)) if type_ is not None else ():
         if one in seen.fits:
             seen.fits[one] += len(present)
@@ -181,7 +186,7 @@ def _locked(source: Source, name: str, seen: _Seen, extent: str) -> LockedColumn
             type=Type.STRING,
             evidence=f"all {seen.nulls:,} values are null{extent}: nothing tells its type, so it is text",
         )
-    numbers = (Type.INTEGER, Type.FLOAT)
+    numbers = (Type.INTEGER, Type.DECIMAL, Type.FLOAT)
     for type_, count in seen.fits.items():
         if count == seen.values and not (seen.leading_zeros and type_ in numbers):
             return LockedColumn(type=type_, evidence=f"{count:,} of {seen.values:,} values are {_NAMES[type_]}{extent}")

@@ -15,7 +15,7 @@ ENOUGH: Final = 0.6
 """Pairs with a lower score are not suggested."""
 _NAME, _TYPE, _VALUES = 0.45, 0.15, 0.4
 """Weights of the score; without an earlier snapshot those of name and type are scaled up."""
-_NUMBERS: Final = (Type.INTEGER, Type.FLOAT)
+_NUMBERS: Final = (Type.INTEGER, Type.DECIMAL, Type.FLOAT)
 _TEXTS: Final = (Type.STRING, Type.CATEGORY)
 _TIMES: Final = (Type.DATE, Type.TIMESTAMP)
 

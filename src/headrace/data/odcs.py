@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from headrace.data.errors import ContractUnreadable
+from headrace.language.row_decimals import DIGITS, PLACES
 from headrace.language.types import Type
 
 VERSION: Final = "v3.1.0"
@@ -24,7 +25,8 @@ Values = dict[str, Any]
 
 _LOGICAL = {
     Type.STRING: "string", Type.CATEGORY: "string", Type.INTEGER: "integer", Type.FLOAT: "number",
-    Type.BOOLEAN: "boolean", Type.DATE: "date", Type.TIMESTAMP: "timestamp", Type.DURATION: "number",
+    Type.DECIMAL: "number", Type.BOOLEAN: "boolean", Type.DATE: "date", Type.TIMESTAMP: "timestamp",
+    Type.DURATION: "number",
 }  # fmt: skip
 _TYPES = {
     "string": "string", "integer": "integer", "number": "float", "boolean": "boolean", "date": "date",
@@ -114,6 +116,8 @@ def _property(
         made["physicalName"] = as_read[name]
     if type_ is not None:
         made["logicalType"] = _LOGICAL[type_]
+    if type_ is Type.DECIMAL:
+        made["physicalType"] = f"decimal({DIGITS},{PLACES})"
     rest = dict(rule)
     options = {theirs: rest.pop(ours) for ours, theirs in _OPTIONS.items() if ours in rule}
     if "pattern" in rest:
@@ -267,7 +271,7 @@ def _rule(one: Mapping[str, Any], column: str, left: list[str], *, is_ours: bool
     if "type" in rest:
         rule["type"] = rest.pop("type")
     elif logical in _TYPES and not is_ours:
-        rule["type"] = _TYPES[logical]
+        rule["type"] = "decimal" if logical == "number" and _is_exact(one.get("physicalType")) else _TYPES[logical]
     elif logical is not None and logical not in _TYPES:
         left.append(f"{column}: logicalType {logical}")
     options = one.get("logicalTypeOptions") or {}
@@ -290,6 +294,12 @@ def _rule(one: Mapping[str, Any], column: str, left: list[str], *, is_ours: bool
         else:
             left.append(f"{column}: quality {metric or quality.get('type')}")
     return rule | rest
+
+
+def _is_exact(physical: object) -> bool:
+    """Whether a physical type is an exact number of at most six places: `decimal(18, 6)`, `NUMERIC(12,2)`."""
+    found = re.fullmatch(r"(?i)(?:decimal|numeric|number)\s*\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)", str(physical))
+    return found is not None and int(found[2]) <= PLACES and int(found[1]) - int(found[2]) <= DIGITS - PLACES
 
 
 def _whole(pattern: str) -> str:

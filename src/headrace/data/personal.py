@@ -111,7 +111,9 @@ def _distinct(column: pl.Series, type_: Type) -> pl.Series | None:
         return None
     values = column.drop_nulls().unique(maintain_order=True)
     values = values.gather_every(max(1, -(-len(values) // LOOKED_AT)))
-    if type_ is Type.FLOAT:
+    if type_ is Type.DECIMAL:
+        values = values.cast(pl.Float64)
+    if type_ in (Type.FLOAT, Type.DECIMAL):
         values = values.filter(values.is_finite())
         if len(values) and bool(((values == values.floor()) & (values.abs() < 2**53)).all()):
             values = values.cast(pl.Int64)
@@ -218,7 +220,7 @@ def _places(values: pl.Series, words: str, type_: Type) -> list[Personal]:
     import polars as pl
 
     seen = len(values)
-    if type_ is Type.FLOAT and (_says(words, _LATITUDE) or _says(words, _LONGITUDE)):
+    if type_ in (Type.FLOAT, Type.DECIMAL) and (_says(words, _LATITUDE) or _says(words, _LONGITUDE)):
         reach = 90 if _says(words, _LATITUDE) else 180
         numbers = values.cast(pl.Float64, strict=False)
         fine = int(((numbers.abs() <= reach) & values.str.contains(r"\.\d{3,}")).fill_null(value=False).sum())

@@ -20,7 +20,7 @@ from headrace.data.histogram import histogram
 from headrace.data.model import ColumnProfile, Personal
 from headrace.data.personal import HIDDEN, find_personal
 from headrace.language.types import Type
-from headrace.language.values import encode
+from headrace.language.values import encode, physical, physical_expression
 
 EXACT_LEVELS = 10_000
 """Up to about this many, the distinct values of a column are counted exactly."""
@@ -28,7 +28,7 @@ SAMPLE_ROWS = 100_000
 TOP = 10
 DETAILED_COLUMNS: Final = 2_000
 """A table with more columns gets no bars and no search for personal data: a report of it would be gigabytes."""
-_NUMBERS = (Type.INTEGER, Type.FLOAT, Type.DURATION)
+_NUMBERS = (Type.INTEGER, Type.DECIMAL, Type.FLOAT, Type.DURATION)
 _TEXTS = (Type.STRING, Type.CATEGORY)
 _DIGITS = 12
 """Significant digits of means: a streaming sum's last digits depend on the order of its parts."""
@@ -71,10 +71,10 @@ def _counts(fields: Mapping[str, Type]) -> list[pl.Expr]:
         found.append(column.null_count().alias(f"nulls {name}"))
         found.append(column.approx_n_unique().alias(f"distinct {name}"))
         if type_ is not Type.BOOLEAN:
-            physical = column if type_ in (*_TEXTS, Type.FLOAT) else column.to_physical()
+            physical = column if type_ in (*_TEXTS, Type.FLOAT) else physical_expression(column, type_)
             found += [physical.min().alias(f"minimum {name}"), physical.max().alias(f"maximum {name}")]
         if type_ in (*_NUMBERS, Type.BOOLEAN):
-            number = _finite(column, type_).to_physical()
+            number = physical_expression(_finite(column, type_), type_)
             found.append(number.mean().alias(f"mean {name}"))
             found += [number.min().alias(f"lowest {name}"), number.max().alias(f"highest {name}")]
     return found
@@ -155,14 +155,16 @@ def _column(
     *,
     is_detailed: bool,
 ) -> ColumnProfile:
-    scale = 1e-6 if type_ is Type.DURATION else 1.0
+    is_millionths = type_ in (Type.DURATION, Type.DECIMAL)
+    scale = 1e-6 if is_millionths else 1.0
     mean = counted.get(f"mean {name}")
-    quantiles: list[Any] = []
+    quantiles: list[float] = []
     deviation: float | None = None
     if type_ in _NUMBERS and counted[f"lowest {name}"] is not None:
-        numbers = sample.to_frame().select(_finite(pl.col(name), type_).to_physical())[name].drop_nulls()
+        numbers = physical(sample.to_frame().select(_finite(pl.col(name), type_))[name].drop_nulls()).to_physical()
         within = [numbers.quantile(q, "nearest") for q in (0.25, 0.5, 0.75)]
-        quantiles = [counted[f"lowest {name}"], *within, counted[f"highest {name}"]]
+        found = [counted[f"lowest {name}"], *within, counted[f"highest {name}"]]
+        quantiles = [q / 1e6 if is_millionths else float(q) for q in found if q is not None]
         deviation = _finite_float(numbers.cast(pl.Float64).std(), scale)
     is_hidden = any(one.confidence in HIDDEN for one in personal)
     return ColumnProfile(
@@ -175,7 +177,7 @@ def _column(
         maximum=None if is_hidden else _text(counted.get(f"maximum {name}"), type_),
         mean=None if is_hidden else _finite_float(mean, scale),
         deviation=None if is_hidden else deviation,
-        quantiles=() if is_hidden else tuple(float(q) * scale for q in quantiles if q is not None),
+        quantiles=() if is_hidden else tuple(quantiles),
         top=() if is_hidden else levels.top,
         histogram=histogram(sample, type_) if is_detailed and not (is_hidden and type_ not in _TEXTS) else None,
         personal=personal,
@@ -191,6 +193,6 @@ def _finite_float(value: Any, scale: float) -> float | None:
 def _text(value: Any, type_: Type) -> str | None:
     if value is None:
         return None
-    if type_ in (Type.DATE, Type.TIMESTAMP, Type.DURATION):
+    if type_ in (Type.DATE, Type.TIMESTAMP, Type.DURATION, Type.DECIMAL):
         return str(encode(value, type_))
     return str(value)

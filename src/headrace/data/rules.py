@@ -24,6 +24,7 @@ from headrace.definition.model import ALL_TEXT, Check, ColumnRule, OnFail, Repai
 from headrace.definition.reading import converted_columns
 from headrace.language.columns import to_polars
 from headrace.language.parse import parse
+from headrace.language.tree import Call, Column
 from headrace.language.types import Type
 from headrace.language.values import dtype
 
@@ -304,6 +305,8 @@ def _cell_rules(name: str, rule: ColumnRule, type_: Type) -> Iterator[tuple[Rule
     if rule.max_length is not None:
         yield Rule(f"max_length:{name}", "length", name, on_fail), column.str.len_chars() > rule.max_length
     text = column if type_ in TEXTS else column.cast(pl.String)
+    if type_ is Type.DECIMAL:
+        text = to_polars(Call("to_string", (Column(name, type_),), Type.STRING))
     if rule.allowed is not None:
         yield Rule(f"allowed:{name}", "allowed", name, on_fail), ~text.is_in(list(rule.allowed))
     if rule.pattern is not None:

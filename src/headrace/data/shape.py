@@ -26,7 +26,7 @@ LEVELS: Final = 200
 FEW: Final = 12
 """Whole numbers of so few values may be codes."""
 _TEXTS: Final = (Type.STRING, Type.CATEGORY)
-_NUMBERS: Final = (Type.INTEGER, Type.FLOAT, Type.DURATION)
+_NUMBERS: Final = (Type.INTEGER, Type.DECIMAL, Type.FLOAT, Type.DURATION)
 _TIMES: Final = (Type.DATE, Type.TIMESTAMP)
 
 
@@ -126,7 +126,8 @@ def _shape(column: pl.Series, type_: Type, misfits: int, *, is_hidden: bool) -> 
 def _quantiles(present: pl.Series, type_: Type) -> tuple[float, ...]:
     if type_ not in (*_NUMBERS, *_TIMES) or present.is_empty():
         return ()
-    numbers = present.cast(pl.Datetime("us")) if type_ is Type.DATE else present
+    cast = {Type.DATE: pl.Datetime("us"), Type.DECIMAL: pl.Float64()}.get(type_)
+    numbers = present if cast is None else present.cast(cast)
     scale = 1e-6 if type_ in (Type.DURATION, *_TIMES) else 1.0
     ranked = numbers.to_physical().sort()
     places = [round(n * (len(ranked) - 1) / STEPS) for n in range(STEPS + 1)]

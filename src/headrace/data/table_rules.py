@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from headrace.data.model import RuleResult
 from headrace.definition.model import EqualSum, Fresh, RowCount, Source
+from headrace.language.row_decimals import PLACES as DECIMAL_PLACES
 from headrace.language.types import Type
 
 Floats = NDArray[np.float64]
@@ -92,7 +93,7 @@ def decimal_sum(column: pl.LazyFrame) -> Decimal | None:
     """
     if not column.collect_schema()["x"].is_float():
         total = column.select(pl.col("x").to_physical().cast(pl.Int128).sum()).collect().item()
-        return Decimal(int(total))
+        return Decimal(int(total)).scaleb(-DECIMAL_PLACES if column.collect_schema()["x"].is_decimal() else 0)
     places = 0
     for values in _batches(column):
         while places <= PLACES and not _has_places(values, places):
@@ -123,7 +124,8 @@ def float_sum(column: pl.LazyFrame) -> float:
 
 def _batches(column: pl.LazyFrame) -> Iterator[Floats]:
     """The numbers of a column called `x` without nulls, a part at a time."""
-    numbers = column.select(pl.col("x").to_physical().cast(pl.Float64))
+    x = pl.col("x") if column.collect_schema()["x"].is_decimal() else pl.col("x").to_physical()
+    numbers = column.select(x.cast(pl.Float64))
     rows = column.select(pl.len()).collect().item()
     for start in range(0, rows, _BATCH):
         yield numbers.slice(start, _BATCH).collect()["x"].drop_nulls().to_numpy()

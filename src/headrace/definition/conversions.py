@@ -16,7 +16,7 @@ from headrace.language.types import Type
 
 _DATE, _CLOCK = "dmYyjbBaAe", "HIMSfpzTR"
 _DIRECTIVE = re.compile(r"%(\.?.?)", re.DOTALL)
-_NUMBERS = (Type.INTEGER, Type.FLOAT)
+_NUMBERS = (Type.INTEGER, Type.DECIMAL, Type.FLOAT)
 
 
 def reading_part(fields: Fields) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _type_told(fields: Fields, type_: Type | None, part: Mapping[str, Any]) -> T
         wanted.append(("places", (Type.INTEGER,)))
     elif part.get("decimal", ".") != "." or "thousands" in part:
         key = "thousands" if "thousands" in part else "decimal"
-        wanted.append((key, (Type.FLOAT, Type.INTEGER)))
+        wanted.append((key, (Type.FLOAT, Type.INTEGER, Type.DECIMAL)))
     if part.get("zone_column") is not None:
         wanted.append(("zone", (Type.TIMESTAMP,)))
     for key, types in wanted:

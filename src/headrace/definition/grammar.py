@@ -82,7 +82,8 @@ _TYPE = Choice(
     tuple(Type),
     {
         **dict.fromkeys(("int", "bigint", "int64", "long"), "integer"),
-        **dict.fromkeys(("double", "float64", "real", "number", "decimal"), "float"),
+        **dict.fromkeys(("double", "float64", "real", "number"), "float"),
+        **dict.fromkeys(("numeric", "money", "bigdecimal"), "decimal"),
         **dict.fromkeys(("str", "text", "varchar", "utf8"), "string"),
         **dict.fromkeys(("bool", "logical"), "boolean"),
         **dict.fromkeys(("datetime", "time", "timestamptz", "instant"), "timestamp"),

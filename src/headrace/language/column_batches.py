@@ -50,13 +50,13 @@ def once(kernel: Kernel, result: Type, arguments: Sequence[Any]) -> pl.Expr:
     """A kernel over arguments that are computed once, batch by batch."""
     columns = [argument for argument in arguments if isinstance(argument, pl.Expr)]
     names = iter(range(len(columns)))
-    inside = kernel(*(pl.col(str(next(names))) if isinstance(a, pl.Expr) else a for a in arguments))
+    made = kernel(*(pl.col(str(next(names))) if isinstance(a, pl.Expr) else a for a in arguments))
 
     def over(series: Sequence[pl.Series]) -> pl.Series:
         frame = pl.DataFrame([one.alias(str(name)) for name, one in enumerate(even(series))])
-        return frame.select(inside).to_series()
+        return frame.select(made).to_series()
 
-    return pl.map_batches(columns, over, return_dtype=dtype(result), is_elementwise=True)
+    return pl.map_batches(columns, over, return_dtype=inside(result), is_elementwise=True)
 
 
 def settled(a: pl.Expr) -> pl.Expr:
@@ -69,7 +69,17 @@ def settled(a: pl.Expr) -> pl.Expr:
     return a.map_batches(over, return_dtype=pl.Float64(), is_elementwise=True)
 
 
-_PHYSICAL: dict[Type, pl.DataType] = {Type.TIMESTAMP: pl.Int64(), Type.DURATION: pl.Int64(), Type.DATE: pl.Int32()}
+_PHYSICAL: dict[Type, pl.DataType] = {
+    Type.TIMESTAMP: pl.Int64(),
+    Type.DURATION: pl.Int64(),
+    Type.DATE: pl.Int32(),
+    Type.DECIMAL: pl.Int64(),
+}
+
+
+def inside(type_: Type) -> pl.DataType:
+    """The Polars type of a column of `type_` inside an expression: a decimal is counted in millionths there."""
+    return pl.Int64() if type_ is Type.DECIMAL else dtype(type_)
 
 
 def physical(type_: Type) -> pl.DataType:
@@ -86,9 +96,9 @@ def each(kernel: Callable[..., Any], result: Type, *columns: pl.Expr) -> pl.Expr
             values = [None if value is None else kernel(value) for value in lists[0]]
         else:
             values = [None if None in row else kernel(*row) for row in zip(*lists, strict=True)]
-        return pl.Series(series[0].name, values, dtype=physical(result)).cast(dtype(result))
+        return pl.Series(series[0].name, values, dtype=physical(result)).cast(inside(result))
 
-    return pl.map_batches(list(columns), over, return_dtype=dtype(result), is_elementwise=True)
+    return pl.map_batches(list(columns), over, return_dtype=inside(result), is_elementwise=True)
 
 
 def arrays(function: Callable[..., Array | tuple[Array, Array]], result: Type, *columns: pl.Expr) -> pl.Expr:
@@ -105,9 +115,9 @@ def arrays(function: Callable[..., Array | tuple[Array, Array]], result: Type, *
         values, known = made if isinstance(made, tuple) else (made, there)
         there = there & known
         found = pl.Series(series[0].name, values, dtype=physical(result))
-        return (found if there.all() else found.set(pl.Series(~there), None)).cast(dtype(result))
+        return (found if there.all() else found.set(pl.Series(~there), None)).cast(inside(result))
 
-    return pl.map_batches(list(columns), over, return_dtype=dtype(result), is_elementwise=True)
+    return pl.map_batches(list(columns), over, return_dtype=inside(result), is_elementwise=True)
 
 
 def even(series: Sequence[pl.Series]) -> list[pl.Series]:
@@ -131,15 +141,15 @@ def each_distinct(kernel: Callable[..., Any], result: Type, *columns: pl.Expr) -
             distinct = full[0].drop_nulls().unique()
             made = pl.Series([kernel(value) for value in distinct.to_list()], dtype=physical(result))
             found = full[0].replace_strict(distinct, made, default=None, return_dtype=physical(result))
-            return found.alias(series[0].name).cast(dtype(result))
+            return found.alias(series[0].name).cast(inside(result))
         known: dict[tuple[Any, ...], Any] = {}
         for row in zip(*(one.to_list() for one in full), strict=True):
             if row not in known:
                 known[row] = None if None in row else kernel(*row)
         values = [known[row] for row in zip(*(one.to_list() for one in full), strict=True)]
-        return pl.Series(series[0].name, values, dtype=physical(result)).cast(dtype(result))
+        return pl.Series(series[0].name, values, dtype=physical(result)).cast(inside(result))
 
-    return pl.map_batches(list(columns), over, return_dtype=dtype(result), is_elementwise=True)
+    return pl.map_batches(list(columns), over, return_dtype=inside(result), is_elementwise=True)
 
 
 def stacked(function: Callable[[Array, Array], tuple[Array, Array]], result: Type, *columns: pl.Expr) -> pl.Expr:
@@ -154,9 +164,9 @@ def stacked(function: Callable[[Array, Array], tuple[Array, Array]], result: Typ
         with np.errstate(all="ignore"):
             values, there = function(np.stack([np.asarray(_filled(one)) for one in full]), known)
         found = pl.Series(series[0].name, values, dtype=physical(result), nan_to_null=True)
-        return (found if there.all() else found.set(pl.Series(~there), None)).cast(dtype(result))
+        return (found if there.all() else found.set(pl.Series(~there), None)).cast(inside(result))
 
-    return pl.map_batches(list(columns), over, return_dtype=dtype(result), is_elementwise=True)
+    return pl.map_batches(list(columns), over, return_dtype=inside(result), is_elementwise=True)
 
 
 def folded(step: Callable[[pl.Series, pl.Series], pl.Series], result: Type, *columns: pl.Expr) -> pl.Expr:
@@ -168,4 +178,4 @@ def folded(step: Callable[[pl.Series, pl.Series], pl.Series], result: Type, *col
             first = step(first, other)
         return first.alias(series[0].name)
 
-    return pl.map_batches(list(columns), over, return_dtype=dtype(result), is_elementwise=True)
+    return pl.map_batches(list(columns), over, return_dtype=inside(result), is_elementwise=True)

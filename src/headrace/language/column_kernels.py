@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from headrace.language import row_kernels as k
-from headrace.language.column_batches import arrays, each, even, folded, names_twice, physical, takes_result
+from headrace.language.column_batches import arrays, each, even, folded, inside, names_twice, physical, takes_result
 from headrace.language.regex import compile_pattern
 from headrace.language.types import Type
 from headrace.language.values import dtype
@@ -28,6 +28,8 @@ def read(name: str, type_: Type) -> pl.Expr:
         return in_years(column.cast(pl.Int64))
     if type_ is Type.DATE:
         return _within_days(column.cast(pl.Int64))
+    if type_ is Type.DECIMAL:
+        return column.cast(dtype(type_), strict=False).to_physical().cast(pl.Int64)
     return column
 
 
@@ -35,7 +37,7 @@ def literal(value: Any, type_: Type) -> pl.Expr:
     """A constant; an instant is given as its integer, so that no date passes through Python."""
     if isinstance(value, float):
         value += 0.0
-    return pl.lit(value, dtype=physical(type_)).cast(dtype(type_))
+    return pl.lit(value, dtype=physical(type_)).cast(inside(type_))
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------

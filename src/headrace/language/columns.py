@@ -31,6 +31,10 @@ def to_polars(node: Node) -> pl.Expr:
     [0.0, None, None]
     """
     expression, is_settled = _expression(node)
+    if node.type is Type.DECIMAL:
+        from headrace.language.column_decimals import shown
+
+        return shown(expression)
     return expression if is_settled else _settled(expression)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlglot import exp
@@ -20,8 +19,9 @@ from headrace.language.constants import check_constant, near_miss
 from headrace.language.errors import ExpressionError, Kind
 from headrace.language.forms import Form, Function
 from headrace.language.functions import CASTS, FUNCTIONS
+from headrace.language.parts import Part, exact, exact_if_met, exact_result, folded, promoted
+from headrace.language.row_decimals import text_to_decimal
 from headrace.language.row_kernels import GREATEST_INTEGER
-from headrace.language.rows import compile_rows
 from headrace.language.signatures import Match, Signature
 from headrace.language.syntax import column_index, first_index, index_of, named_function, read_syntax, refusal
 from headrace.language.tokens import Tokens, tokenize
@@ -52,6 +52,7 @@ _CAST_TYPES: dict[exp.DType, Type] = {
     exp.DType.INT: Type.INTEGER,
     exp.DType.DOUBLE: Type.FLOAT,
     exp.DType.FLOAT: Type.FLOAT,
+    exp.DType.DECIMAL: Type.DECIMAL,
     exp.DType.TEXT: Type.STRING,
     exp.DType.VARCHAR: Type.STRING,
     exp.DType.BOOLEAN: Type.BOOLEAN,
@@ -108,24 +109,6 @@ def references(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A typed part of the expression and where it begins; `node` None is a NULL whose type is not known yet."""
-
-    node: Node | None
-    place: int
-    depth: int = 1
-    size: int = 1
-
-    @property
-    def type(self) -> Type | None:
-        return None if self.node is None else self.node.type
-
-    @property
-    def is_constant(self) -> bool:
-        return isinstance(self.node, Literal) and self.node.value is not None
-
-
 class _Builder:
     """Types one expression, node by node."""
 
@@ -134,7 +117,7 @@ class _Builder:
         self._columns = columns
         self._level = 0
 
-    def build(self, tree: exp.Expr) -> _Part:
+    def build(self, tree: exp.Expr) -> Part:
         method = _METHODS.get(type(tree))
         if method is None:
             raise refusal(self._tokens, tree)
@@ -147,12 +130,12 @@ class _Builder:
 
     # --- leaves ------------------------------------------------------------------------------------------------------
 
-    def column(self, tree: exp.Column) -> _Part:
+    def column(self, tree: exp.Column) -> Part:
         index = column_index(self._tokens, tree)
         word, place = self._tokens.words[index], self._tokens.place(index)
         if word.token_type in _CONSTANTS:
             value = _CONSTANTS[word.token_type]
-            return _Part(None if value is None else Literal(value, Type.BOOLEAN), place)
+            return Part(None if value is None else Literal(value, Type.BOOLEAN), place)
         if word.text not in self._columns:
             known = ", ".join(sorted(self._columns)[:30]) + (", …" if len(self._columns) > 30 else "")
             raise self._error(
@@ -162,33 +145,33 @@ class _Builder:
                 suggestion=near_miss(word.text, self._columns),
                 fix=f"use one of: {known}" if known else "no column can be used here",
             )
-        return _Part(Column(word.text, self._columns[word.text]), place)
+        return Part(Column(word.text, self._columns[word.text]), place)
 
-    def literal(self, tree: exp.Literal) -> _Part:
+    def literal(self, tree: exp.Literal) -> Part:
         index = int(tree.name)
         text, place = self._tokens.words[index].text, self._tokens.place(index)
         if tree.args["is_string"]:
-            return _Part(Literal(text, Type.STRING), place)
+            return Part(Literal(text, Type.STRING), place)
         if text.isdigit():
             if len(text) > 19 or int(text) > GREATEST_INTEGER:
                 raise self._error(
                     "constant", "this integer does not fit in 64 bits", place, fix=f"write it as {text}.0"
                 )
-            return _Part(Literal(int(text), Type.INTEGER), place)
+            return Part(Literal(int(text), Type.INTEGER), place)
         try:
             value = float(text)
         except ValueError:
             value = math.inf
         if math.isinf(value):
             raise self._error("constant", "this is not a number that a float holds", place)
-        return _Part(Literal(value, Type.FLOAT), place)
+        return Part(Literal(value, Type.FLOAT), place, exact=text_to_decimal(text))
 
     # --- nodes -------------------------------------------------------------------------------------------------------
 
-    def parenthesis(self, tree: exp.Paren) -> _Part:
+    def parenthesis(self, tree: exp.Paren) -> Part:
         return self.build(tree.this)
 
-    def binary(self, tree: exp.Expr) -> _Part:
+    def binary(self, tree: exp.Expr) -> Part:
         chain = [tree]  # a + b + c + … leans left: walk it without recursion
         while type(chain[-1].this) in _OPERATORS:
             chain.append(chain[-1].this)
@@ -201,48 +184,48 @@ class _Builder:
             part = self._balanced(_OPERATORS[type(node)], row)
         return part
 
-    def _balanced(self, operator: str, row: list[_Part]) -> _Part:
+    def _balanced(self, operator: str, row: list[Part]) -> Part:
         while len(row) > 1:
             pairs = [row[at : at + 2] for at in range(0, len(row), 2)]
             row = [self._call(operator, pair, pair[0].place) if len(pair) == 2 else pair[0] for pair in pairs]
         return row[0]
 
-    def negative(self, tree: exp.Neg) -> _Part:
+    def negative(self, tree: exp.Neg) -> Part:
         if isinstance(tree.this, exp.Literal):  # the least integer is the one whose magnitude is not an integer
             index = int(tree.this.name)
             if self._tokens.words[index].text == str(GREATEST_INTEGER + 1):
-                return _Part(Literal(-GREATEST_INTEGER - 1, Type.INTEGER), self._tokens.place(index))
+                return Part(Literal(-GREATEST_INTEGER - 1, Type.INTEGER), self._tokens.place(index))
         part = self.build(tree.this)
         return self._call("negate", [part], part.place)
 
-    def opposite(self, tree: exp.Not) -> _Part:
+    def opposite(self, tree: exp.Not) -> Part:
         part = self.build(tree.this)
         return self._call("not", [part], part.place)
 
-    def is_something(self, tree: exp.Is) -> _Part:
+    def is_something(self, tree: exp.Is) -> Part:
         part = self.build(tree.this)
         if isinstance(tree.expression, exp.Null):
             return self._call("is_null", [part], part.place)
         if isinstance(tree.expression, exp.Boolean):
-            truth = _Part(Literal(bool(tree.expression.this), Type.BOOLEAN), part.place)
+            truth = Part(Literal(bool(tree.expression.this), Type.BOOLEAN), part.place)
             equal = self._call("equal", [part, truth], part.place)
-            return self._call("coalesce", [equal, _Part(Literal(False, Type.BOOLEAN), part.place)], part.place)
+            return self._call("coalesce", [equal, Part(Literal(False, Type.BOOLEAN), part.place)], part.place)
         raise refusal(self._tokens, tree)
 
-    def between(self, tree: exp.Between) -> _Part:
+    def between(self, tree: exp.Between) -> Part:
         part, low, high = (self.build(tree.args[name]) for name in ("this", "low", "high"))
         above = self._call("greater_equal", [part, low], part.place)
         below = self._call("less_equal", [part, high], part.place)
         return self._call("and", [above, below], part.place)
 
-    def like(self, tree: exp.Like | exp.ILike) -> _Part:
+    def like(self, tree: exp.Like | exp.ILike) -> Part:
         part, pattern = self.build(tree.this), self.build(tree.expression)
         if isinstance(tree, exp.ILike):
             part, pattern = (self._call("lower", [one], one.place) for one in (part, pattern))
         found = self._call("like", [part, pattern], part.place)
         return self._call("not", [found], part.place) if tree.args.get("negate") else found
 
-    def is_in(self, tree: exp.In) -> _Part:
+    def is_in(self, tree: exp.In) -> Part:
         if not tree.expressions:
             raise refusal(self._tokens, tree)
         part = self.build(tree.this)
@@ -252,45 +235,50 @@ class _Builder:
         tests += [self._call("equal", [part, item], part.place) for item in listed if not item.is_constant]
         return self._balanced("or", tests)
 
-    def case(self, tree: exp.Case) -> _Part:
+    def case(self, tree: exp.Case) -> Part:
         subject = None if tree.this is None else self.build(tree.this)
         default = tree.args.get("default")
-        part = _Part(None, 0) if default is None else self.build(default)
-        for arm in reversed(tree.args["ifs"]):
+        arms = tree.args["ifs"]
+        values = [self.build(arm.args["true"]) for arm in arms]
+        *values, part = exact_if_met([*values, Part(None, 0) if default is None else self.build(default)])
+        for arm, value in zip(reversed(arms), reversed(values), strict=True):
             condition = self.build(arm.this)
             if subject is not None:
                 condition = self._call("equal", [subject, condition], condition.place)
-            part = self._call("if", [condition, self.build(arm.args["true"]), part], condition.place)
+            part = self._call("if", [condition, value, part], condition.place)
         return part
 
-    def cast(self, tree: exp.Cast) -> _Part:
+    def cast(self, tree: exp.Cast) -> Part:
         part = self.build(tree.this)
         to = tree.args["to"]
         wanted = _CAST_TYPES.get(to.this) if isinstance(to, exp.DataType) and not to.expressions else None
         if wanted is None:
-            names = ", ".join(sorted(CASTS))
+            names = ", ".join(sorted(CASTS)) + ", without a length or precision"
             raise self._error("types", "this is not a type to cast to", part.place, fix=f"cast to one of: {names}")
         if part.node is None:
-            return _Part(Literal(None, wanted), part.place)
+            return Part(Literal(None, wanted), part.place)
+        if wanted is Type.DECIMAL and part.exact is not None:
+            return Part(Literal(part.exact, wanted), part.place)
         cast = self._call(CASTS[wanted], [part], part.place)
         if part.is_constant and isinstance(cast.node, Literal) and cast.node.value is None:
             raise self._error("constant", f"this constant cannot be read as {wanted}", part.place)
         return cast
 
-    def named(self, tree: exp.Anonymous) -> _Part:
+    def named(self, tree: exp.Anonymous) -> Part:
         function = named_function(self._tokens, tree)
         arguments = [self.build(argument) for argument in tree.expressions]
         return self._call(function.name, arguments, self._tokens.place(index_of(tree) or 0))
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
-    def _call(self, name: str, arguments: Sequence[_Part], place: int) -> _Part:
+    def _call(self, name: str, arguments: Sequence[Part], place: int) -> Part:
         function = FUNCTIONS[name]
         self._check_arity(function, arguments, place)
         form, match, parts = self._chosen(function, arguments, place)
         if match.result is None:
-            return _Part(None, place)
-        nodes = tuple(_promoted(part.node, type_) for part, type_ in zip(parts, match.types, strict=True))
+            return Part(None, place)
+        parts = [*arguments, *parts[len(arguments) :]]
+        nodes = tuple(promoted(part, type_) for part, type_ in zip(parts, match.types, strict=True))
         self._check_constants(function, form, nodes, parts)
         depth, size = 1 + max((part.depth for part in parts), default=0), 1 + sum(part.size for part in parts)
         if depth > MAX_DEPTH:
@@ -298,9 +286,9 @@ class _Builder:
         if size > MAX_SIZE:
             fix = "split it into several features"
             raise self._error("too-long", f"an expression has at most {MAX_SIZE} parts", place, fix=fix)
-        return _Part(_folded(Call(name, nodes, match.result)), place, depth, size)
+        return Part(folded(Call(name, nodes, match.result)), place, depth, size, exact_result(name, arguments))
 
-    def _check_arity(self, function: Function, arguments: Sequence[_Part], place: int) -> None:
+    def _check_arity(self, function: Function, arguments: Sequence[Part], place: int) -> None:
         rules = [form.signature for form in function.forms]
         if any(rule.least <= len(arguments) <= (rule.most or len(arguments)) for rule in rules):
             return
@@ -310,18 +298,17 @@ class _Builder:
         noun = "argument" if wanted == "1" else "arguments"
         raise self._error("arity", f"{function.name} takes {wanted} {noun}, not {len(arguments)}", place)
 
-    def _chosen(
-        self, function: Function, arguments: Sequence[_Part], place: int
-    ) -> tuple[Form, Match, Sequence[_Part]]:
+    def _chosen(self, function: Function, arguments: Sequence[Part], place: int) -> tuple[Form, Match, Sequence[Part]]:
         """The form that the arguments meet with the fewest promotions, the first of equals, and its arguments."""
-        chosen: tuple[Form, Match, Sequence[_Part]] | None = None
-        for form in function.forms:
-            parts = [*arguments, *_defaults(form, len(arguments), place)]
-            match = form.signature.match([part.type for part in parts])
-            if match is not None and (chosen is None or match.promotions < chosen[1].promotions):
-                chosen = (form, match, parts)
-        if chosen is not None:
-            return chosen
+        for given in (exact_if_met(arguments), exact(arguments)):
+            chosen: tuple[Form, Match, Sequence[Part]] | None = None
+            for form in function.forms:
+                parts = [*given, *_defaults(form, len(given), place)]
+                match = form.signature.match([part.type for part in parts])
+                if match is not None and (chosen is None or match.promotions < chosen[1].promotions):
+                    chosen = (form, match, parts)
+            if chosen is not None:
+                return chosen
         found = ", ".join("NULL" if part.type is None else part.type.value for part in arguments)
         accepted = " or ".join(dict.fromkeys(_described(form.signature) for form in function.forms))
         written = f"{function.name}(…)" if function.is_callable else function.written
@@ -331,7 +318,7 @@ class _Builder:
             fix = f"write TIMESTAMP '2013-01-31T05:00:00Z' or DATE '2013-01-31' for a time; {fix}"
         raise self._error("types", f"{written} does not take ({found})", place, fix=fix)
 
-    def _check_constants(self, function: Function, form: Form, nodes: Sequence[Node], parts: Sequence[_Part]) -> None:
+    def _check_constants(self, function: Function, form: Form, nodes: Sequence[Node], parts: Sequence[Part]) -> None:
         for position, (node, part) in enumerate(zip(nodes, parts, strict=True)):
             parameter = form.signature.parameter(position)
             value = node.value if isinstance(node, Literal) else None
@@ -358,7 +345,7 @@ class _Builder:
         return ExpressionError(kind, message, text=self._tokens.text, offset=place, suggestion=suggestion, fix=fix)
 
 
-_METHODS: dict[type[exp.Expr], Callable[[_Builder, Any], _Part]] = {
+_METHODS: dict[type[exp.Expr], Callable[[_Builder, Any], Part]] = {
     **dict.fromkeys(_OPERATORS, _Builder.binary),
     exp.Column: _Builder.column,
     exp.Literal: _Builder.literal,
@@ -387,29 +374,10 @@ def _described(rule: Signature) -> str:
     return f"arguments of {one}{' after a ' if others else ''}{', '.join(others)}"
 
 
-def _defaults(form: Form, given: int, place: int) -> list[_Part]:
+def _defaults(form: Form, given: int, place: int) -> list[Part]:
     """What stands for the arguments that may be left out."""
     return [
-        _Part(Literal(parameter.default, parameter.type), place)
+        Part(Literal(parameter.default, parameter.type), place)
         for parameter in form.signature.parameters[given:]
         if parameter.default is not None and parameter.type is not None
     ]
-
-
-def _promoted(node: Node | None, wanted: Type | None) -> Node:
-    """An argument in the type that its place wants."""
-    if node is None:
-        return Literal(None, Type.STRING if wanted is None else wanted)
-    if node.type is Type.INTEGER and wanted is Type.FLOAT:
-        return _folded(Call("to_float", (node,), Type.FLOAT))
-    return node
-
-
-def _folded(call: Call) -> Node:
-    """The constant that a call of constants gives; an infinity stays a call, since JSON has none."""
-    if not all(isinstance(argument, Literal) for argument in call.arguments):
-        return call
-    value: Any = compile_rows((), (("", call),))(())[0]
-    if isinstance(value, float) and math.isinf(value):
-        return call
-    return Literal(value, call.type)

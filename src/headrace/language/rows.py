@@ -15,6 +15,7 @@ from headrace.language import row_kernels as k
 from headrace.language.calls import constants_of, form_of
 from headrace.language.forms import Form, Helper
 from headrace.language.functions import FUNCTIONS
+from headrace.language.row_decimals import GREATEST_DECIMAL, LEAST_DECIMAL
 from headrace.language.tree import Call, Column, Literal, Node
 from headrace.language.types import Type
 from headrace.language.zones import FIRST_DAY, FIRST_INSTANT, LAST_DAY, LAST_INSTANT
@@ -23,6 +24,7 @@ RowFunction = Callable[[Sequence[object]], tuple[object, ...]]
 
 _RANGES: dict[Type, tuple[int, int]] = {
     Type.INTEGER: (k.LEAST_INTEGER, k.GREATEST_INTEGER),
+    Type.DECIMAL: (LEAST_DECIMAL, GREATEST_DECIMAL),
     Type.DURATION: (k.LEAST_INTEGER, k.GREATEST_INTEGER),
     Type.TIMESTAMP: (FIRST_INSTANT, LAST_INSTANT),
     Type.DATE: (FIRST_DAY, LAST_DAY),

@@ -2,8 +2,8 @@
 
 A signature is parameters, an arrow and a result, in words:
 
-* a type's name: an argument of that type. An integer is promoted to float where a float is wanted, a category is a
-  string where a string is wanted, and NULL is of every type;
+* a type's name: an argument of that type. An integer is promoted to decimal or float where one is wanted, a decimal
+  to float, a category is a string where a string is wanted, and NULL is of every type;
 * ``T``: a type variable, the same type in every place; ``O``: the same, but of ordered types only (not boolean);
 * ``A``: any type, each place its own;
 * a word that ends in ``...`` may be repeated (at least once);
@@ -117,13 +117,22 @@ class Signature:
             wanted = given if parameter.alone else variable if parameter.type is None else parameter.type
             if given is not None and wanted is not None and given != wanted and not _fits(given, wanted):
                 return None
-            promotions += given is Type.INTEGER and wanted is Type.FLOAT
+            promotions += given is not None and wanted is not None and (given, wanted) in PROMOTIONS
             types.append(wanted)
         return Match(tuple(types), variable if self.result is None else self.result, promotions)
 
 
+PROMOTIONS = {
+    (Type.INTEGER, Type.DECIMAL): "to_decimal",
+    (Type.INTEGER, Type.FLOAT): "to_float",
+    (Type.DECIMAL, Type.FLOAT): "to_float",
+}
+"""Types that become another where it is wanted, and the function that makes it of them."""
+
+
 def _fits(given: Type, wanted: Type) -> bool:
-    return (given, wanted) in ((Type.INTEGER, Type.FLOAT), (Type.CATEGORY, Type.STRING), (Type.STRING, Type.CATEGORY))
+    texts = ((Type.CATEGORY, Type.STRING), (Type.STRING, Type.CATEGORY))
+    return (given, wanted) in PROMOTIONS or (given, wanted) in texts
 
 
 def unify(types: Sequence[Type | None]) -> Type | Literal["apart"] | None:
@@ -131,8 +140,8 @@ def unify(types: Sequence[Type | None]) -> Type | Literal["apart"] | None:
     found = {type_ for type_ in types if type_ is not None}
     if len(found) <= 1:
         return next(iter(found), None)
-    if found == {Type.INTEGER, Type.FLOAT}:
-        return Type.FLOAT
+    if found <= {Type.INTEGER, Type.DECIMAL, Type.FLOAT}:
+        return Type.FLOAT if Type.FLOAT in found else Type.DECIMAL
     return Type.STRING if found == {Type.CATEGORY, Type.STRING} else "apart"
 
 

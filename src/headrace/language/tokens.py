@@ -75,7 +75,7 @@ _DIVIDERS = frozenset(
 )
 _BETWEEN_OPERANDS = _KEYWORDS - _CONSTANTS - {TokenType.END, TokenType.IS}
 _PATTERN_OPERATORS = frozenset({TokenType.GLOB, TokenType.RLIKE, TokenType.SIMILAR_TO})
-_TYPED_TEXT = frozenset({"DATE", "TIMESTAMP"})
+_TYPED_TEXT = frozenset({"DATE", "TIMESTAMP", "DECIMAL", "NUMERIC"})
 _LEAVES = frozenset({TokenType.STRING, TokenType.NUMBER, TokenType.IDENTIFIER})
 
 

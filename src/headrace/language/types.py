@@ -4,6 +4,7 @@
 |-----------|-----------------------|-------------------------------------------------|
 | integer   | Int64                 | int within 64 bits                              |
 | float     | Float64               | float, never NaN: a NaN becomes null on reading |
+| decimal   | Decimal(18, 6)        | int, millionths                                 |
 | string    | String                | str                                             |
 | category  | String                | str                                             |
 | boolean   | Boolean               | bool                                            |
@@ -11,7 +12,8 @@
 | timestamp | Datetime("us", "UTC") | int, microseconds since 1970-01-01T00:00Z       |
 | duration  | Duration("us")        | int, microseconds                               |
 
-Null is null in columns and None in rows.
+Null is null in columns and None in rows. A decimal is exact: at most twelve digits before the point and six after it
+([why](docs/decisions/0034-amounts-are-counted.md)); inside an expression its column is the Int64 of its millionths.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ class Type(StrEnum):
 
     INTEGER = "integer"
     FLOAT = "float"
+    DECIMAL = "decimal"
     STRING = "string"
     CATEGORY = "category"
     BOOLEAN = "boolean"

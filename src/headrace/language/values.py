@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headrace.language import row_kernels as k
 from headrace.language.errors import ValueMismatch
+from headrace.language.row_decimals import (
+    DIGITS,
+    PLACES,
+    SCALE,
+    decimal_to_text,
+    exactly,
+    float_exactly,
+    text_to_decimal,
+    within,
+)
 from headrace.language.types import Type
 from headrace.language.zones import SECOND
 
@@ -16,6 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 RowValue = int | float | str | bool | None
+"""What a row holds; a decimal is its millionths."""
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -25,7 +36,8 @@ def decode(value: object, type: Type) -> RowValue:  # noqa: A002  (the word of t
     """A value in the row form of its type.
 
     Accepted are None; booleans for boolean; integers, and floats without a fraction, for integer; numbers for float,
-    where NaN becomes None; text for string and category; for dates and timestamps `datetime` objects (naive is UTC) and
+    where NaN becomes None; integers, decimals of the standard library, decimal text, and floats that fifteen digits
+    tell, for decimal; text for string and category; for dates and timestamps `datetime` objects (naive is UTC) and
     ISO 8601 text; for durations `timedelta` and a number of seconds. NumPy scalars count as what they hold.
 
     Raises
@@ -71,11 +83,13 @@ def decode_text(text: str, type: Type) -> RowValue:  # noqa: A002
 _PARSERS: dict[Type, Callable[[str], RowValue]] = {
     Type.INTEGER: k.text_to_integer,
     Type.FLOAT: k.text_to_float,
+    Type.DECIMAL: text_to_decimal,
     Type.BOOLEAN: k.text_to_boolean,
 }
 _EXPECTED = {
     Type.INTEGER: "an integer within 64 bits",
     Type.FLOAT: "a number",
+    Type.DECIMAL: "a number with at most 12 digits before the point and 6 after it",
     Type.BOOLEAN: "true or false",
 }
 
@@ -113,6 +127,27 @@ def _float(value: object) -> RowValue:
         except OverflowError:
             raise ValueMismatch(expected="a number within the range of a float", found="a larger integer") from None
     return value if value == value else None  # NaN is not itself
+
+
+def _decimal(value: object) -> RowValue:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        found = text_to_decimal(value)
+    elif isinstance(value, float):
+        if math.isnan(value):
+            return None
+        found = float_exactly(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        found = within(int(value) * SCALE)
+    elif type(value).__module__ == "decimal":
+        found = exactly(value)  # type: ignore[arg-type]
+    else:
+        return _decimal(_plain(value, _EXPECTED[Type.DECIMAL]))
+    if found is None:
+        what = {"str": "other text"}.get(type(value).__name__, "one with more digits")
+        raise ValueMismatch(expected=_EXPECTED[Type.DECIMAL], found=what)
+    return found
 
 
 def _text(value: object) -> RowValue:
@@ -183,6 +218,7 @@ def _duration(value: object) -> RowValue:
 _DECODERS: dict[Type, Callable[[object], RowValue]] = {
     Type.INTEGER: _integer,
     Type.FLOAT: _float,
+    Type.DECIMAL: _decimal,
     Type.STRING: _text,
     Type.CATEGORY: _text,
     Type.BOOLEAN: _boolean,
@@ -199,7 +235,9 @@ def _mismatch(expected: str, value: object) -> ValueMismatch:
 
 
 def encode(value: RowValue, type: Type) -> RowValue:  # noqa: A002
-    """A row value as JSON holds it: dates and timestamps as ISO 8601 text, durations as seconds, infinities as null.
+    """A row value as JSON holds it.
+
+    Dates and timestamps are ISO 8601 text, decimals text such as "12.3", durations seconds, infinities null.
 
     Examples
     --------
@@ -214,6 +252,8 @@ def encode(value: RowValue, type: Type) -> RowValue:  # noqa: A002
         return k.date_to_text(int(value))
     if type is Type.DURATION:
         return int(value) / SECOND
+    if type is Type.DECIMAL:
+        return decimal_to_text(int(value))
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
@@ -226,6 +266,7 @@ def dtype(type: Type) -> pl.DataType:  # noqa: A002
     types: dict[Type, Any] = {
         Type.INTEGER: pl.Int64(),
         Type.FLOAT: pl.Float64(),
+        Type.DECIMAL: pl.Decimal(DIGITS, PLACES),
         Type.STRING: pl.String(),
         Type.CATEGORY: pl.String(),
         Type.BOOLEAN: pl.Boolean(),
@@ -237,9 +278,34 @@ def dtype(type: Type) -> pl.DataType:  # noqa: A002
     return found
 
 
+def physical(column: pl.Series) -> pl.Series:
+    """A column in the values of the row form: decimals as millionths, dates as days, instants as microseconds."""
+    import polars as pl
+
+    if column.dtype.is_decimal():
+        return column.to_physical().cast(pl.Int64)
+    return column.to_physical() if column.dtype.is_temporal() else column
+
+
+def physical_expression(column: pl.Expr, type: Type) -> pl.Expr:  # noqa: A002
+    """`physical` of an expression that gives a column of `type`."""
+    import polars as pl
+
+    return column.to_physical().cast(pl.Int64) if type is Type.DECIMAL else column.to_physical()
+
+
+def column_of(name: str, values: Sequence[object], type: Type) -> pl.Series:  # noqa: A002
+    """Values of the row form as a column."""
+    import polars as pl
+
+    whole = {Type.TIMESTAMP: pl.Int64(), Type.DURATION: pl.Int64(), Type.DATE: pl.Int32(), Type.DECIMAL: pl.Int128()}
+    made = pl.Series(name, values, dtype=whole.get(type, dtype(type)))
+    return made.reinterpret(dtype=dtype(type)) if type is Type.DECIMAL else made.cast(dtype(type))
+
+
 def cell_bytes(type: Type) -> int:  # noqa: A002
     """What a cell of a column takes in memory, about: a text is a view of 16 bytes and what it points to."""
-    return {Type.BOOLEAN: 1, Type.STRING: 40, Type.CATEGORY: 40}.get(type, 8)
+    return {Type.BOOLEAN: 1, Type.DECIMAL: 16, Type.STRING: 40, Type.CATEGORY: 40}.get(type, 8)
 
 
 def type_of_dtype(dtype: pl.DataType) -> Type | None:
@@ -248,6 +314,9 @@ def type_of_dtype(dtype: pl.DataType) -> Type | None:
 
     if dtype.is_integer():
         return Type.INTEGER
+    if isinstance(dtype, pl.Decimal):
+        fits = dtype.scale <= PLACES and dtype.precision - dtype.scale <= DIGITS - PLACES
+        return Type.DECIMAL if fits else Type.FLOAT
     if dtype.is_float():
         return Type.FLOAT
     found: dict[Any, Type] = {

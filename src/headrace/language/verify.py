@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from headrace.language.calls import choose_form
 from headrace.language.constants import check_constant
 from headrace.language.functions import FUNCTIONS
+from headrace.language.row_decimals import within
 from headrace.language.row_kernels import GREATEST_INTEGER, LEAST_INTEGER
+from headrace.language.signatures import PROMOTIONS
 from headrace.language.tree import MAX_DEPTH, MAX_SIZE, Call, Column, Literal, Node
 from headrace.language.types import Type
 
@@ -82,8 +84,8 @@ def _check_call(call: Call) -> None:
         raise TreeRefused(f"{call.function!r} gives a {match.result}, not a {call.type}")
     for position, argument in enumerate(call.arguments):
         parameter, wanted = form.signature.parameter(position), match.types[position]
-        if wanted is Type.FLOAT and argument.type is Type.INTEGER:
-            raise TreeRefused(f"argument {position + 1} of {call.function!r} is an integer, not a float")
+        if wanted is not None and (argument.type, wanted) in PROMOTIONS:
+            raise TreeRefused(f"argument {position + 1} of {call.function!r} is {argument.type}, not {wanted}")
         value = argument.value if isinstance(argument, Literal) else None
         if parameter.constant and value is None:
             raise TreeRefused(f"argument {position + 1} of {call.function!r} has to be a constant")
@@ -106,4 +108,6 @@ def _is_of(value: object, type_: Type) -> bool:
         return isinstance(value, float)
     if type_ in _TEXT:
         return isinstance(value, str)
+    if type_ is Type.DECIMAL:
+        return type(value) is int and within(value) is not None
     return type(value) is int and LEAST_INTEGER <= value <= GREATEST_INTEGER

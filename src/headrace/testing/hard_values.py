@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 
+from headrace.language.row_decimals import GREATEST_DECIMAL, LEAST_DECIMAL, SCALE
 from headrace.language.types import Type
 from headrace.language.zones import DAY, FIRST_DAY, FIRST_INSTANT, HOUR, LAST_DAY, LAST_INSTANT, MINUTE
 
@@ -100,6 +101,36 @@ HARD: dict[Type, list[Value]] = {
         4503599627370495.5,
         709.9,
     ],
+    Type.DECIMAL: [
+        0,
+        1,
+        -1,
+        GREATEST_DECIMAL,
+        LEAST_DECIMAL,
+        GREATEST_DECIMAL - 999_999,
+        LEAST_DECIMAL + 500_000,
+        499_999,
+        500_000,
+        -500_000,
+        SCALE,
+        -SCALE,
+        2 * SCALE,
+        3 * SCALE,
+        1_080_000,
+        12_300_000,
+        -50_000,
+        2_675_000,
+        1_500_000,
+        -2_500_000,
+        333_333,
+        707_107,
+        2**53 - 1,
+        2**53 + 1,
+        10**15 + 1,
+        10**12,
+        1_000_000_500_000,
+        -999_999_500_000,
+    ],
     Type.STRING: [
         "",
         " ",
@@ -169,6 +200,10 @@ HARD: dict[Type, list[Value]] = {
         "000000000000000000000001.10",
         "-",
         "12.30\n",
+        "12.345678",
+        "0.0000005",
+        "999999999999.9999990",
+        "-1000000000000",
         "\t\x0b tabs\x85\u2028",
     ],
     Type.BOOLEAN: [True, False],
@@ -184,7 +219,7 @@ CONSTANTS: dict[str, list[Value]] = {
     "day_unit": ["day", "month", "year"],
     "trunc_unit": ["second", "minute", "hour", "day", "week", "month", "quarter", "year"],
     "digits": [0, 1, 2, 7, 15],
-    "places": [0, 1, 2, 9, 18],
+    "places": [0, 1, 2, 6, 9, 18],
     "date_part": ["year", "iso_year", "quarter", "month", "week", "day", "weekday", "day_of_year"],
     "part": [
         *["year", "iso_year", "quarter", "month", "week", "day", "weekday", "day_of_year"],

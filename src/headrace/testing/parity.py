@@ -22,12 +22,11 @@ from headrace.language.rows import compile_rows
 from headrace.language.signatures import Parameter
 from headrace.language.tree import Call, Column, Literal, Node
 from headrace.language.types import Type
-from headrace.language.values import dtype
+from headrace.language.values import column_of, dtype, physical
 from headrace.language.zones import DAY, FIRST_INSTANT, LAST_INSTANT
 from headrace.testing.hard_values import COLUMNS, CONSTANTS, HARD, INSTANTS, ZONES, Value, instant
 
 Row = dict[str, Value]
-_PHYSICAL: dict[Type, pl.DataType] = {Type.TIMESTAMP: pl.Int64(), Type.DURATION: pl.Int64(), Type.DATE: pl.Int32()}
 _PYTHON: dict[Type, type] = {Type.FLOAT: float, Type.BOOLEAN: bool, Type.STRING: str, Type.CATEGORY: str}
 
 
@@ -67,6 +66,9 @@ def _value(source: random.Random, type_: Type) -> Value:
         return source.choice([source.uniform(-400, 400), source.uniform(-1, 1), any_bits])
     if type_ is Type.INTEGER and source.random() < 0.3:
         return source.choice([source.randrange(-10, 2500), source.getrandbits(64) - 2**63])
+    if type_ is Type.DECIMAL and source.random() < 0.3:
+        any_digits = source.randrange(10 ** source.randint(1, 18))
+        return source.choice([source.randrange(-(10**8), 10**8), any_digits, -any_digits])
     if type_ is Type.TIMESTAMP and source.random() < 0.4:
         near = instant(source.choice(INSTANTS)) + source.randrange(-3 * DAY, 3 * DAY)
         return source.choice([source.randrange(FIRST_INSTANT, LAST_INSTANT), near])
@@ -144,12 +146,7 @@ def _constant(source: random.Random, parameter: Parameter, variable: Type) -> Li
 
 def frame_of(rows: Sequence[Row]) -> pl.DataFrame:
     """The rows as the columns form takes them."""
-    return pl.DataFrame(
-        [
-            pl.Series(name, [row[name] for row in rows], dtype=_PHYSICAL.get(type_, dtype(type_))).cast(dtype(type_))
-            for name, type_ in COLUMNS.items()
-        ]
-    )
+    return pl.DataFrame([column_of(name, [row[name] for row in rows], type_) for name, type_ in COLUMNS.items()])
 
 
 def first_difference(nodes: Sequence[Node], rows: Sequence[Row]) -> Difference | None:
@@ -161,7 +158,7 @@ def first_difference(nodes: Sequence[Node], rows: Sequence[Row]) -> Difference |
     for position, (name, node) in enumerate(named):
         if columns.schema[name] != dtype(node.type):
             raise AssertionError(f"{written(node)} gives a column of {columns.schema[name]}, not of {node.type}")
-        found = columns[name].to_physical()
+        found = physical(columns[name])
         if len(found) == 1 < len(rows):  # a constant
             found = found.new_from_index(0, len(rows))
         given: list[Value] = [values[position] for values in by_row]  # type: ignore[misc]

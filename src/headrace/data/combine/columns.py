@@ -12,8 +12,14 @@ from headrace.language.parse import parse, references
 from headrace.language.types import Type
 
 _TEXTS = (Type.STRING, Type.CATEGORY)
-_NUMBERS = (Type.INTEGER, Type.FLOAT)
+_NUMBERS = (Type.INTEGER, Type.DECIMAL, Type.FLOAT)
 _TIMES = (Type.DATE, Type.TIMESTAMP)
+_FAMILIES = (
+    ((Type.INTEGER, Type.DECIMAL), Type.DECIMAL),
+    (_NUMBERS, Type.FLOAT),
+    (_TEXTS, Type.STRING),
+    (_TIMES, Type.TIMESTAMP),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ def _common(name: str, types: Mapping[str, Type], problems: list[str]) -> Type:
     different = set(types.values())
     if len(different) <= 1:
         return next(iter(different), Type.STRING)
-    for family, widest in ((_NUMBERS, Type.FLOAT), (_TEXTS, Type.STRING), (_TIMES, Type.TIMESTAMP)):
+    for family, widest in _FAMILIES:
         if different <= set(family):
             return widest
     held = " and ".join(f"{type_} in {member!r}" for member, type_ in types.items())

@@ -15,6 +15,8 @@ from headrace.data.model import Table
 from headrace.definition.model import Combine
 from headrace.language.columns import to_polars
 from headrace.language.parse import parse
+from headrace.language.signatures import PROMOTIONS
+from headrace.language.tree import Call, Column
 from headrace.language.values import dtype
 
 ENTITY, MEMBER, AT = "_hr_entity", "_hr_member", "_hr_at"
@@ -49,7 +51,9 @@ def reading_of(
             made.append(pl.lit(None, held).alias(column.name))
             continue
         text = column.sources[source]
-        value = pl.col(column.name) if text is None else to_polars(parse(text, types))
+        node = Column(column.name, types[column.name]) if text is None else parse(text, types)
+        promotion = PROMOTIONS.get((node.type, column.type))
+        value = to_polars(node if promotion is None else Call(promotion, (node,), column.type))
         made.append(value.cast(held).alias(column.name))
     time = pl.lit(None, pl.Int64)
     if event_time is not None:

@@ -34,7 +34,7 @@ _LONGEST_CODE: Final = 40
 _LONGEST_ALLOWED: Final = 40
 _PREFIX_VALUES: Final = 100
 """Letters that this many values share are taken for part of the form."""
-_NUMBERS: Final = (Type.INTEGER, Type.FLOAT)
+_NUMBERS: Final = (Type.INTEGER, Type.DECIMAL, Type.FLOAT)
 _TEXTS: Final = (Type.STRING, Type.CATEGORY)
 _TIMES: Final = (Type.DATE, Type.TIMESTAMP)
 

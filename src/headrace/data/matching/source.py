@@ -31,7 +31,7 @@ REASON: Final = "duplicate-fuzzy"
 RULE: Final = "match"
 _FITTING: Final[Mapping[MatchKind, tuple[Type, ...]]] = {
     "date": (Type.DATE, Type.TIMESTAMP, Type.STRING, Type.CATEGORY),
-    "number": (Type.INTEGER, Type.FLOAT),
+    "number": (Type.INTEGER, Type.DECIMAL, Type.FLOAT),
     **dict.fromkeys(("text", "name", "email", "geo"), (Type.STRING, Type.CATEGORY)),
     "phone": (Type.STRING, Type.CATEGORY, Type.INTEGER),
 }

@@ -24,6 +24,7 @@ from headrace.data.sources.failures import not_whole
 from headrace.definition.model import Source
 from headrace.errors import HeadraceError, MissingDependency
 from headrace.language.types import Type
+from headrace.language.values import dtype, type_of_dtype
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,6 +43,11 @@ class _Column:
     path: tuple[str, ...]
     type: pl.DataType
     convert: Callable[[Any], Any] | None = None
+
+    @property
+    def is_decimal(self) -> bool:
+        """Whether the file holds decimals."""
+        return self.convert is float or self.type.is_decimal()
 
     def of(self, records: Sequence[Mapping[str, Any]]) -> pl.Series:
         """The column's values."""
@@ -87,12 +93,15 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
 
 
 def _kept(column: _Column, types: Mapping[str, Type]) -> _Column:
-    """A decimal that is wanted as text, with all its digits."""
+    """A decimal in the type that it is wanted in; as text, with all its digits, where it may not fit."""
     import polars as pl
 
-    if column.convert is not float or types.get(column.name) not in (Type.STRING, Type.CATEGORY):
+    wanted = types.get(column.name)
+    if not column.is_decimal or (wanted is Type.DECIMAL and column.convert is None):
         return column
-    return replace(column, type=pl.String(), convert=lambda value: format(value, "f"))
+    if wanted in (Type.STRING, Type.CATEGORY, Type.DECIMAL):
+        return replace(column, type=pl.String(), convert=lambda value: format(value, "f"))
+    return replace(column, type=pl.Float64(), convert=float)
 
 
 def _schema(columns: Sequence[_Column]) -> dict[str, pl.DataType]:
@@ -191,8 +200,10 @@ def _held(own: _Avro) -> tuple[pl.DataType | None, Callable[[Any], Any] | None]:
         return pl.Datetime("us", "UTC"), None
     if logical in ("local-timestamp-millis", "local-timestamp-micros"):
         return pl.Datetime("us"), None
-    if logical == "decimal":
-        return pl.Float64(), float
+    if logical == "decimal" and isinstance(own, dict):
+        exact = pl.Decimal(max(own["precision"], own.get("scale", 0)), own.get("scale", 0))
+        is_ours = type_of_dtype(exact) is Type.DECIMAL
+        return (dtype(Type.DECIMAL), None) if is_ours else (pl.Float64(), float)
     if logical is not None and logical in ("time-millis", "time-micros", "uuid"):
         return pl.String(), str
     if plain in ("int", "long"):

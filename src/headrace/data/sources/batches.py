@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,6 +13,7 @@ from headrace.data.files import DataFile
 from headrace.data.sources import Copied
 from headrace.data.sources.columns import text_of
 from headrace.data.sources.malformed import MalformedRows
+from headrace.language.row_decimals import decimal_to_text, float_exactly
 from headrace.language.types import Type
 
 if TYPE_CHECKING:
@@ -67,10 +70,10 @@ def copy_batches(
     """Write all rows of all files; a column of `types` with a misfit becomes text, and all is read again."""
     from headrace.language.values import dtype
 
-    held = {name: type_ if type_ in NATIVE else Type.STRING for name, type_ in types.items()}
+    held = {name: type_ if type_ in (*NATIVE, Type.DECIMAL) else Type.STRING for name, type_ in types.items()}
     while True:
         with MalformedRows(workdir / "malformed") as malformed:
-            schema = {name: dtype(type_) for name, type_ in held.items()}
+            schema = {name: dtype(type_ if type_ in NATIVE else Type.STRING) for name, type_ in held.items()}
             try:
                 sink_batches(_of_all(files, held, read, malformed), schema, target)
             except MisfitError as misfit:
@@ -94,7 +97,7 @@ def _of_all(
 
 
 def frame_of(columns: Mapping[str, Sequence[Any]], held: Mapping[str, Type]) -> pl.DataFrame:
-    """Python values as columns of the types held.
+    """Python values as columns of the types held; decimals as the text of them.
 
     Raises
     ------
@@ -112,9 +115,19 @@ def _series(name: str, values: Sequence[Any], held: Type) -> pl.Series:
 
     if held is Type.STRING:
         return pl.Series(name, [text_of(value) for value in values], dtype=pl.String)
+    if held is Type.DECIMAL:
+        return pl.Series(name, [_exact_text(value) for value in values], dtype=pl.String)
     if not _is_of(values, held):
         raise MisfitError(name)
     return pl.Series(name, values, dtype=dtype(held), strict=True)
+
+
+def _exact_text(value: Any) -> str | None:
+    """A value as text; a float that may stand for another decimal with all the digits that it has, which do not fit."""
+    if not isinstance(value, float) or not math.isfinite(value):
+        return text_of(value)
+    exact = float_exactly(value)
+    return format(Decimal(value), "f") if exact is None else decimal_to_text(exact)
 
 
 def _is_of(values: Sequence[Any], held: Type) -> bool:

@@ -53,7 +53,9 @@ def held_types(
 ) -> tuple[dict[str, pl.DataType], dict[str, pl.DataType]]:
     """Of files that know their columns' types: the type to hold each column in, and the columns that are left out.
 
-    Decimals are held as floats, which keep fifteen digits of them; as text, with all digits, where `types` wants text.
+    Decimals of at most twelve digits before the point and six after it are held as they are where `types` wants them
+    so. Others are held as floats, which keep fifteen digits of them; as text, with all digits, where `types` wants
+    text or decimals.
 
     Raises
     ------
@@ -64,8 +66,7 @@ def held_types(
     schemas = [schema for _, schema in files]
     for name in schemas[0]:
         found = [schema[name] for schema in schemas]
-        is_kept = types is not None and types.get(name) in _TEXTS and all(type_.is_decimal() for type_ in found)
-        type_ = _text() if is_kept else _held(found)
+        type_ = _held(found, None if types is None else types.get(name, Type.FLOAT))
         if type_ is None:
             left_out[name] = schemas[0][name]
         else:
@@ -73,19 +74,18 @@ def held_types(
     return held, left_out
 
 
-def _text() -> pl.DataType:
-    import polars as pl
-
-    return pl.String()
-
-
-def _held(types: Sequence[pl.DataType]) -> pl.DataType | None:
+def _held(types: Sequence[pl.DataType], wanted: Type | None) -> pl.DataType | None:
     """One type for a column of several files: their own if they agree, a number's wider one, else text."""
     import polars as pl
 
     from headrace.data.cast import plain
+    from headrace.language.values import dtype
 
     found = [plain(type_) for type_ in types]
+    if any(type_.is_decimal() for type_ in types) and all(type_ is not None and type_.is_numeric() for type_ in found):
+        if all(type_ == dtype(Type.DECIMAL) for type_ in found) and wanted in (None, Type.DECIMAL):
+            return dtype(Type.DECIMAL)
+        return pl.String() if wanted in (Type.DECIMAL, *_TEXTS) else pl.Float64()
     if any(type_ is None for type_ in found):
         return None
     different = {type_ for type_ in found if type_ is not None and type_ != pl.Null}

@@ -38,6 +38,8 @@ _BATCH = 10_000
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _ANY = msgspec.json.Decoder()
+_WRITTEN = msgspec.json.Decoder(float_hook=str)
+"""Numbers with a point as they are written, for decimals."""
 _SHOWN_KEYS = 10
 
 
@@ -65,6 +67,7 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
 
 def _read(source: Source, file: DataFile, held: Mapping[str, Type], malformed: MalformedRows) -> Iterator[pl.DataFrame]:
     document = _Document(source, file)
+    exact = [name for name, type_ in held.items() if type_ is Type.DECIMAL]
     for begin in range(0, len(document.items), _BATCH):
         rows = []
         for item in document.items[begin : begin + _BATCH]:
@@ -73,14 +76,15 @@ def _read(source: Source, file: DataFile, held: Mapping[str, Type], malformed: M
                 malformed.add(document.line(item), row, bytes(item))
             else:
                 malformed.row()
-                rows.append(row)
+                written = _flattened(item, _WRITTEN) if exact else row
+                rows.append(row if isinstance(written, str) else row | {n: written[n] for n in exact if n in written})
         yield frame_of({name: [row.get(name) for row in rows] for name in held}, held)
 
 
-def _flattened(item: msgspec.Raw) -> dict[str, Any] | str:
+def _flattened(item: msgspec.Raw, decoder: msgspec.json.Decoder[Any] = _ANY) -> dict[str, Any] | str:
     """An object's values by column, or why it is no row."""
     try:
-        found = _ANY.decode(item)
+        found = decoder.decode(item)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return "not_json"
     except RecursionError:

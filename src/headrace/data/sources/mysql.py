@@ -26,6 +26,7 @@ from headrace.data.sources.silence import told, without_timeout
 from headrace.definition.model import Source
 from headrace.definition.secrets import redact, resolve
 from headrace.errors import MissingDependency
+from headrace.language.row_decimals import DIGITS, PLACES
 from headrace.language.types import Type
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _BATCH_ROWS, _BATCH_BYTES = 50_000, 1 << 25
 _INTEGERS, _DECIMALS, _FLOATS = (1, 2, 3, 8, 9, 13), (0, 246), (4, 5)
 _FLOAT, _TIMESTAMP, _BIT, _JSON = 4, 7, 16, 245
 _STRINGS, _GEOMETRY = (15, 249, 250, 251, 252, 253, 254), 255
-_BINARY = 63
+_BINARY, _UNSIGNED = 63, 32
 """Types of a column, and the character set of bytes: constants of the wire protocol."""
 _UNAVAILABLE = frozenset({1040, 1044, 1045, 1049, 1053, 1129, 1130, 1203, 1205, 1213, 1226, 1317, 1698, 1927, 3024})
 """Errors of the server that are not the query's: it is full, it refuses us, it stops, it took too long."""
@@ -63,12 +64,16 @@ class _Column:
     code: int
     is_bytes: bool
     scale: int
+    digits: int
+    """Of a decimal: at most so many."""
 
     @property
     def natural(self) -> Type:
         """The type that its values have, if they fit."""
         if self.code in (*_INTEGERS, _BIT) or (self.code in _DECIMALS and not self.scale):
             return Type.INTEGER
+        if self.code in _DECIMALS and self.scale <= PLACES and self.digits - self.scale <= DIGITS - PLACES:
+            return Type.DECIMAL
         return Type.FLOAT if self.code in (*_DECIMALS, *_FLOATS) else Type.STRING
 
 
@@ -94,7 +99,7 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
     path = workdir / "result.parquet"
     columns = _fetch(source, place, _query(source), path)
     wanted = {
-        c.name: c.natural if types.get(c.name) in (Type.INTEGER, Type.FLOAT, Type.BOOLEAN) else Type.STRING
+        c.name: _number(c) if types.get(c.name) in (Type.INTEGER, Type.FLOAT, Type.BOOLEAN) else Type.STRING
         for c in columns
     }
     sink(_typed(pl.scan_parquet(path), wanted), target)
@@ -109,6 +114,10 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
             if c.code == _FLOAT
         ),
     )
+
+
+def _number(column: _Column) -> Type:
+    return Type.FLOAT if column.natural is Type.DECIMAL else column.natural
 
 
 def _query(source: Source) -> str:
@@ -249,6 +258,7 @@ def _raw_cursor(connection: Any) -> Any:
                     is_bytes=field.type_code == _GEOMETRY
                     or (field.type_code in _STRINGS and field.charsetnr == _BINARY),
                     scale=field.scale,
+                    digits=field.length - bool(field.scale) - (not field.flags & _UNSIGNED),
                 )
                 for field in self._result.fields
             ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import msgspec
 from headrace.data.blocks import row_count, sink
 from headrace.data.files import DataFile, fetch, files_state, find, reading
 from headrace.data.sources import Copied, Place, Sample
+from headrace.data.sources.batches import copy_batches, frame_of
 from headrace.data.sources.columns import same_columns, series_of
 from headrace.data.sources.malformed import MalformedRows
 from headrace.data.text import check_encoding, first_lines, has_long_line, is_too_long, lines, unpack
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 state = files_state
 _NATIVE = (Type.INTEGER, Type.FLOAT, Type.BOOLEAN)
 _DECODER = msgspec.json.Decoder()
+_WRITTEN = msgspec.json.Decoder(float_hook=str)
+_BATCH = 10_000
 
 
 def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[Sample]:
@@ -53,6 +57,8 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
     for file in files:
         check_encoding(source.name, file)
     same_columns(source.name, [(files[0].name, list(types))])
+    if Type.DECIMAL in types.values():
+        return copy_batches(files, types, partial(_as_written, source), target, workdir)
     physical = {name: type_ if type_ in _NATIVE else Type.STRING for name, type_ in types.items()}
     paths = [file.path for file in files]
     if any(_has_long_line(source, file) for file in files):
@@ -68,6 +74,29 @@ def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, 
         rows=rows,
         files=tuple((file.name, count) for file, count in zip(files, counts, strict=True)),
     )
+
+
+def _as_written(
+    source: Source, file: DataFile, held: Mapping[str, Type], malformed: MalformedRows
+) -> Iterator[pl.DataFrame]:
+    """Rows line by line; decimals as their numbers are written, which Polars would read as floats."""
+    exact = [name for name, type_ in held.items() if type_ is Type.DECIMAL]
+    rows: list[dict[str, Any]] = []
+    with reading(source.name, file):
+        for number, line in enumerate(lines(file.path), start=1):
+            if line.isspace():
+                continue
+            found = None if is_too_long(line) else _object(line)
+            if found is None:
+                malformed.add(number, "too_long" if is_too_long(line) else "not_json", line)
+                continue
+            malformed.row()
+            written = _WRITTEN.decode(line)
+            rows.append(found | {name: written[name] for name in exact if name in written})
+            if len(rows) == _BATCH:
+                yield frame_of({name: [row.get(name) for row in rows] for name in held}, held)
+                rows = []
+    yield frame_of({name: [row.get(name) for row in rows] for name in held}, held)
 
 
 def _has_long_line(source: Source, file: DataFile) -> bool:

@@ -21,6 +21,7 @@ from headrace.data.sources.silence import Silence, cut_after, told, without_time
 from headrace.definition.model import Source
 from headrace.definition.secrets import redact, resolve
 from headrace.errors import MissingDependency
+from headrace.language.row_decimals import DIGITS, PLACES
 from headrace.language.types import Type
 
 if TYPE_CHECKING:
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
     from psycopg import sql
 
 _TEXT, _BOOLEAN, _DATE, _TIMESTAMP, _TIMESTAMPTZ = 25, 16, 1082, 1114, 1184
-_NUMERIC = 1700
+_NUMERIC, _EXACT = 1700, -1700
 _INTEGERS, _FLOATS = (20, 21, 23, 26), (700, 701, _NUMERIC)
-"""Object identifiers of PostgreSQL's own types: constants of its catalog."""
+"""Object identifiers of PostgreSQL's own types: constants of its catalog; `_EXACT` is a numeric of so few
+digits that it is a decimal here."""
 _TEXTS = (Type.STRING, Type.CATEGORY)
 _CONNECT_S = 15
 
@@ -51,11 +53,15 @@ def sample(source: Source, place: Place, rows: int, workdir: Path) -> Iterator[S
 def copy(source: Source, place: Place, types: Mapping[str, Type], target: Path, workdir: Path) -> Copied:
     """Write every row to `target`, in the types of the server's columns; see `headrace.data.sources.Adapter`.
 
-    A `numeric` is held as a float, which keeps fifteen digits; as text, with all of them, where `types` wants text.
+    A `numeric` is held as text, with all digits, where `types` wants a decimal or text; else as a float, which keeps
+    fifteen digits.
     """
     path = workdir / "result.csv"
     columns = _fetch(source, place, path, limit=None)
-    columns = {name: _TEXT if oid == _NUMERIC and types.get(name) in _TEXTS else oid for name, oid in columns.items()}
+    columns = {
+        name: oid if abs(oid) != _NUMERIC else _TEXT if types.get(name) in (Type.DECIMAL, *_TEXTS) else _NUMERIC
+        for name, oid in columns.items()
+    }
     sink(_scan(path, columns), target)
     path.unlink()
     return Copied(columns=tuple(columns), rows=row_count(target), files=())
@@ -68,7 +74,7 @@ def _fetch(source: Source, place: Place, path: Path, *, limit: int | None) -> di
     with _connected(source, place) as (connection, silence), connection.cursor() as cursor:
         query = sql.SQL((source.query or "").rstrip().rstrip(";"))  # the definition's author is trusted
         cursor.execute(sql.SQL("SELECT * FROM ({}\n) AS result LIMIT 0").format(query))
-        columns = [(column.name, column.type_code) for column in cursor.description or ()]
+        columns = [(column.name, _type_of(column)) for column in cursor.description or ()]
         same_columns(source.name, [("the query", [name for name, _ in columns])])
         written = sql.SQL(", ").join(_written(name, oid) for name, oid in columns)
         rows = sql.SQL("SELECT {} FROM ({}\n) AS result").format(written, query)
@@ -85,6 +91,13 @@ def _fetch(source: Source, place: Place, path: Path, *, limit: int | None) -> di
     return dict(columns)
 
 
+def _type_of(column: psycopg.Column) -> int:
+    fits = column.type_code == _NUMERIC and column.precision is not None and column.scale is not None
+    if fits and 0 <= (column.scale or 0) <= PLACES and (column.precision or 0) - (column.scale or 0) <= DIGITS - PLACES:
+        return _EXACT
+    return column.type_code
+
+
 def _written(name: str, oid: int) -> sql.Composable:
     """How the server writes a column."""
     from psycopg import sql
@@ -97,13 +110,15 @@ def _written(name: str, oid: int) -> sql.Composable:
         return sql.SQL("CASE WHEN isfinite({0}) THEN to_char({0}, {1}) ELSE {0}::text END").format(
             column, sql.Literal(form)
         )
-    if oid in (*_INTEGERS, *_FLOATS):
+    if oid in (*_INTEGERS, *_FLOATS, _EXACT):
         return column
     return sql.SQL("{}::text").format(column)
 
 
 def _scan(path: Path, columns: Mapping[str, int]) -> pl.LazyFrame:
     import polars as pl
+
+    from headrace.language.values import dtype
 
     def held(oid: int) -> Any:
         return (
@@ -119,7 +134,9 @@ def _scan(path: Path, columns: Mapping[str, int]) -> pl.LazyFrame:
     schema = {name: held(oid) for name, oid in columns.items()}
     if path.stat().st_size == 0:
         return pl.LazyFrame(schema=schema)
-    return pl.scan_csv(path, has_header=False, schema=schema, glob=False)
+    scan = pl.scan_csv(path, has_header=False, schema=schema, glob=False)
+    exact = [name for name, oid in columns.items() if oid == _EXACT]
+    return scan.with_columns(pl.col(exact).cast(dtype(Type.DECIMAL))) if exact else scan
 
 
 @contextmanager

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 state = files_state
 _BATCH = 50_000
-_HELD = {Type.INTEGER: Type.INTEGER, Type.BOOLEAN: Type.INTEGER, Type.FLOAT: Type.FLOAT}
+_HELD = {Type.INTEGER: Type.INTEGER, Type.BOOLEAN: Type.INTEGER, Type.FLOAT: Type.FLOAT, Type.DECIMAL: Type.DECIMAL}
 """SQLite has no booleans: they are 0 and 1."""
 
 

@@ -17,6 +17,7 @@ Rules of meaning, equal in both forms to the bit:
 
 * a NaN that is read becomes null; an operation that would give NaN gives null; infinities stay; -0.0 is 0.0;
 * an integer result outside 64 bits is null, so is a date or timestamp outside the years 1 to 9999;
+* a decimal of more than twelve digits before the point is null; `*` rounds to six places, halves away from zero;
 * ``/`` gives a float; division by zero, by ``/``, ``div`` or ``%``, is null; ``div`` cuts toward zero and ``%`` has the
   sign of its left side;
 * AND, OR and NOT are three-valued; a comparison with null is null; text compares by code point;

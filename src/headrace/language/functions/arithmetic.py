@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from headrace.language import row_decimals, row_math
 from headrace.language import row_kernels as k
-from headrace.language import row_math
 from headrace.language.forms import kernel
 from headrace.language.functions.entries import form, function
 
@@ -13,6 +13,7 @@ ARITHMETIC = (
         "The sum; a timestamp or a duration and a duration; a date and a number of days.",
         form("integer integer -> integer", "add_integers", "{0} + {1}", checked=True),
         form("float float -> float", lambda a, b: a + b, "{0} + {1}", takes_unsettled=True),
+        form("decimal decimal -> decimal", "decimals:add", "{0} + {1}", checked=True),
         form("timestamp duration -> timestamp", "shift", "{0} + {1}", checked=True),
         form("duration timestamp -> timestamp", lambda a, b: kernel("shift")(b, a), "{0} + {1}", checked=True),
         form("duration duration -> duration", "add_durations", "{0} + {1}", checked=True),
@@ -25,6 +26,7 @@ ARITHMETIC = (
         "The difference; of two timestamps a duration, of two dates a number of days.",
         form("integer integer -> integer", "subtract_integers", "{0} - {1}", checked=True),
         form("float float -> float", lambda a, b: a - b, "{0} - {1}", takes_unsettled=True),
+        form("decimal decimal -> decimal", "decimals:subtract", "{0} - {1}", checked=True),
         form("timestamp duration -> timestamp", "shift_back", "{0} - {1}", checked=True),
         form("timestamp timestamp -> duration", "time_between", "{0} - {1}", total=True),
         form("duration duration -> duration", "subtract_durations", "{0} - {1}", checked=True),
@@ -35,9 +37,10 @@ ARITHMETIC = (
     ),
     function(
         "multiply",
-        "The product.",
+        "The product; of decimals to the nearest millionth, halves away from zero.",
         form("integer integer -> integer", "multiply_integers", "{0} * {1}", checked=True),
         form("float float -> float", lambda a, b: a * b, "{0} * {1}", takes_unsettled=True),
+        form("decimal decimal -> decimal", "decimals:multiply", row_decimals.multiply),
         written="a * b",
         example="6 * 7 → 42",
     ),
@@ -45,6 +48,7 @@ ARITHMETIC = (
         "divide",
         "The quotient as a float; null when b is 0.",
         form("float float -> float", "divide", "{0} / {1} if {1} else None"),
+        form("decimal decimal -> float", "decimals:divide", "({0} + 0.0) / ({1} + 0.0) if {1} else None"),
         form("duration duration -> float", "divide_durations", "({0} + 0.0) / ({1} + 0.0) if {1} else None"),
         written="a / b",
         example="7 / 2 → 3.5",
@@ -53,6 +57,7 @@ ARITHMETIC = (
         "div",
         "The quotient cut toward zero; null when b is 0.",
         form("integer integer -> integer", "integer_divide", k.integer_divide),
+        form("decimal decimal -> integer", "integer_divide", k.integer_divide),
         written="a div b, div(a, b)",
         example="-7 div 2 → -3",
     ),
@@ -61,6 +66,7 @@ ARITHMETIC = (
         "What the division leaves, with the sign of a; null when b is 0.",
         form("integer integer -> integer", "integer_modulo", k.integer_modulo),
         form("float float -> float", "modulo", k.modulo),
+        form("decimal decimal -> decimal", "integer_modulo", k.integer_modulo),
         written="a % b",
         example="-7 % 3 → -1",
     ),
@@ -69,6 +75,7 @@ ARITHMETIC = (
         "The number with the other sign.",
         form("integer -> integer", "negate_integer", "-{0}", checked=True),
         form("float -> float", lambda a: -a, "-{0}", total=True, takes_unsettled=True),
+        form("decimal -> decimal", lambda a: -a, "-{0}", total=True),
         form("duration -> duration", "negate_duration", "-{0}", checked=True),
         written="-a",
         example="-(2.5) → -2.5",
@@ -78,6 +85,7 @@ ARITHMETIC = (
         "The magnitude.",
         form("integer -> integer", "abs_integer", "{0} if {0} >= 0 else -{0}", checked=True),
         form("float -> float", lambda a: a.abs(), "{0} if {0} > 0.0 else 0.0 - {0}", total=True, takes_unsettled=True),
+        form("decimal -> decimal", lambda a: a.abs(), "{0} if {0} >= 0 else -{0}", total=True),
         form("duration -> duration", "abs_duration", "{0} if {0} >= 0 else -{0}", checked=True),
         example="abs(-7) → 7",
     ),
@@ -86,6 +94,7 @@ ARITHMETIC = (
         "-1, 0 or 1.",
         form("integer -> integer", lambda a: a.sign(), "({0} > 0) - ({0} < 0)", total=True),
         form("float -> integer", "sign", "({0} > 0.0) - ({0} < 0.0)", total=True),
+        form("decimal -> integer", lambda a: a.sign(), "({0} > 0) - ({0} < 0)", total=True),
         example="sign(-2.5) → -1",
     ),
     function(
@@ -94,6 +103,8 @@ ARITHMETIC = (
         form("integer -> integer", lambda a: a, "{0}", total=True),
         form("float -> float", "round_half_away", k.round_half_away, total=True, takes_unsettled=True),
         form("float !digits -> float", "round_to_digits", k.round_in, takes_unsettled=True),
+        form("decimal -> decimal", "decimals:round_to", row_decimals.round_half_away_to(0)),
+        form("decimal !digits -> decimal", "decimals:round_to", row_decimals.round_half_away_to),
         written="round(x), round(x, digits)",
         example="round(2.675, 2) → 2.68",
     ),
@@ -102,6 +113,7 @@ ARITHMETIC = (
         "The largest whole number that is not larger.",
         form("integer -> integer", lambda a: a, "{0}", total=True),
         form("float -> float", lambda a: a.floor(), k.floor, total=True, takes_unsettled=True),
+        form("decimal -> decimal", "decimals:floor", row_decimals.floor),
         example="floor(-2.5) → -3.0",
     ),
     function(
@@ -109,6 +121,7 @@ ARITHMETIC = (
         "The smallest whole number that is not smaller.",
         form("integer -> integer", lambda a: a, "{0}", total=True),
         form("float -> float", lambda a: a.ceil(), k.ceil, total=True, takes_unsettled=True),
+        form("decimal -> decimal", "decimals:ceil", row_decimals.ceil),
         example="ceil(-2.5) → -2.0",
     ),
     function(
@@ -137,6 +150,7 @@ ARITHMETIC = (
         "The whole number toward zero.",
         form("integer -> integer", lambda a: a, "{0}", total=True),
         form("float -> float", "math:trunc", row_math.trunc, total=True, takes_unsettled=True),
+        form("decimal -> decimal", "decimals:trunc", row_decimals.trunc, total=True),
         example="trunc(-2.7) → -2.0",
     ),
     function(
@@ -144,6 +158,7 @@ ARITHMETIC = (
         "What the division leaves, with the sign of b; null when b is 0.",
         form("integer integer -> integer", "math:floor_mod_of_integers", "{0} % {1} if {1} else None"),
         form("float float -> float", "math:floor_mod", row_math.floor_mod),
+        form("decimal decimal -> decimal", "math:floor_mod_of_integers", "{0} % {1} if {1} else None"),
         written="floor_mod(a, b)",
         example="floor_mod(-7, 3) → 2",
     ),

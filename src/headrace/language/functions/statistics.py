@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.language import row_decimals
 from headrace.language import row_lists as k
 from headrace.language.functions.entries import form, function
 
@@ -27,6 +28,7 @@ STATISTICS = (
         "The sum of the arguments that are not null, from the left; null if all are.",
         form("integer integer... -> integer", "lists:sum_of_integers", k.sum_of_integers),
         form("float float... -> float", "lists:sum_of", k.sum_of),
+        form("decimal decimal... -> decimal", "decimals:sum_of", row_decimals.sum_of),
         written="sum_of(a, b, …)",
         own_nulls=True,
         example="sum_of(1, NULL, 3) → 4",
@@ -113,16 +115,18 @@ BUCKETS = (
     function(
         "hash64",
         "A hash that is the same everywhere and always: the 8 bytes of BLAKE2b over UTF-8, little-endian, as an "
-        "integer; an integer is hashed as its text.",
+        "integer; an integer and a decimal are hashed as their text.",
         form("string -> integer", "lists:hash64", k.hash64, total=True),
         form("integer -> integer", "lists:hash64_of_integer", k.hash64_of_integer, total=True),
+        form("decimal -> integer", "decimals:hash64", row_decimals.hash64_of_decimal, total=True),
         example="hash64('N14228') → 6382560174508429078",
     ),
     function(
         "hash_bucket",
-        "The bucket of a text or an integer, 0 to n - 1, by its `hash64`; n is a constant.",
+        "The bucket of a text, an integer or a decimal, 0 to n - 1, by its `hash64`; n is a constant.",
         form("string !count -> integer", "lists:hash_bucket", k.hash_bucket_in, total=True),
         form("integer !count -> integer", "lists:hash_bucket_of_integer", k.hash_bucket_of_integer_in, total=True),
+        form("decimal !count -> integer", "decimals:hash_bucket", row_decimals.hash_bucket_in, total=True),
         written="hash_bucket(a, n)",
         example="hash_bucket('N14228', 100) → 78",
     ),
