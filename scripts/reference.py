@@ -1,4 +1,4 @@
-"""Writes the reference pages that are made from the code: functions, units, command line, errors.
+"""Writes the reference pages that are made from the code: functions, units, metrics, command line, errors.
 
 `tests/docs/test_generated.py` holds the written pages equal to what is made here.
 """
@@ -15,6 +15,7 @@ from headrace.cli import reference as command_line
 from headrace.definition.units import rows
 from headrace.errors import CheckFailed, HeadraceError, TroubleOutside, WrongUse
 from headrace.language import reference as functions
+from headrace.training.metrics import METRICS, Metric
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 ROOTS = (HeadraceError, CheckFailed, WrongUse, TroubleOutside)
@@ -42,6 +43,19 @@ of the SI Brochure (9th edition), or of the yard and pound agreement of 1959 and
 Conversion multiplies and divides by whole numbers wherever the factor allows, so that whole values are rounded once.
 Codes of three capital letters are [currencies](definition.md#currencies).
 """
+_METRICS_HEAD = """# Metrics
+
+What `[training] metric` may name, and what the holdout is measured by, each with its 95 % bootstrap interval. A metric
+that the rows leave undefined (a ranking without a positive row, a share of a label that is 0) is left out, never
+guessed. Of ties in a ranking each counts its mean part. Metrics of decisions are measured at the threshold, or with the
+cost matrix, that the package decides by; in the search, before there is one, at a probability of 0.5 or for the most
+probable class.
+"""
+_METRIC_TASKS = {
+    "binary": "Two classes",
+    "multiclass": "Several classes",
+    "regression": "Values",
+}
 _SECTIONS = {
     1: ("Exit code 1: the answer is no", "The work was done, and what it found stands in the way."),
     2: ("Exit code 2: wrong use", "What was asked for cannot be: an argument, the definition or a row is wrong."),
@@ -75,10 +89,27 @@ def units_page() -> str:
     return "\n".join(parts) + "\n"
 
 
+def metrics_page() -> str:
+    """The page of the metrics."""
+    parts = [_METRICS_HEAD]
+    for task, title in _METRIC_TASKS.items():
+        parts += [f"## {title}\n", "| metric | of | says | better |", "| --- | --- | --- | --- |"]
+        parts += [_metric_row(metric) for metric in METRICS.values() if task in metric.tasks]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _metric_row(metric: Metric) -> str:
+    better = "higher" if metric.higher_is_better else "lower"
+    kind = "order" if metric.kind == "ranking" else metric.kind
+    return f"| `{metric.name}` | {kind} | {metric.says} | {better} |"
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "command-line.md": command_line.render,
     "errors.md": errors_page,
     "functions.md": functions.render,
+    "metrics.md": metrics_page,
     "units.md": units_page,
 }
 

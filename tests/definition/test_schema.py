@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from headrace.definition.errors import Mistake
-from headrace.definition.grammar import DEFINITION, METRICS
+from headrace.definition.grammar import DEFINITION
+from headrace.definition.grammar_metrics import METRICS
 from headrace.definition.kinds import Kind, ListOf, MapOf, Section, TextOrMap, TextOrTable
 from headrace.definition.model import Definition
 from headrace.definition.not_yet import NOT_YET

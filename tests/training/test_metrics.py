@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from headrace.training.errors import UnknownMetric
-from headrace.training.metrics import METRICS, bootstrap_weights, intervals_of, metric_of, metrics_of
+from headrace.training.metrics import METRICS, bootstrap_weights, intervals_of, metric_of, metrics_of, prepare_all
 
 
 def prepared(name: str, y: np.ndarray, answer: np.ndarray, weights: np.ndarray) -> float:
@@ -37,7 +37,23 @@ def test_binary_metrics_are_scikit_learn_s_with_ties_and_weights(n: int, seed: i
         "precision": sk.precision_score(y, decided, sample_weight=w, zero_division=0),
         "recall": sk.recall_score(y, decided, sample_weight=w),
         "f1": sk.f1_score(y, decided, sample_weight=w),
+        "f2": sk.fbeta_score(y, decided, beta=2, sample_weight=w),
+        "gini": 2 * sk.roc_auc_score(y, p, sample_weight=w) - 1,
+        "mcc": sk.matthews_corrcoef(y, decided, sample_weight=w),
+        "specificity": sk.recall_score(1 - y, 1 - decided, sample_weight=w),
+        "npv": sk.precision_score(1 - y, 1 - decided, sample_weight=w, zero_division=0),
+        "brier_skill": 1
+        - sk.brier_score_loss(y, p, sample_weight=w)
+        / np.average((y - (share := np.average(y, weights=w))) ** 2, weights=w),
     }
+    assert 0 < share < 1
+    false, true, _ = sk.roc_curve(y, p, sample_weight=w, drop_intermediate=False)
+    expected["ks"] = float(np.max(true - false))
+    precision, recall, _ = sk.precision_recall_curve(y, p, sample_weight=w)
+    expected["recall_at_precision_80"] = float(np.max(recall[:-1][precision[:-1] >= 0.8], initial=0.0))
+    if (chance := np.mean(decided)) not in (0.0, 1.0):
+        expected["kappa"] = sk.cohen_kappa_score(y, decided, sample_weight=w)
+    assert 0 <= chance <= 1
     for name, value in expected.items():
         answer = p if METRICS[name].of == "score" else decided
         assert math.isclose(prepared(name, y, answer, w), value, rel_tol=1e-9, abs_tol=1e-12), name
@@ -58,6 +74,18 @@ def test_multiclass_metrics_are_scikit_learn_s(n: int, seed: int) -> None:
     assert math.isclose(
         prepared("balanced_accuracy", y, decided, w), sk.balanced_accuracy_score(y, decided, sample_weight=w)
     )
+    expected = {
+        "weighted_f1": sk.f1_score(y, decided, average="weighted", sample_weight=w),
+        "macro_precision": sk.precision_score(y, decided, average="macro", sample_weight=w, zero_division=0),
+        "mcc": sk.matthews_corrcoef(y, decided, sample_weight=w),
+        "macro_roc_auc": np.mean([sk.roc_auc_score(y == c, p[:, c], sample_weight=w) for c in range(3)]),
+        "top_2_accuracy": sk.top_k_accuracy_score(y, p, k=2, sample_weight=w),
+        "brier": np.average(((p - np.eye(3)[y]) ** 2).sum(axis=1), weights=w),
+    }
+    for name, value in expected.items():
+        answer = p if METRICS[name].of == "score" else decided
+        assert math.isclose(prepared(name, y, answer, w), value, rel_tol=1e-9, abs_tol=1e-12), name
+    assert math.isnan(prepared("top_3_accuracy", y, p, w)), "of three classes three are always right"
 
 
 @given(st.integers(3, 80), st.integers(0, 10_000))
@@ -68,6 +96,49 @@ def test_metrics_of_values_are_scikit_learn_s(n: int, seed: int) -> None:
     assert math.isclose(prepared("rmse", y, value, w), sk.root_mean_squared_error(y, value, sample_weight=w))
     assert math.isclose(prepared("mae", y, value, w), sk.mean_absolute_error(y, value, sample_weight=w))
     assert math.isclose(prepared("r2", y, value, w), sk.r2_score(y, value, sample_weight=w), rel_tol=1e-9)
+    each = np.repeat(np.abs(y - value), w.astype(int))
+    assert math.isclose(prepared("median_absolute_error", y, value, w), np.median(each))
+    assert math.isclose(
+        prepared("mape", y, value, w), sk.mean_absolute_percentage_error(y, value, sample_weight=w), rel_tol=1e-9
+    )
+    assert math.isclose(prepared("wape", y, value, w), (w @ np.abs(y - value)) / (w @ np.abs(y)), rel_tol=1e-9)
+    assert math.isclose(
+        prepared("pinball_90", y, value, w), sk.mean_pinball_loss(y, value, alpha=0.9, sample_weight=w), rel_tol=1e-9
+    )
+    counts, said = rng.poisson(2.0, n).astype(float), rng.gamma(2.0, 1.0, n) + 1e-3
+    amounts = rng.gamma(2.0, 1.0, n) + 1e-3
+    for name, power, label in (
+        ("poisson_deviance", 1, counts),
+        ("tweedie_deviance", 1.5, counts),
+        ("gamma_deviance", 2, amounts),
+    ):
+        expected = sk.mean_tweedie_deviance(label, said, power=power, sample_weight=w)
+        assert math.isclose(prepared(name, label, said, w), expected, rel_tol=1e-9, abs_tol=1e-12), name
+    expected = sk.root_mean_squared_log_error(counts, said, sample_weight=w)
+    assert math.isclose(prepared("rmsle", counts, said, w), expected, rel_tol=1e-9)
+
+
+def test_the_first_rows_of_a_ranking_are_a_share_of_it_and_ties_count_their_mean_part() -> None:
+    y, p = np.array([1, 0, 1, 0, 0, 0, 0, 0, 0, 0]), np.linspace(0.9, 0.1, 10)
+    assert METRICS["precision_at_10"].value(y, p) == 1.0
+    assert METRICS["recall_at_10"].value(y, p) == 0.5
+    assert METRICS["lift_at_10"].value(y, p) == pytest.approx(5.0)
+    tied = np.full(10, 0.3)
+    assert METRICS["precision_at_10"].value(y, tied) == pytest.approx(0.2)
+    assert METRICS["lift_at_10"].value(y, tied) == pytest.approx(1.0)
+    twice = np.where(np.arange(10) == 0, 2.0, 1.0)
+    assert METRICS["recall_at_10"].prepare(y, p)(twice) == pytest.approx(1.1 / 3)
+
+
+def test_metrics_that_share_a_basis_give_what_each_gives_alone() -> None:
+    rng = np.random.default_rng(5)
+    y, p = rng.integers(0, 2, 200), rng.random(200)
+    decided = (p > 0.4).astype(np.int64)
+    together = prepare_all(metrics_of("binary"), y, p, decided)
+    for weights in bootstrap_weights(200, replicates=3, seed=1):
+        for name, of in together.items():
+            alone = prepared(name, y, p if METRICS[name].of == "score" else decided, weights)
+            assert of(weights) == alone, name
 
 
 def test_what_is_undefined_is_nan_and_never_a_number() -> None:
@@ -77,6 +148,10 @@ def test_what_is_undefined_is_nan_and_never_a_number() -> None:
     assert math.isnan(METRICS["roc_auc"].value(ones, p))
     assert math.isnan(METRICS["recall"].value(zeros, zeros))
     assert math.isnan(METRICS["r2"].value(np.ones(4), p))
+    assert math.isnan(METRICS["mape"].value(np.array([0.0, 1.0, 2.0, 3.0]), p))
+    assert math.isnan(METRICS["rmsle"].value(np.array([-1.0, 1.0, 2.0, 3.0]), p))
+    assert math.isnan(METRICS["poisson_deviance"].value(np.ones(4), -p))
+    assert METRICS["smape"].value(np.zeros(4), np.zeros(4)) == 0.0
     assert METRICS["precision"].value(ones, zeros) == 0.0
 
 
@@ -86,7 +161,7 @@ def test_a_metric_is_named_by_task_and_a_wrong_one_is_answered_with_the_right_on
     assert metric_of(None, "regression").name == "rmse"
     with pytest.raises(UnknownMetric, match="rmse, mae, r2"):
         metric_of("roc_auc", "regression")
-    assert [m.higher_is_better for m in metrics_of("regression")] == [False, False, True]
+    assert [m.name for m in metrics_of("regression") if m.higher_is_better] == ["r2"]
 
 
 def test_the_interval_holds_the_true_value_about_as_often_as_it_says() -> None:

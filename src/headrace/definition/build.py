@@ -12,7 +12,7 @@ from headrace.definition.combines import build_combine
 from headrace.definition.conversions import reading_part
 from headrace.definition.document import At, listed, shown, suggestion
 from headrace.definition.formats import format_part
-from headrace.definition.grammar import METRICS
+from headrace.definition.grammar_metrics import METRICS
 from headrace.definition.kinds import Fields
 from headrace.definition.locations import DATABASES, check_address, check_headers, check_web_address, source_format
 from headrace.definition.model import (

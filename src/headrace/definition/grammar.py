@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import get_args
 
 from headrace.definition.grammar_features import FEATURES
+from headrace.definition.grammar_metrics import ALL_METRICS
 from headrace.definition.grammar_parts import (
     COLUMNS,
     DURATION,
@@ -61,17 +62,8 @@ from headrace.definition.quantities import (
 )
 from headrace.language.types import Type
 
-_CLASS_METRICS = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1")
-METRICS = {
-    "binary": ("average_precision", "roc_auc", "brier", *_CLASS_METRICS, "precision", "recall", "f1"),
-    "multiclass": _CLASS_METRICS,
-    "regression": ("rmse", "mae", "r2"),
-}
-"""What a search may prune by, by task; the first is the default."""
-
 PROJECT_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
-_ALL_METRICS = tuple(dict.fromkeys(name for names in METRICS.values() for name in names))
 _SIZE = Quantity(
     parse_size, SIZE_PATTERN, 'a size: a number and kB, MB, GB, TB, KiB, MiB, GiB or TiB, such as "2GiB"', "2GiB"
 )
@@ -520,7 +512,7 @@ TRAINING = Section(
         ),
         Key(
             "metric",
-            Choice(_ALL_METRICS, {"auc": "roc_auc", "pr_auc": "average_precision", "ap": "average_precision"}),
+            Choice(ALL_METRICS, {"auc": "roc_auc", "pr_auc": "average_precision", "ap": "average_precision"}),
             "What the search prunes by: average_precision, log_loss or rmse, by task, when left out.",
         ),
         Key("seed", _SEED, "Of whatever is random in it.", default=0),

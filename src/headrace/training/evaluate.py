@@ -25,6 +25,7 @@ from headrace.training.metrics import (
     mean_of,
     metric_of,
     metrics_of,
+    prepare_all,
     spread_of,
 )
 from headrace.training.model import Evaluation, Importance, Interval
@@ -34,7 +35,7 @@ Predict = Callable[[NDArray[np.float32]], Floats]
 
 MOST_REPLICATES = 300
 FEWEST_REPLICATES = 60
-REPLICATED_ROWS = 20_000_000
+REPLICATED_ROWS = 15_000_000
 """Rows over all replicates: the intervals of a large holdout are narrow, and need not be exact."""
 IMPORTANCE_REPLICATES = 100
 IMPORTANCE_ROWS = 20_000
@@ -119,7 +120,7 @@ def _measured(
 ) -> tuple[tuple[Interval, ...], Interval | None]:
     """Every metric of the task that is defined on these rows, and what errors cost."""
     metrics = metrics_of(decision.task)
-    measured = {m.name: m.prepare(y, answer if m.of == "score" else decided) for m in metrics}
+    measured = prepare_all(metrics, y, answer, decided)
     priced = row_costs(y, answer, decision, costs)
     if priced is not None:
         measured["error_cost"] = mean_of(priced)
