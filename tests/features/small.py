@@ -13,7 +13,7 @@ import polars as pl
 from headrace.data.model import Field, Table
 from headrace.definition.model import ColumnRule, Definition, Features, Known, Lookup, Project, Source, Split, Window
 from headrace.language.types import Type
-from headrace.language.values import dtype
+from headrace.language.values import column_of
 from headrace.runs.model import Memory, ObjectRef
 
 MINUTE = 60_000_000
@@ -142,10 +142,7 @@ def table(types: Mapping[str, Type], rows: list[dict[str, object]]) -> pl.DataFr
     """Rows in the row form as a table; columns left out are null."""
     columns = []
     for name, type_ in types.items():
-        wanted = dtype(type_)
-        held = pl.Int64 if wanted.is_temporal() else wanted
-        values = [row.get(name) for row in rows]
-        columns.append(pl.Series(name, values, dtype=held).cast(wanted))
+        columns.append(column_of(name, [row.get(name) for row in rows], type_))
     return pl.DataFrame(columns)
 
 

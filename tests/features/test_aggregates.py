@@ -32,7 +32,7 @@ WHERE = parse("whole > 0", EVENTS)
 
 
 @settings(max_examples=200)
-@given(events_of, asked_of, st.sampled_from(["value", "whole"]), st.booleans(), st.integers(0, 45))
+@given(events_of, asked_of, st.sampled_from(["value", "whole", "amount"]), st.booleans(), st.integers(0, 45))
 def test_aggregates_of_numbers_are_equal_in_both_forms_and_in_a_plain_loop(
     events: list[dict[str, Any]], asked: list[dict[str, Any]], value: str, is_filtered: bool, scale: int
 ) -> None:
@@ -42,7 +42,7 @@ def test_aggregates_of_numbers_are_equal_in_both_forms_and_in_a_plain_loop(
 
 
 @settings(max_examples=100)
-@given(events_of, asked_of, st.sampled_from(["text", "at", "value"]))
+@given(events_of, asked_of, st.sampled_from(["text", "at", "value", "amount"]))
 def test_the_first_and_the_last_of_any_type_are_equal_in_both_forms_and_in_a_plain_loop(
     events: list[dict[str, Any]], asked: list[dict[str, Any]], value: str
 ) -> None:
@@ -52,7 +52,7 @@ def test_the_first_and_the_last_of_any_type_are_equal_in_both_forms_and_in_a_pla
 
 
 @settings(max_examples=200)
-@given(events_of, asked_of, st.sampled_from(["value", "whole"]))
+@given(events_of, asked_of, st.sampled_from(["value", "whole", "amount"]))
 def test_percentiles_and_counts_of_values_are_equal_in_both_forms_and_in_a_plain_loop(
     events: list[dict[str, Any]], asked: list[dict[str, Any]], value: str
 ) -> None:

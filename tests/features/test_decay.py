@@ -42,7 +42,7 @@ def decayed(value: str | None = "value", take: tuple[str, ...] = TAKE, **changes
 
 
 @settings(max_examples=200)
-@given(events_of, asked_of, st.sampled_from(["value", "whole"]), st.booleans())
+@given(events_of, asked_of, st.sampled_from(["value", "whole", "amount"]), st.booleans())
 def test_what_decays_is_equal_in_both_forms_and_in_a_plain_loop(
     events: list[dict[str, Any]], asked: list[dict[str, Any]], value: str, is_filtered: bool
 ) -> None:

@@ -20,7 +20,7 @@ from headrace.features.encoder import LARGEST, MOST_LEVELS, encode_columns, fit_
 from headrace.features.model import CategoryLevels, Encoder
 from headrace.language.types import Type
 
-TYPES = {"text": Type.CATEGORY, "real": Type.FLOAT, "whole": Type.INTEGER, "flag": Type.BOOLEAN}
+TYPES = {"text": Type.CATEGORY, "real": Type.FLOAT, "whole": Type.INTEGER, "flag": Type.BOOLEAN, "amount": Type.DECIMAL}
 FIELDS = [Field(name=name, type=type_) for name, type_ in TYPES.items()]
 
 rows_of = st.lists(
@@ -30,6 +30,7 @@ rows_of = st.lists(
             "real": st.one_of(st.none(), st.floats(allow_nan=False), st.floats(width=32, allow_nan=False)),
             "whole": st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)),
             "flag": st.one_of(st.none(), st.booleans()),
+            "amount": st.one_of(st.none(), st.integers(-(10**18) + 1, 10**18 - 1), st.integers(-(10**8), 10**8)),
         }
     ),
     min_size=1,
@@ -83,7 +84,7 @@ def test_magnitudes_beyond_float32_are_clamped() -> None:
 
 def test_a_column_of_nulls_is_encoded() -> None:
     encoder = fit_encoder(FIELDS, table(TYPES, [{}, {}]))
-    assert [column.typical for column in encoder.columns] == [0.0] * 4
+    assert [column.typical for column in encoder.columns] == [0.0] * len(TYPES)
     assert np.isnan(encode_columns(encoder, table(TYPES, [{}]))).all()
 
 

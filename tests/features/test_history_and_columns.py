@@ -18,13 +18,15 @@ from headrace.data.model import Field
 from headrace.features import windows
 from headrace.features.columns import FeatureColumns, add_features
 from headrace.features.errors import DuplicateStaticKey
-from headrace.features.finish import sums_of
+from headrace.features.finish import sums_of, unit_of
 from headrace.features.history import History
 from headrace.features.keyed import Moments
 from headrace.features.model import LookupStep, Program, Step, WindowStep
 from headrace.features.naming import fields_of, hop_of
 from headrace.features.program import RowProgram
+from headrace.language.row_decimals import within
 from headrace.language.types import Type
+from headrace.language.values import physical
 
 EVENTS = {
     "place": Type.STRING,
@@ -33,6 +35,7 @@ EVENTS = {
     "seen": Type.TIMESTAMP,
     "value": Type.FLOAT,
     "whole": Type.INTEGER,
+    "amount": Type.DECIMAL,
     "text": Type.STRING,
 }
 REQUEST = {"place": Type.STRING, "gate": Type.INTEGER, "due": Type.TIMESTAMP}
@@ -61,7 +64,7 @@ def lookup(**changes: Any) -> LookupStep:
         "name": "l",
         "source": "events",
         "key": KEY,
-        "take": (("value", Type.FLOAT), ("text", Type.STRING), ("at", Type.TIMESTAMP)),
+        "take": (("value", Type.FLOAT), ("text", Type.STRING), ("at", Type.TIMESTAMP), ("amount", Type.DECIMAL)),
         "event_time": "at",
         "known_after": (("seen", 0), ("at", MINUTE)),
         "max_age_us": 6 * HOUR,
@@ -88,7 +91,7 @@ def both_forms(
     tables = {"events": table(EVENTS, events).lazy()}
     whole = program(step)
     found = add_features(table(REQUEST, asked), whole, tables)
-    columns = found.select(pl.selectors.temporal().to_physical(), ~pl.selectors.temporal()).select(found.columns)
+    columns = pl.DataFrame([physical(column) for column in found.get_columns()])
     history = History(whole, tables)
     read = history.reader([0])
     rows = [tuple(read([[ask.get("place"), ask.get("gate")]], ask.get("due"))) for ask in asked]
@@ -127,7 +130,9 @@ def plain_window(step: WindowStep, events: list[dict[str, Any]], ask: dict[str, 
         answers["decayed_count", place] = About(math.fsum(weights) * left, 1e-9)
         if past and step.value is not None:
             values = [
-                math.ldexp(round(math.ldexp(value, step.scale)), -step.scale) for _, value in past if value is not None
+                math.ldexp(round(math.ldexp(value, step.scale)), -step.scale) / unit_of(step.value_type)
+                for _, value in past
+                if value is not None
             ]
             total = math.fsum(weight * value for weight, value in zip(weights, values, strict=True))
             size = math.fsum(weight * abs(value) for weight, value in zip(weights, values, strict=True))
@@ -180,12 +185,15 @@ def plain_aggregate(
         return None
     if aggregate in PERCENTS:
         exact = sorted(values)[-(-len(values) * PERCENTS[aggregate] // 100) - 1]
-        return About(float(exact), 1 / 256)
+        return About(exact / unit_of(step.value_type), 1 / 256)
     if aggregate in RANKS:
         often = sorted((-values.count(value), value) for value in set(values))
         return often[RANKS[aggregate] - 1][1] if len(often) >= RANKS[aggregate] else None
     if aggregate in ("sum", "mean", "variance", "stddev"):
         wholes = [round(math.ldexp(value, step.scale)) for value in values]
+        if step.value_type is Type.DECIMAL and aggregate in ("sum", "mean"):
+            exact = sum(values)
+            return within(exact) if aggregate == "sum" else About(exact / 10**6 / len(held))
         total = math.ldexp(float(sum(wholes)), -step.scale)
         if aggregate in ("sum", "mean"):
             return total if aggregate == "sum" else total / len(held)
@@ -193,7 +201,7 @@ def plain_aggregate(
             return None
         n = len(wholes)
         found = Fraction(n * sum(whole * whole for whole in wholes) - sum(wholes) ** 2, n * (n - 1))
-        found /= Fraction(4) ** step.scale
+        found /= Fraction(4) ** step.scale * Fraction(unit_of(step.value_type)) ** 2
         return About(float(found) if aggregate == "variance" else math.sqrt(found))
     if aggregate in ("min", "max"):
         return min(values) if aggregate == "min" else max(values)
@@ -270,6 +278,9 @@ values = st.one_of(
     st.floats(-(2.0**20), 2.0**20),
 )
 wholes = st.one_of(st.none(), st.integers(-5, 5), st.sampled_from([2**62, -(2**62), 2**63 - 1]))
+amounts = st.one_of(
+    st.none(), st.integers(-(10**8), 10**8), st.sampled_from([0, 1, -1, 10**6, 10**18 - 1, -(10**18) + 1, 2**53 + 1])
+)
 events_of = st.lists(
     st.fixed_dictionaries(
         {
@@ -279,6 +290,7 @@ events_of = st.lists(
             "seen": instants,
             "value": values,
             "whole": wholes,
+            "amount": amounts,
             "text": st.sampled_from(["x", "y", None]),
         }
     ),
@@ -296,7 +308,7 @@ TOO_LARGE = {"place": "B", "gate": 1, "at": None, "seen": T0, "value": 1e9, "who
 
 @settings(max_examples=150)
 @example([TOO_LARGE], [{"place": "B", "gate": 1, "due": T0 + 5 * MINUTE}], "value")
-@given(events_of, asked_of, st.sampled_from(["value", "whole"]))
+@given(events_of, asked_of, st.sampled_from(["value", "whole", "amount"]))
 def test_windows_are_equal_in_both_forms_and_in_a_plain_loop(
     events: list[dict[str, Any]], asked: list[dict[str, Any]], value: str
 ) -> None:

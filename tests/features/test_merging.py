@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.features.small import DAY, HOUR, MINUTE, T0, table
 from tests.features.test_aggregates import SKETCHED
-from tests.features.test_history_and_columns import EVENTS, bits, counts_in, events_of, window
+from tests.features.test_history_and_columns import EVENTS, amounts, bits, counts_in, events_of, window
 
 from headrace.features.aggregates import Kernels
 from headrace.features.finish import WindowFinish, kinds_of
@@ -24,13 +24,23 @@ from headrace.features.merge import Merger, Parts
 from headrace.features.model import WindowStep
 from headrace.features.windows import WindowIndex, reach_back
 
+
+class Amount(int):
+    """Millionths."""
+
+
 FIXED = ("count", "sum", "min", "max", "variance", "first", "last", "rate", "seconds_since")
 """Every component whose state is its columns."""
 floats = st.lists(
     st.one_of(st.floats(-(2.0**20), 2.0**20).map(lambda v: v + 0.0), st.sampled_from([0.0, 1.0, 0.1])), min_size=1
 )
 texts = st.lists(st.sampled_from(["", "a", "ab", "é", "z"]), min_size=1)
+decimals = st.lists(amounts.map(lambda value: Amount(value or 0)), min_size=1)
 wholes = st.lists(st.one_of(st.integers(-5, 5), st.integers(-(2**63), 2**63 - 1)), min_size=1)
+
+
+def column_of(values: list[Any]) -> str:
+    return "value" if isinstance(values[0], float) else "amount" if isinstance(values[0], Amount) else "whole"
 
 
 def kernels(step: WindowStep, values: list[Any], names: Sequence[str] = ()) -> Kernels:
@@ -51,9 +61,9 @@ def merged(merger: Merger, parts: list[Parts], draw: random.Random) -> Parts:
 
 
 @settings(max_examples=200)
-@given(st.one_of(floats, wholes), st.randoms(use_true_random=False))
+@given(st.one_of(floats, wholes, decimals), st.randoms(use_true_random=False))
 def test_the_state_of_a_run_is_that_of_its_parts_however_it_is_cut(values: list[Any], draw: random.Random) -> None:
-    step = window("value" if isinstance(values[0], float) else "whole", scale=30, take=FIXED)
+    step = window(column_of(values), scale=30, take=FIXED)
     whole, merger = kernels(step, values), Merger(step)
     start = draw.randrange(len(values))
     stop = draw.randrange(start, len(values)) + 1
@@ -73,12 +83,12 @@ def test_the_state_of_a_run_is_that_of_its_parts_however_it_is_cut(values: list[
 
 
 @settings(max_examples=200)
-@given(st.one_of(floats, wholes, texts), st.randoms(use_true_random=False))
+@given(st.one_of(floats, wholes, decimals, texts), st.randoms(use_true_random=False))
 def test_samples_and_counts_of_a_run_are_those_of_its_parts_however_it_is_cut(
     values: list[Any], draw: random.Random
 ) -> None:
     is_text = isinstance(values[0], str)
-    step = window("text" if is_text else "value" if isinstance(values[0], float) else "whole", take=SKETCHED)
+    step = window("text" if is_text else column_of(values), take=SKETCHED)
     if is_text:
         step = msgspec.structs.replace(step, take=("n_unique", "top1", "top2", "top3", "last"))
     names = sorted(set(values)) if is_text else []
@@ -100,7 +110,7 @@ def test_samples_and_counts_of_a_run_are_those_of_its_parts_however_it_is_cut(
 
 
 @settings(max_examples=200)
-@given(events_of, st.sampled_from(["value", "whole"]), st.integers(-60, 60), st.integers(0, 14 * DAY))
+@given(events_of, st.sampled_from(["value", "whole", "amount"]), st.integers(-60, 60), st.integers(0, 14 * DAY))
 def test_the_suffixes_at_a_watermark_answer_every_later_request(
     events: list[dict[str, Any]], value: str, tick: int, later: int
 ) -> None:
@@ -151,7 +161,7 @@ def test_tiles_of_a_stream_and_its_head_give_what_history_gives(
         assert bits([finish.row(states, t, finish.edges(t))]) == bits([index.row(key, t)])
 
 
-@pytest.mark.parametrize("value", ["value", "whole"])
+@pytest.mark.parametrize("value", ["value", "whole", "amount"])
 def test_suffixes_of_no_events_have_no_rows(value: str) -> None:
     suffixes = WindowIndex(window(value), table(EVENTS, []).lazy()).suffixes(T0)
     assert not len(suffixes.numbers)

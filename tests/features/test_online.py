@@ -50,6 +50,8 @@ STEPS: tuple[Step, ...] = (
     lookup(),
     window(),
     window("whole", name="n"),
+    window("amount", name="paid"),
+    window("amount", name="paid_more", take=(*MORE, "decayed_sum"), event_time="at", half_lives=HALVES),
     STATIC,
     window(name="more", take=MORE, event_time="at"),
     window("text", name="texts", take=("first", "last", "n_unique", "top1", "top2", "count"), event_time="at"),
@@ -278,7 +280,7 @@ def test_a_row_is_one_read_and_a_null_key_asks_for_nothing() -> None:
     store.asked.clear()
     row.outputs(("A", 1, T0 + HOUR))
     row.outputs(("A", None, T0 + HOUR))
-    assert store.asked == [9, 1]
+    assert store.asked == [len(STEPS), 1]
 
 
 def test_a_lookup_whose_key_another_lookup_gives_is_a_second_read() -> None:

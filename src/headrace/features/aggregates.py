@@ -19,7 +19,7 @@ from headrace.definition.model import Aggregate
 from headrace.features.buckets import Percentiles, bucket_values
 from headrace.features.decay import Decay
 from headrace.features.distinct import DistinctCounts
-from headrace.features.exact import PrefixSums, unscaled_all, whole_numbers
+from headrace.features.exact import PrefixSums, decimal_sums, unscaled_all, whole_numbers
 from headrace.features.extremes import Extremes
 from headrace.features.finish import (
     HOUR,
@@ -30,6 +30,7 @@ from headrace.features.finish import (
     components_of,
     percents_of,
     ranks_of,
+    unit_of,
     window_kinds,
 )
 from headrace.features.frequent import Frequencies
@@ -114,16 +115,21 @@ def finished(
     """
     [count] = states["count"]
     total: Any = None
+    is_decimal, unit = step.value_type is Type.DECIMAL, unit_of(step.value_type)
     for aggregate in step.take:
         match aggregate:
+            case "sum" if is_decimal:
+                yield aggregate, *decimal_sums(*_limbs(states))
+            case "mean" if is_decimal:
+                yield aggregate, unscaled_all(*_limbs(states), 0) / (count * unit), None
             case "sum" | "mean":
                 if total is None:
                     total = unscaled_all(*_limbs(states), step.scale)
                 yield aggregate, total if aggregate == "sum" else total / count, None
             case "variance":
-                yield aggregate, variances(count, *_limbs(states), states["squares"], step.scale), None
+                yield aggregate, variances(count, *_limbs(states), states["squares"], step.scale) / (unit * unit), None
             case "stddev":
-                yield aggregate, stddevs(count, *_limbs(states), states["squares"], step.scale), None
+                yield aggregate, stddevs(count, *_limbs(states), states["squares"], step.scale) / unit, None
             case "rate":
                 yield aggregate, count / ((t_us - edge_us) / HOUR), None
             case "n_unique":
@@ -145,17 +151,17 @@ def finished(
 def decayed(step: WindowStep, decay: Decay, stop: Places, t_us: Places) -> Iterator[tuple[Aggregate, Any, Any]]:
     """`finished` for what decays: of the events of a key before each place, at least one."""
     tiles, count, *sums = decay.state(stop)
-    weights = decay.weights(t_us, tiles)
+    weights, unit = decay.weights(t_us, tiles), unit_of(step.value_type)
     with np.errstate(all="ignore"):
         for aggregate in step.take:
             match aggregate:
                 case "decayed_count":
                     yield aggregate, count * weights, None
                 case "decayed_sum":
-                    total = sums[0] * weights
+                    total = sums[0] * weights / unit
                     yield aggregate, total, total == total
                 case "decayed_mean":
-                    mean = sums[0] / count
+                    mean = sums[0] / count / unit
                     yield aggregate, mean, mean == mean
                 case _:
                     pass
@@ -177,7 +183,8 @@ def _kernel(component: Component, step: WindowStep, values: Column, moments: Mom
         case "distinct":
             return DistinctCounts(values, moments.keys(), texts)
         case "percentiles":
-            return Percentiles(values, percents_of(step))
+            is_decimal = step.value_type is Type.DECIMAL
+            return Percentiles(values / unit_of(Type.DECIMAL) if is_decimal else values, percents_of(step))
         case "frequent":
             return Frequencies(values, ranks_of(step), texts)
         case "newest":

@@ -14,7 +14,7 @@ from headrace.features.keyed import NULL_KEY
 from headrace.features.model import WindowStep
 from headrace.features.naming import TEXT, aggregate_type, fields_of, widths_of
 from headrace.language.types import Type
-from headrace.language.values import dtype
+from headrace.language.values import from_physical
 
 Column = NDArray[np.int64] | NDArray[np.float64]
 _Place = tuple[Aggregate, str]
@@ -40,7 +40,7 @@ class Answers:
             for written in widths_of(step, aggregate):
                 if aggregate != "count":
                     self._values[aggregate, written] = _blank(aggregate, step.value_type, len(numbers))
-                if has_own_nulls(aggregate):
+                if has_own_nulls(aggregate, step.value_type):
                     self._has_value[aggregate, written] = np.zeros(len(numbers), np.bool_)
 
     def count(self, written: str, rows: NDArray[np.intp], counts: NDArray[np.int64]) -> None:
@@ -83,11 +83,11 @@ class Answers:
                 known = self._known(aggregate, written)
                 if not known.all():
                     series = pl.select(pl.when(pl.Series(known)).then(series).alias(field.name)).to_series()
-                found.append(series if series.dtype == dtype(field.type) else series.cast(dtype(field.type)))
+                found.append(from_physical(series, field.type))
         return found
 
     def _known(self, aggregate: Aggregate, written: str) -> NDArray[np.bool_]:
-        if has_own_nulls(aggregate):
+        if has_own_nulls(aggregate, self._step.value_type):
             return self._has_value[aggregate, written]
         least = least_count(aggregate)
         return self._counts[written] >= least if least else self._numbers != NULL_KEY

@@ -19,12 +19,12 @@ import polars as pl
 from headrace.features.certificate import Certificate, Difference
 from headrace.features.columns import Index, build_indexes
 from headrace.features.errors import CertificateEmpty
-from headrace.features.keyed import physical
 from headrace.features.lookups import LookupIndex
 from headrace.features.model import LookupStep, Program, WindowStep
 from headrace.features.online import StepReader
 from headrace.features.program import ReadRow, RowProgram
 from headrace.features.windows import key_of
+from headrace.language.values import physical
 
 DEFAULT_ROWS: Final = 1_000
 MOST_TOLD: Final = 20

@@ -30,6 +30,8 @@ from headrace.features.model import (
     TargetMean,
     TextStatistic,
 )
+from headrace.language.row_decimals import SCALE
+from headrace.language.types import Type
 
 if TYPE_CHECKING:
     import polars as pl
@@ -73,8 +75,14 @@ def row_encoder(encoder: Encoder) -> Callable[[Sequence[object]], bytes]:
     pick = _picker(encoder)
     tables = [(place, table) for place, column in enumerate(columns) if (table := _table(column)) is not None]
     fills = [*_groups(encoder), *_texts(encoder)]
+    decimals = [place for place, field in enumerate(encoder.inputs) if field.type is Type.DECIMAL]
 
     def encode(values: Sequence[Any]) -> bytes:
+        if decimals:
+            values = [*values]
+            for place in decimals:
+                if values[place] is not None:
+                    values[place] = (values[place] + 0.0) / SCALE
         encoded = pick(values)
         for place, table in tables:
             encoded[place] = table[encoded[place]]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.features.limbs import BASE, LIMB, MASK
+from headrace.language.row_decimals import GREATEST_DECIMAL
 
 KEPT_BITS: Final = 52
 _LIMIT: Final = 2.0**62
@@ -43,6 +44,14 @@ def unscaled_all(high: NDArray[np.int64], low: NDArray[np.int64], scale: int) ->
     with np.errstate(over="ignore"):
         found: NDArray[np.float64] = np.ldexp(high.astype(np.float64) * BASE + low.astype(np.float64), -scale)
     return found
+
+
+def decimal_sums(high: NDArray[np.int64], low: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """`limbs.decimal_sum` for arrays: the sums, and which of them are decimals."""
+    near = np.abs(high) <= GREATEST_DECIMAL >> LIMB
+    near |= high == -(GREATEST_DECIMAL >> LIMB) - 1
+    found = (np.where(near, high, 0) << LIMB) + np.where(near, low, 0)
+    return found, near & (np.abs(found) <= GREATEST_DECIMAL)
 
 
 class PrefixSums:

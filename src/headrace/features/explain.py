@@ -12,13 +12,13 @@ import polars as pl
 from headrace.data.model import Field
 from headrace.features.columns import FeatureColumns, build_indexes
 from headrace.features.history import History
-from headrace.features.keyed import physical
 from headrace.features.model import ExpressionStep, LookupStep, Program, Step, Struct, WindowStep
 from headrace.features.naming import fields_of
 from headrace.language.columns import to_polars
 from headrace.language.functions import FUNCTIONS
 from headrace.language.rows import compile_rows, write_rows
 from headrace.language.tree import Call, Column, Node
+from headrace.language.values import physical
 
 MEASURED_ROWS: Final = 10_000
 

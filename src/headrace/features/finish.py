@@ -13,10 +13,11 @@ from typing import Any, Final, Literal
 
 from headrace.definition.model import DECAYED, Aggregate
 from headrace.features.buckets import bucket_value
-from headrace.features.limbs import unscaled
+from headrace.features.limbs import decimal_mean, decimal_sum, unscaled
 from headrace.features.model import WindowStep
 from headrace.features.spread import SQUARE_LIMBS, stddev, variance
 from headrace.features.weights import weight
+from headrace.language.row_decimals import SCALE
 from headrace.language.types import Type
 
 State = Sequence[Any]
@@ -66,6 +67,11 @@ def components_of(step: WindowStep) -> tuple[Component, ...]:
 def sums_of(step: WindowStep) -> bool:
     """Whether the step adds values, so that those of floats count as whole numbers at its scale."""
     return "sum" in components_of(step)
+
+
+def unit_of(value: Type) -> float:
+    """What one is of the numbers that states hold of values of a type: decimals are counted in millionths."""
+    return float(SCALE) if value is Type.DECIMAL else 1.0
 
 
 def percents_of(step: WindowStep) -> tuple[int, ...]:
@@ -120,8 +126,10 @@ def least_count(aggregate: Aggregate) -> int:
     return 0 if aggregate in _AT_ZERO else 2 if aggregate in ("variance", "stddev") else 1
 
 
-def has_own_nulls(aggregate: Aggregate) -> bool:
-    """Whether it can be null however many events a window has."""
+def has_own_nulls(aggregate: Aggregate, value: Type) -> bool:
+    """Whether it can be null however many events a window has: a sum of decimals, when it has too many digits."""
+    if aggregate == "sum":
+        return value is Type.DECIMAL
     return aggregate in RANKS or aggregate in ("decayed_sum", "decayed_mean")
 
 
@@ -177,7 +185,8 @@ def _finish_one(aggregate: Aggregate, step: WindowStep) -> FinishOne:
     for component in components_of(step):
         places[component] = width
         width += len(component_kinds(component, step))
-    scale = step.scale
+    scale, is_decimal = step.scale, step.value_type is Type.DECIMAL
+    unit = unit_of(step.value_type)
     match aggregate:
         case "count":
             return lambda state, _t, _edge: state[0]
@@ -189,9 +198,13 @@ def _finish_one(aggregate: Aggregate, step: WindowStep) -> FinishOne:
         case "variance" | "stddev":
             at, squares = places["sum"], places["squares"]
             finish = variance if aggregate == "variance" else stddev
-            return lambda state, _t, _edge: finish(
-                state[0], state[at], state[at + 1], state[squares : squares + SQUARE_LIMBS], scale
-            )
+            one = unit * unit if aggregate == "variance" else unit
+
+            def spread(state: State, _t: int, _edge: int) -> float | None:
+                found = finish(state[0], state[at], state[at + 1], state[squares : squares + SQUARE_LIMBS], scale)
+                return None if found is None else found / one
+
+            return spread
         case "n_unique":
             at = places["distinct"]
             return lambda state, _t, _edge: state[at]
@@ -205,6 +218,11 @@ def _finish_one(aggregate: Aggregate, step: WindowStep) -> FinishOne:
         case "first" | "last" if step.value_type is Type.BOOLEAN:
             at = places[aggregate]
             return lambda state, _t, _edge: bool(state[at])
+        case "sum" | "mean" if is_decimal:
+            at = places["sum"]
+            if aggregate == "sum":
+                return lambda state, _t, _edge: decimal_sum(state[at], state[at + 1])
+            return lambda state, _t, _edge: decimal_mean(state[at], state[at + 1], state[0])
         case "sum" | "mean":
             at = places["sum"]
             if aggregate == "sum":
@@ -220,14 +238,15 @@ def _finish_one(aggregate: Aggregate, step: WindowStep) -> FinishOne:
 def _finish_decayed(aggregate: Aggregate, step: WindowStep, place: int) -> FinishOne:
     _, half_life, hop = step.half_lives[place]
     tiles = half_life // hop
+    unit = unit_of(step.value_type)
     at = len(window_kinds(step)) + place * (3 if sums_of(step) else 2)
     match aggregate:
         case "decayed_count":
             return lambda state, t_us, _edge: state[at + 1] * weight(t_us // hop - state[at], tiles)
         case "decayed_sum":
-            return lambda state, t_us, _edge: _number(state[at + 2] * weight(t_us // hop - state[at], tiles))
+            return lambda state, t_us, _edge: _number(state[at + 2] * weight(t_us // hop - state[at], tiles) / unit)
         case _:
-            return lambda state, _t, _edge: _number(state[at + 2] / state[at + 1])
+            return lambda state, _t, _edge: _number(state[at + 2] / state[at + 1] / unit)
 
 
 def _number(value: float) -> float | None:

@@ -11,6 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from headrace.language.values import physical
+
 NULL_KEY: Final = -1
 UNKNOWN_KEY: Final = -2
 
@@ -171,11 +173,6 @@ def asked(numbers: NDArray[np.int64], instants: pl.Series) -> tuple[NDArray[np.i
     if instants.null_count():
         return np.where(instants.is_null().to_numpy(), NULL_KEY, numbers), instants.fill_null(0).to_numpy()
     return numbers, instants.to_numpy()
-
-
-def physical(series: pl.Series) -> pl.Series:
-    """A column in the values of the row form: dates as days, timestamps and durations as microseconds."""
-    return series.to_physical() if series.dtype.is_temporal() else series
 
 
 def known_within(

@@ -23,6 +23,7 @@ _TASKS: Final[Mapping[Type, tuple[Task, ...]]] = {
     Type.CATEGORY: ("binary", "multiclass"),
     Type.INTEGER: ("binary", "multiclass", "regression"),
     Type.FLOAT: ("regression",),
+    Type.DECIMAL: ("regression",),
 }
 
 

@@ -32,7 +32,7 @@ def target_of(label: Label, values: pl.Series) -> Target:
     if label.node.type is Type.BOOLEAN:
         _at_least_two(label, values, values.n_unique())
         return Target("binary", ("false", "true"), values)
-    if label.task == "regression" or label.node.type is Type.FLOAT:
+    if label.task == "regression" or label.node.type in (Type.FLOAT, Type.DECIMAL):
         return Target("regression", (), values.cast(pl.Float64))
     levels = values.value_counts(name="_rows").sort(values.name)
     _at_least_two(label, values, levels.height)

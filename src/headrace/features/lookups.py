@@ -14,10 +14,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from headrace.features.errors import DuplicateStaticKey
-from headrace.features.keyed import Keys, Moments, asked, known_at, known_within, physical
+from headrace.features.keyed import Keys, Moments, asked, known_at, known_within
 from headrace.features.model import LookupStep
 from headrace.features.naming import fields_of
 from headrace.features.records import lookup_record
+from headrace.language.values import physical
 
 _NO_ROW = -1
 

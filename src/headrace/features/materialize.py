@@ -19,12 +19,13 @@ import polars as pl
 
 from headrace.features.errors import WatermarkAhead
 from headrace.features.finish import kinds_of
-from headrace.features.keyed import known_at, known_within, physical
+from headrace.features.keyed import known_at, known_within
 from headrace.features.lookups import LookupIndex, lookup_rows
 from headrace.features.model import LookupStep, Program, Struct, WindowStep
 from headrace.features.online import OnlineState, StepState, decode_state
 from headrace.features.records import key_of, lookup_record, prefix_of, step_id, window_record
 from headrace.features.windows import WindowIndex, reach_back, window_columns
+from headrace.language.values import physical
 from headrace.stores.errors import OnlineMoved
 from headrace.stores.online import Item, OnlineStore
 

@@ -11,7 +11,7 @@ from operator import add
 from typing import Any, Final
 
 from headrace.features.buckets import bucket_at, bucket_of
-from headrace.features.finish import Component, components_of, percents_of, ranks_of
+from headrace.features.finish import Component, components_of, percents_of, ranks_of, unit_of
 from headrace.features.frequent import most_frequent
 from headrace.features.limbs import LIMB, MASK
 from headrace.features.model import WindowStep
@@ -36,6 +36,7 @@ class Merger:
         self._ranks = ranks_of(step)
         self._nothing = "" if step.value_type in TEXT else 0.0 if step.value_type is Type.FLOAT else 0
         self._is_float = step.value_type is Type.FLOAT
+        self._is_decimal, self._unit = step.value_type is Type.DECIMAL, unit_of(step.value_type)
 
     def one(self, value: Any, known_us: int, event_us: int | None = None, sequence: int = 0) -> Parts:
         """The state of a run of one event.
@@ -87,7 +88,7 @@ class Merger:
             case "distinct":
                 return sample_of(self._plain(value))
             case "percentiles":
-                return ({bucket_of(value): 1},)
+                return ({bucket_of(value / self._unit if self._is_decimal else value): 1},)
             case "frequent":
                 return ({self._plain(value): 1},)
             case "newest":

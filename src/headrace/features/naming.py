@@ -11,6 +11,7 @@ from headrace.language.tree import Call, Column, Node
 from headrace.language.types import Type
 
 TEXT: Final = (Type.STRING, Type.CATEGORY)
+_NUMBERS: Final = (Type.INTEGER, Type.DECIMAL, Type.FLOAT)
 _SECOND: Final = 1_000_000
 _HOUR: Final = 3600 * _SECOND
 _DAY: Final = 24 * _HOUR
@@ -55,7 +56,9 @@ def aggregate_type(aggregate: Aggregate, value: Type) -> Type:
     match aggregate:
         case "count" | "n_unique":
             return Type.INTEGER
-        case "sum" | "mean" | "variance" | "stddev" | "rate" | "seconds_since":
+        case "sum":
+            return Type.DECIMAL if value is Type.DECIMAL else Type.FLOAT
+        case "mean" | "variance" | "stddev" | "rate" | "seconds_since":
             return Type.FLOAT
         case "median" | "p10" | "p90" | "p95" | "p99" | "decayed_sum" | "decayed_mean" | "decayed_count":
             return Type.FLOAT
@@ -67,11 +70,11 @@ def can_take(aggregate: Aggregate, value: Type) -> bool:
     """Whether there is such an aggregate of values of a type."""
     match aggregate:
         case "sum" | "mean" | "variance" | "stddev" | "median" | "p10" | "p90" | "p95" | "p99":
-            return value in (Type.INTEGER, Type.FLOAT, Type.BOOLEAN)
+            return value in (*_NUMBERS, Type.BOOLEAN)
         case "decayed_sum" | "decayed_mean":
-            return value in (Type.INTEGER, Type.FLOAT, Type.BOOLEAN)
+            return value in (*_NUMBERS, Type.BOOLEAN)
         case "min" | "max":
-            return value in (Type.INTEGER, Type.FLOAT, Type.DATE, Type.TIMESTAMP, Type.DURATION)
+            return value in (*_NUMBERS, Type.DATE, Type.TIMESTAMP, Type.DURATION)
         case "decayed_count":
             return True
         case "count" | "n_unique" | "first" | "last" | "rate" | "seconds_since" | "top1" | "top2" | "top3":

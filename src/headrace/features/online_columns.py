@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import polars as pl
 
-from headrace.features.keyed import physical
 from headrace.features.model import LookupStep, Program, WindowStep
 from headrace.features.naming import fields_of
 from headrace.features.online import OnlineHistory
 from headrace.features.program import ReadRow
-from headrace.language.values import dtype
-
-PHYSICAL: Final = {pl.Date: pl.Int32, pl.Datetime: pl.Int64, pl.Duration: pl.Int64}
+from headrace.language.values import column_of, physical
 
 
 class OnlineIndex:
@@ -32,9 +28,7 @@ class OnlineIndex:
         ]
         found = []
         for place, field in enumerate(self._fields):
-            wanted = dtype(field.type)
-            held = PHYSICAL.get(wanted.base_type(), wanted)
-            found.append(pl.Series(field.name, [row[place] for row in rows], dtype=held).cast(wanted))
+            found.append(column_of(field.name, [row[place] for row in rows], field.type))
         return found
 
 

@@ -294,13 +294,22 @@ def physical_expression(column: pl.Expr, type: Type) -> pl.Expr:  # noqa: A002
     return column.to_physical().cast(pl.Int64) if type is Type.DECIMAL else column.to_physical()
 
 
+def from_physical(column: pl.Series, type: Type) -> pl.Series:  # noqa: A002
+    """What `physical` gives as the column that it was of."""
+    import polars as pl
+
+    wanted = dtype(type)
+    if column.dtype == wanted:
+        return column
+    return column.cast(pl.Int128).reinterpret(dtype=wanted) if type is Type.DECIMAL else column.cast(wanted)
+
+
 def column_of(name: str, values: Sequence[object], type: Type) -> pl.Series:  # noqa: A002
     """Values of the row form as a column."""
     import polars as pl
 
-    whole = {Type.TIMESTAMP: pl.Int64(), Type.DURATION: pl.Int64(), Type.DATE: pl.Int32(), Type.DECIMAL: pl.Int128()}
-    made = pl.Series(name, values, dtype=whole.get(type, dtype(type)))
-    return made.reinterpret(dtype=dtype(type)) if type is Type.DECIMAL else made.cast(dtype(type))
+    whole = {Type.TIMESTAMP: pl.Int64(), Type.DURATION: pl.Int64(), Type.DATE: pl.Int32(), Type.DECIMAL: pl.Int64()}
+    return from_physical(pl.Series(name, values, dtype=whole.get(type, dtype(type))), type)
 
 
 def cell_bytes(type: Type) -> int:  # noqa: A002

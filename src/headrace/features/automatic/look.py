@@ -10,7 +10,7 @@ from headrace.data.model import Field
 from headrace.features.automatic.model import InputLook, Looks
 from headrace.language.types import Type
 
-_NUMBERS = (Type.INTEGER, Type.FLOAT)
+_NUMBERS = (Type.INTEGER, Type.DECIMAL, Type.FLOAT)
 _QUANTILES = {"low": 0.01, "middle": 0.5, "high": 0.99}
 
 

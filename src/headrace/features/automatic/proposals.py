@@ -28,7 +28,7 @@ MOST_PAIRS: Final = 6
 MOST_KEYS: Final = 6
 MOST_VALUES: Final = 2
 _TEXT: Final = (Type.STRING, Type.CATEGORY)
-_NUMBERS: Final = (Type.INTEGER, Type.FLOAT)
+_NUMBERS: Final = (Type.INTEGER, Type.DECIMAL, Type.FLOAT)
 _HOUR_US: Final = 3_600_000_000
 _OVER: Final = (("6h", 6 * _HOUR_US), ("1d", 24 * _HOUR_US), ("7d", 168 * _HOUR_US))
 

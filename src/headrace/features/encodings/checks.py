@@ -13,7 +13,7 @@ from headrace.features.encodings.plan import plan_inputs
 from headrace.language.types import Type
 
 _TEXT: Final = (Type.STRING, Type.CATEGORY)
-_NUMBERS: Final = (Type.INTEGER, Type.FLOAT, Type.BOOLEAN)
+_NUMBERS: Final = (Type.INTEGER, Type.DECIMAL, Type.FLOAT, Type.BOOLEAN)
 _A_LEVEL: Final = "a text, a category or a whole number"
 _FITS: Final[Mapping[EncodingKind, tuple[tuple[Type, ...], str]]] = {
     "codes": (LEVELLED, _A_LEVEL),
@@ -86,7 +86,7 @@ def _mistakes(
         yield f'"cyclic" of {name!r}, which no request carries', "write its sine and cosine in [features.expressions]"
     if group is None:
         return
-    if type_ not in (Type.INTEGER, Type.FLOAT):
+    if type_ not in _NUMBERS or type_ is Type.BOOLEAN:
         yield f"{name!r} is a {type_}, and a group compares numbers", "take `group` and `take` out"
     if have[group] not in LEVELLED:
         yield f"the group {group!r} is a {have[group]}: expected {_A_LEVEL}", "group by a category"

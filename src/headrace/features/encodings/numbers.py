@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.language.row_decimals import SCALE
+from headrace.language.values import physical
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -18,6 +21,9 @@ def as_float(values: pl.Series) -> pl.Series:
     """Numbers and booleans as float64, NaN as null."""
     import polars as pl
 
+    if values.dtype.is_decimal():
+        counted = physical(values)
+        return pl.Series(values.name, counted.fill_null(0).to_numpy() / SCALE).set(counted.is_null(), None)
     return values.cast(pl.Float64).fill_nan(None)
 
 
