@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import polars as pl
 from headrace.data.model import Field
 from headrace.definition.model import Task
 from headrace.language.types import Type
+from headrace.runs.model import ObjectRef
 from headrace.training.data import Examples
 
 FIELDS = (
@@ -64,10 +66,21 @@ def make_examples(n: int, task: Task = "binary", *, seed: int = 0) -> Examples:
 class MemoryRecorder:
     """What the search uses of a stage's context; can be killed after a number of records."""
 
-    def __init__(self, parts: Mapping[str, bytes] | None = None, *, kill_after: int | None = None) -> None:
-        self.parts = dict(parts or {})
+    def __init__(
+        self, parts: Mapping[str, bytes] | MemoryRecorder | None = None, *, kill_after: int | None = None
+    ) -> None:
+        self.parts: dict[str, bytes] = dict((parts.parts if isinstance(parts, MemoryRecorder) else parts) or {})
         self.kill_after = kill_after
         self.notes: list[str] = []
+        self.blobs: dict[str, bytes] = parts.blobs if isinstance(parts, MemoryRecorder) else {}
+
+    def keep_bytes(self, data: bytes, kind: str, suffix: str) -> ObjectRef:
+        sha256 = hashlib.sha256(data).hexdigest()
+        self.blobs[sha256] = data
+        return ObjectRef(key=f"{kind}/{sha256}{suffix}", sha256=sha256, size=len(data))
+
+    def fetch(self, ref: ObjectRef) -> bytes:
+        return self.blobs[ref.sha256]
 
     def recorded(self) -> Mapping[str, bytes]:
         return dict(self.parts)

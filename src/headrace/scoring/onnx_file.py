@@ -17,6 +17,7 @@ ALLOWED_OPS: Final = frozenset(
     {
         ("", "Add"),
         ("", "Clip"),
+        ("", "Div"),
         ("", "IsNaN"),
         ("", "MatMul"),
         ("", "Mul"),
@@ -31,7 +32,7 @@ ALLOWED_OPS: Final = frozenset(
 value, and each gives a row the same bits alone and in a batch (a ReduceSum over products, for one, does not)."""
 
 MAX_BYTES: Final = 256 * 1024 * 1024
-MAX_NODES: Final = 256
+MAX_NODES: Final = 4096
 MAX_ELEMENTS: Final = 32 * 1024 * 1024
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5

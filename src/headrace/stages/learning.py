@@ -12,7 +12,7 @@ from headrace.features.model import Frame, Program
 from headrace.runs.errors import NotEnoughMemory
 from headrace.runs.model import Memory, StageContext
 from headrace.stages.model import Checked, Compiled, Workspace
-from headrace.training.model import Choice, Evaluation, SearchResult
+from headrace.training.model import Choice, Evaluation, SearchResult, Trial
 
 if TYPE_CHECKING:
     from headrace.features.label import Label
@@ -57,16 +57,19 @@ def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:
 
     def compute(ctx: StageContext) -> SearchResult:
         from headrace.training.search import search
+        from headrace.training.workers import Workers
 
-        return search(
-            divided(ctx, frame, definition).train,
-            definition.training,
-            definition.split,
-            definition.costs,
-            recorder=ctx,
-            clock=time.monotonic,
-            encodings=definition.features.encodings,
-        )
+        with Workers(definition.training.threads, time.monotonic) as workers:
+            return search(
+                divided(ctx, frame, definition).train,
+                definition.training,
+                definition.split,
+                definition.costs,
+                recorder=ctx,
+                clock=time.monotonic,
+                encodings=definition.features.encodings,
+                executor=workers,
+            )
 
     return run.stage(
         "search",
@@ -119,6 +122,8 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
     trial = next(t for t in trials.trials if t.number == choice.trial)
     decision = trial.decision
     assert decision is not None, "a trial that is done has a decision"
+    named = {member.trial for member in trial.members} or {trial.number}
+    parts = [t for t in trials.trials if t.number in named]
 
     def compute(ctx: StageContext) -> Compiled:
         from headrace.features.encoder import encode_columns
@@ -126,7 +131,15 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
         from headrace.training.fit import fit_chosen
 
         data = divided(ctx, frame, definition)
-        fitted = fit_chosen(data.train, trial, definition.training, definition.split, definition.features.encodings)
+        fitted = fit_chosen(
+            data.train,
+            trial,
+            definition.training,
+            definition.split,
+            definition.features.encodings,
+            trials=trials.trials,
+            fetch=ctx.fetch,
+        )
         answers = fitted.predict(encode_columns(fitted.encoder, data.holdout.rows))
         return Compiled(
             onnx=ctx.keep_bytes(fitted.onnx, "graphs", ".onnx"),
@@ -141,8 +154,8 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
         "compile",
         depends={
             "frame": frame,
-            "family": trial.family,
-            "params": trial.settled or trial.params,
+            "parts": [_made_of(part) for part in parts],
+            "weights": [member.weight for member in trial.members],
             "decision": decision,
             "training": {
                 "seed": definition.training.seed,
@@ -157,6 +170,18 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
         compute=compute,
         kind=Compiled,
     )
+
+
+def _made_of(trial: Trial) -> dict[str, object]:
+    """What a model of the package depends on."""
+    return {
+        "family": trial.family,
+        "params": trial.settled or trial.params,
+        "imbalance": trial.imbalance,
+        "form": trial.form,
+        "graph": trial.graph if trial.form == "bag" else None,
+        "kept": trial.kept,
+    }
 
 
 def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled) -> Evaluation:

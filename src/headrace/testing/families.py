@@ -189,3 +189,14 @@ class FamilySuite:
         again = family.fit(X, y, stopped.settled, task=task, n_classes=n_classes, levels=LEVELS, seed=5, threads=1)
         np.testing.assert_allclose(again.predict(X), stopped.predict(X), rtol=1e-6, atol=1e-9)
         assert again.settled == stopped.settled
+
+    @pytest.mark.parametrize("task", TASKS)
+    def test_a_kept_model_of_a_bagging_family_comes_back_to_the_bit(self, family: Family, task: Task) -> None:
+        if task not in family.tasks or not family.bags:
+            pytest.skip("nothing is kept")
+        fitted = self.fit(family, task)
+        again = family.restore(fitted.keep())
+        X, _ = family_rows(500, task, seed=15, unseen=True)
+        np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
+        assert again.to_onnx() == fitted.to_onnx()
+        assert again.settled == fitted.settled

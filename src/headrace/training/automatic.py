@@ -19,14 +19,18 @@ from headrace.data.model import Field
 from headrace.definition.model import Budget, Costs, Encoding, Split, Training
 from headrace.features.automatic.model import Family
 from headrace.features.encodings.plan import count_inputs
+from headrace.training.answers import Answers
 from headrace.training.automatic_model import Automatic, Tried
 from headrace.training.calibration import calibrate, decide, row_costs
 from headrace.training.data import Examples
-from headrace.training.families import Params, load_family
-from headrace.training.folding import Clock, CrossValidated, EncodedFolds, cross_validate
+from headrace.training.families import FAMILIES, Params
+from headrace.training.folding import Clock, EncodedFolds, cross_validate
+from headrace.training.measure import agreement_limit
 from headrace.training.metrics import Metric, Spread, bootstrap_weights, mean_of, metric_of, plain_decisions, spread_of
 from headrace.training.search import Recorder
 from headrace.training.splits import Fold, make_folds
+from headrace.training.trial_worker import Job
+from headrace.training.workers import Inline
 
 FAST: Final[Mapping[str, Params]] = {
     "lightgbm": {
@@ -218,20 +222,23 @@ class _Trials:
         examples = self.examples.with_outputs(given.outputs)
         folds = EncodedFolds(examples, self.folds, self._metric, split=self._split, encodings=given.encodings)
         training = self._training
-        result = cross_validate(
-            folds,
-            load_family(self.candidate, examples.task),
-            FAST[self.candidate],
-            examples=examples,
-            metric=self._metric,
+        job = Job(
+            family=FAMILIES[self.candidate],
+            params=FAST[self.candidate],
+            task=examples.task,
+            n_classes=examples.n_classes,
+            metric=self._metric.name,
+            imbalance="none",
             seed=training.seed,
             threads=training.threads,
-            clock=lambda: 0.0,
-            go_on=lambda _: True,
+            limit=agreement_limit(examples.task, float(np.std(examples.y))),
         )
+        executor = Inline(lambda: 0.0)
+        executor.give(folds)
+        result = cross_validate(executor, folds, job, go_on=lambda _: "").answers
         return self._judged(result)
 
-    def _judged(self, result: CrossValidated) -> _Answers:
+    def _judged(self, result: Answers) -> _Answers:
         """The answers out of fold as they would be acted on."""
         examples = self.examples
         y = examples.y[result.rows]

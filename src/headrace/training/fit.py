@@ -1,4 +1,4 @@
-"""The chosen candidate, fitted on all training rows."""
+"""The chosen candidate as one graph: models of all training rows, kept models of the folds, or several together."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import zstandard
 from numpy.typing import NDArray
 
 from headrace.definition.model import Encoding, Split, Training
 from headrace.features.encoder import encode_training, fit_encoder
 from headrace.features.model import Encoder
+from headrace.runs.model import ObjectRef
+from headrace.training.candidates import unpack_models
 from headrace.training.data import Examples
-from headrace.training.families import load_family
+from headrace.training.families import Fitted, load_family
 from headrace.training.folding import levels_of
+from headrace.training.imbalance import corrected, resample
 from headrace.training.lessons import labels_of
+from headrace.training.mean_graph import mean_graph
 from headrace.training.model import Trial
+
+Fetch = Callable[[ObjectRef], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +33,79 @@ class FittedCandidate:
     onnx: bytes
     label_spread: float
     """Standard deviation of the training label."""
-    predict: Callable[[NDArray[np.float32]], NDArray[np.float64]]
-    """The library's own answers to encoded rows, before calibration; lives only in this process."""
+    models: tuple[tuple[float, Fitted], ...]
+    """The library's own models by weight; live only in this process."""
+
+    def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The libraries' own answers to encoded rows, before calibration."""
+        parts = [weight * model.predict(X) for weight, model in self.models]
+        return np.sum(parts, axis=0) if len(parts) > 1 else self.models[0][1].predict(X)
 
 
 def fit_chosen(
-    examples: Examples, trial: Trial, training: Training, split: Split, encodings: Sequence[Encoding] = ()
+    examples: Examples,
+    trial: Trial,
+    training: Training,
+    split: Split,
+    encodings: Sequence[Encoding] = (),
+    *,
+    trials: Sequence[Trial] = (),
+    fetch: Fetch | None = None,
 ) -> FittedCandidate:
-    """Fit the trial's family and parameters on all training rows; equal arguments give equal bytes."""
-    family = load_family(trial.family, examples.task)
+    """Make the trial's model; equal arguments give equal bytes.
+
+    Parameters
+    ----------
+    trials : where an ensemble finds its members
+    fetch : reads what the search has put away; needed by bags and ensembles
+    """
     labels = labels_of(examples, split)
     encoder = fit_encoder(examples.outputs, examples.rows, encodings, labels)
+    by_number = {each.number: each for each in trials}
+    parts = [(member.weight, by_number[member.trial]) for member in trial.members] or [(1.0, trial)]
+    X: NDArray[np.float32] | None = None
+    graphs: list[tuple[float, bytes]] = []
+    models: list[tuple[float, Fitted]] = []
+    for weight, part in parts:
+        if part.form == "bag":
+            assert fetch is not None, "asked with a bag"
+            assert part.graph is not None, "a bag has its graph"
+            graphs.append((weight, zstandard.decompress(fetch(part.graph))))
+            own = _restored(part, examples, fetch)
+            models += [(weight / len(own), model) for model in own]
+            continue
+        if X is None:
+            X = encode_training(encoder, examples.rows, labels)
+        model = _refitted(part, examples, X, encoder, training)
+        graphs.append((weight, model.to_onnx()))
+        models.append((weight, model))
+    return FittedCandidate(
+        encoder=encoder, onnx=mean_graph(graphs), label_spread=float(np.std(examples.y)), models=tuple(models)
+    )
+
+
+def _restored(trial: Trial, examples: Examples, fetch: Fetch) -> list[Fitted]:
+    family = load_family(trial.family, examples.task)
+    assert trial.kept is not None, "a bag keeps its models"
+    return [
+        corrected(family.restore(kept.data), np.array(kept.shift) if kept.shift else None)
+        for kept in unpack_models(fetch(trial.kept))
+    ]
+
+
+def _refitted(trial: Trial, examples: Examples, X: NDArray[np.float32], encoder: Encoder, training: Training) -> Fitted:
+    family = load_family(trial.family, examples.task)
+    levels = levels_of(encoder)
+    rows = resample(trial.imbalance, X, examples.y, levels, examples.n_classes, training.seed)
     fitted = family.fit(
-        encode_training(encoder, examples.rows, labels),
-        examples.y,
+        rows.X,
+        rows.y,
         trial.settled or trial.params,
         task=examples.task,
         n_classes=examples.n_classes,
-        levels=levels_of(encoder),
+        levels=levels,
         seed=training.seed,
         threads=training.threads,
+        weights=rows.weights,
     )
-    return FittedCandidate(
-        encoder=encoder, onnx=fitted.to_onnx(), label_spread=float(np.std(examples.y)), predict=fitted.predict
-    )
+    return corrected(fitted, rows.shift)

@@ -6,43 +6,36 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from headrace.definition.model import Encoding, Split
 from headrace.features.encoder import encode_columns, encode_training, fit_encoder
-from headrace.features.encodings.plan import count_inputs
-from headrace.features.model import CategoryLevels, Encoder
+from headrace.features.model import CategoryLevels, Encoder, TargetMean
+from headrace.training.answers import Answers
 from headrace.training.data import Examples
 from headrace.training.errors import FoldsImpossible
-from headrace.training.families import Check, Family, Fitted, Params
+from headrace.training.families import Params
 from headrace.training.lessons import labels_of
 from headrace.training.metrics import Metric, measure
 from headrace.training.splits import Fold
+from headrace.training.trial_worker import EncodedFold as EncodedFold
+from headrace.training.trial_worker import FoldAnswer, Job
+from headrace.training.workers import Clock as Clock
+from headrace.training.workers import Executor
 
-MOST_KEPT_BYTES = 1 << 30
-"""Encoded folds beyond this are encoded anew for every trial."""
-TRAIN_SAMPLE = 20_000
-"""Training rows, evenly spaced, that the training score is measured on."""
-
-Clock = Callable[[], float]
-"""Seconds from some instant, never going back."""
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedFold:
-    """A fold as matrices, encoded with what its own training rows taught."""
-
-    levels: tuple[int | None, ...]
-    X_train: NDArray[np.float32]
-    y_train: NDArray[Any]
-    X_validation: NDArray[np.float32]
-    y_validation: NDArray[Any]
-    validation: NDArray[np.intp]
+FIRST_WAVE = 2
+"""Folds that are asked before anything is decided of a candidate."""
 
 
 class EncodedFolds:
-    """The folds on which a metric is defined, encoded once when they fit in memory."""
+    """The folds on which a metric is defined, each encoded when it is looked at.
+
+    Where folds are drawn by lot, what is learnt without looking at labels (levels and their order, middles) is learnt
+    of all training rows at once, so that the folds' models take the same inputs and can be kept together; what is
+    learnt of labels is always learnt of the fold's own training rows. Under a time split all is learnt of the past.
+    """
 
     def __init__(
         self,
@@ -68,58 +61,88 @@ class EncodedFolds:
                 rows=len(examples),
             )
         self._examples, self._split, self._encodings = examples, split, encodings
-        width = count_inputs(examples.outputs, encodings, examples.classes)
-        cells = sum(len(fold.train) + len(fold.validation) for fold in self.folds) * width
-        self._kept: dict[int, EncodedFold] | None = {} if 4 * cells <= MOST_KEPT_BYTES else None
+        self.alike = split.by != "time"
+        """Whether the folds' models take the same inputs as a model of all rows."""
+        self._common: Encoder | None = None
+        self._all: NDArray[np.float32] | None = None
+        self._some: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.folds)
 
     def __iter__(self) -> Iterator[EncodedFold]:
-        for number, fold in enumerate(self.folds):
-            encoded = None if self._kept is None else self._kept.get(number)
-            if encoded is None:
-                encoded = self._encode(fold)
-                if self._kept is not None:
-                    self._kept[number] = encoded
-            yield encoded
+        return map(self._encode, range(len(self.folds)))
 
-    def _encode(self, fold: Fold) -> EncodedFold:
-        examples = self._examples
-        train, validation = examples.rows[fold.train], examples.rows[fold.validation]
-        labels = labels_of(examples, self._split, fold.train)
-        encoder = fit_encoder(examples.outputs, train, self._encodings, labels)
+    def some_validation_rows(self, n: int) -> NDArray[np.float32]:
+        """The first rows of the last fold's validation part, encoded; at most `n`."""
+        if self._some is None or len(self._some) < n:
+            self._some = self._encode(len(self.folds) - 1).X_validation[:n]
+        return self._some[:n]
+
+    def _encode(self, number: int) -> EncodedFold:
+        examples, fold = self._examples, self.folds[number]
+        if self.alike and self._common is None:
+            labels = labels_of(examples, self._split) if self._encodings else None
+            self._common = fit_encoder(examples.outputs, examples.rows, self._encodings, labels)
+            self._all = encode_columns(self._common, examples.rows)
+        if self._common is not None and not _learns_labels(self._common):
+            assert self._all is not None, "encoded with the encoder"
+            levels = levels_of(self._common)
+            X_train, X_validation = self._all[fold.train], self._all[fold.validation]
+        else:
+            train = examples.rows[fold.train]
+            labels = labels_of(examples, self._split, fold.train)
+            encoder = self._with_common(fit_encoder(examples.outputs, train, self._encodings, labels))
+            levels = levels_of(encoder)
+            X_train = encode_training(encoder, train, labels)
+            X_validation = encode_columns(encoder, examples.rows[fold.validation])
         return EncodedFold(
-            levels=levels_of(encoder),
-            X_train=encode_training(encoder, train, labels),
+            levels=levels,
+            X_train=X_train,
             y_train=examples.y[fold.train],
-            X_validation=encode_columns(encoder, validation),
+            X_validation=X_validation,
             y_validation=examples.y[fold.validation],
             validation=fold.validation,
         )
+
+    def _with_common(self, encoder: Encoder) -> Encoder:
+        """The fold's encoder, of which only what it learnt of labels is kept where folds are alike."""
+        if self._common is None:
+            return encoder
+        columns = tuple(
+            own if isinstance(own.encoding, TargetMean) else common
+            for own, common in zip(encoder.columns, self._common.columns, strict=True)
+        )
+        return msgspec.structs.replace(encoder, columns=columns)
+
+
+def _learns_labels(encoder: Encoder) -> bool:
+    return any(isinstance(column.encoding, TargetMean) for column in encoder.columns)
 
 
 @dataclass(frozen=True, slots=True)
 class CrossValidated:
     """What the folds said of a candidate."""
 
-    fold_scores: tuple[float, ...]
-    """Higher is better."""
-    train_scores: tuple[float, ...]
-    fit_s: float
-    rows: NDArray[np.intp]
-    """Positions of the rows that were asked, fold after fold."""
-    fold: NDArray[np.intp]
-    scores: NDArray[np.float64]
-    """The library's answers, shape (rows,) or (rows, k)."""
-    last: Fitted
-    """The model of the last fold, the one with the most rows under a time split."""
-    last_asked: NDArray[np.float32]
-    """The rows that it was asked."""
-    settled: tuple[Params, ...]
-    """What each fold's model settled on."""
-    stopped: bool
-    """Whether `go_on` ended it before the last fold."""
+    folds: tuple[FoldAnswer, ...]
+    answers: Answers
+    """Of the folds that were asked."""
+    stopped: str
+    """Why `go_on` ended it before the last fold; empty: it did not."""
+
+    @property
+    def fold_scores(self) -> tuple[float, ...]:
+        """Higher is better."""
+        return tuple(fold.score for fold in self.folds)
+
+    @property
+    def fit_s(self) -> float:
+        """Seconds of all fits, whether side by side or not."""
+        return sum(fold.fit_s for fold in self.folds)
+
+
+class TrialFailed(Exception):
+    """A fold could not be fitted, asked or compiled; the message is one line."""
 
 
 def levels_of(encoder: Encoder) -> tuple[int | None, ...]:
@@ -128,67 +151,41 @@ def levels_of(encoder: Encoder) -> tuple[int | None, ...]:
 
 
 def cross_validate(
+    executor: Executor,
     folds: EncodedFolds,
-    family: Family,
-    params: Params,
+    job: Job,
     *,
-    examples: Examples,
-    metric: Metric,
-    seed: int,
-    threads: int,
-    clock: Clock,
-    go_on: Callable[[Sequence[float]], bool],
+    go_on: Callable[[Sequence[float]], str],
+    until: float | None = None,
 ) -> CrossValidated:
-    """Fit and ask fold after fold; before each but the first, `go_on` is told the scores so far and may end it."""
-    task = examples.task
-    fold_scores: list[float] = []
-    train_scores: list[float] = []
-    answers: list[NDArray[np.float64]] = []
-    rows: list[NDArray[np.intp]] = []
-    settled: list[Params] = []
-    fit_s = 0.0
-    last: Fitted | None = None
-    last_asked = np.empty((0, 0), np.float32)
-    for fold in folds:
-        started = clock()
-        fitted = family.fit(
-            fold.X_train,
-            fold.y_train,
-            params,
-            task=task,
-            n_classes=examples.n_classes,
-            levels=fold.levels,
-            seed=seed,
-            threads=threads,
-            check=Check(fold.X_validation, fold.y_validation),
-        )
-        fit_s += clock() - started
-        answer = fitted.predict(fold.X_validation)
-        if not np.isfinite(answer).all():
-            raise FloatingPointError("its answers are not all finite")
-        sample = np.linspace(0, len(fold.y_train) - 1, min(TRAIN_SAMPLE, len(fold.y_train))).astype(np.intp)
-        train_scores.append(measure(metric, fold.y_train[sample], fitted.predict(fold.X_train[sample]), task))
-        fold_scores.append(measure(metric, fold.y_validation, answer, task))
-        if not np.isfinite(fold_scores[-1]):
-            raise FloatingPointError(f"its {metric.name} is not finite")
-        answers.append(answer)
-        settled.append(fitted.settled)
-        rows.append(fold.validation)
-        last, last_asked = fitted, fold.X_validation
-        if len(fold_scores) < len(folds) and not go_on(fold_scores):
+    """Fit and ask fold after fold, as many at a time as the executor is wide; after the first ones and each further
+    wave, `go_on` is told the scores so far and may end it by a reason.
+
+    Raises
+    ------
+    TrialFailed : with the reason of the first fold that failed.
+    OutOfTime : it was `until`.
+    """
+    done: list[FoldAnswer] = []
+    why = ""
+    while len(done) < len(folds):
+        size = executor.width if done else min(executor.width, FIRST_WAVE)
+        wave = range(len(done), min(len(done) + size, len(folds)))
+        for outcome in executor.run(job, wave, until):
+            if isinstance(outcome, str):
+                raise TrialFailed(outcome)
+            done.append(outcome)
+        if len(done) < len(folds) and (why := go_on([fold.score for fold in done])):
             break
-    assert last is not None, "there is a fold"
+    rows = [fold.validation for fold in folds.folds[: len(done)]]
     return CrossValidated(
-        fold_scores=tuple(fold_scores),
-        train_scores=tuple(train_scores),
-        fit_s=fit_s,
-        rows=np.concatenate(rows),
-        fold=np.repeat(np.arange(len(rows)), [len(part) for part in rows]),
-        scores=np.concatenate(answers),
-        last=last,
-        last_asked=last_asked,
-        settled=tuple(settled),
-        stopped=len(fold_scores) < len(folds),
+        folds=tuple(done),
+        answers=Answers(
+            rows=np.concatenate(rows).astype(np.int64),
+            fold=np.repeat(np.arange(len(rows)), [len(part) for part in rows]),
+            scores=np.concatenate([fold.scores for fold in done]),
+        ),
+        stopped=why,
     )
 
 

@@ -7,11 +7,21 @@ from typing import Any, Literal
 import msgspec
 
 from headrace.definition.model import Task
+from headrace.runs.model import ObjectRef
 from headrace.scoring.model import Decision as Decision
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of what this station records."""
+
+
+class Member(Struct, frozen=True, kw_only=True):
+    """A trial in an ensemble."""
+
+    trial: int
+    family: str
+    weight: float
+    """All weights sum to 1."""
 
 
 class Trial(Struct, frozen=True, kw_only=True):
@@ -22,6 +32,18 @@ class Trial(Struct, frozen=True, kw_only=True):
     params: dict[str, Any]
     settled: dict[str, Any] | None = None
     """`params` with what stopping early found (the median of the folds): what a model of all rows is fitted with."""
+    imbalance: str = "none"
+    """What was done to its training rows because classes are rare."""
+    form: Literal["refit", "bag", "ensemble"] = "refit"
+    """What is packed if it is chosen: a model of all training rows, the mean of the folds' models, or the weighted mean
+    of `members`."""
+    members: tuple[Member, ...] = ()
+    answers: ObjectRef | None = None
+    """Its out-of-fold answers (`headrace.training.answers`)."""
+    graph: ObjectRef | None = None
+    """The graph that was measured: of a bag the one that is packed, else one of a fold's model. Zstandard."""
+    kept: ObjectRef | None = None
+    """A bag's models in their library's own format. Zstandard."""
     state: Literal["done", "pruned", "failed"]
     metric: str
     score: float | None = None
@@ -41,6 +63,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     model_bytes: int = 0
     row_us: float | None = None
     """Median time of one row through the compiled graph and calibration, microseconds."""
+    estimated_us: float | None = None
+    """The same, estimated from the graph alone: equal on every run, so ensembles are limited by it."""
     note: str = ""
     """Why it failed or was pruned."""
 

@@ -20,6 +20,7 @@ EMITTED_OPS: frozenset[tuple[str, str]] = frozenset(
     {
         ("", "Add"),
         ("", "Clip"),
+        ("", "Div"),
         ("", "IsNaN"),
         ("", "MatMul"),
         ("", "Mul"),

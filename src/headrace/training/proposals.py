@@ -23,6 +23,7 @@ class Proposal:
     params: Params
     first_of_family: bool = False
     """The family's safest configuration: it is always fitted on every fold."""
+    imbalance: str = "none"
     asked: Trial | None = None
     """The sampler's own, to be told the outcome."""
 

@@ -7,33 +7,37 @@ gives the very trials of an undisturbed search.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 import numpy as np
 
 from headrace.definition.model import Costs, Encoding, Split, Training
-from headrace.training.calibration import cost_matrix, decide
+from headrace.training.calibration import cost_matrix
+from headrace.training.candidates import Bench, Store
 from headrace.training.data import Examples
 from headrace.training.errors import BudgetTooSmall, CurrencyNotPriced, NothingFitted, ReplayDiffers
-from headrace.training.families import Family, load_family
-from headrace.training.folding import Clock, CrossValidated, EncodedFolds, cross_validate, settle
-from headrace.training.measure import agreement_limit, largest_difference, time_one_row
-from headrace.training.metrics import Metric, metric_of
+from headrace.training.families import load_family
+from headrace.training.folding import Clock, EncodedFolds
+from headrace.training.metrics import metric_of
 from headrace.training.model import SearchResult, Trial
 from headrace.training.proposals import Proposal, Proposer
 from headrace.training.splits import make_folds
+from headrace.training.workers import Executor, Inline, OutOfTime
 
+NO_TIME = "it would not have ended within the budget"
 CLEARLY_WORSE = 0.02
 """A trial ends when it lost every fold so far to the best one, on the mean by this share of the best one's score."""
 FEWEST_FOLDS = 2
 """Folds that a trial must have lost before it can be ended."""
-CHECKED_ROWS = 5_000
-"""Validation rows on which a trial's compiled graph is compared with its library."""
+PROJECTED = 1.1
+"""A trial ends after its first folds when all of them would take this share of the time that is left."""
+MOST_SKIPPED = 5
+"""Proposals in a row for which no time is left; then the search ends."""
 
 
-class Recorder(Protocol):
+class Recorder(Store, Protocol):
     """What the search uses of a stage's context."""
 
     def recorded(self) -> Mapping[str, bytes]: ...
@@ -51,10 +55,6 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of the budget, up to the end of this trial."""
 
 
-class _BudgetSpent(Exception):
-    """The budget ended in the middle of a trial."""
-
-
 def search(
     examples: Examples,
     training: Training,
@@ -64,8 +64,9 @@ def search(
     recorder: Recorder,
     clock: Clock,
     encodings: Sequence[Encoding] = (),
+    executor: Executor | None = None,
 ) -> SearchResult:
-    """Try candidates until the budget is spent.
+    """Try candidates until the budget is spent; the best of them together are one more candidate, the last.
 
     Parameters
     ----------
@@ -73,6 +74,7 @@ def search(
     recorder : where finished trials are kept, and found again after a kill
     clock : seconds; times fits, single rows, and a budget in seconds
     encodings : of the definition; fitted inside each fold
+    executor : where folds are fitted; None: in this process, one after the other
 
     Raises
     ------
@@ -88,12 +90,17 @@ def search(
     metric = metric_of(training.metric, examples.task)
     families = {name: load_family(name, examples.task) for name in training.families}
     folds = EncodedFolds(examples, make_folds(examples, split), metric, split=split, encodings=encodings)
-    bench = _Bench(examples, training, costs, metric, families, folds, clock)
+    executor = Inline(clock) if executor is None else executor
+    executor.give(folds)
+    bench = Bench(examples, training, costs, metric, families, folds, executor, recorder, clock)
     trials = _Search(bench, recorder, started).run()
     if not any(trial.state == "done" for trial in trials):
         if trials:
             raise NothingFitted([trial.note for trial in trials])
         raise BudgetTooSmall(seconds=training.budget.seconds or 0.0, spent=clock() - started)
+    together = bench.ensemble(trials)
+    if together is not None:
+        trials.append(together)
     return SearchResult(
         metric=metric.name, higher_is_better=metric.higher_is_better, folds=len(folds), trials=tuple(trials)
     )
@@ -102,10 +109,11 @@ def search(
 class _Search:
     """One search under way: its budget, its record, and the best so far."""
 
-    def __init__(self, bench: _Bench, recorder: Recorder, started: float) -> None:
+    def __init__(self, bench: Bench, recorder: Recorder, started: float) -> None:
         self._bench, self._recorder = bench, recorder
         self._budget = bench.training.budget
         self._trials: list[Trial] = []
+        self._took: dict[int, tuple[str, float]] = {}
         self._parts = [
             msgspec.json.decode(data, type=_Part)
             for name, data in recorder.recorded().items()
@@ -118,7 +126,8 @@ class _Search:
         """Propose, try, record and learn until the budget ends."""
         proposer = Proposer(self._bench.families, self._bench.training)
         best: Trial | None = None
-        while True:
+        skipped = 0
+        while skipped < MOST_SKIPPED:
             number = len(self._trials)
             if number >= len(self._parts) and self._is_spent():
                 return self._trials
@@ -127,13 +136,15 @@ class _Search:
                 return self._trials
             try:
                 part = self._replayed(number, proposal) or self._tried(number, proposal, best)
-            except _BudgetSpent:
+            except OutOfTime:
                 return self._trials
             self._trials.append(part.trial)
+            skipped = skipped + 1 if part.trial.note == NO_TIME else 0
             proposer.tell(proposal, part.told)
             if part.trial.score is not None and (best is None or part.trial.score > (best.score or -np.inf)):
                 best = part.trial
             self._say(best, part.spent_s)
+        return self._trials
 
     def _is_spent(self) -> bool:
         if self._budget.trials is not None:
@@ -152,18 +163,38 @@ class _Search:
         return part
 
     def _tried(self, number: int, proposal: Proposal, best: Trial | None) -> _Part:
-        def go_on(scores: Sequence[float]) -> bool:
-            if self._budget.seconds is not None and self._is_spent():
-                raise _BudgetSpent
-            return proposal.first_of_family or best is None or not _clearly_worse(scores, best)
+        seconds = self._budget.seconds
+        until = None if seconds is None else self._zero + seconds
+        began = self._bench.clock()
+        folds = len(self._bench.folds)
 
-        trial = self._bench.trial(number, proposal, go_on)
+        def go_on(scores: Sequence[float]) -> str:
+            if until is not None and best is not None:
+                now = self._bench.clock()
+                if (now - began) * (folds - len(scores)) / len(scores) > PROJECTED * (until - now):
+                    return NO_TIME
+            if proposal.first_of_family or best is None or not _clearly_worse(scores, best):
+                return ""
+            return f"clearly worse than the best so far on {len(scores)} of {folds} folds"
+
+        if until is not None and self._usual_s(proposal) > until - began:
+            trial = self._bench.not_tried(number, proposal, NO_TIME)
+        else:
+            trial = self._bench.trial(number, proposal, go_on, until)
+        self._took[number] = (proposal.family, self._bench.clock() - began)
         told = trial.score
-        if trial.state == "pruned" and best is not None and best.score is not None:
+        if trial.state == "pruned" and best is not None and best.score is not None and trial.fold_scores:
             told = best.score - _shortfall(trial.fold_scores, best)
         part = _Part(trial, told, self._seconds())
         self._recorder.record(f"trial-{number}", msgspec.json.encode(part))
         return part
+
+    def _usual_s(self, proposal: Proposal) -> float:
+        """Seconds that the quickest whole trial of the family took, this time; 0 when there was none."""
+        done = {trial.number for trial in self._trials if trial.state == "done"}
+        return min(
+            (s for number, (name, s) in self._took.items() if name == proposal.family and number in done), default=0.0
+        )
 
     def _say(self, best: Trial | None, spent_s: float) -> None:
         note = f"{len(self._trials)} trials"
@@ -175,87 +206,6 @@ class _Search:
         else:
             total = self._budget.seconds or 0.0
             self._recorder.progress(min(spent_s, total), total, unit="s", note=note)
-
-
-class _Bench:
-    """Where a candidate is fitted, asked, compiled and timed."""
-
-    def __init__(
-        self,
-        examples: Examples,
-        training: Training,
-        costs: Costs | None,
-        metric: Metric,
-        families: Mapping[str, Family],
-        folds: EncodedFolds,
-        clock: Clock,
-    ) -> None:
-        self.examples, self.training, self.costs = examples, training, costs
-        self.metric, self.families, self.folds, self.clock = metric, families, folds, clock
-
-    def trial(self, number: int, proposal: Proposal, go_on: Callable[[Sequence[float]], bool]) -> Trial:
-        """The candidate as a trial; its failure is noted and never ends the search."""
-        try:
-            result = cross_validate(
-                self.folds,
-                self.families[proposal.family],
-                proposal.params,
-                examples=self.examples,
-                metric=self.metric,
-                seed=self.training.seed,
-                threads=self.training.threads,
-                clock=self.clock,
-                go_on=go_on,
-            )
-            if result.stopped:
-                note = f"clearly worse than the best so far on {len(result.fold_scores)} of {len(self.folds)} folds"
-                scores = result.fold_scores
-                return self._trial(number, proposal, "pruned", fold_scores=scores, fit_s=result.fit_s, note=note)
-            return self._trial(number, proposal, "done", **self._measured(result))
-        except _BudgetSpent:
-            raise
-        except Exception as error:  # whatever a library throws is this candidate's failure, and is noted
-            note = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
-            return self._trial(number, proposal, "failed", note=note)
-
-    def _trial(
-        self, number: int, proposal: Proposal, state: Literal["done", "pruned", "failed"], **facts: Any
-    ) -> Trial:
-        return Trial(
-            number=number,
-            family=proposal.family,
-            params=dict(proposal.params),
-            state=state,
-            metric=self.metric.name,
-            **facts,
-        )
-
-    def _measured(self, result: CrossValidated) -> dict[str, Any]:
-        """The facts of a candidate that was fitted on every fold; the last fold's model is the one that is compiled."""
-        y = self.examples.y[result.rows]
-        task, classes = self.examples.task, self.examples.classes
-        decided = decide(y, result.scores, result.fold, task=task, classes=classes, costs=self.costs)
-        onnx = result.last.to_onnx()
-        X = result.last_asked[:CHECKED_ROWS]
-        difference = largest_difference(onnx, X, result.last.predict(X))
-        limit = agreement_limit(task, float(np.std(self.examples.y)))
-        if not difference <= limit:
-            raise ArithmeticError(f"compiled, it is {difference:.3g} from its library; the limit is {limit:.3g}")
-        train_score = float(np.mean(result.train_scores))
-        return {
-            "settled": settle(result.settled),
-            "score": float(np.mean(result.fold_scores)),
-            "fold_scores": result.fold_scores,
-            "train_score": train_score if np.isfinite(train_score) else None,
-            "threshold": decided.decision.threshold,
-            "error_cost": decided.error_cost,
-            "decision": decided.decision,
-            "best_threshold": decided.best_threshold,
-            "best_cost": decided.best_cost,
-            "fit_s": result.fit_s,
-            "model_bytes": len(onnx),
-            "row_us": time_one_row(onnx, decided.decision, X, clock=self.clock),
-        }
 
 
 def _clearly_worse(scores: Sequence[float], best: Trial) -> bool:

@@ -59,6 +59,10 @@ class Fitted(Protocol):
         give equal bytes; with one thread, a row alone gives the bits that it gives in a batch."""
         ...
 
+    def keep(self) -> bytes:
+        """The model as data, for `Family.restore`: no code, no pickle. Asked only of families that bag."""
+        ...
+
 
 class Family(Protocol):
     """A kind of model. `headrace.testing.families.FamilySuite` checks what is promised here."""
@@ -112,13 +116,45 @@ class Family(Protocol):
         """
         ...
 
+    def restore(self, kept: bytes) -> Fitted:
+        """The model of `Fitted.keep`: it predicts and compiles to the same bits."""
+        ...
+
+
+class Single:
+    """What a family inherits of which one model of all rows is kept: nothing of a fold is ever put away."""
+
+    bags = False
+
+    def restore(self, kept: bytes) -> Fitted:
+        """See `Family.restore`."""
+        raise NotImplementedError("a family that does not bag keeps nothing of its folds")
+
+
+class SingleFitted:
+    """What its models inherit."""
+
+    def keep(self) -> bytes:
+        """See `Fitted.keep`."""
+        raise NotImplementedError("a family that does not bag keeps nothing of its folds")
+
+
+def load_from(path: str) -> Family:
+    """The family at `module:Class`."""
+    module, _, attribute = path.partition(":")
+    return cast("Family", getattr(import_module(module), attribute)())
+
+
+def path_of(name: str) -> str:
+    """Where a family of `FAMILIES` is: `module:Class`."""
+    return FAMILIES[name]
+
 
 def load_family(name: str, task: Task) -> Family:
     """The family of that name; `UnknownFamily` when there is none for the task."""
     if name not in FAMILIES:
         raise UnknownFamily(name, known=sorted(FAMILIES))
-    module, _, attribute = FAMILIES[name].partition(":")
-    family = cast("Family", getattr(import_module(module), attribute)())
+    family = load_from(FAMILIES[name])
     if task not in family.tasks:
         raise UnknownFamily(name, known=sorted(set(FAMILIES) - {name}))
     return family

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -130,6 +131,14 @@ class LightGBM:
         best = max(booster.best_iteration, 1)
         return FittedTrees(booster, task, X.shape[1], n_classes, center, scale, {**params, "rounds": best})
 
+    def restore(self, kept: bytes) -> Fitted:
+        """See `Family.restore`."""
+        import lightgbm
+
+        task, width, n_outputs, center, scale, settled, text = msgspec.msgpack.decode(kept)
+        booster = lightgbm.Booster(model_str=text)
+        return FittedTrees(booster, task, width, n_outputs, center, scale, settled)
+
 
 @dataclass(frozen=True, slots=True)
 class FittedTrees:
@@ -147,6 +156,12 @@ class FittedTrees:
         """See `Fitted.predict`."""
         answer = np.asarray(self.booster.predict(X, num_iteration=self.settled["rounds"]), dtype=np.float64)
         return answer * self.scale + self.center if self.task == "regression" else answer
+
+    def keep(self) -> bytes:
+        """See `Fitted.keep`: LightGBM's own text, and what is beside it."""
+        text = self.booster.model_to_string(num_iteration=self.settled["rounds"])
+        facts = (self.task, self.width, self.n_outputs, self.center, self.scale, dict(self.settled), text)
+        return msgspec.msgpack.encode(facts)
 
     def to_onnx(self) -> bytes:
         """See `Fitted.to_onnx`."""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.definition.model import Task
-from headrace.training.families import Check, Fitted, Params
+from headrace.training.families import Check, Fitted, Params, Single, SingleFitted
 from headrace.training.families.ensemble import Tree, ensemble_attributes
 from headrace.training.onnx_ops import ML, model_bytes
 
@@ -32,12 +32,11 @@ _ABSENT_SCORE = -200.0
 """The score of a class that no training row has: its probability is 0."""
 
 
-class Linear:
+class Linear(Single):
     """`Family` of linear models."""
 
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
     compiles = True
-    bags = False
 
     def defaults(self) -> Sequence[Params]:
         """scikit-learn's own penalty, then a strong one."""
@@ -147,8 +146,8 @@ class Design:
         return csr_array((values.ravel(), places.ravel(), pointers), shape=(n, self.n_weights))
 
 
-@dataclass(frozen=True, slots=True)
-class FittedLinear:
+@dataclass(frozen=True)
+class FittedLinear(SingleFitted):
     """A fitted linear model; of a regression, on the standardised label."""
 
     model: Any

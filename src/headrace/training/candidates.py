@@ -1,0 +1,221 @@
+"""A candidate from proposal to trial: cross-validated, decided, compiled, measured, put away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol
+
+import msgspec
+import numpy as np
+import zstandard
+
+from headrace.definition.model import Costs, Training
+from headrace.runs.model import ObjectRef
+from headrace.training.answers import Answers, pack_answers, unpack_answers
+from headrace.training.calibration import decide
+from headrace.training.data import Examples
+from headrace.training.families import Family, path_of
+from headrace.training.folding import Clock, CrossValidated, EncodedFolds, TrialFailed, cross_validate, settle
+from headrace.training.greedy import Member as Choosable
+from headrace.training.greedy import select_members
+from headrace.training.mean_graph import mean_graph
+from headrace.training.measure import agreement_limit, estimated_us, time_one_row
+from headrace.training.metrics import Metric, measure
+from headrace.training.model import Member, Trial
+from headrace.training.proposals import Proposal
+from headrace.training.trial_worker import FoldAnswer, Job
+from headrace.training.workers import Executor
+
+ROW_LIMIT_US: Final = 50.0
+"""Time of one row that an ensemble may take."""
+FEW_ROWS: Final = 100
+"""Of a class: with fewer, the mean of the folds' models is kept and not one model of all rows. On ten public tasks such
+means were a little better alone, on a par in ensembles, and took three to ten times as long a row."""
+TIMED_ROWS: Final = 200
+
+
+class Store(Protocol):
+    """Where what a trial leaves behind is put."""
+
+    def keep_bytes(self, data: bytes, kind: str, suffix: str) -> ObjectRef: ...
+    def fetch(self, ref: ObjectRef) -> bytes: ...
+
+
+class KeptModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One fold's model of a bag."""
+
+    data: bytes
+    """`Fitted.keep`."""
+    shift: tuple[float, ...]
+    """By how much the odds of each class are brought back; empty: not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where candidates are fitted, asked, compiled and timed."""
+
+    examples: Examples
+    training: Training
+    costs: Costs | None
+    metric: Metric
+    families: Mapping[str, Family]
+    folds: EncodedFolds
+    executor: Executor
+    store: Store
+    clock: Clock
+
+    def trial(
+        self, number: int, proposal: Proposal, go_on: Callable[[Sequence[float]], str], until: float | None
+    ) -> Trial:
+        """The candidate as a trial; its failure is noted and never ends the search. Raises `OutOfTime`."""
+        try:
+            result = cross_validate(self.executor, self.folds, self._job(proposal), go_on=go_on, until=until)
+            if result.stopped:
+                scores = result.fold_scores
+                return self._trial(
+                    number, proposal, "pruned", note=result.stopped, fold_scores=scores, fit_s=result.fit_s
+                )
+            return self._trial(number, proposal, "done", **self._measured(proposal, result))
+        except TrialFailed as error:
+            return self._trial(number, proposal, "failed", note=str(error))
+
+    def not_tried(self, number: int, proposal: Proposal, why: str) -> Trial:
+        """A trial of which nothing was fitted."""
+        return self._trial(number, proposal, "pruned", note=why)
+
+    def ensemble(self, trials: Sequence[Trial]) -> Trial | None:
+        """The best trials together; None when no set of them is better than the best alone."""
+        usable = [trial for trial in trials if trial.state == "done" and trial.answers and trial.graph]
+        if len(usable) < 2:
+            return None
+        answers = {trial.number: self._answers(trial) for trial in usable}
+        rows = answers[usable[0].number].rows
+        y = self.examples.y[rows]
+        choosable = {
+            trial.number: Choosable(answers[trial.number].scores, trial.estimated_us or 0.0) for trial in usable
+        }
+        weights = select_members(choosable, y, self.metric, self.examples.task, row_limit_us=ROW_LIMIT_US)
+        if len(weights) < 2:
+            return None
+        by_number = {trial.number: trial for trial in usable}
+        members = [by_number[number] for number in weights]
+        fold = answers[usable[0].number].fold
+        scores = sum(weight * answers[number].scores for number, weight in weights.items())
+        assert not isinstance(scores, int), "there are members"
+        graph = mean_graph([(weights[trial.number], self._graph(trial)) for trial in members])
+        pooled = Answers(rows, fold, scores)
+        per_fold = [
+            measure(self.metric, y[fold == number], scores[fold == number], self.examples.task)
+            for number in range(len(self.folds))
+        ]
+        gaps = [trial.train_score for trial in members]
+        train_score = None if None in gaps else float(np.dot(list(weights.values()), [gap or 0.0 for gap in gaps]))
+        return Trial(
+            number=len(trials),
+            family="ensemble",
+            params={str(number): weight for number, weight in weights.items()},
+            state="done",
+            metric=self.metric.name,
+            form="ensemble",
+            members=tuple(
+                Member(trial=trial.number, family=trial.family, weight=weights[trial.number]) for trial in members
+            ),
+            score=float(np.mean(per_fold)),
+            fold_scores=tuple(per_fold),
+            train_score=train_score,
+            fit_s=sum(trial.fit_s for trial in members),
+            **self._decided(pooled, graph),
+        )
+
+    def _job(self, proposal: Proposal) -> Job:
+        examples = self.examples
+        return Job(
+            family=path_of(proposal.family),
+            params=dict(proposal.params),
+            task=examples.task,
+            n_classes=examples.n_classes,
+            metric=self.metric.name,
+            imbalance=proposal.imbalance,
+            seed=self.training.seed,
+            threads=self.training.threads,
+            limit=agreement_limit(examples.task, float(np.std(examples.y))),
+        )
+
+    def _trial(
+        self, number: int, proposal: Proposal, state: Literal["done", "pruned", "failed"], **facts: Any
+    ) -> Trial:
+        return Trial(
+            number=number,
+            family=proposal.family,
+            params=dict(proposal.params),
+            imbalance=proposal.imbalance,
+            state=state,
+            metric=self.metric.name,
+            **facts,
+        )
+
+    def _measured(self, proposal: Proposal, result: CrossValidated) -> dict[str, Any]:
+        """The facts of a candidate that was fitted on every fold."""
+        family, folds = self.families[proposal.family], result.folds
+        train_score = float(np.mean([fold.train_score for fold in folds]))
+        facts: dict[str, Any] = {
+            "settled": settle([fold.settled for fold in folds]),
+            "score": float(np.mean(result.fold_scores)),
+            "fold_scores": result.fold_scores,
+            "train_score": train_score if np.isfinite(train_score) else None,
+            "fit_s": result.fit_s,
+        }
+        graph = folds[-1].onnx
+        if family.bags and self.folds.alike and self._is_rare():
+            facts["form"] = "bag"
+            graph = mean_graph([(1.0 / len(folds), fold.onnx) for fold in folds])
+            facts["kept"] = self.store.keep_bytes(_packed(folds), "models", ".zst")
+        return facts | self._decided(result.answers, graph)
+
+    def _is_rare(self) -> bool:
+        """Whether a class has so few rows that one model of all rows depends on the luck of its draws."""
+        return self.examples.task != "regression" and int(np.bincount(self.examples.y).min()) < FEW_ROWS
+
+    def _decided(self, answers: Answers, graph: bytes) -> dict[str, Any]:
+        """What is decided by the answers, and what the graph takes."""
+        examples = self.examples
+        y = examples.y[answers.rows]
+        decided = decide(
+            y, answers.scores, answers.fold, task=examples.task, classes=examples.classes, costs=self.costs
+        )
+        facts: dict[str, Any] = {
+            "threshold": decided.decision.threshold,
+            "error_cost": decided.error_cost,
+            "decision": decided.decision,
+            "best_threshold": decided.best_threshold,
+            "best_cost": decided.best_cost,
+            "answers": self.store.keep_bytes(pack_answers(answers), "answers", ".msgpack"),
+        }
+        if not graph:  # compared, never packed
+            return facts
+        X = self.folds.some_validation_rows(TIMED_ROWS)
+        return facts | {
+            "model_bytes": len(graph),
+            "estimated_us": estimated_us(graph),
+            "row_us": time_one_row(graph, decided.decision, X, clock=self.clock),
+            "graph": self.store.keep_bytes(zstandard.compress(graph, 3), "graphs", ".onnx.zst"),
+        }
+
+    def _answers(self, trial: Trial) -> Answers:
+        assert trial.answers is not None, "a trial that is done has answers"
+        return unpack_answers(self.store.fetch(trial.answers))
+
+    def _graph(self, trial: Trial) -> bytes:
+        assert trial.graph is not None, "asked of what compiles"
+        return zstandard.decompress(self.store.fetch(trial.graph))
+
+
+def _packed(folds: Sequence[FoldAnswer]) -> bytes:
+    kept = [KeptModel(fold.kept, () if fold.shift is None else tuple(fold.shift.tolist())) for fold in folds]
+    return zstandard.compress(msgspec.msgpack.encode(kept), 3)
+
+
+def unpack_models(data: bytes) -> list[KeptModel]:
+    """The models of a bag."""
+    return msgspec.msgpack.decode(zstandard.decompress(data), type=list[KeptModel])

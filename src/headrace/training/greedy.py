@@ -1,0 +1,74 @@
+"""Which candidates to average, and how much each counts: greedy selection over out-of-fold answers.
+
+Caruana et al., "Ensemble Selection from Libraries of Models", ICML 2004: begin with the best, then add, with
+replacement, whatever most improves the metric of the mean. A member that is new costs time at every prediction, so it
+has to bring more than one that is there already, and the sum of times has a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.definition.model import Task
+from headrace.training.metrics import Metric, measure
+
+Floats = NDArray[np.float64]
+
+STEPS: Final = 25
+MOST_LOOKED_AT: Final = 30
+"""Candidates, best first."""
+MOST_ROWS: Final = 30_000
+"""Rows, evenly spaced, that sets are judged by."""
+LEAST_GAIN: Final = 2e-4
+"""Of the best candidate's own distance to perfect (or of its loss): what a new member must bring."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A candidate that may be chosen."""
+
+    scores: Floats
+    """Out of fold, shape (n,) or (n, k); the same rows for all."""
+    row_us: float
+    """About what one row takes, the same on every run."""
+
+
+def select_members(
+    members: Mapping[int, Member], y: NDArray[Any], metric: Metric, task: Task, *, row_limit_us: float
+) -> dict[int, float]:
+    """Weights by candidate, summing to 1; one candidate alone when no set is better."""
+    rows = np.linspace(0, len(y) - 1, min(len(y), MOST_ROWS)).astype(np.intp)
+    y = y[rows]
+    known = {number: member.scores[rows] for number, member in members.items()}
+    alone = {number: measure(metric, y, scores, task) for number, scores in known.items()}
+    looked_at = sorted(alone, key=lambda number: (-alone[number], number))[:MOST_LOOKED_AT]
+    first = looked_at[0]
+    counts, total, best = {first: 1}, known[first].copy(), alone[first]
+    room = (1.0 - best) if metric.higher_is_better else -best
+    step = LEAST_GAIN * max(abs(room), 1e-12)
+    spent = members[first].row_us
+    for size in range(1, STEPS):
+        found: tuple[float, int] | None = None
+        for number in looked_at:
+            new = number not in counts
+            if new and spent + members[number].row_us > row_limit_us:
+                continue
+            value = measure(metric, y, (total + known[number]) / (size + 1), task)
+            worth = value - (step if new else 0.0)
+            if found is None or worth > found[0]:
+                found = (worth, number)
+        if found is None or found[0] <= best:
+            break
+        number = found[1]
+        if number not in counts:
+            spent += members[number].row_us
+        counts[number] = counts.get(number, 0) + 1
+        total += known[number]
+        best = measure(metric, y, total / (size + 1), task)
+    size = sum(counts.values())
+    return {number: count / size for number, count in sorted(counts.items())}

@@ -1,0 +1,171 @@
+"""Where trials' processes come from: one process that has loaded the libraries, and forks a child when asked.
+
+Python's own `multiprocessing` runs the caller's main script again in every child, which starts a second run where the
+script does not guard itself; a fork of the caller would inherit its threads' locks. Here the children know nothing of
+the caller but a socket and where modules are found. Run as `python -m headrace.training.nursery FD`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from importlib import import_module
+from multiprocessing.connection import Connection
+from typing import Final
+
+LOADED: Final = (
+    "headrace.training.trial_worker",
+    "lightgbm",
+    "sklearn.linear_model",
+    "sklearn.ensemble",
+    "onnx",
+    "onnxruntime",
+)
+"""Nothing here starts a thread when it is imported: what is forked afterwards is whole."""
+_FORK: Final = b"f"
+_WAIT: Final = b"w"
+_PID_BYTES: Final = 8
+
+
+class Child:
+    """A process that serves `headrace.training.trial_worker.serve`, and the pipe to it."""
+
+    def __init__(self, nursery: Nursery, pid: int, connection: Connection) -> None:
+        self._nursery, self.pid, self.connection = nursery, pid, connection
+
+    def end(self) -> int:
+        """Kill it if it runs; its exit code, negative for a signal."""
+        with suppress(OSError):
+            self.connection.close()
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        return self._nursery.wait(self.pid)
+
+    def fate(self) -> int:
+        """The exit code of a child whose pipe has closed."""
+        with suppress(OSError):
+            self.connection.close()
+        return self._nursery.wait(self.pid)
+
+
+class Nursery:
+    """The process that forks. One serves all searches of this process."""
+
+    def __init__(self) -> None:
+        own, other = socket.socketpair()
+        # read by OpenMP when it is loaded: waiting threads that spin cost more than they win
+        environment = os.environ | {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+        self._process = subprocess.Popen(  # noqa: S603 - this very program
+            [sys.executable, "-m", "headrace.training.nursery", str(other.fileno())],
+            pass_fds=[other.fileno()],
+            env=environment | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            stdin=subprocess.DEVNULL,
+        )
+        other.close()
+        self._socket = own
+        self._lock = threading.Lock()
+
+    def fork(self, folder: str) -> Child:
+        """A new child that finds its folds in `folder`."""
+        mine, its = socket.socketpair()
+        with self._lock:
+            socket.send_fds(self._socket, [_FORK + os.fsencode(folder)], [its.fileno()])
+            its.close()
+            pid = int.from_bytes(self._receive(_PID_BYTES), "big", signed=True)
+        return Child(self, pid, Connection(mine.detach()))
+
+    def wait(self, pid: int) -> int:
+        """The exit code of a child that has ended or is about to."""
+        with self._lock:
+            self._socket.sendall(_WAIT + str(pid).encode())
+            return int.from_bytes(self._receive(_PID_BYTES), "big", signed=True)
+
+    @property
+    def lives(self) -> bool:
+        """Whether it can be asked."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End it, and with it every child that is left."""
+        self._socket.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(2)
+        self._process.kill()
+        self._process.wait()
+
+    def _receive(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            part = self._socket.recv(size - len(data))
+            if not part:
+                raise OSError("the process that starts trials has ended")
+            data += part
+        return data
+
+
+_ONE: list[Nursery] = []
+_ONE_LOCK = threading.Lock()
+
+
+def nursery() -> Nursery:
+    """The nursery of this process, started when there is none; returns at once, while it still loads."""
+    with _ONE_LOCK:
+        if not _ONE or not _ONE[0].lives:
+            _ONE[:] = [Nursery()]
+            atexit.register(_ONE[0].close)
+        return _ONE[0]
+
+
+def _serve(control: socket.socket) -> None:
+    from headrace.training.trial_worker import serve
+
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
+        if not message:
+            return
+        if message[:1] == _FORK:
+            pid = os.fork()
+            if pid == 0:
+                control.close()
+                _die_with_parent()
+                serve(Connection(descriptors[0]), os.fsdecode(message[1:]))
+                os._exit(0)
+            os.close(descriptors[0])
+            control.sendall(pid.to_bytes(_PID_BYTES, "big", signed=True))
+        else:
+            code = _exit_code(int(message[1:]))
+            control.sendall(code.to_bytes(_PID_BYTES, "big", signed=True))
+
+
+def _exit_code(pid: int) -> int:
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:
+        return 0
+
+
+def _die_with_parent() -> None:
+    """Linux: a child does not outlive the nursery, which ends with the process that asked for it."""
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def main(arguments: list[str]) -> None:
+    """Load, then fork on demand until the socket closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which then ends its children
+    for name in LOADED:
+        with suppress(ImportError):  # said when a family that needs it is asked for
+            import_module(name)
+    _serve(socket.socket(fileno=int(arguments[0])))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

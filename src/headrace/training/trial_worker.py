@@ -1,0 +1,178 @@
+"""One candidate on one fold: fitted, asked, compiled. Runs in the search's own process or in a child of it.
+
+Loads no table engine: a child that is killed for its memory or its time takes nothing else with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.definition.model import Task
+from headrace.training.families import Check, Params, load_from
+from headrace.training.imbalance import corrected, resample
+from headrace.training.metrics import METRICS, measure
+
+TRAIN_SAMPLE = 20_000
+"""Training rows, evenly spaced, that the training score is measured on."""
+CHECKED_ROWS = 5_000
+"""Validation rows on which a model's compiled graph is compared with its library."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFold:
+    """A fold as matrices, encoded with what its own training rows taught."""
+
+    levels: tuple[int | None, ...]
+    X_train: NDArray[np.float32]
+    y_train: NDArray[Any]
+    X_validation: NDArray[np.float32]
+    y_validation: NDArray[Any]
+    validation: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be fitted."""
+
+    family: str
+    """`module:Class`."""
+    params: Params
+    task: Task
+    n_classes: int
+    metric: str
+    imbalance: str
+    seed: int
+    threads: int
+    limit: float
+    """How far the compiled graph may be from its library."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldAnswer:
+    """What came of it."""
+
+    scores: NDArray[np.float64]
+    """Of the validation rows."""
+    score: float
+    """Higher is better."""
+    train_score: float
+    settled: Params
+    fit_s: float
+    onnx: bytes
+    """Empty: the family does not compile."""
+    kept: bytes
+    """The model in its library's own data format, of a family whose folds are bagged; else empty."""
+    shift: NDArray[np.float64] | None
+    """By how much the odds of each class were brought back."""
+
+
+def fit_fold(job: Job, fold: EncodedFold, clock: Callable[[], float]) -> FoldAnswer:
+    """Fit, ask, measure and compile; raises what the library raises, `ArithmeticError` for answers that cannot be."""
+    family = load_from(job.family)
+    metric = METRICS[job.metric]
+    started = clock()
+    X, y, weights, shift = resample(job.imbalance, fold.X_train, fold.y_train, fold.levels, job.n_classes, job.seed)
+    fitted = family.fit(
+        X,
+        y,
+        job.params,
+        task=job.task,
+        n_classes=job.n_classes,
+        levels=fold.levels,
+        seed=job.seed,
+        threads=job.threads,
+        weights=weights,
+        check=Check(fold.X_validation, fold.y_validation),
+    )
+    fit_s = clock() - started
+    fitted = corrected(fitted, shift)
+    scores = fitted.predict(fold.X_validation)
+    if not np.isfinite(scores).all():
+        raise FloatingPointError("its answers are not all finite")
+    score = measure(metric, fold.y_validation, scores, job.task)
+    if not np.isfinite(score):
+        raise FloatingPointError(f"its {metric.name} is not finite")
+    sample = np.linspace(0, len(fold.y_train) - 1, min(TRAIN_SAMPLE, len(fold.y_train))).astype(np.intp)
+    train_score = measure(metric, fold.y_train[sample], fitted.predict(fold.X_train[sample]), job.task)
+    onnx = fitted.to_onnx() if family.compiles else b""
+    if onnx:
+        from headrace.training.measure import largest_difference
+
+        asked = fold.X_validation[:CHECKED_ROWS]
+        difference = largest_difference(onnx, asked, scores[:CHECKED_ROWS])
+        if not difference <= job.limit:
+            raise ArithmeticError(f"compiled, it is {difference:.3g} from its library; the limit is {job.limit:.3g}")
+    return FoldAnswer(
+        scores=scores,
+        score=score,
+        train_score=train_score,
+        settled=fitted.settled,
+        fit_s=fit_s,
+        onnx=onnx,
+        kept=fitted.keep() if family.bags else b"",
+        shift=shift,
+    )
+
+
+def serve(connection: Any, folder: str) -> None:
+    """A child's life: fold numbers and jobs come in, answers or reasons go out, until the pipe closes."""
+    import time
+
+    _be_first_to_go()
+    folds: dict[int, EncodedFold] = {}
+    while True:
+        try:
+            number, job = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            if number not in folds:
+                folds[number] = load_fold(folder, number)
+            answer: FoldAnswer | str = fit_fold(job, folds[number], time.monotonic)
+        except Exception as error:
+            answer = failure(error)
+        connection.send(answer)
+
+
+def failure(error: BaseException) -> str:
+    """What is noted of a failed trial: one line."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}"
+
+
+def save_fold(folder: str, number: int, fold: EncodedFold) -> None:
+    """Write a fold where children can map it."""
+    for name in ("X_train", "y_train", "X_validation", "y_validation", "validation"):
+        np.save(Path(folder, f"{number}-{name}.npy"), getattr(fold, name))
+    levels = np.array([-1 if n is None else n for n in fold.levels], np.int64)
+    np.save(Path(folder, f"{number}-levels.npy"), levels)
+
+
+def load_fold(folder: str, number: int) -> EncodedFold:
+    """The fold that `save_fold` wrote; its matrices are mapped, so that children share one copy."""
+
+    def part(name: str) -> NDArray[Any]:
+        array: NDArray[Any] = np.load(Path(folder, f"{number}-{name}.npy"), mmap_mode="r")
+        return array
+
+    return EncodedFold(
+        levels=tuple(None if n < 0 else n for n in part("levels").tolist()),
+        X_train=part("X_train"),
+        y_train=part("y_train"),
+        X_validation=part("X_validation"),
+        y_validation=part("y_validation"),
+        validation=part("validation"),
+    )
+
+
+def _be_first_to_go() -> None:
+    """Linux: when memory runs out, the child is ended and not the run."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    except OSError:
+        return

@@ -1,0 +1,127 @@
+"""Candidates together: which are chosen, and that their one graph is their weighted mean."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.training.samples import MemoryRecorder, StepClock, make_examples
+
+from headrace.definition.model import Budget, Split, Task, Training
+from headrace.features.encoder import encode_columns
+from headrace.scoring.graph import Graph
+from headrace.training.answers import Answers, pack_answers, unpack_answers
+from headrace.training.data import Examples
+from headrace.training.fit import fit_chosen
+from headrace.training.greedy import Member, select_members
+from headrace.training.measure import agreement_limit
+from headrace.training.metrics import measure, metric_of
+from headrace.training.model import SearchResult
+from headrace.training.search import search
+
+AUC = metric_of("roc_auc", "binary")
+
+
+def truth(n: int = 4_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, and two candidates that each know a half of what there is to know."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, n))
+    y = (a + b + 0.5 * rng.normal(size=n) > 0.5).astype(np.int64)
+    return y, 1 / (1 + np.exp(-a)), 1 / (1 + np.exp(-b))
+
+
+def test_candidates_that_know_different_things_are_averaged() -> None:
+    y, a, b = truth()
+    members = {3: Member(a, 10.0), 5: Member(b, 10.0), 7: Member(np.full(len(y), 0.5), 1.0)}
+    weights = select_members(members, y, AUC, "binary", row_limit_us=100.0)
+    assert weights.keys() == {3, 5}
+    assert sum(weights.values()) == pytest.approx(1.0)
+    mean = weights[3] * a + weights[5] * b
+    assert measure(AUC, y, mean, "binary") > max(measure(AUC, y, one, "binary") for one in (a, b)) + 0.05
+
+
+def test_the_time_of_a_row_limits_an_ensemble() -> None:
+    y, a, b = truth()
+    members = {0: Member(a, 30.0), 1: Member(b, 30.0)}
+    assert len(select_members(members, y, AUC, "binary", row_limit_us=59.0)) == 1
+    assert len(select_members(members, y, AUC, "binary", row_limit_us=60.0)) == 2
+
+
+def test_a_member_that_brings_next_to_nothing_is_left_out() -> None:
+    y, a, _ = truth()
+    noise = 1e-6 * np.random.default_rng(1).normal(size=len(y))
+    assert select_members({0: Member(a, 1.0), 1: Member(a + noise, 1.0)}, y, AUC, "binary", row_limit_us=9.0) == {
+        0: 1.0
+    }
+
+
+@pytest.mark.parametrize("shape", [(50,), (50, 3)])
+def test_answers_are_unpacked_as_they_were_packed(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    answers = Answers(rng.permutation(50), np.repeat(np.arange(5), 10), rng.random(shape))
+    again = unpack_answers(pack_answers(answers))
+    for name in Answers.__slots__:
+        np.testing.assert_array_equal(getattr(again, name), getattr(answers, name))
+    assert pack_answers(again) == pack_answers(answers)
+
+
+def mixed(n: int, task: Task, *, seed: int = 0) -> Examples:
+    """Rows of which a linear model and trees each see what the other does not."""
+    examples = make_examples(n, task, seed=seed)
+    rows = examples.rows.select(pl.col("speed").fill_null(0.0), "count", "open")
+    speed, count, opened = (rows[name].cast(pl.Float64).to_numpy() for name in rows.columns)
+    noise = np.random.default_rng(seed + 100).normal(size=n)
+    score = speed + opened * np.sin(2 * count) + noise
+    y = {
+        "binary": (score > np.quantile(score, 0.8)).astype(np.int64),
+        "multiclass": np.searchsorted(np.quantile(score, [0.3, 0.6, 0.8]), score).astype(np.int64),
+        "regression": score,
+    }[task]
+    return dataclasses.replace(examples, y=y)
+
+
+def searched(task: Task, by: str, recorder: MemoryRecorder, n: int = 1_500) -> tuple[SearchResult, Training, Split]:
+    training = Training(families=("linear", "lightgbm"), budget=Budget(trials=6), threads=1)
+    split = Split(by=by, folds=3)  # type: ignore[arg-type]
+    result = search(mixed(n, task), training, split, None, recorder=recorder, clock=StepClock(0.001))
+    return result, training, split
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("by", ["random", "time"])
+def test_an_ensemble_is_compiled_to_one_graph_that_agrees_with_its_members(task: Task, by: str) -> None:
+    recorder = MemoryRecorder()
+    result, training, split = searched(task, by, recorder)
+    last = result.trials[-1]
+    assert last.form == "ensemble"
+    assert len(last.members) > 1
+    assert sum(member.weight for member in last.members) == pytest.approx(1.0)
+    assert last.score is not None
+    alone = [trial.score for trial in result.trials if trial.state == "done" and trial.form != "ensemble"]
+    assert last.score > max(score for score in alone if score is not None) - 0.01
+    examples = mixed(1_500, task)
+    fitted = fit_chosen(examples, last, training, split, trials=result.trials, fetch=recorder.fetch)
+    X = encode_columns(fitted.encoder, mixed(300, task, seed=9).rows)
+    difference = np.abs(Graph(fitted.onnx).raw(X) - fitted.predict(X)).max()
+    assert difference <= agreement_limit(task, float(np.std(examples.y)))
+
+
+def test_few_rows_of_a_class_keep_the_folds_models_and_the_pack_is_their_mean() -> None:
+    recorder = MemoryRecorder()
+    result, training, split = searched("binary", "random", recorder, n=200)
+    trees = result.trials[1]
+    assert (trees.family, trees.form) == ("lightgbm", "bag")
+    fitted = fit_chosen(mixed(200, "binary"), trees, training, split, trials=result.trials, fetch=recorder.fetch)
+    assert len(fitted.models) == result.folds
+    X = encode_columns(fitted.encoder, mixed(300, "binary", seed=9).rows)
+    mean = np.mean([model.predict(X) for _, model in fitted.models], axis=0)
+    assert np.abs(Graph(fitted.onnx).raw(X) - mean).max() <= 1e-6
+    again = fit_chosen(mixed(200, "binary"), trees, training, split, trials=result.trials, fetch=recorder.fetch)
+    assert again.onnx == fitted.onnx
+
+
+def test_under_a_time_split_no_model_of_an_early_fold_is_kept() -> None:
+    result, _, _ = searched("binary", "time", MemoryRecorder(), n=200)
+    assert {trial.form for trial in result.trials} <= {"refit", "ensemble"}

@@ -1,0 +1,158 @@
+"""Children that fit folds: they answer as this process does, and take nothing with them when they crash."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.training.samples import make_examples
+
+from headrace.definition.model import Split, Task
+from headrace.training.families import Fitted
+from headrace.training.folding import EncodedFolds
+from headrace.training.metrics import metric_of
+from headrace.training.splits import make_folds
+from headrace.training.trial_worker import FoldAnswer, Job
+from headrace.training.workers import Inline, OutOfTime, Workers
+
+
+class Odd:
+    """A family that does what its parameter says."""
+
+    tasks: frozenset[Task] = frozenset({"binary"})
+    compiles = True
+    bags = False
+
+    def defaults(self) -> Sequence[Mapping[str, Any]]:
+        return ({"does": "raise"},)
+
+    def space(self) -> Mapping[str, Any]:
+        return {}
+
+    def restore(self, kept: bytes) -> Fitted:
+        raise NotImplementedError
+
+    def fit(self, X: Any, y: Any, params: Mapping[str, Any], **_: Any) -> Fitted:
+        match params["does"]:
+            case "raise":
+                raise RuntimeError("no luck\nwith a second line")
+            case "crash":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "be killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "exit":
+                os._exit(7)
+            case "hang":
+                time.sleep(600)
+            case "want memory":
+                raise MemoryError
+        raise AssertionError(params)
+
+
+def job(family: str = "headrace.training.families.linear:Linear", **params: Any) -> Job:
+    return Job(
+        family=family,
+        params=params or {"l2": 1.0},
+        task="binary",
+        n_classes=2,
+        metric="roc_auc",
+        imbalance="none",
+        seed=0,
+        threads=2,
+        limit=1e-6,
+    )
+
+
+def odd(does: str) -> Job:
+    return job(f"{__name__}:Odd", does=does)
+
+
+def folds() -> EncodedFolds:
+    examples, split = make_examples(400), Split(by="random", folds=3)
+    return EncodedFolds(examples, make_folds(examples, split), metric_of("roc_auc", "binary"), split=split)
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    with Workers(2, time.monotonic) as made:
+        made.give(folds())
+        yield made
+
+
+def test_children_answer_what_this_process_answers(workers: Workers) -> None:
+    here = Inline(time.monotonic)
+    here.give(folds())
+    for wave in ((0, 1), (2,)):
+        for own, other in zip(here.run(job(), wave, None), workers.run(job(), wave, None), strict=True):
+            assert isinstance(own, FoldAnswer)
+            assert isinstance(other, FoldAnswer)
+            np.testing.assert_array_equal(own.scores, other.scores)
+            assert own.onnx == other.onnx
+            assert (own.score, own.train_score, own.settled) == (other.score, other.train_score, other.settled)
+
+
+@pytest.mark.parametrize(
+    ("does", "says"),
+    [
+        ("raise", "RuntimeError: no luck"),
+        ("want memory", "MemoryError: "),
+        ("crash", "its process ended with code -11"),
+        ("be killed", "its process ended with code -9 (killed: most often for want of memory)"),
+        ("exit", "its process ended with code 7"),
+    ],
+)
+def test_a_fit_that_fails_says_why_and_the_next_one_works(workers: Workers, does: str, says: str) -> None:
+    assert workers.run(odd(does), (0, 1), None) == [says, says]
+    (after,) = workers.run(job(), (0,), None)
+    assert isinstance(after, FoldAnswer)
+
+
+def test_a_fit_that_does_not_end_is_killed_when_its_time_is_over(workers: Workers) -> None:
+    began = time.monotonic()
+    with pytest.raises(OutOfTime):
+        workers.run(odd("hang"), (0, 1), began + 0.3)
+    assert time.monotonic() - began < 30
+    (after,) = workers.run(job(), (0,), None)
+    assert isinstance(after, FoldAnswer)
+
+
+SCRIPT = """
+import os, sys, time
+print("began", flush=True)
+from tests.training.test_workers import folds, job, odd
+from headrace.training.workers import Workers
+workers = Workers(2, time.monotonic)
+workers.give(folds())
+assert not isinstance(workers.run(job(), (0, 1), None)[0], str)
+print(*(child.pid for child in workers._children), flush=True)
+workers.run(odd("hang"), (0, 1), None)
+"""
+
+
+def test_children_end_with_a_run_that_is_killed_and_never_run_its_script_again(tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"
+    script.write_text(SCRIPT)
+    root = Path(__file__).parents[2]
+    run = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(root)}
+    )
+    assert run.stdout is not None
+    assert run.stdout.readline() == "began\n"
+    pids = [int(pid) for pid in run.stdout.readline().split()]
+    assert len(pids) == 2
+    run.kill()
+    run.wait()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}/stat").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{pid}/stat").exists() for pid in pids)
+    assert run.stdout.read() == ""
+    run.stdout.close()
