@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -100,7 +101,14 @@ def check_as_quiet(root: Path, answer: dict[str, Any], quiet: Quiet, kills: int)
 
 
 def is_alone(session: int) -> bool:
-    """Whether no process of that session lives."""
+    """Whether no process of that session lives, or soon: what a killed run had started ends by itself."""
+    deadline = time.monotonic() + 10
+    while not (alone := _nobody(session)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return alone
+
+
+def _nobody(session: int) -> bool:
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = status.read_text().rpartition(")")[2].split()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 BATCH_ROWS: Final = 1 << 17
 """Rows held at a time. Features of a batch are computed together, so a larger one costs memory and saves little."""
+
+LEAST_FREE_BYTES: Final = 1 << 20
+"""With less, a file that could not be written had no room."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def predict_file(
         write(scored(), part)
         part.replace(out)
     except OSError as error:
-        raise OutputFailed(out, error.strerror or str(error)) from error
+        raise OutputFailed(out, _why(error, out)) from error
     finally:
         part.unlink(missing_ok=True)
     return Scored(done, starved, ends_us)
@@ -322,3 +326,11 @@ def _as_text(batch: pl.DataFrame) -> pl.Series:
     import polars as pl
 
     return pl.Series("reasons", [msgspec.json.encode(row).decode() for row in batch["reasons"].to_list()])
+
+
+def _why(error: OSError, out: Path) -> str:
+    """The reason in words: a writer that was cut off in the middle speaks of its format, not of the disk."""
+    reason = error.strerror or str(error)
+    if error.errno is None and shutil.disk_usage(out.parent).free < LEAST_FREE_BYTES:
+        return f"No space left on device ({reason})"
+    return reason

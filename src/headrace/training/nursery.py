@@ -150,20 +150,23 @@ def _exit_code(pid: int) -> int:
         return 0
 
 
-def _die_with_parent() -> None:
-    """Linux: a child does not outlive the nursery, which ends with the process that asked for it."""
+def _die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Linux: a process does not outlive the one that started it; 0: it may."""
     import ctypes
 
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(1, number)
 
 
 def main(arguments: list[str]) -> None:
     """Load, then fork on demand until the socket closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which then ends its children
+    _die_with_parent()  # while it loads, nobody would see the socket close
     for name in LOADED:
         with suppress(ImportError):  # said when a family that needs it is asked for
             import_module(name)
+    # from here on the socket tells; the kernel would, also when only the thread ended that had started this
+    _die_with_parent(0)
     _serve(socket.socket(fileno=int(arguments[0])))
 
 
