@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.definition.model import Task
-from headrace.training.families import Check, Fitted, Params
+from headrace.training.families import Check, Fitted, Params, Single, SingleFitted
 from headrace.training.families.ensemble import Tree, sum_of_trees
 from headrace.training.onnx_ops import model_bytes
 
@@ -35,12 +35,11 @@ TOGETHER = 50
 _DEFAULT: dict[str, Any] = {"trees": 120, "max_features": 0.4, "min_samples_leaf": 2, "max_leaf_nodes": 512}
 
 
-class _Forests:
+class _Forests(Single):
     """What the two families share."""
 
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
     compiles = True
-    bags = False
     _kind: ClassVar[str]
 
     def space(self) -> Mapping[str, BaseDistribution]:
@@ -123,8 +122,8 @@ class Forest(_Forests):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class FittedForest:
+@dataclass(frozen=True)
+class FittedForest(SingleFitted):
     """A grown forest; of a regression, on the standardised label."""
 
     model: Any
