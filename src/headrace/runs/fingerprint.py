@@ -28,6 +28,8 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "features": ("numpy", "polars", "tzdata"),
     "scoring": ("numpy", "onnx", "onnxruntime"),
     "training": (
+        "catboost",
+        "interpret-core",
         "lightgbm",
         "numpy",
         "onnx",
@@ -36,6 +38,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
         "polars",
         "scikit-learn",
         "scipy",
+        "xgboost-cpu",
     ),
     "registry": ("cryptography", "onnxruntime"),
     "pages": ("jinja2",),
