@@ -70,7 +70,6 @@ NOT_AVAILABLE = {
     "team": "[team]",
     "sources.*.read.* kafka://": '[sources.rows]\nread = "kafka://host/topic"\nformat = "csv"',
     "sources.*.columns.*.personal": '[sources.rows.columns]\nx = { personal = "pseudonym" }',
-    "training.families.* xgboost": '[training]\nfamilies = ["linear", "xgboost"]',
     "training.families.* mlp": '[training]\nfamilies = "mlp"',
     "training.search grid": '[training]\nsearch = "grid"',
     "training.search halving": '[training]\nsearch = "halving"',

@@ -468,7 +468,7 @@ SPLIT = Section(
     ),
 )
 
-FAMILIES = ("linear", "lightgbm", "catboost", "extra_trees", "forest")
+FAMILIES = ("linear", "lightgbm", "catboost", "xgboost", "extra_trees", "forest")
 """Names in `headrace.training.families.FAMILIES`, which a lower room cannot read; a test holds them equal."""
 _FAMILY_ALIASES = {
     "lgbm": "lightgbm",
@@ -476,6 +476,7 @@ _FAMILY_ALIASES = {
     "ridge": "linear",
     "random_forest": "forest",
     "extratrees": "extra_trees",
+    "xgb": "xgboost",
 }
 
 TRAINING = Section(
