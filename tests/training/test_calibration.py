@@ -11,18 +11,16 @@ from headrace.definition.model import Costs
 from headrace.scoring.decision import Calibration, Decider
 from headrace.scoring.model import Decision
 from headrace.training.calibration import (
-    MOST_KNOTS,
-    calibrate,
     cost_matrix,
     decide,
     decisions,
     elkan_threshold,
     f1_threshold,
-    isotonic_knots,
     least_cost_threshold,
     mean_cost,
 )
 from headrace.training.errors import UnknownClass
+from headrace.training.maps import MOST_KNOTS, calibrate, fit_beta, fit_platt, fit_temperature, isotonic_knots, knots_of
 from headrace.training.metrics import METRICS
 
 
@@ -35,11 +33,13 @@ def sample(n: int, *, power: float, seed: int = 0) -> tuple[np.ndarray, np.ndarr
 
 def test_distorted_scores_are_mended_on_rows_that_the_map_never_saw() -> None:
     y, scores, fold = sample(20_000, power=3.0)
-    knots, calibrated = calibrate(y, scores, fold)
+    knots, calibrated, gain = calibrate(y, scores, fold)
     fresh_y, fresh, _ = sample(20_000, power=3.0, seed=9)
     mended = Calibration(knots).column(fresh)
     loss = METRICS["log_loss"]
     assert knots
+    assert gain.before == pytest.approx(loss.value(y, scores))
+    assert gain.after == pytest.approx(loss.value(y, calibrated))
     assert loss.value(y, calibrated) < loss.value(y, scores) - 0.05
     assert loss.value(fresh_y, mended) < loss.value(fresh_y, fresh ** (1 / 3)) + 0.002
     assert np.abs(mended - fresh ** (1 / 3)).mean() < 0.02
@@ -47,18 +47,80 @@ def test_distorted_scores_are_mended_on_rows_that_the_map_never_saw() -> None:
 
 def test_calibrated_scores_are_left_alone() -> None:
     y, scores, fold = sample(3_000, power=1.0)
-    knots, calibrated = calibrate(y, scores, fold)
-    assert knots == ()
-    np.testing.assert_array_equal(calibrated, scores)
+    knots, calibrated, gain = calibrate(y, scores, fold)
+    assert gain.after > gain.before - 1e-3, "what is chosen of calibrated scores gains next to nothing"
+    assert np.abs(calibrated - scores).mean() < 0.01
+    assert (knots == ()) == (gain.map == "none")
 
 
 def test_scores_that_say_nothing_are_not_fitted_to_their_noise() -> None:
     rng = np.random.default_rng(1)
     y = (rng.random(400) < 0.3).astype(np.int64)
     scores = np.full(400, 0.3) + rng.normal(scale=1e-3, size=400)
-    _, calibrated = calibrate(y, scores, np.arange(400) % 4)
+    _, calibrated, _ = calibrate(y, scores, np.arange(400) % 4)
     loss = METRICS["log_loss"]
     assert loss.value(y, calibrated) <= loss.value(y, scores)
+
+
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    p: np.ndarray = 1.0 / (1.0 + np.exp(-z))
+    return p
+
+
+def test_each_parametric_map_finds_the_distortion_of_its_own_kind() -> None:
+    rng = np.random.default_rng(4)
+    true = rng.beta(1, 3, 40_000).clip(1e-4, 1 - 1e-4)
+    y = (rng.random(len(true)) < true).astype(np.int64)
+    z = np.log(true / (1 - true))
+    distorted = sigmoid((z - 0.7) / 0.5)  # true = sigmoid(0.5 logit + 0.7)
+    platt = fit_platt(y, distorted)
+    assert platt is not None
+    assert np.abs(platt(distorted) - true).max() < 0.03
+    knots, _, gain = calibrate(y, distorted, np.arange(len(y)) % 5)
+    assert gain.map in ("platt", "beta"), "a smooth distortion needs no steps"
+    assert np.abs(Calibration(knots).column(distorted) - true).max() < 0.03
+    squeezed = true**3.0  # ln of it is 3 ln(true): beta's, with a = 1/3
+    beta = fit_beta(y, squeezed)
+    assert beta is not None
+    assert np.abs(beta(squeezed) - true).mean() < 0.01
+
+
+def test_scores_that_rank_the_wrong_way_teach_no_parametric_map() -> None:
+    y, scores, _ = sample(5_000, power=1.0)
+    assert fit_platt(y, 1.0 - scores) is None
+    assert fit_beta(y, 1.0 - scores) is None
+
+
+@given(st.floats(0.05, 8.0), st.floats(0.05, 8.0), st.floats(-6.0, 6.0))
+def test_the_line_between_knots_is_the_parametric_map_within_a_ten_thousandth(a: float, b: float, c: float) -> None:
+    def exact(s: np.ndarray) -> np.ndarray:
+        s = np.clip(s, 1e-7, 1 - 1e-7)
+        return sigmoid(a * np.log(s) - b * np.log1p(-s) + c)
+
+    knots = knots_of(exact)
+    assert len(knots) <= 250
+    asked = np.random.default_rng(0).random(2_000)
+    asked = np.concatenate([asked, asked**8, 1 - asked**8, [0.0, 1.0]])
+    assert np.abs(Calibration(knots).column(asked) - exact(asked)).max() < 1e-4
+
+
+def test_a_temperature_mends_classes_that_are_too_sure_and_rows_sum_to_one() -> None:
+    rng = np.random.default_rng(2)
+    true = rng.dirichlet(np.ones(5), 8_000)
+    y = np.array([rng.choice(5, p=row) for row in true])
+    sure = true**2.5 / (true**2.5).sum(axis=1, keepdims=True)
+    fitted = fit_temperature(y, sure)
+    assert fitted is not None
+    knots, crossed, gain = calibrate(y, sure, np.arange(len(y)) % 5)
+    assert gain.map == "temperature"
+    assert gain.after < gain.before - 0.1
+    assert np.abs(crossed - true).mean() < 0.01
+    decider = Decider(Decision(task="multiclass", classes=tuple("abcde"), knots=knots))
+    said = decider.probabilities(sure.astype(np.float32))
+    assert np.abs(said - true).mean() < 0.01
+    np.testing.assert_allclose(said.sum(axis=1), 1.0, rtol=1e-12)
+    alone = np.concatenate([decider.probabilities(row[None, :]) for row in sure[:300].astype(np.float32)])
+    np.testing.assert_array_equal(alone, said[:300])
 
 
 @given(st.integers(0, 10_000), st.integers(50, 2_000), st.floats(0.2, 5.0), st.integers(2, 2_000))

@@ -102,7 +102,18 @@ class Decider:
             raise ScoreNotFinite(int(np.argmin(finite)))
         if self.decision.task == "binary":
             return self._calibration.column(raw)
+        if self.decision.task == "multiclass" and self.decision.knots:
+            return self._shares(raw)
         return raw.astype(np.float64)
+
+    def _shares(self, raw: NDArray[np.float32]) -> Column:
+        """Multiclass: each probability mapped, then divided by their sum, added class by class in either form."""
+        mapped = self._calibration.column(raw)
+        total = np.zeros(len(mapped))
+        for code in range(mapped.shape[1]):
+            total += mapped[:, code]
+        shares: Column = mapped / total[:, None]
+        return shares
 
     def positive(self, probability: float) -> bool | None:
         """Binary: whether to act; None when there is no threshold."""
@@ -147,6 +158,8 @@ def _check(decision: Decision) -> None:
         raise PackageUnreadable("decision.json", f"it has format {decision.format}, this release reads format 1")
     if decision.task == "multiclass" and (classes < 2 or len(set(decision.classes)) < classes):
         raise PackageUnreadable("decision.json", "a multiclass decision names two classes at least, each once")
+    if decision.task == "multiclass" and decision.knots and decision.knots[0][1] <= 0.0:
+        raise PackageUnreadable("decision.json", "its knots map a probability of several to 0")
     if decision.threshold is not None and not 0.0 <= decision.threshold <= 1.0:
         raise PackageUnreadable("decision.json", "its threshold is not within [0, 1]")
     if costs and (len(costs) != classes or any(len(row) != classes for row in costs)):

@@ -88,8 +88,8 @@ class Decision(Struct, frozen=True, kw_only=True):
     task: Task
     classes: tuple[str, ...] = ()
     knots: tuple[tuple[float, float], ...] = ()
-    """Binary: the calibration map, piecewise linear through (raw score, probability), both
-    increasing. Empty: identity."""
+    """The calibration map, piecewise linear through (raw score, probability), both increasing. Empty: identity.
+    Multiclass: of each class's probability, which are then divided by their sum."""
     threshold: float | None = None
     """Binary: act when the calibrated probability is at least this."""
     cost_matrix: tuple[tuple[float, ...], ...] = ()

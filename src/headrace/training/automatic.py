@@ -21,10 +21,11 @@ from headrace.features.automatic.model import Family
 from headrace.features.encodings.plan import count_inputs
 from headrace.training.answers import Answers
 from headrace.training.automatic_model import Automatic, Tried
-from headrace.training.calibration import calibrate, decide, row_costs
+from headrace.training.calibration import decide, row_costs
 from headrace.training.data import Examples
 from headrace.training.families import FAMILIES, Params
 from headrace.training.folding import Clock, EncodedFolds, cross_validate
+from headrace.training.maps import calibrate
 from headrace.training.measure import agreement_limit
 from headrace.training.metrics import Metric, Spread, bootstrap_weights, mean_of, metric_of, plain_decisions, spread_of
 from headrace.training.search import Recorder
@@ -248,7 +249,7 @@ class _Trials:
         decided = decide(
             y, result.scores, result.fold, task=examples.task, classes=examples.classes, costs=self._costs
         ).decision
-        answer = calibrate(y, result.scores, result.fold)[1] if examples.task == "binary" else result.scores
+        answer = calibrate(y, result.scores, result.fold)[1] if examples.task != "regression" else result.scores
         return _Answers(y, answer, row_costs(y, answer, decided, self._costs))
 
     def _gain(self, before: _Answers, after: _Answers) -> Spread:

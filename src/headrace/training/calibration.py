@@ -13,17 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.definition.model import Costs, Task
-from headrace.scoring.decision import Calibration, Decider
+from headrace.scoring.decision import Decider
 from headrace.scoring.model import Decision
 from headrace.training.errors import UnknownClass
-from headrace.training.metrics import METRICS
+from headrace.training.maps import calibrate
+from headrace.training.model import CalibrationGain
 
 Floats = NDArray[np.float64]
-Knots = tuple[tuple[float, float], ...]
-
-MOST_KNOTS = 128
-FEWEST = 20
-"""Rows of either class that a calibration map needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +32,8 @@ class Decided:
     best_threshold: float | None = None
     """Binary with [costs]: the threshold of least cost on these very rows, for comparison; Elkan's is the one used."""
     best_cost: float | None = None
+    calibration: CalibrationGain | None = None
+    """Of classes: which map was chosen, and what it gains."""
 
 
 def decide(
@@ -57,66 +55,18 @@ def decide(
         decision = Decision(task=task)
         return Decided(decision, mean_cost(y, scores, decision, costs))
     if task == "multiclass":
-        decision = Decision(task=task, classes=classes, cost_matrix=cost_matrix(classes, costs))
-        return Decided(decision, mean_cost(y, scores, decision, costs))
-    knots, calibrated = calibrate(y, scores, fold)
+        knots, calibrated, gain = calibrate(y, scores, fold)
+        decision = Decision(task=task, classes=classes, knots=knots, cost_matrix=cost_matrix(classes, costs))
+        return Decided(decision, mean_cost(y, calibrated, decision, costs), calibration=gain)
+    knots, calibrated, gain = calibrate(y, scores, fold)
     if costs is None:
         threshold = f1_threshold(y, calibrated)
-        return Decided(Decision(task=task, classes=classes, knots=knots, threshold=threshold), None)
+        decision = Decision(task=task, classes=classes, knots=knots, threshold=threshold)
+        return Decided(decision, None, calibration=gain)
     fp, fn = costs.false_positive or 0.0, costs.false_negative or 0.0
     decision = Decision(task=task, classes=classes, knots=knots, threshold=elkan_threshold(fp, fn))
     best, best_cost = least_cost_threshold(y, calibrated, fp, fn)
-    return Decided(decision, mean_cost(y, calibrated, decision, costs), best, best_cost)
-
-
-# Calibration
-
-
-def calibrate(y: NDArray[Any], scores: Floats, fold: NDArray[np.intp]) -> tuple[Knots, Floats]:
-    """The map that gives the smaller log loss on rows that it was not fitted on, isotonic or none at all; and the
-    scores, each calibrated with the map of the other folds."""
-    part = fold if fold.min() < fold.max() else np.arange(len(y)) % 2
-    crossed = scores.copy()
-    for i in np.unique(part):
-        own = part == i
-        crossed[own] = Calibration(isotonic_knots(y[~own], scores[~own])).column(scores[own])
-    loss = METRICS["log_loss"]
-    if loss.value(y, crossed) < loss.value(y, scores):
-        return isotonic_knots(y, scores), crossed
-    return (), scores
-
-
-def isotonic_knots(y: NDArray[Any], scores: Floats) -> Knots:
-    """Centred isotonic regression: P(y = 1 | score) through the centres of the blocks of pooled adjacent violators.
-
-    Strictly increasing between its ends (plain isotonic regression is flat within a block, and so ties what the model
-    told apart), at most `MOST_KNOTS` knots, never 0 or 1. Empty with fewer than `FEWEST` rows of either class.
-    Oron and Flournoy, "Centered Isotonic Regression", Statistics in Biopharmaceutical Research, 2017.
-    """
-    from sklearn.isotonic import isotonic_regression
-
-    if min(int(y.sum()), len(y) - int(y.sum())) < FEWEST:
-        return ()
-    x, place = np.unique(scores, return_inverse=True)
-    weight = np.bincount(place).astype(np.float64)
-    share = np.bincount(place, weights=y) / weight
-    pooled = isotonic_regression(share, sample_weight=weight, y_min=0.0, y_max=1.0)
-    block = np.cumsum(np.diff(pooled, prepend=pooled[0]) > 0)
-    size = np.bincount(block, weight)
-    centre = np.bincount(block, weight * x) / size
-    level = np.bincount(block, weight * share) / size
-    # a first block without a positive row (a last without a negative) is not proof of impossibility: half a row more
-    last = level[-1]
-    level[0] = max(level[0], min(0.5 / (size[0] + 1.0), level[1] / 2 if len(level) > 1 else 0.5))
-    level[-1] = min(last, max(1.0 - 0.5 / (size[-1] + 1.0), (1.0 + level[-2]) / 2 if len(level) > 1 else 0.5))
-    rising = np.append(True, (np.diff(centre) > 0) & (np.diff(level) > 0))
-    centre, level, size = centre[rising], level[rising], size[rising]
-    if len(centre) > MOST_KNOTS:
-        # by number of rows, so that the knots stand where the scores are; the ends stay
-        wanted = np.linspace(0.0, size.sum(), MOST_KNOTS)
-        kept = np.unique(np.append(np.searchsorted(np.cumsum(size), wanted[:-1]), [0, len(centre) - 1]))
-        centre, level = centre[kept], level[kept]
-    return tuple(zip(centre.tolist(), level.tolist(), strict=True))
+    return Decided(decision, mean_cost(y, calibrated, decision, costs), best, best_cost, gain)
 
 
 # Thresholds

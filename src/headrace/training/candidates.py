@@ -190,6 +190,7 @@ class Bench:
             "decision": decided.decision,
             "best_threshold": decided.best_threshold,
             "best_cost": decided.best_cost,
+            "calibration": decided.calibration,
             "answers": self.store.keep_bytes(pack_answers(answers), "answers", ".msgpack"),
         }
         if not graph:  # compared, never packed

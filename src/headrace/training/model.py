@@ -24,6 +24,18 @@ class Member(Struct, frozen=True, kw_only=True):
     """All weights sum to 1."""
 
 
+MapName = Literal["none", "platt", "beta", "isotonic", "temperature"]
+
+
+class CalibrationGain(Struct, frozen=True, kw_only=True):
+    """Which calibration map was chosen, and its log loss on rows that it was not fitted on."""
+
+    map: MapName
+    before: float
+    """Log loss of the scores as they are."""
+    after: float
+
+
 class Trial(Struct, frozen=True, kw_only=True):
     """One candidate fitted under cross-validation. Scores are out of fold; higher `score` is better."""
 
@@ -59,6 +71,7 @@ class Trial(Struct, frozen=True, kw_only=True):
     """Binary with [costs]: the threshold of least cost on the out-of-fold rows themselves; the one used is Elkan's."""
     best_cost: float | None = None
     """Error cost with it."""
+    calibration: CalibrationGain | None = None
     fit_s: float = 0.0
     model_bytes: int = 0
     row_us: float | None = None
