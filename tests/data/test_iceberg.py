@@ -6,6 +6,7 @@ import datetime as dt
 import gzip
 import json
 import shutil
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,18 @@ def test_types_and_values_come_across(bench: Bench, lake: Lake) -> None:
     lake.make()
     assert {name: one.type for name, one in infer_types(table_of(PLACE), bench.root, {}).items()} == TYPES
     assert bench.accepted(bench.check(table_of(PLACE), TYPES)) == ROWS.to_dict(as_series=False)
+
+
+def test_decimals_come_across_to_the_last_digit(bench: Bench, lake: Lake) -> None:
+    amounts = [Decimal("123456789012.123456"), None, Decimal("-0.000001")]
+    fits, wide = (
+        pl.Series(name, amounts, dtype=pl.Decimal(*digits)) for name, digits in (("a", (18, 6)), ("b", (38, 9)))
+    )
+    lake.make(pl.DataFrame([fits, wide]))
+    found = {name: one.type for name, one in infer_types(table_of(PLACE), bench.root, {}).items()}
+    assert found == {"a": Type.DECIMAL, "b": Type.FLOAT}
+    exact = bench.accepted(bench.check(table_of(PLACE), dict.fromkeys(found, Type.DECIMAL)))
+    assert exact == {"a": amounts, "b": amounts}
 
 
 def test_the_newest_snapshot_or_the_one_that_is_named(bench: Bench, lake: Lake) -> None:

@@ -58,6 +58,23 @@ def url(mysql_url: str) -> str:
     return mysql_url
 
 
+def test_a_decimal_is_one_where_it_is_wanted_or_fits(bench: Bench, mysql_url: str) -> None:
+    fill(
+        mysql_url,
+        "CREATE TABLE m (fits decimal(18,6), cents decimal(14,2) unsigned, wide decimal(19,6), fine decimal(20,7))",
+        "INSERT INTO m VALUES (123456789012.123456, 12.30, -0.000001, 0.5)",
+    )
+    source = query_of(mysql_url, "SELECT * FROM m", missing=())
+    found = {name: one.type for name, one in infer_types(source, bench.root, {}).items()}
+    assert found == {"fits": Type.DECIMAL, "cents": Type.DECIMAL, "wide": Type.FLOAT, "fine": Type.FLOAT}
+    exact = bench.accepted(bench.check(source, dict.fromkeys(found, Type.DECIMAL)))
+    assert {name: str(value.normalize()) for name, (value,) in exact.items()} == {
+        "fits": "123456789012.123456", "cents": "12.3", "wide": "-0.000001", "fine": "0.5",
+    }  # fmt: skip
+    floats = bench.accepted(bench.check(source, dict.fromkeys(found, Type.FLOAT)))
+    assert floats == {"fits": [123456789012.123456], "cents": [12.3], "wide": [-1e-6], "fine": [0.5]}
+
+
 def test_types_and_values_come_across(bench: Bench, url: str) -> None:
     source = query_of(url, "SELECT * FROM t ORDER BY k;", missing=())
     types = {name: one.type for name, one in infer_types(source, bench.root, {}).items()}

@@ -8,6 +8,7 @@ import math
 import tempfile
 import threading
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,17 @@ class TestPostgresql:
         source = query_of(url, "SELECT 1 AS k, 1234567890123456.78::numeric AS money, 0.10::numeric(9, 4) AS fee")
         checked = bench.check(source, {"k": Type.INTEGER, "money": Type.STRING, "fee": Type.FLOAT})
         assert bench.accepted(checked) == {"k": [1], "money": ["1234567890123456.78"], "fee": [0.1]}
+
+    def test_a_numeric_is_a_decimal_where_it_is_wanted_or_fits(self, bench: Bench, url: str) -> None:
+        amount = "123456789012.123456"
+        source = query_of(
+            url, f"SELECT {amount}::numeric AS any, {amount}::numeric(18, 6) AS fits, 1::numeric(38, 9) AS w"
+        )
+        found = {name: one.type for name, one in infer_types(source, bench.root, {}).items()}
+        assert found == {"any": Type.FLOAT, "fits": Type.DECIMAL, "w": Type.FLOAT}
+        exact = bench.check(source, dict.fromkeys(found, Type.DECIMAL))
+        assert bench.accepted(exact) == {"any": [Decimal(amount)], "fits": [Decimal(amount)], "w": [Decimal(1)]}
+        assert bench.accepted(bench.check(source, dict.fromkeys(found, Type.FLOAT)))["fits"] == [float(amount)]
 
     def test_types_and_values_come_across(self, bench: Bench, url: str) -> None:
         source = query_of(url, "SELECT * FROM t ORDER BY k;", missing=())
