@@ -78,10 +78,8 @@ def test_types_and_values_come_across(bench: Bench, lake: Lake) -> None:
 
 def test_decimals_come_across_to_the_last_digit(bench: Bench, lake: Lake) -> None:
     amounts = [Decimal("123456789012.123456"), None, Decimal("-0.000001")]
-    fits, wide = (
-        pl.Series(name, amounts, dtype=pl.Decimal(*digits)) for name, digits in (("a", (18, 6)), ("b", (38, 9)))
-    )
-    lake.make(pl.DataFrame([fits, wide]))
+    digits = {"a": (18, 6), "b": (38, 9)}
+    lake.make(pl.DataFrame([pl.Series(name, amounts, dtype=pl.Decimal(*own)) for name, own in digits.items()]))
     found = {name: one.type for name, one in infer_types(table_of(PLACE), bench.root, {}).items()}
     assert found == {"a": Type.DECIMAL, "b": Type.FLOAT}
     exact = bench.accepted(bench.check(table_of(PLACE), dict.fromkeys(found, Type.DECIMAL)))

@@ -54,9 +54,8 @@ class TestPostgresql:
 
     def test_a_numeric_is_a_decimal_where_it_is_wanted_or_fits(self, bench: Bench, url: str) -> None:
         amount = "123456789012.123456"
-        source = query_of(
-            url, f"SELECT {amount}::numeric AS any, {amount}::numeric(18, 6) AS fits, 1::numeric(38, 9) AS w"
-        )
+        texts = {"any": f"{amount}::numeric", "fits": f"{amount}::numeric(18, 6)", "w": "1::numeric(38, 9)"}
+        source = query_of(url, f"SELECT {', '.join(f'{text} AS {name}' for name, text in texts.items())}")
         found = {name: one.type for name, one in infer_types(source, bench.root, {}).items()}
         assert found == {"any": Type.FLOAT, "fits": Type.DECIMAL, "w": Type.FLOAT}
         exact = bench.check(source, dict.fromkeys(found, Type.DECIMAL))

@@ -131,6 +131,7 @@ def _advice(run: Run, work: Workspace, checked: Checked, label: Label) -> SplitA
 
 _INSTANTS: Final = frozenset({Type.TIMESTAMP, Type.DATE})
 _NAMES: Final = frozenset({Type.INTEGER, Type.STRING, Type.CATEGORY})
+_LOOKED_AT: Final = _NAMES | {Type.DECIMAL, Type.FLOAT, Type.BOOLEAN}
 
 
 def _looked_at(
@@ -159,9 +160,7 @@ def _looked_at(
     )
 
     assert isinstance(rows, pl.LazyFrame)
-    outputs = tuple(
-        Field(name=name, type=kind) for name, kind in request.items() if kind in {*_NAMES, Type.FLOAT, Type.BOOLEAN}
-    )[:MOST_COLUMNS]
+    outputs = tuple(Field(name=name, type=kind) for name, kind in request.items() if kind in _LOOKED_AT)[:MOST_COLUMNS]
     columns = dict.fromkeys([*(field.name for field in outputs), *instants, *named])
     node = to_polars(label.node)
     if label.node.type is Type.FLOAT:
