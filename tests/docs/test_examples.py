@@ -145,15 +145,24 @@ def test_amounts_are_exact_as_the_page_on_conversions_says(tmp_path: Path, monke
     from headrace.language.types import Type
 
     [page] = [page for page in PAGES if page.name == "conversions.md"]
-    [block] = [block for block in blocks(page, "toml") if "places = 2" in block.text]
-    (tmp_path / "headrace.toml").write_text(block.text, encoding="utf-8")
-    types = {"amount": Type.INTEGER, "fee": Type.INTEGER, "paid_at": Type.TIMESTAMP, "charged_back": Type.BOOLEAN}
-    program = build_program(read_definition(tmp_path / "headrace.toml"), {"payments": types})
-    names = [field.name for field in program.outputs]
-    row = RowProgram(program, None).outputs((123_456_789_012_345, 305, 0))
-    shown = dict(zip(names, row, strict=True))
-    assert shown["net"] == 1_234_567_890_123.14
-    assert shown["is_round"] is False
+
+    def shown(what: str, source: str, types: dict[str, Type], values: tuple[object, ...]) -> dict[str, object]:
+        [block] = [block for block in blocks(page, "toml") if what in block.text]
+        (tmp_path / "headrace.toml").write_text(block.text, encoding="utf-8")
+        program = build_program(read_definition(tmp_path / "headrace.toml"), {source: types})
+        names = [field.name for field in program.outputs]
+        return dict(zip(names, RowProgram(program, None).outputs(values), strict=True))
+
+    exact = dict.fromkeys(("amount", "fee"), Type.DECIMAL)
+    others = {"paid_at": Type.TIMESTAMP, "charged_back": Type.BOOLEAN}
+    paid = shown('type = "decimal"', "payments", exact | others, (123_456_789_012_300_000, 50_000, 0))
+    assert paid["net"] == 123_456_789_012_250_000
+    assert paid["gross"] == 146_913_578_924_637_000
+    assert (paid["is_round"], paid["share"]) == (False, 0.05 / 123_456_789_012.3)
+    counted = dict.fromkeys(("amount", "fee"), Type.INTEGER) | {"overdrawn": Type.BOOLEAN}
+    held = shown("places = 2", "balances", counted, (123_456_789_012_345, 305))
+    assert held["net"] == 1_234_567_890_123.14
+    assert held["is_round"] is False
 
 
 def test_the_page_on_combining_shows_what_becomes_of_its_rows(

@@ -162,7 +162,7 @@ def test_amounts_are_profiled_and_explained_and_go_through_a_file(
         assert json.loads(capsys.readouterr().out)["feature"]["type"] == Type.DECIMAL
     assert main(["data", "profile", "payments", "--project", str(root), "--json"]) == 0
     assert '"decimal"' in capsys.readouterr().out
-    asked = write_csv(tmp_path / "asked.csv", ["customer", "amount", "at"], [["c1", "12.30", WATERMARK_TEXT]])
+    asked = write_csv(tmp_path / "asked.csv", ["id", "customer", "amount", "at"], [[1, "c1", "12.30", WATERMARK_TEXT]])
     out = tmp_path / "out.parquet"
     assert main(["predict", "payments@champion", str(asked), "--out", str(out), "--project", str(root)]) == 0
     with Project.open(root) as project:

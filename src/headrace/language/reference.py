@@ -21,11 +21,15 @@ nest at most {MAX_NESTING} deep and calls {MAX_DEPTH}.
 ## Meaning
 
 - A NaN that is read becomes null, and an operation that would give NaN gives null. Infinities stay. -0.0 is 0.0.
+- A decimal is exact, with at most 12 digits before the point and 6 after it; what has more is null. `*` of decimals
+  rounds to the sixth place, halves away from zero.
 - An integer result outside 64 bits is null, as is a date or timestamp outside the years 1 to 9999 (UTC).
 - A function is null when an argument is null, unless its entry says otherwise. AND, OR and NOT are three-valued.
 - `/` always gives a float. Division by zero, by `/`, `div` or `%`, is null; `div` cuts toward zero, and `%` has the
   sign of its left side.
-- An integer becomes a float where a float is wanted; a category is text. Nothing else changes its type by itself.
+- An integer becomes a decimal or a float, and a decimal a float, where one is wanted; a category is text. Nothing else
+  changes its type by itself.
+- A number with a point is a float; where it meets decimals and has at most 6 places it is one: `amount * 1.19`.
 - Text compares by code point. `round` takes halves away from zero.
 - CAST (also `::` and TRY_CAST) gives null where it fails; a constant that fails is an error when the definition is
   read.
