@@ -78,8 +78,6 @@ NOT_AVAILABLE = {
     "training.imbalance.* oversample": '[training]\nimbalance = ["oversample"]',
     "training.imbalance.* undersample": '[training]\nimbalance = ["undersample"]',
     "training.imbalance.* smote": '[training]\nimbalance = "smote"',
-    "costs.*.column": '[costs]\nfalse_positive = { column = "amount", currency = "USD" }\nfalse_negative = "1 USD"',
-    "costs.matrix.*.column": '[costs.matrix]\n"a>b" = { column = "amount", currency = "USD" }',
     "stores.broker": '[stores]\nbroker = ".headrace/broker"',
     "stores.engine": '[stores]\nengine = "local"',
 }

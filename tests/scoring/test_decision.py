@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from headrace.scoring.decision import Calibration, Decider
 from headrace.scoring.errors import PackageUnreadable, ScoreNotFinite
-from headrace.scoring.model import Decision
+from headrace.scoring.model import Amount, Decision
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
@@ -145,3 +145,88 @@ def test_an_answer_that_is_no_number_is_an_error_that_names_the_row(bad: float) 
 def test_a_decision_that_contradicts_itself_is_refused(parts: dict[str, Any]) -> None:
     with pytest.raises(PackageUnreadable, match=r"decision\.json"):
         Decider(Decision(**parts))
+
+
+amount = st.one_of(st.floats(width=64), st.integers(-3, 2**60), st.none())
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), amount, amount), min_size=1, max_size=30),
+    st.floats(0, 1e6),
+    st.sampled_from([None, 0.0, 2.5, 1e5]),
+    st.sampled_from([None, 0.75]),
+    st.booleans(),
+)
+def test_one_row_and_a_column_are_decided_alike_by_amounts_of_their_own(
+    rows: list[tuple[float, Any, Any]], fixed: float, reject: float | None, least: float | None, both: bool
+) -> None:
+    amounts: tuple[Amount, ...] = (Amount(truth=1, predicted=0, column="lost", otherwise=7.5),)
+    if both:
+        amounts += (Amount(truth=0, predicted=1, column="care", otherwise=1.0, factor=0.5),)
+    decider = Decider(
+        Decision(
+            task="binary",
+            threshold=0.5,
+            cost_matrix=((0.0, fixed), (0.0, 0.0)),
+            amounts=amounts,
+            reject=reject,
+            least_benefit=least,
+        )
+    )
+    p = np.array([row[0] for row in rows])
+    own = [
+        np.array([float(row[place]) if row[place] is not None else math.nan for row in rows])
+        for place in range(1, len(decider.columns) + 1)
+    ]
+    acted, left = decider.positives(p, own), decider.reviews(p, own)
+    assert acted is not None
+    for place, (probability, *values) in enumerate(rows):
+        alone = decider.positive(probability, values[: len(decider.columns)])
+        assert alone is None if left[place] else alone == acted[place]
+        assert decider.review(probability, values[: len(decider.columns)]) == left[place]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), amount), min_size=1, max_size=20))
+def test_classes_are_chosen_alike_by_amounts_of_their_own(rows: list[tuple[float, float, Any]]) -> None:
+    decider = Decider(
+        Decision(
+            task="multiclass",
+            classes=("a", "b", "c"),
+            cost_matrix=((0.0, 1.0, 2.0), (3.0, 0.0, 4.0), (5.0, 6.0, 0.0)),
+            amounts=(Amount(truth=2, predicted=0, column="lost", otherwise=9.0),),
+            reject=1.25,
+        )
+    )
+    p = np.array([[x, (1 - x) * y, (1 - x) * (1 - y)] for x, y, _ in rows])
+    own = [np.array([math.nan if value is None else float(value) for *_, value in rows])]
+    chosen, left = decider.choices(p, own), decider.reviews(p, own)
+    for place, (*_, value) in enumerate(rows):
+        assert decider.choice(p[place].tolist(), (value,)) == chosen[place]
+        assert decider.review(p[place].tolist(), (value,)) == left[place]
+
+
+def test_a_row_is_acted_on_where_its_own_amount_makes_that_pay() -> None:
+    decision = Decision(
+        task="binary",
+        threshold=0.5,
+        cost_matrix=((0.0, 10.0), (0.0, 0.0)),
+        amounts=(Amount(truth=1, predicted=0, column="lost", otherwise=30.0),),
+    )
+    decider = Decider(decision)
+    # acting pays from 10 / (10 + lost) on
+    assert [decider.positive(0.2, (lost,)) for lost in (39, 40.0, None, -1.0, math.nan)] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert decider.positive(0.25) is True, "the mean of the training rows: 30"
+    asked = Decider(Decision(**{**decision_facts(decision), "reject": 4.0}))
+    assert [asked.positive(p, (40.0,)) for p in (0.05, 0.2, 0.9)] == [False, None, True]
+    with pytest.raises(PackageUnreadable, match="amounts"):
+        Decider(Decision(task="binary", threshold=0.5, reject=1.0))
+
+
+def decision_facts(decision: Decision) -> dict[str, Any]:
+    return {name: getattr(decision, name) for name in decision.__struct_fields__}

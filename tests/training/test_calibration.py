@@ -11,17 +11,15 @@ from headrace.definition.model import Costs
 from headrace.scoring.decision import Calibration, Decider
 from headrace.scoring.model import Decision
 from headrace.training.calibration import (
-    cost_matrix,
     decide,
-    decisions,
     elkan_threshold,
     f1_threshold,
     least_cost_threshold,
-    mean_cost,
 )
 from headrace.training.errors import UnknownClass
 from headrace.training.maps import MOST_KNOTS, calibrate, fit_beta, fit_platt, fit_temperature, isotonic_knots, knots_of
 from headrace.training.metrics import METRICS
+from headrace.training.pricing import cost_matrix, decisions, mean_cost
 
 
 def sample(n: int, *, power: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -200,16 +198,18 @@ def test_without_costs_the_threshold_maximises_f1() -> None:
 
 def test_a_class_matrix_is_read_truth_by_predicted() -> None:
     costs = Costs(matrix=(("a", "b", 3.0), ("c", "a", 5.0)))
-    assert cost_matrix(("a", "b", "c"), costs) == ((0.0, 3.0, 0.0), (0.0, 0.0, 0.0), (5.0, 0.0, 0.0))
+    assert cost_matrix("multiclass", ("a", "b", "c"), costs) == ((0.0, 3.0, 0.0), (0.0, 0.0, 0.0), (5.0, 0.0, 0.0))
     with pytest.raises(UnknownClass, match="'d'"):
-        cost_matrix(("a", "b"), Costs(matrix=(("a", "d", 1.0),)))
+        cost_matrix("multiclass", ("a", "b"), Costs(matrix=(("a", "d", 1.0),)))
 
 
 def test_a_costly_miss_moves_the_chosen_class() -> None:
     p = np.array([[0.7, 0.2, 0.1]])
     plain = Decision(task="multiclass", classes=("a", "b", "c"))
     assert decisions(p, plain).tolist() == [0]
-    matrix = cost_matrix(("a", "b", "c"), Costs(matrix=(("c", "a", 50.0), ("c", "b", 50.0), ("a", "c", 1.0))))
+    matrix = cost_matrix(
+        "multiclass", ("a", "b", "c"), Costs(matrix=(("c", "a", 50.0), ("c", "b", 50.0), ("a", "c", 1.0)))
+    )
     costly = Decision(task="multiclass", classes=("a", "b", "c"), cost_matrix=matrix)
     assert decisions(p, costly).tolist() == [2]
 

@@ -35,7 +35,7 @@ from headrace.definition.model import (
     Trust,
     Window,
 )
-from headrace.definition.quantities import Money, parse_duration
+from headrace.definition.quantities import Amounts, Money, parse_duration
 
 _US = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 
@@ -387,20 +387,37 @@ _COSTS_OF = {"binary": ("false_positive", "false_negative"), "multiclass": ("mat
 def build_costs(fields: Fields, project: Project) -> Costs:
     """[costs]: the amounts of one task, all in one currency."""
     _check_costs(fields.at, project)
-    amounts = _amounts(fields)
-    currency = amounts[0][1].currency if amounts else "USD"
-    for where, money in amounts:
-        if money.currency != currency:
-            where.wrong(
-                "two currencies", expected=f"{currency}, as above", found=money.currency, fix="convert one of them"
-            )
-    single = {
-        key: fields.values[key].amount
-        for key in ("false_positive", "false_negative", "over", "under")
-        if key in fields.values
-    }
-    matrix = tuple((*map(str.strip, name.split(">", 1)), money.amount) for name, money in fields.get("matrix", ()))
-    return Costs(currency=currency, matrix=matrix, volume_per_month=fields.get("volume"), **single)
+    currencies = _currencies(fields)
+    currency = currencies[0][1] if currencies else "USD"
+    for where, found in currencies:
+        if found != currency:
+            where.wrong("two currencies", expected=f"{currency}, as above", found=found, fix="convert one of them")
+    keys = ("false_positive", "false_negative", "over", "under", "reject")
+    single = {key: fields.values[key].amount for key in keys if isinstance(fields.values.get(key), Money)}
+    matrix, columns = [], []
+    for name, cost in fields.get("matrix", ()):
+        truth, answer = map(str.strip, name.split(">", 1))
+        if isinstance(cost, Amounts):
+            columns.append((f"{truth}>{answer}", cost.column))
+        else:
+            matrix.append((truth, answer, cost.amount))
+    columns += [(key, cost.column) for key, cost in fields.values.items() if isinstance(cost, Amounts)]
+    if fields.get("capacity") and fields.get("volume") is None and project.time is None:
+        fields.at.key("capacity").wrong(
+            "how many a day are asked for is not known",
+            expected="[costs] volume, or [project] time, of which the rows' own rate is taken",
+            found="neither",
+            fix='write volume = "10k / day"',
+        )
+    return Costs(
+        currency=currency,
+        matrix=tuple(matrix),
+        amounts=tuple(columns),
+        volume_per_month=fields.get("volume"),
+        capacity_per_day=fields.get("capacity"),
+        retrain_us=fields.get("retrain") or None,
+        **single,
+    )
 
 
 def _check_costs(at: At, project: Project) -> None:
@@ -423,17 +440,25 @@ def _check_costs(at: At, project: Project) -> None:
         for key in _COSTS_OF[given[0]]:
             if key not in written:
                 at.missing(key, expected="both costs: the decision is their balance", fix=f'write {key} = "4 USD"')
+        for key, tasks in (("capacity", ("binary",)), ("reject", ("binary", "multiclass"))):
+            if at.document.has("costs", key) and given[0] not in tasks:
+                at.key(key).wrong(
+                    f"`{key}` is for {' and '.join(tasks)} tasks",
+                    expected="an answer that is acted on",
+                    found=f"costs of a {given[0]} task",
+                    fix="take it out",
+                )
 
 
-def _amounts(fields: Fields) -> list[tuple[At, Money]]:
-    """Every amount, in the order as written."""
-    amounts: list[tuple[At, Money]] = []
+def _currencies(fields: Fields) -> list[tuple[At, str]]:
+    """Every currency, in the order as written."""
+    found: list[tuple[At, str]] = []
     for key, value in fields.values.items():
-        if isinstance(value, Money):
-            amounts.append((fields.at.key(key), value))
+        if isinstance(value, Money | Amounts) and value.currency is not None:
+            found.append((fields.at.key(key), value.currency))
         elif key == "matrix":
-            amounts += [(fields.at.key(key, name), money) for name, money in value]
-    return amounts
+            found += [(fields.at.key(key, name), cost.currency) for name, cost in value if cost.currency is not None]
+    return found
 
 
 def build_selection(fields: Fields, has_costs: bool) -> Selection:

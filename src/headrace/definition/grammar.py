@@ -30,6 +30,7 @@ from headrace.definition.kinds import (
     ListOf,
     MapOf,
     MoneyAmount,
+    MoneyOrColumn,
     Number,
     Quantity,
     Scalar,
@@ -57,6 +58,7 @@ from headrace.definition.quantities import (
     SIZE_PATTERN,
     VOLUME_PATTERN,
     parse_budget,
+    parse_capacity,
     parse_size,
     parse_volume,
 )
@@ -524,11 +526,11 @@ TRAINING = Section(
 COSTS = Section(
     "What wrong answers cost, in one currency; right ones cost nothing.",
     (
-        Key("false_positive", MoneyAmount(), "Binary: of a negative row acted on."),
-        Key("false_negative", MoneyAmount(), "Binary: of a positive row let pass."),
+        Key("false_positive", MoneyOrColumn(), "Binary: of a negative row acted on."),
+        Key("false_negative", MoneyOrColumn(), "Binary: of a positive row let pass."),
         Key(
             "matrix",
-            MapOf(MoneyAmount(), "cost", r"^[^>]+>[^>]+$", 'truth and answer, such as "cat>dog"'),
+            MapOf(MoneyOrColumn(), "cost", r"^[^>]+>[^>]+$", 'truth and answer, such as "cat>dog"'),
             'Multiclass: "truth>answer" → cost.',
         ),
         Key("over", MoneyAmount(), "Regression: of a unit predicted too much."),
@@ -543,6 +545,18 @@ COSTS = Section(
             ),
             "How many predictions are made.",
         ),
+        Key(
+            "capacity",
+            Quantity(
+                parse_capacity,
+                VOLUME_PATTERN,
+                'a number (k, M or G) / day, week, month or year, such as "200 / day"',
+                "200 / day",
+            ),
+            "Binary: how many rows can be acted on.",
+        ),
+        Key("reject", MoneyAmount(), "Binary, multiclass: of a row that is left to people."),
+        Key("retrain", DURATION, "How long a model is used before the next is trained; a month when left out."),
     ),
 )
 

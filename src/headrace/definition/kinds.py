@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from headrace.definition.document import At, listed, shown, suggestion
 from headrace.definition.not_yet import not_yet
-from headrace.definition.quantities import MONEY_PATTERN, Money, parse_money
+from headrace.definition.quantities import MONEY_PATTERN, Amounts, Money, parse_money
 
 JsonSchema: TypeAlias = dict[str, Any]
 T = TypeVar("T")
@@ -237,11 +237,6 @@ class MoneyAmount:
 
     def read(self, value: object, at: At) -> Money | None:
         expected = 'an amount above zero and its currency, such as "4 USD"'
-        if isinstance(value, dict):
-            column = at.key("column")
-            if "column" in value and (line := not_yet(column.path)):
-                column.not_available(line, expected)
-                return None
         if not isinstance(value, str):
             number = isinstance(value, int | float) and not isinstance(value, bool)
             fix = f'say in which currency: "{value} USD"' if number else 'for example "4 USD"'
@@ -254,6 +249,38 @@ class MoneyAmount:
 
     def schema(self) -> JsonSchema:
         return {"type": "string", "pattern": MONEY_PATTERN, "examples": ["4 USD"]}
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyOrColumn:
+    """An amount of money, or the column in which each row says its own."""
+
+    def read(self, value: object, at: At) -> Money | Amounts | None:
+        if isinstance(value, str) and re.fullmatch(IDENTIFIER, value):
+            return Amounts(value)
+        if not isinstance(value, dict):
+            return MoneyAmount().read(value, at)
+        column, currency = value.get("column"), value.get("currency")
+        wrong = [key for key in value if key not in ("column", "currency")]
+        right = isinstance(column, str) and column and (currency is None or re.fullmatch("[A-Z]{3}", str(currency)))
+        if wrong or not right:
+            at.wrong(
+                "the amounts of a column cannot be read",
+                expected='a column and, at will, its currency: { column = "amount", currency = "USD" }',
+                found=f"the keys {', '.join(map(str, value)) or 'none'}",
+                fix='write { column = "amount", currency = "USD" }',
+            )
+            return None
+        return Amounts(str(column), currency)
+
+    def schema(self) -> JsonSchema:
+        table = {
+            "type": "object",
+            "properties": {"column": {"type": "string"}, "currency": {"type": "string", "pattern": "^[A-Z]{3}$"}},
+            "required": ["column"],
+            "additionalProperties": False,
+        }
+        return {"anyOf": [MoneyAmount().schema(), {"type": "string", "pattern": IDENTIFIER}, table]}
 
 
 @dataclass(frozen=True, slots=True)

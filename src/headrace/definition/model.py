@@ -504,7 +504,15 @@ class Costs(Struct, frozen=True, kw_only=True):
     """Multiclass: (truth, predicted, cost)."""
     over: float | None = None
     under: float | None = None
+    amounts: tuple[tuple[str, str], ...] = ()
+    """(key, column): a cost that each row says for itself; the key is `false_positive` or such, or "truth>answer"."""
+    capacity_per_day: float | None = None
+    """Binary: how many rows can be acted on."""
+    reject: float | None = None
+    """What a row costs that is left to people."""
     volume_per_month: float | None = None
+    retrain_us: int | None = None
+    """How long a model is used before the next one is trained; a month when left out."""
 
 
 class Selection(Struct, frozen=True, kw_only=True):

@@ -43,8 +43,6 @@ NOT_YET = (
     NotYet("training.imbalance.*", "oversample", fix='use ["none"]; the threshold already follows [costs]'),
     NotYet("training.imbalance.*", "undersample", fix='use ["none"]; the threshold already follows [costs]'),
     NotYet("training.imbalance.*", "smote", fix='use ["none"]; the threshold already follows [costs]'),
-    NotYet("costs.*.column", fix='give one amount for every row: "4 USD"'),
-    NotYet("costs.matrix.*.column", fix='give one amount for every row: "4 USD"'),
     NotYet("stores.broker"),
     NotYet("stores.engine"),
 )

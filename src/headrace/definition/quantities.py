@@ -35,6 +35,13 @@ _DAYS_A_MONTH = Decimal("365.25") / 12
 _PER_MONTH = {"day": _DAYS_A_MONTH, "week": _DAYS_A_MONTH / 7, "month": Decimal(1), "year": Decimal(1) / 12}
 
 
+class Amounts(msgspec.Struct, frozen=True):
+    """An amount that each row says in a column; without a currency it is in that of the other amounts."""
+
+    column: str
+    currency: str | None = None
+
+
 class Money(msgspec.Struct, frozen=True):
     """An amount in one currency."""
 
@@ -75,6 +82,16 @@ def parse_money(text: str) -> Money | None:
     if match is None or not (amount := float(match[1])):
         return None
     return Money(amount, match[2])
+
+
+def parse_capacity(text: str) -> float | None:
+    """How many a day, above zero.
+
+    >>> parse_capacity("200 / day")
+    200.0
+    """
+    month = parse_volume(text)
+    return None if month is None else month / float(_DAYS_A_MONTH)
 
 
 def parse_budget(text: str) -> Budget | None:

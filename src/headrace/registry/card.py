@@ -105,7 +105,7 @@ def _use(definition: Definition, decision: Decision) -> str:
     when = f" at the instant in {_code(project.time)}, from what was known before it" if project.time else ""
     lines = ["## Intended use\n", f"Each prediction is about {about}, and is made{when or ' when it is asked for'}."]
     costs = definition.costs
-    if costs is not None and decision.task == "binary" and costs.false_positive is not None:
+    if costs is not None and decision.task == "binary" and None not in (costs.false_positive, costs.false_negative):
         lines.append(
             f"Its threshold weighs a needless action at {costs.false_positive:g} {_text(costs.currency)} against a "
             f"missed case at {costs.false_negative or 0:g} {_text(costs.currency)}: where the costs are others, "

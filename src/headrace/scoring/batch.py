@@ -161,7 +161,9 @@ def score_rows(scorer: Scorer, features: FeatureColumns, rows: pl.DataFrame, *, 
     """Answers for aligned rows, in order: the key, then what `headrace.scoring.model.Prediction` holds."""
     import polars as pl
 
-    X = encode_columns(scorer.encoder, features.add(rows))
+    inputs = features.add(rows)
+    X = encode_columns(scorer.encoder, inputs)
+    own = [inputs[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in scorer.decider.columns]
     scores = scorer.score_matrix(X)
     decision = scorer.decider.decision
     columns: list[pl.Series] = [rows[name] for name in scorer.program.key]
@@ -169,10 +171,12 @@ def score_rows(scorer: Scorer, features: FeatureColumns, rows: pl.DataFrame, *, 
         columns.append(pl.Series("value", scores))
     elif decision.task == "binary":
         columns.append(pl.Series("probability", scores))
-        columns.append(pl.Series("decision", scorer.decisions(scores) or [None] * len(X), dtype=pl.Boolean))
+        columns.append(pl.Series("decision", scorer.decisions(scores, own) or [None] * len(X), dtype=pl.Boolean))
     else:
         columns += [pl.Series(f"probability_{name}", scores[:, code]) for code, name in enumerate(decision.classes)]
-        columns.append(pl.Series("decision", scorer.decisions(scores), dtype=pl.String))
+        columns.append(pl.Series("decision", scorer.decisions(scores, own), dtype=pl.String))
+    if decision.reject is not None:
+        columns.append(pl.Series("review", scorer.reviews(scores, own), dtype=pl.Boolean))
     if reasons:
         columns.append(_reasons(scorer, X, reasons))
     frame = pl.DataFrame(columns)

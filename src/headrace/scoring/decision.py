@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -80,13 +81,18 @@ class Calibration:
 class Decider:
     """Applies a `Decision` to what the graph answers."""
 
-    __slots__ = ("_calibration", "_costs", "decision")
+    __slots__ = ("_amounts", "_calibration", "_costs", "_places", "columns", "decision")
 
     def __init__(self, decision: Decision) -> None:
         self.decision: Final = decision
         self._calibration = Calibration(decision.knots)
         self._costs = decision.cost_matrix
         _check(decision)
+        self.columns: Final = tuple(dict.fromkeys(amount.column for amount in decision.amounts))
+        """The columns of the rows' own amounts, in the order in which the methods below take them: values for one row,
+        arrays of float64 (NaN for null) for many; with none, rows count for the mean of the training rows."""
+        self._places = {(amount.truth, amount.predicted): place for place, amount in enumerate(decision.amounts)}
+        self._amounts = tuple((self.columns.index(a.column), a.otherwise, a.factor) for a in decision.amounts)
 
     def probability(self, raw: float) -> float:
         """Binary: the calibrated P(positive) of one raw score."""
@@ -115,40 +121,117 @@ class Decider:
         shares: Column = mapped / total[:, None]
         return shares
 
-    def positive(self, probability: float) -> bool | None:
-        """Binary: whether to act; None when there is no threshold."""
+    def positive(self, probability: float, amounts: Sequence[object] = ()) -> bool | None:
+        """Binary: whether to act; None when there is no threshold, or when it is left to people."""
+        if self._costs:
+            return None if self.review(probability, amounts) else self.benefit(probability, amounts) >= self._least
         threshold = self.decision.threshold
         return None if threshold is None else probability >= threshold
 
-    def positives(self, probability: Column) -> NDArray[np.bool_] | None:
+    def positives(self, probability: Column, amounts: Sequence[Column] = ()) -> NDArray[np.bool_] | None:
+        """The same for a column, as if nothing were left to people; `reviews` says which rows are."""
+        if self._costs:
+            return self.benefits(probability, amounts) >= self._least
+        threshold = self.decision.threshold
+        return None if threshold is None else probability >= threshold
+
+    def benefit(self, probability: float, amounts: Sequence[object] = ()) -> float:
+        """Binary with a matrix: what acting is expected to save over not acting. Acting pays from the probability at
+        which it is 0 on, which differs from row to row: Elkan, "The Foundations of Cost-Sensitive Learning", 2001."""
+        return probability * self._price(1, 0, amounts) - (1.0 - probability) * self._price(0, 1, amounts)
+
+    def benefits(self, probability: Column, amounts: Sequence[Column] = ()) -> Column:
         """The same for a column."""
-        threshold = self.decision.threshold
-        return None if threshold is None else probability >= threshold
+        saved: Column = probability * self._prices(1, 0, amounts) - (1.0 - probability) * self._prices(0, 1, amounts)
+        return saved
 
-    def choice(self, probabilities: list[float]) -> int:
+    def review(self, answer: float | list[float], amounts: Sequence[object] = ()) -> bool:
+        """Whether the best decision is expected to cost more than leaving the row to people: Chow, "On Optimum
+        Recognition Error and Reject Tradeoff", 1970. `answer`: the probability, or those of the classes."""
+        reject = self.decision.reject
+        if reject is None:
+            return False
+        if isinstance(answer, list):
+            return min(self._expected(answer, amounts)) > reject
+        missed, needless = answer * self._price(1, 0, amounts), (1.0 - answer) * self._price(0, 1, amounts)
+        return min(missed, needless) > reject
+
+    def reviews(self, answer: Column, amounts: Sequence[Column] = ()) -> NDArray[np.bool_]:
+        """The same for the rows of a column or a matrix."""
+        reject = self.decision.reject
+        if reject is None:
+            return np.zeros(len(answer), np.bool_)
+        if answer.ndim == 2:
+            left: NDArray[np.bool_] = self._expecteds(answer, amounts).min(axis=1) > reject
+            return left
+        missed, needless = answer * self._prices(1, 0, amounts), (1.0 - answer) * self._prices(0, 1, amounts)
+        lost: Column = np.minimum(missed, needless)
+        return lost > reject
+
+    def choice(self, probabilities: list[float], amounts: Sequence[object] = ()) -> int:
         """Multiclass: the class of least expected cost, or the most probable one without costs; the first of equals."""
         if not self._costs:
             return max(range(len(probabilities)), key=probabilities.__getitem__)
-        expected = []
-        for predicted in range(len(probabilities)):
-            total = 0.0
-            for truth, probability in enumerate(probabilities):
-                total += probability * self._costs[truth][predicted]
-            expected.append(total)
+        expected = self._expected(probabilities, amounts)
         return min(range(len(expected)), key=expected.__getitem__)
 
-    def choices(self, probabilities: Column) -> NDArray[np.intp]:
+    def choices(self, probabilities: Column, amounts: Sequence[Column] = ()) -> NDArray[np.intp]:
         """The same for the rows of a matrix."""
         if not self._costs:
             likeliest: NDArray[np.intp] = np.argmax(probabilities, axis=1)
             return likeliest
+        cheapest: NDArray[np.intp] = np.argmin(self._expecteds(probabilities, amounts), axis=1)
+        return cheapest
+
+    def costs(self, y: NDArray[np.integer], decided: NDArray[np.integer], amounts: Sequence[Column] = ()) -> Column:
+        """What each row costs that is of class `y` and taken for `decided`."""
+        cost: Column = np.array(self._costs)[y, decided]
+        for truth, predicted in self._places:
+            cost = np.where((y == truth) & (decided == predicted), self._prices(truth, predicted, amounts), cost)
+        return cost
+
+    @property
+    def _least(self) -> float:
+        return self.decision.least_benefit or 0.0
+
+    def _expected(self, probabilities: list[float], amounts: Sequence[object]) -> list[float]:
+        expected = []
+        for predicted in range(len(probabilities)):
+            total = 0.0
+            for truth, probability in enumerate(probabilities):
+                total += probability * self._price(truth, predicted, amounts)
+            expected.append(total)
+        return expected
+
+    def _expecteds(self, probabilities: Column, amounts: Sequence[Column]) -> Column:
         n, k = probabilities.shape
         expected = np.zeros((n, k))
         for predicted in range(k):
-            for truth in range(k):  # summed class by class, as `choice` does: a matrix product may add in any order
-                expected[:, predicted] += probabilities[:, truth] * self._costs[truth][predicted]
-        cheapest: NDArray[np.intp] = np.argmin(expected, axis=1)
-        return cheapest
+            for truth in range(k):  # summed class by class, as for one row: a matrix product may add in any order
+                expected[:, predicted] += probabilities[:, truth] * self._prices(truth, predicted, amounts)
+        return expected
+
+    def _price(self, truth: int, predicted: int, amounts: Sequence[object]) -> float:
+        place = self._places.get((truth, predicted))
+        if place is None:
+            return self._costs[truth][predicted]
+        column, otherwise, factor = self._amounts[place]
+        value = amounts[column] if amounts else None
+        if not isinstance(value, int | float):
+            return otherwise
+        amount = float(value)
+        return amount * factor if 0.0 <= amount < math.inf else otherwise
+
+    def _prices(self, truth: int, predicted: int, amounts: Sequence[Column]) -> Column | float:
+        place = self._places.get((truth, predicted))
+        if place is None:
+            return self._costs[truth][predicted]
+        column, otherwise, factor = self._amounts[place]
+        if not amounts:
+            return otherwise
+        values = amounts[column]
+        with np.errstate(invalid="ignore"):
+            return np.where((values >= 0.0) & (values < math.inf), values * factor, otherwise)
 
 
 def _check(decision: Decision) -> None:
@@ -162,7 +245,13 @@ def _check(decision: Decision) -> None:
         raise PackageUnreadable("decision.json", "its knots map a probability of several to 0")
     if decision.threshold is not None and not 0.0 <= decision.threshold <= 1.0:
         raise PackageUnreadable("decision.json", "its threshold is not within [0, 1]")
+    classes = 2 if decision.task == "binary" else classes
     if costs and (len(costs) != classes or any(len(row) != classes for row in costs)):
         raise PackageUnreadable("decision.json", f"its cost matrix is not {classes} by {classes}")
     if not all(math.isfinite(cost) for row in costs for cost in row):
         raise PackageUnreadable("decision.json", "its cost matrix holds a cost that is no number")
+    prices = [price for amount in decision.amounts for price in (amount.otherwise, amount.factor)]
+    prices += [price for price in (decision.reject, decision.least_benefit) if price is not None]
+    inside = all(0 <= a.truth < classes and 0 <= a.predicted < classes for a in decision.amounts)
+    if not all(0.0 <= price < math.inf for price in prices) or not inside or (prices and not costs):
+        raise PackageUnreadable("decision.json", "its amounts do not fit its cost matrix")

@@ -58,7 +58,10 @@ class Prediction(Struct, frozen=True, kw_only=True):
     probability: float | None = None
     """Binary: calibrated P(positive)."""
     decision: bool | str | None = None
-    """Binary: probability >= threshold; multiclass: the class of least expected cost."""
+    """Binary: probability >= threshold; multiclass: the class of least expected cost. None where it is left to people
+    (`review`), and for a model that decides nothing."""
+    review: bool | None = None
+    """Whether deciding is expected to cost more than asking somebody; None: the model was told no price of that."""
     probabilities: dict[str, float] | None = None
     value: float | None = None
     """Regression."""
@@ -81,6 +84,19 @@ class Lineage(Struct, frozen=True, kw_only=True):
     headrace: str
 
 
+class Amount(Struct, frozen=True, kw_only=True):
+    """A cost that each row says in a column of its features."""
+
+    truth: int
+    """Code of the class that the row is of; binary: 0 and 1."""
+    predicted: int
+    column: str
+    otherwise: float
+    """What a row counts for whose amount is null, negative or no finite number: the mean of the training rows."""
+    factor: float = 1.0
+    """What amounts are multiplied with; `otherwise` is not."""
+
+
 class Decision(Struct, frozen=True, kw_only=True):
     """Calibration and threshold, fitted out of fold: part of the package, applied in float64 after the graph."""
 
@@ -93,4 +109,11 @@ class Decision(Struct, frozen=True, kw_only=True):
     threshold: float | None = None
     """Binary: act when the calibrated probability is at least this."""
     cost_matrix: tuple[tuple[float, ...], ...] = ()
-    """Multiclass: cost[truth][predicted]; the answer is the class of least expected cost; empty: the most probable."""
+    """cost[truth][predicted]. Multiclass: the answer is the class of least expected cost; empty: the most probable.
+    Binary: only where rows have amounts, or may be left to people; then it says what is decided, not `threshold`."""
+    amounts: tuple[Amount, ...] = ()
+    """In place of entries of the matrix."""
+    reject: float | None = None
+    """A row of which every decision is expected to cost more than this is left to people."""
+    least_benefit: float | None = None
+    """Binary, with a matrix: act when acting saves at least this; 0 when left out. More where few can be acted on."""

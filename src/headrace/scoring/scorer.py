@@ -68,6 +68,7 @@ class Scorer:
         try:
             check_program(self.program)
             self._reader = RowReader(self.program, contract.types)
+            self._amounts = tuple(self._places[column] for column in self.decider.columns)
             self._encode = row_encoder(self.encoder)
             self._outputs = RowProgram(self.program, history or _NO_HISTORY).outputs
         except (HeadraceError, KeyError, ValueError, TypeError, IndexError) as error:
@@ -102,8 +103,9 @@ class Scorer:
         mappings = as_mappings(rows)
         features = [self._features(row, number, extra, now_us) for number, row in enumerate(mappings)]
         encoded = [self._encode(values) for values in features]
+        own = [tuple(values[place] for place in self._amounts) for values in features] if self._amounts else []
         if len(encoded) == 1 and not reasons:
-            return [self._one(encoded[0])]
+            return [self._one(encoded[0], own[0] if own else ())]
         X = np.frombuffer(b"".join(encoded), np.float32).reshape(len(encoded), self.graph.width)
         scores = self.score_matrix(X)
         why: list[tuple[Reason, ...]] = [()] * len(X)
@@ -112,7 +114,7 @@ class Scorer:
                 self._reasons(values, x, row, reasons)
                 for values, x, row in zip(features, X, self.effects(X), strict=True)
             ]
-        return self._predictions(scores, why)
+        return self._predictions(scores, why, _columns(own))
 
     def row_to_features(self, row: Mapping[str, object], *, now_us: int | None = None) -> bytes:
         """The hot path up to the graph: one request row as the model's input, little-endian float32."""
@@ -132,13 +134,32 @@ class Scorer:
         """
         return self.decider.probabilities(self.graph.raw(X))
 
-    def decisions(self, scores: NDArray[np.float64]) -> list[bool] | list[str] | None:
-        """What is decided at these scores; None for a regression, and for a binary model without a threshold."""
+    def decisions(
+        self, scores: NDArray[np.float64], amounts: Sequence[NDArray[np.float64]] = ()
+    ) -> list[bool | None] | list[str | None] | None:
+        """What is decided at these scores, None where it is left to people; None for a regression, and for a binary
+        model without a threshold.
+
+        `amounts` are the columns that `decider.columns` names, NaN for null; left out, rows count as training rows did
+        on the mean.
+        """
         decision = self.decider.decision
+        if decision.task == "regression":
+            return None
+        left = self.decider.reviews(scores, amounts).tolist()
         if decision.task == "multiclass":
-            return [decision.classes[code] for code in self.decider.choices(scores)]
-        acted = self.decider.positives(scores) if decision.task == "binary" else None
-        return None if acted is None else [bool(act) for act in acted]
+            chosen = self.decider.choices(scores, amounts)
+            return [None if no else decision.classes[code] for code, no in zip(chosen, left, strict=True)]
+        acted = self.decider.positives(scores, amounts)
+        return None if acted is None else [None if no else bool(act) for act, no in zip(acted, left, strict=True)]
+
+    def reviews(
+        self, scores: NDArray[np.float64], amounts: Sequence[NDArray[np.float64]] = ()
+    ) -> Sequence[bool | None]:
+        """Which rows are left to people; each None for a model that was told no price of that."""
+        if self.decider.decision.reject is None:
+            return [None] * len(scores)
+        return [bool(left) for left in self.decider.reviews(scores, amounts)]
 
     def effects(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """What each feature does to each answer: the answer less the answer with the feature at its typical value.
@@ -195,30 +216,39 @@ class Scorer:
             return encode(_row_value(values[self._places[column.source]]), column.type)
         return encode(float(x[place]), Type.FLOAT)
 
-    def _one(self, features: bytes) -> Prediction:
+    def _one(self, features: bytes, amounts: tuple[object, ...]) -> Prediction:
         """The answer for one row, without a matrix."""
         task = self.decider.decision.task
         if task == "multiclass":
             scores = self.score_matrix(np.frombuffer(features, np.float32).reshape(1, -1))
-            return self._predictions(scores, [()])[0]
+            return self._predictions(scores, [()], _columns([amounts] if amounts else []))[0]
         score = self.score_features(features)
         if task == "regression":
             return Prediction(model=self.model, version=self.version, value=score)
-        decision = self.decider.positive(score)
-        return Prediction(model=self.model, version=self.version, probability=score, decision=decision)
+        decision = self.decider.positive(score, amounts)
+        review = None if self.decider.decision.reject is None else self.decider.review(score, amounts)
+        return Prediction(model=self.model, version=self.version, probability=score, decision=decision, review=review)
 
-    def _predictions(self, scores: NDArray[np.float64], why: Sequence[tuple[Reason, ...]]) -> list[Prediction]:
+    def _predictions(
+        self,
+        scores: NDArray[np.float64],
+        why: Sequence[tuple[Reason, ...]],
+        amounts: Sequence[NDArray[np.float64]] = (),
+    ) -> list[Prediction]:
         model, version, decision = self.model, self.version, self.decider.decision
         if decision.task == "regression":
             return [
                 Prediction(model=model, version=version, value=score, reasons=reasons)
                 for score, reasons in zip(scores.tolist(), why, strict=True)
             ]
-        decided = self.decisions(scores) or [None] * len(scores)
+        decided = self.decisions(scores, amounts) or [None] * len(scores)
+        reviews = self.reviews(scores, amounts)
         if decision.task == "binary":
             return [
-                Prediction(model=model, version=version, probability=score, decision=act, reasons=reasons)
-                for score, act, reasons in zip(scores.tolist(), decided, why, strict=True)
+                Prediction(
+                    model=model, version=version, probability=score, decision=act, review=review, reasons=reasons
+                )
+                for score, act, review, reasons in zip(scores.tolist(), decided, reviews, why, strict=True)
             ]
         return [
             Prediction(
@@ -226,9 +256,10 @@ class Scorer:
                 version=version,
                 probabilities=dict(zip(decision.classes, row, strict=True)),
                 decision=chosen,
+                review=review,
                 reasons=reasons,
             )
-            for row, chosen, reasons in zip(scores.tolist(), decided, why, strict=True)
+            for row, chosen, review, reasons in zip(scores.tolist(), decided, reviews, why, strict=True)
         ]
 
 
@@ -249,6 +280,14 @@ class _NoHistory:
 
 
 _NO_HISTORY: Final = _NoHistory()
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> tuple[NDArray[np.float64], ...]:
+    """Rows' own amounts as columns, NaN for what is no number."""
+    return tuple(
+        np.array([float(value) if isinstance(value, int | float) else np.nan for value in column])
+        for column in zip(*rows, strict=True)
+    )
 
 
 def _row_value(value: object) -> RowValue:

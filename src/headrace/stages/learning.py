@@ -193,6 +193,7 @@ def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled)
 
         from headrace.features.encoder import encode_columns
         from headrace.training.evaluate import Holdout, evaluate
+        from headrace.training.pricing import Pricing, amounts_in
 
         data = divided(ctx, frame, definition)
         holdout = data.holdout
@@ -203,6 +204,7 @@ def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled)
                 y=holdout.y,
                 library=library.reshape(len(holdout), -1) if frame.task == "multiclass" else library,
                 features=tuple(column.name for column in compiled.encoder.columns),
+                pricing=Pricing({a.column: amounts_in(holdout.rows, a.column) for a in compiled.decision.amounts}),
             ),
             ctx.fetch(compiled.onnx),
             compiled.decision,

@@ -21,13 +21,14 @@ from headrace.features.automatic.model import Family
 from headrace.features.encodings.plan import count_inputs
 from headrace.training.answers import Answers
 from headrace.training.automatic_model import Automatic, Tried
-from headrace.training.calibration import decide, row_costs
+from headrace.training.calibration import decide
 from headrace.training.data import Examples
 from headrace.training.families import FAMILIES, Params
 from headrace.training.folding import Clock, EncodedFolds, cross_validate
 from headrace.training.maps import calibrate
 from headrace.training.measure import agreement_limit
 from headrace.training.metrics import Metric, Spread, bootstrap_weights, mean_of, metric_of, plain_decisions, spread_of
+from headrace.training.pricing import pricing_of, row_costs
 from headrace.training.search import Recorder
 from headrace.training.splits import Fold, make_folds
 from headrace.training.trial_worker import Job
@@ -246,11 +247,18 @@ class _Trials:
         if not self._is_priced:
             scores = result.scores if self._metric.of == "score" else plain_decisions(result.scores, examples.task)
             return _Answers(y, scores, None)
+        pricing = pricing_of(examples, self._costs).at(result.rows)
         decided = decide(
-            y, result.scores, result.fold, task=examples.task, classes=examples.classes, costs=self._costs
+            y,
+            result.scores,
+            result.fold,
+            task=examples.task,
+            classes=examples.classes,
+            costs=self._costs,
+            pricing=pricing,
         ).decision
         answer = calibrate(y, result.scores, result.fold)[1] if examples.task != "regression" else result.scores
-        return _Answers(y, answer, row_costs(y, answer, decided, self._costs))
+        return _Answers(y, answer, row_costs(y, answer, decided, self._costs, pricing))
 
     def _gain(self, before: _Answers, after: _Answers) -> Spread:
         n = len(before.y)

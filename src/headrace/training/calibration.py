@@ -6,18 +6,20 @@ counted, on probabilities that were calibrated with the other folds' rows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from headrace.definition.model import Costs, Task
 from headrace.scoring.decision import Decider
 from headrace.scoring.model import Decision
-from headrace.training.errors import UnknownClass
-from headrace.training.maps import calibrate
-from headrace.training.model import CalibrationGain
+from headrace.training.maps import Knots, calibrate
+from headrace.training.model import CalibrationGain, CostIf
+from headrace.training.pricing import Pricing, capped, cost_keys, cost_matrix, mean_cost, row_amounts, scaled
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +36,8 @@ class Decided:
     best_cost: float | None = None
     calibration: CalibrationGain | None = None
     """Of classes: which map was chosen, and what it gains."""
+    ifs: tuple[CostIf, ...] = ()
+    """What the errors cost where a cost is in truth twice, or half, what it is said to be."""
 
 
 def decide(
@@ -44,29 +48,75 @@ def decide(
     task: Task,
     classes: tuple[str, ...],
     costs: Costs | None,
+    pricing: Pricing | None = None,
 ) -> Decided:
     """Fit calibration, threshold and cost matrix.
 
     Parameters
     ----------
     y, scores, fold : of the rows that were asked in some fold; `scores` as the graph gives them, `fold` says which fold
+    pricing : of these rows
     """
-    if task == "regression":
-        decision = Decision(task=task)
-        return Decided(decision, mean_cost(y, scores, decision, costs))
-    if task == "multiclass":
-        knots, calibrated, gain = calibrate(y, scores, fold)
-        decision = Decision(task=task, classes=classes, knots=knots, cost_matrix=cost_matrix(classes, costs))
-        return Decided(decision, mean_cost(y, calibrated, decision, costs), calibration=gain)
-    knots, calibrated, gain = calibrate(y, scores, fold)
+    pricing = pricing or Pricing()
+    knots, answer, gain = ((), scores, None) if task == "regression" else calibrate(y, scores, fold)
     if costs is None:
-        threshold = f1_threshold(y, calibrated)
-        decision = Decision(task=task, classes=classes, knots=knots, threshold=threshold)
-        return Decided(decision, None, calibration=gain)
-    fp, fn = costs.false_positive or 0.0, costs.false_negative or 0.0
-    decision = Decision(task=task, classes=classes, knots=knots, threshold=elkan_threshold(fp, fn))
-    best, best_cost = least_cost_threshold(y, calibrated, fp, fn)
-    return Decided(decision, mean_cost(y, calibrated, decision, costs), best, best_cost, gain)
+        threshold = f1_threshold(y, answer) if task == "binary" else None
+        named = () if task == "regression" else classes
+        return Decided(Decision(task=task, classes=named, knots=knots, threshold=threshold), None, calibration=gain)
+    decision = _decision(answer, task, classes, knots, costs, pricing)
+    best, best_cost = None, None
+    if task == "binary" and not decision.cost_matrix and pricing.share is None:
+        best, best_cost = least_cost_threshold(y, answer, costs.false_positive or 0.0, costs.false_negative or 0.0)
+    ifs = []
+    for key in cost_keys(task, costs):
+        for factor in (0.5, 2.0):
+            true, truth = scaled(costs, key, factor), {key: factor}
+            moved = _decision(answer, task, classes, knots, true, pricing, truth)
+            kept_cost = mean_cost(y, answer, decision, true, pricing, actual=moved)
+            moved_cost = mean_cost(y, answer, moved, true, pricing)
+            if kept_cost is not None and moved_cost is not None:
+                ifs.append(CostIf(key=key, factor=factor, kept=kept_cost, moved=moved_cost))
+    return Decided(decision, mean_cost(y, answer, decision, costs, pricing), best, best_cost, gain, tuple(ifs))
+
+
+def _decision(
+    answer: Floats,
+    task: Task,
+    classes: tuple[str, ...],
+    knots: Knots,
+    costs: Costs,
+    pricing: Pricing,
+    factors: Mapping[str, float] | None = None,
+) -> Decision:
+    """What to decide by, if these are the costs; `factors` are of those that rows say themselves."""
+    if task == "regression":
+        return Decision(task=task)
+    of_rows = factors if factors and any(key in factors for key, _ in costs.amounts) else None
+    matrix = cost_matrix(task, classes, costs)
+    amounts = row_amounts(task, classes, costs, pricing, of_rows)
+    if task == "multiclass":
+        reject = costs.reject if matrix else None
+        return Decision(task=task, classes=classes, knots=knots, cost_matrix=matrix, amounts=amounts, reject=reject)
+    typical = {(amount.truth, amount.predicted): amount.otherwise for amount in amounts}
+    threshold = elkan_threshold(typical.get((0, 1), matrix[0][1]), typical.get((1, 0), matrix[1][0]))
+    if not amounts and costs.reject is None:
+        if pricing.share is not None:
+            threshold = min(capped(answer, pricing.share, threshold), 1.0)
+        return Decision(task=task, classes=classes, knots=knots, threshold=threshold)
+    decision = Decision(
+        task=task,
+        classes=classes,
+        knots=knots,
+        threshold=threshold,
+        cost_matrix=matrix,
+        amounts=amounts,
+        reject=costs.reject,
+    )
+    if pricing.share is None:
+        return decision
+    decider, own = Decider(decision), pricing.of(decision)
+    benefit = np.where(decider.reviews(answer, own), -1.0, decider.benefits(answer, own))
+    return msgspec.structs.replace(decision, least_benefit=capped(benefit, pricing.share, 0.0))
 
 
 # Thresholds
@@ -112,56 +162,3 @@ def _cuts(y: NDArray[Any], probability: Floats) -> tuple[Floats, Floats, Floats]
     below = np.append(levels[1:], 0.0)
     hits = np.cumsum(y[order] == 1)[ends].astype(np.float64)
     return hits, (ends + 1).astype(np.float64), (levels + below) / 2
-
-
-# Costs
-
-
-def cost_matrix(classes: tuple[str, ...], costs: Costs | None) -> tuple[tuple[float, ...], ...]:
-    """cost[truth][predicted]; pairs that are not listed cost nothing. Empty without costs."""
-    if costs is None or not costs.matrix:
-        return ()
-    code = {name: place for place, name in enumerate(classes)}
-    table = [[0.0] * len(classes) for _ in classes]
-    for truth, predicted, cost in costs.matrix:
-        for name in (truth, predicted):
-            if name not in code:
-                raise UnknownClass(name, classes=classes)
-        table[code[truth]][code[predicted]] = cost
-    return tuple(map(tuple, table))
-
-
-def decisions(answer: Floats, decision: Decision) -> NDArray[np.int64]:
-    """What is decided on calibrated probabilities: 0 and 1, or class codes."""
-    decider = Decider(decision)
-    if decision.task == "multiclass":
-        return decider.choices(answer).astype(np.int64)
-    acted = decider.positives(answer)
-    return (answer >= 0.5 if acted is None else acted).astype(np.int64)
-
-
-def row_costs(y: NDArray[Any], answer: Floats, decision: Decision, costs: Costs | None) -> Floats | None:
-    """What each row's error costs; None when errors of this task are not priced."""
-    if costs is None:
-        return None
-    if decision.task == "regression":
-        if costs.over is None and costs.under is None:
-            return None
-        error = answer - y
-        each: Floats = (costs.over or 0.0) * np.maximum(error, 0.0) + (costs.under or 0.0) * np.maximum(-error, 0.0)
-        return each
-    decided = decisions(answer, decision)
-    if decision.task == "multiclass":
-        if not decision.cost_matrix:
-            return None
-        table: Floats = np.array(decision.cost_matrix)[y, decided]
-        return table
-    fp, fn = costs.false_positive or 0.0, costs.false_negative or 0.0
-    priced: Floats = fp * ((decided == 1) & (y == 0)) + fn * ((decided == 0) & (y == 1))
-    return priced
-
-
-def mean_cost(y: NDArray[Any], answer: Floats, decision: Decision, costs: Costs | None) -> float | None:
-    """Mean cost of one prediction's error."""
-    each = row_costs(y, answer, decision, costs)
-    return None if each is None else float(each.mean())

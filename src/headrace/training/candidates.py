@@ -23,6 +23,7 @@ from headrace.training.mean_graph import mean_graph
 from headrace.training.measure import agreement_limit, estimated_us, time_one_row
 from headrace.training.metrics import Metric, measure
 from headrace.training.model import Member, Trial
+from headrace.training.pricing import pricing_of
 from headrace.training.proposals import Proposal
 from headrace.training.trial_worker import FoldAnswer, Job
 from headrace.training.workers import Executor
@@ -182,7 +183,13 @@ class Bench:
         examples = self.examples
         y = examples.y[answers.rows]
         decided = decide(
-            y, answers.scores, answers.fold, task=examples.task, classes=examples.classes, costs=self.costs
+            y,
+            answers.scores,
+            answers.fold,
+            task=examples.task,
+            classes=examples.classes,
+            costs=self.costs,
+            pricing=pricing_of(examples, self.costs).at(answers.rows),
         )
         facts: dict[str, Any] = {
             "threshold": decided.decision.threshold,
@@ -190,6 +197,7 @@ class Bench:
             "decision": decided.decision,
             "best_threshold": decided.best_threshold,
             "best_cost": decided.best_cost,
+            "cost_ifs": decided.ifs,
             "calibration": decided.calibration,
             "answers": self.store.keep_bytes(pack_answers(answers), "answers", ".msgpack"),
         }

@@ -104,6 +104,36 @@ class UnknownClass(WrongUse):
         )
 
 
+class AmountUnusable(WrongUse):
+    """`[costs]` takes amounts from a column that a decision cannot use."""
+
+    code = "amount-unusable"
+
+    def __init__(self, key: str, column: str, *, found: str | None, inputs: Sequence[str]) -> None:
+        what = "is no input of the model" if found is None else f"is of type {found}"
+        super().__init__(
+            f"[costs] {key} takes each row's amount from {column!r}, which {what}: a decision needs the amount, a "
+            f"number, when it is asked for; the inputs are {', '.join(inputs)}",
+            fix="name a number of the request or a feature that is not dropped; for an amount that becomes known only "
+            "later make a feature of what was known before, or give one amount for every row",
+            key=key,
+            column=column,
+        )
+
+
+class CapacityWithoutRate(WrongUse):
+    """`[costs] capacity`, and nothing says how many rows a day there are."""
+
+    code = "capacity-without-rate"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "[costs] capacity limits how many rows a day are acted on, and neither [costs] volume nor the instants of "
+            "the training rows say how many a day there are",
+            fix='write volume = "10k / day" in [costs]',
+        )
+
+
 class CurrencyNotPriced(WrongUse):
     """Machines are priced in USD, and no exchange rate is known."""
 

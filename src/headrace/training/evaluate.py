@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from headrace.definition.model import Costs
 from headrace.scoring.decision import Decider
 from headrace.scoring.graph import Graph
 from headrace.scoring.model import Decision
-from headrace.training.calibration import decisions, row_costs
 from headrace.training.curves import curves_of
 from headrace.training.errors import PackageDisagrees
 from headrace.training.measure import agreement_limit
@@ -29,6 +28,7 @@ from headrace.training.metrics import (
     spread_of,
 )
 from headrace.training.model import Evaluation, Importance, Interval
+from headrace.training.pricing import Pricing, decisions, row_costs
 
 Floats = NDArray[np.float64]
 Predict = Callable[[NDArray[np.float32]], Floats]
@@ -57,6 +57,8 @@ class Holdout:
     """The library's answers to X, before calibration."""
     features: Sequence[str]
     """Names of the columns of X."""
+    pricing: Pricing = field(default_factory=Pricing)
+    """The rows' own amounts."""
 
 
 def evaluate(
@@ -90,8 +92,8 @@ def evaluate(
         raise PackageDisagrees(difference=difference, limit=limit, rows=len(raw))
     answer = decider.probabilities(raw)
     y = holdout.y
-    decided = answer if task == "regression" else decisions(answer, decision)
-    metrics, error_cost = _measured(y, answer, decided, decision, costs, seed=seed)
+    decided = answer if task == "regression" else decisions(answer, decision, holdout.pricing.of(decision))
+    metrics, error_cost = _measured(y, answer, decided, decision, costs, holdout.pricing, seed=seed)
     return Evaluation(
         task=task,
         rows=len(y),
@@ -99,14 +101,21 @@ def evaluate(
         metrics=metrics,
         threshold=decision.threshold,
         error_cost=error_cost,
+        reviewed=_reviewed(answer, decision, holdout.pricing),
         confusion=() if task == "regression" else confusion(y, decided, max(len(decision.classes), 2)),
-        curves=curves_of(task, y, answer, costs),
+        curves=curves_of(task, y, answer, None if decision.cost_matrix else costs),
         importances=_importances(
             holdout, lambda X: decider.probabilities(graph.raw(X)), decision, metric_of(metric, task), seed=seed
         ),
         agreement=difference,
         agreement_limit=limit,
     )
+
+
+def _reviewed(answer: Floats, decision: Decision, pricing: Pricing) -> float | None:
+    if decision.reject is None:
+        return None
+    return float(Decider(decision).reviews(answer, pricing.of(decision)).mean())
 
 
 def confusion(y: NDArray[Any], decided: NDArray[Any], n_classes: int) -> tuple[tuple[int, ...], ...]:
@@ -116,12 +125,19 @@ def confusion(y: NDArray[Any], decided: NDArray[Any], n_classes: int) -> tuple[t
 
 
 def _measured(
-    y: NDArray[Any], answer: Floats, decided: NDArray[Any], decision: Decision, costs: Costs | None, *, seed: int
+    y: NDArray[Any],
+    answer: Floats,
+    decided: NDArray[Any],
+    decision: Decision,
+    costs: Costs | None,
+    pricing: Pricing,
+    *,
+    seed: int,
 ) -> tuple[tuple[Interval, ...], Interval | None]:
     """Every metric of the task that is defined on these rows, and what errors cost."""
     metrics = metrics_of(decision.task)
     measured = prepare_all(metrics, y, answer, decided)
-    priced = row_costs(y, answer, decision, costs)
+    priced = row_costs(y, answer, decision, costs, pricing)
     if priced is not None:
         measured["error_cost"] = mean_of(priced)
     replicates = min(max(REPLICATED_ROWS // len(y), FEWEST_REPLICATES), MOST_REPLICATES)
@@ -151,9 +167,11 @@ def _importances(
     X, y = holdout.X[rows], holdout.y[rows]
     weights = list(bootstrap_weights(len(rows), replicates=IMPORTANCE_REPLICATES, seed=seed))
 
+    own = holdout.pricing.at(rows).of(decision)
+
     def prepared(answer: Floats) -> Weighted:
         return metric.prepare(
-            y, answer if metric.of == "score" or decision.task == "regression" else decisions(answer, decision)
+            y, answer if metric.of == "score" or decision.task == "regression" else decisions(answer, decision, own)
         )
 
     answers = predict(X)

@@ -36,6 +36,18 @@ class CalibrationGain(Struct, frozen=True, kw_only=True):
     after: float
 
 
+class CostIf(Struct, frozen=True, kw_only=True):
+    """What a candidate's errors would cost, out of fold, if one cost were in truth another."""
+
+    key: str
+    factor: float
+    """By which the cost is in truth larger than it is said to be."""
+    kept: float
+    """Mean cost of a prediction's error, decided as now."""
+    moved: float
+    """The same, decided by the true cost."""
+
+
 class Trial(Struct, frozen=True, kw_only=True):
     """One candidate fitted under cross-validation. Scores are out of fold; higher `score` is better."""
 
@@ -72,6 +84,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     best_cost: float | None = None
     """Error cost with it."""
     calibration: CalibrationGain | None = None
+    cost_ifs: tuple[CostIf, ...] = ()
+    """With [costs]: what errors would cost if one of the costs were half or twice what it is said to be."""
     fit_s: float = 0.0
     model_bytes: int = 0
     row_us: float | None = None
@@ -166,6 +180,8 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     metrics: tuple[Interval, ...]
     threshold: float | None = None
     error_cost: Interval | None = None
+    reviewed: float | None = None
+    """Share of the rows that are left to people; None: the model was told no price of that."""
     confusion: tuple[tuple[int, ...], ...] = ()
     """Truth by row, prediction by column, in the order of the classes."""
     curves: tuple[Curve, ...] = ()

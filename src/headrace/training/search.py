@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 
 from headrace.definition.model import Costs, Encoding, Split, Training
-from headrace.training.calibration import cost_matrix
 from headrace.training.candidates import Bench, Store
 from headrace.training.data import Examples
 from headrace.training.errors import BudgetTooSmall, CurrencyNotPriced, NothingFitted, ReplayDiffers
@@ -22,6 +21,7 @@ from headrace.training.families import load_family
 from headrace.training.folding import Clock, EncodedFolds
 from headrace.training.metrics import metric_of
 from headrace.training.model import SearchResult, Trial
+from headrace.training.pricing import cost_matrix, pricing_of
 from headrace.training.proposals import Proposal, Proposer
 from headrace.training.splits import make_folds
 from headrace.training.workers import Executor, Inline, OutOfTime
@@ -85,8 +85,9 @@ def search(
     started = clock()
     if costs is not None and costs.currency != "USD":
         raise CurrencyNotPriced(costs.currency)
+    pricing_of(examples, costs)  # refuses amounts that cannot be used now, not after the first fit
     if examples.task == "multiclass":
-        cost_matrix(examples.classes, costs)  # refuses unknown classes now, not after the first fit
+        cost_matrix(examples.task, examples.classes, costs)  # refuses unknown classes now, not after the first fit
     metric = metric_of(training.metric, examples.task)
     families = {name: load_family(name, examples.task) for name in training.families}
     folds = EncodedFolds(examples, make_folds(examples, split), metric, split=split, encodings=encodings)
