@@ -71,13 +71,6 @@ NOT_AVAILABLE = {
     "sources.*.read.* kafka://": '[sources.rows]\nread = "kafka://host/topic"\nformat = "csv"',
     "sources.*.columns.*.personal": '[sources.rows.columns]\nx = { personal = "pseudonym" }',
     "training.families.* mlp": '[training]\nfamilies = "mlp"',
-    "training.search grid": '[training]\nsearch = "grid"',
-    "training.search halving": '[training]\nsearch = "halving"',
-    "training.budget money": '[training]\nbudget = "0.50 USD"',
-    "training.imbalance.* weights": '[training]\nimbalance = ["none", "weights"]',
-    "training.imbalance.* oversample": '[training]\nimbalance = ["oversample"]',
-    "training.imbalance.* undersample": '[training]\nimbalance = ["undersample"]',
-    "training.imbalance.* smote": '[training]\nimbalance = "smote"',
     "stores.broker": '[stores]\nbroker = ".headrace/broker"',
     "stores.engine": '[stores]\nengine = "local"',
 }
@@ -109,15 +102,15 @@ def test_a_personal_column_is_refused_until_pseudonyms_exist(mistakes: Mistakes)
     assert "refused until pseudonyms exist" in mistake.message
 
 
-def test_no_imbalance_strategy_is_available(mistakes: Mistakes) -> None:
-    assert mistakes(SMALLEST + '[training]\nimbalance = ["none"]\n') == ()
+def test_strategies_searches_and_a_budget_in_money_are_taken(mistakes: Mistakes) -> None:
+    text = '[training]\nimbalance = ["none", "weights", "smote"]\nsearch = "halving"\nbudget = "0.50 USD"\n'
+    assert mistakes(SMALLEST + text) == ()
 
 
 @pytest.mark.parametrize(
     ("text", "key", "fix"),
     [
         ("[trainning]", "trainning", "did you mean `training`?"),
-        ('[training]\nsearch = "tpee"', "training.search", 'did you mean "tpe"?'),
         ('[training]\nmetric = "auc"', "training.metric", 'did you mean "roc_auc"?'),
         ("[sources.rows.columns]\nx = { type = 'int' }", "sources.rows.columns.x.type", 'did you mean "integer"?'),
         ("[sources.rows.columns]\nx = { zone = 'Europe/Pari' }", "sources.rows.columns.x.zone", 'mean "Europe/Paris"'),
@@ -130,8 +123,6 @@ def test_no_imbalance_strategy_is_available(mistakes: Mistakes) -> None:
         ('[split]\nby = "time"', "split.by", "time"),
         ('[split]\nby = "group"', "split.group", "group ="),
         ('[split]\ngroup = "g"', "split.group", "take one out"),
-        ('[training]\nbudget = "2 minutes"', "training.budget", '"120s"'),
-        ('[training]\nbudget = "0 trials"', "training.budget", '"120s"'),
         ('[training]\nfamilies = ["linear", "linear"]', "training.families[1]", "take one out"),
         ("[training]\nfamilies = []", "training.families", "at least one"),
         ("[costs]\nover = 2\nunder = '1 USD'", "costs.over", '"2 USD"'),

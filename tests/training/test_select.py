@@ -9,6 +9,7 @@ import pytest
 
 from headrace.cost.prices import load_prices
 from headrace.definition.model import Costs, Selection
+from headrace.runs.model import ObjectRef
 from headrace.training.errors import CostsMissing
 from headrace.training.model import Choice, SearchResult, Trial
 from headrace.training.select import select
@@ -18,7 +19,9 @@ AT_US = 1_790_000_000_000_000
 
 
 def trial(number: int, score: float, **facts: Any) -> Trial:
+    graph = ObjectRef(key="graphs/0.onnx.zst", sha256="0" * 64, size=1)
     return Trial(
+        graph=graph,
         number=number,
         family=facts.pop("family", "lightgbm"),
         params={},

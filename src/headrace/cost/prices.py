@@ -99,6 +99,18 @@ def price_usage(book: PriceBook, *, cpu_s: float, memory_byte_s: float, at_us: i
     return usd, f"{core.price_id}+{memory.price_id}"
 
 
+def affordable_s(book: PriceBook, usd: float, *, cores: int, memory_bytes: float, at_us: int) -> float:
+    """Seconds for which an amount pays so many busy cores and so much memory.
+
+    Examples
+    --------
+    >>> round(affordable_s(load_prices(), 0.05, cores=1, memory_bytes=2e9, at_us=1_790_000_000_000_000))
+    3600
+    """
+    usd_a_second, _ = price_usage(book, cpu_s=cores, memory_byte_s=memory_bytes, at_us=at_us)
+    return usd / usd_a_second if usd_a_second > 0 else float("inf")
+
+
 def storage_price(book: PriceBook, size: int, *, at_us: int) -> float:
     """USD a month for keeping `size` bytes."""
     return size / _GB * book.at("GB-Months", at_us).list_unit_price

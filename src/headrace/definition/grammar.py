@@ -494,23 +494,36 @@ TRAINING = Section(
             "The kinds of model tried.",
             default=["linear", "lightgbm"],
         ),
-        Key("search", Choice(("tpe", "random"), {"bayesian": "tpe"}), "How the next trial is chosen.", default="tpe"),
+        Key(
+            "search",
+            Choice(("tpe", "random", "grid", "halving"), {"bayesian": "tpe", "asha": "halving"}),
+            "How the next trial is chosen once every family's own settings were tried: tpe learns from what was seen; "
+            "random draws; grid walks over three values of each setting; halving draws, and lets a third of the trials "
+            "go on to each further fold.",
+            default="tpe",
+        ),
         Key(
             "budget",
             Quantity(
                 parse_budget,
                 BUDGET_PATTERN,
-                'a duration or a number of trials, such as "120s" or "60 trials"',
+                'a duration, a number of trials, or an amount of USD, such as "120s", "60 trials" or "0.50 USD"',
                 "120s",
-                ((r"^[0-9.]+ ?[A-Z]{3}$", "money"),),
             ),
-            "What the search may spend.",
+            "What the search may spend; money is counted at the machine's price.",
             default="60s",
         ),
         Key(
             "imbalance",
-            ListOf(Choice(("none",)), "strategies", one_allowed=True),
-            "Strategies against imbalance.",
+            ListOf(
+                Choice(
+                    ("none", "weights", "oversample", "undersample", "smote", "adasyn"),
+                    {"class_weight": "weights", "balanced": "weights", "smotenc": "smote"},
+                ),
+                "strategies",
+                one_allowed=True,
+            ),
+            "Strategies against rare classes, each raced against doing nothing and kept only where it wins.",
             default=["none"],
         ),
         Key(

@@ -480,14 +480,18 @@ class Budget(Struct, frozen=True, kw_only=True):
 
     seconds: float | None = None
     trials: int | None = None
+    usd: float | None = None
+    """Of the machine's price while the search runs."""
 
 
 class Training(Struct, frozen=True, kw_only=True):
     """How candidates are searched."""
 
     families: tuple[str, ...] = ("linear", "lightgbm")
-    search: Literal["tpe", "random"] = "tpe"
+    search: Literal["tpe", "random", "grid", "halving"] = "tpe"
     budget: Budget = Budget(seconds=60.0)
+    imbalance: tuple[str, ...] = ("none",)
+    """Strategies against imbalance that are raced against doing nothing."""
     metric: str | None = None
     """None: average_precision, log_loss or rmse, by task."""
     seed: int = 0

@@ -36,13 +36,6 @@ NOT_YET = (
         fix="keep the column out of what is read, or wait for pseudonyms",
     ),
     NotYet("training.families.*", "mlp", fix='use "linear" or "lightgbm"'),
-    NotYet("training.search", "grid", fix='use "tpe" or "random"'),
-    NotYet("training.search", "halving", fix='use "tpe" or "random"'),
-    NotYet("training.budget", "money", fix='give it in time or in trials: "120s", "60 trials"'),
-    NotYet("training.imbalance.*", "weights", fix='use ["none"]; the threshold already follows [costs]'),
-    NotYet("training.imbalance.*", "oversample", fix='use ["none"]; the threshold already follows [costs]'),
-    NotYet("training.imbalance.*", "undersample", fix='use ["none"]; the threshold already follows [costs]'),
-    NotYet("training.imbalance.*", "smote", fix='use ["none"]; the threshold already follows [costs]'),
     NotYet("stores.broker"),
     NotYet("stores.engine"),
 )

@@ -19,7 +19,7 @@ _UNITS_US = {
 }
 DURATION_PATTERN = r"^[0-9]+(ms|s|m|h|d|w)$"
 MONEY_PATTERN = r"^[0-9]+(\.[0-9]+)? [A-Z]{3}$"
-BUDGET_PATTERN = r"^[0-9]+(ms|s|m|h|d|w| trials?)$"
+BUDGET_PATTERN = r"^[0-9]+((\.[0-9]+)? USD|ms|s|m|h|d|w| trials?)$"
 SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)? ?([kKmMgGtT][iI]?)?[bB]$"
 VOLUME_PATTERN = r"^[0-9]+(\.[0-9]+)?[kMG]? ?/ ?(day|week|month|year)$"
 
@@ -95,13 +95,15 @@ def parse_capacity(text: str) -> float | None:
 
 
 def parse_budget(text: str) -> Budget | None:
-    """A search's budget: seconds or trials, above zero.
+    """A search's budget: seconds, trials or US dollars, above zero.
 
     >>> parse_budget("60 trials")
-    Budget(seconds=None, trials=60)
+    Budget(seconds=None, trials=60, usd=None)
     """
     if match := re.fullmatch(r"([0-9]{1,9}) trials?", text):
         return Budget(trials=int(match[1])) if int(match[1]) else None
+    if (money := parse_money(text)) is not None:
+        return Budget(usd=money.amount) if money.currency == "USD" else None
     duration = parse_duration(text)
     return Budget(seconds=duration / 1e6) if duration else None
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from headrace.definition.model import Definition
+from headrace.definition.model import Budget, Definition
 from headrace.features.model import Frame, Program
 from headrace.runs.errors import NotEnoughMemory
 from headrace.runs.model import Memory, StageContext
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 FEATURES: Final = ("features", "language")
 TRAINING: Final = ("training", "features", "scoring", "stages")
+RESERVED_BYTES: Final = 4e9
+"""Memory that a budget in money pays for."""
 CELL_BYTES: Final = 60
 """What training holds of one value of the frame: it was seen to hold 7.9 GB of 145 million values."""
 
@@ -49,6 +52,21 @@ def gather(run: Run, work: Workspace, program: Program, label: Label, checked: C
         compute=compute,
         kind=Frame,
     )
+
+
+def in_seconds(work: Workspace) -> Workspace:
+    """With a budget in money as the seconds that it pays: all threads busy and so much memory held, whether they are or
+    not, so that nothing is overspent."""
+    from headrace.cost.prices import affordable_s
+
+    training = work.definition.training
+    if training.budget.usd is None:
+        return work
+    seconds = affordable_s(
+        work.prices, training.budget.usd, cores=training.threads, memory_bytes=RESERVED_BYTES, at_us=work.clock()
+    )
+    training = msgspec.structs.replace(training, budget=Budget(seconds=seconds))
+    return replace(work, definition=msgspec.structs.replace(work.definition, training=training))
 
 
 def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:

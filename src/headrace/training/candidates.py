@@ -22,9 +22,10 @@ from headrace.training.greedy import select_members
 from headrace.training.mean_graph import mean_graph
 from headrace.training.measure import agreement_limit, estimated_us, time_one_row
 from headrace.training.metrics import Metric, measure
-from headrace.training.model import Member, Trial
+from headrace.training.model import Member, Trial, is_candidate
 from headrace.training.pricing import pricing_of
 from headrace.training.proposals import Proposal
+from headrace.training.races import race
 from headrace.training.trial_worker import FoldAnswer, Job
 from headrace.training.workers import Executor
 
@@ -67,9 +68,19 @@ class Bench:
     clock: Clock
 
     def trial(
-        self, number: int, proposal: Proposal, go_on: Callable[[Sequence[float]], str], until: float | None
+        self,
+        number: int,
+        proposal: Proposal,
+        go_on: Callable[[Sequence[float]], str],
+        until: float | None,
+        against: Trial | None = None,
     ) -> Trial:
-        """The candidate as a trial; its failure is noted and never ends the search. Raises `OutOfTime`."""
+        """The candidate as a trial; its failure is noted and never ends the search. Raises `OutOfTime`.
+
+        Parameters
+        ----------
+        against : of a strategy against imbalance: the same model without it
+        """
         try:
             result = cross_validate(self.executor, self.folds, self._job(proposal), go_on=go_on, until=until)
             if result.stopped:
@@ -77,7 +88,18 @@ class Bench:
                 return self._trial(
                     number, proposal, "pruned", note=result.stopped, fold_scores=scores, fit_s=result.fit_s
                 )
-            return self._trial(number, proposal, "done", **self._measured(proposal, result))
+            facts = self._measured(proposal, result)
+            if against is not None and against.decision is not None:
+                facts["race"] = race(
+                    self.examples,
+                    self.metric,
+                    self.costs,
+                    against=against.number,
+                    plain=(self._answers(against), against.decision),
+                    other=(result.answers, facts["decision"]),
+                    seed=self.training.seed,
+                )
+            return self._trial(number, proposal, "done", **facts)
         except TrialFailed as error:
             return self._trial(number, proposal, "failed", note=str(error))
 
@@ -87,7 +109,7 @@ class Bench:
 
     def ensemble(self, trials: Sequence[Trial]) -> Trial | None:
         """The best trials together; None when no set of them is better than the best alone."""
-        usable = [trial for trial in trials if trial.state == "done" and trial.answers and trial.graph]
+        usable = [trial for trial in trials if is_candidate(trial)]
         if len(usable) < 2:
             return None
         answers = {trial.number: self._answers(trial) for trial in usable}

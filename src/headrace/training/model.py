@@ -48,6 +48,21 @@ class CostIf(Struct, frozen=True, kw_only=True):
     """The same, decided by the true cost."""
 
 
+class Race(Struct, frozen=True, kw_only=True):
+    """A strategy against imbalance beside the same model without it: the same rows, paired."""
+
+    against: int
+    """The trial without it."""
+    measure: str
+    """`cost`, of one prediction's errors, or the metric."""
+    won: float
+    low: float
+    high: float
+    """What it saved or gained, with the 95 % bootstrap interval; below 0: it lost."""
+    adopted: bool
+    """The whole interval is above 0; else it is no candidate."""
+
+
 class Trial(Struct, frozen=True, kw_only=True):
     """One candidate fitted under cross-validation. Scores are out of fold; higher `score` is better."""
 
@@ -58,6 +73,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     """`params` with what stopping early found (the median of the folds): what a model of all rows is fitted with."""
     imbalance: str = "none"
     """What was done to its training rows because classes are rare."""
+    race: Race | None = None
+    """What the strategy won, of a trial with one."""
     form: Literal["refit", "bag", "ensemble"] = "refit"
     """What is packed if it is chosen: a model of all training rows, the mean of the folds' models, or the weighted mean
     of `members`."""
@@ -94,6 +111,11 @@ class Trial(Struct, frozen=True, kw_only=True):
     """The same, estimated from the graph alone: equal on every run, so ensembles are limited by it."""
     note: str = ""
     """Why it failed or was pruned."""
+
+
+def is_candidate(trial: Trial) -> bool:
+    """Whether it may be chosen: done, compiled, and not beaten by doing nothing against imbalance."""
+    return trial.state == "done" and trial.graph is not None and (trial.race is None or trial.race.adopted)
 
 
 class SearchResult(Struct, frozen=True, kw_only=True):

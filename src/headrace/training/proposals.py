@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from itertools import islice, product
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from headrace.definition.model import Training
 from headrace.training.families import Family, Params
@@ -13,6 +16,10 @@ from headrace.training.families import Family, Params
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.distributions import BaseDistribution
+
+
+MOST_POINTS: Final = 20_000
+"""Of one family's grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +53,26 @@ class Proposer:
             if rank < len(configurations)
         ]
         self._known: list[tuple[Proposal, float]] = []
+        self._races = [name for name in training.imbalance if name != "none"]
+        self._first_round = len(portfolio)
+        self._proposed = 0
         self._study: Study | None = None
         self._alive: Sequence[str] = ()
+        self._grid: list[Proposal] | None = None
 
     def propose(self) -> Proposal | None:
-        """The next candidate; None when no family is left that could be fitted at all."""
+        """The next candidate; None when no family is left that could be fitted at all.
+
+        Once every family's first configuration was tried, each strategy against imbalance is tried on the best.
+        """
+        if self._proposed >= self._first_round and self._races and self._known:
+            best, _ = max(self._known, key=lambda known: known[1])
+            return replace(best, imbalance=self._races.pop(0), first_of_family=False, asked=None)
+        self._proposed += 1
         if self._waiting:
             return self._waiting.pop(0)
+        if self._training.search == "grid":
+            return self._next_of_grid()
         if self._study is None:
             fitted = {proposal.family for proposal, _ in self._known}
             self._alive = [name for name in self._families if name in fitted]
@@ -67,6 +87,8 @@ class Proposer:
 
     def tell(self, proposal: Proposal, value: float | None) -> None:
         """How a proposal went: its score, higher is better; None when it failed."""
+        if proposal.imbalance != "none":
+            return  # another question: the sampler learns of trials without a strategy
         if proposal.asked is None:
             if value is not None:
                 self._known.append((proposal, value))
@@ -75,6 +97,20 @@ class Proposer:
 
             self._study.tell(proposal.asked, value, state=TrialState.FAIL if value is None else TrialState.COMPLETE)
 
+    def _next_of_grid(self) -> Proposal | None:
+        """The next point of the families' grids, in an order drawn once; None at the end of all."""
+        if self._grid is None:
+            points = [
+                Proposal(name, dict(zip(space, values, strict=True)))
+                for name, family in self._families.items()
+                if any(known.family == name for known, _ in self._known)
+                for space in [family.space()]
+                for values in islice(product(*(_three(kind) for kind in space.values())), MOST_POINTS)
+            ]
+            order = np.random.Generator(np.random.PCG64(self._training.seed)).permutation(len(points))
+            self._grid = [points[place] for place in order.tolist()]
+        return self._grid.pop(0) if self._grid else None
+
     def _start(self) -> Study:
         """A study that knows the portfolio's scores as if it had asked for them."""
         import optuna
@@ -82,7 +118,7 @@ class Proposer:
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would write a line a trial to stderr
         seed = self._training.seed
         sampler: optuna.samplers.BaseSampler
-        if self._training.search == "random":
+        if self._training.search in ("random", "halving"):
             sampler = optuna.samplers.RandomSampler(seed=seed)
         else:
             with warnings.catch_warnings():
@@ -105,6 +141,22 @@ class Proposer:
                 )
             )
         return study
+
+
+def _three(kind: BaseDistribution) -> Sequence[Any]:
+    """The ends and the middle of what a setting may be; every choice where there are choices."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    match kind:
+        case CategoricalDistribution():
+            return kind.choices
+        case IntDistribution() | FloatDistribution():
+            middle = (kind.low * kind.high) ** 0.5 if kind.log else (kind.low + kind.high) / 2
+            if isinstance(kind, IntDistribution):
+                middle = round(middle)
+            return tuple(dict.fromkeys((middle, kind.low, kind.high)))
+        case _:
+            raise TypeError(f"no such distribution: {type(kind).__name__}")
 
 
 def _suggest(trial: Trial, name: str, kind: BaseDistribution) -> Any:

@@ -33,6 +33,8 @@ FEWEST_FOLDS = 2
 """Folds that a trial must have lost before it can be ended."""
 PROJECTED = 1.1
 """A trial ends after its first folds when all of them would take this share of the time that is left."""
+KEPT_SHARE = 3
+"""Under halving one trial of so many goes on."""
 MOST_SKIPPED = 5
 """Proposals in a row for which no time is left; then the search ends."""
 
@@ -142,7 +144,8 @@ class _Search:
             self._trials.append(part.trial)
             skipped = skipped + 1 if part.trial.note == NO_TIME else 0
             proposer.tell(proposal, part.told)
-            if part.trial.score is not None and (best is None or part.trial.score > (best.score or -np.inf)):
+            plain = part.trial.imbalance == "none"
+            if part.trial.score is not None and plain and (best is None or part.trial.score > (best.score or -np.inf)):
                 best = part.trial
             self._say(best, part.spent_s)
         return self._trials
@@ -159,7 +162,8 @@ class _Search:
         if number >= len(self._parts):
             return None
         part = self._parts[number]
-        if (part.trial.family, part.trial.params) != (proposal.family, dict(proposal.params)):
+        asked = (proposal.family, dict(proposal.params), proposal.imbalance)
+        if (part.trial.family, part.trial.params, part.trial.imbalance) != asked:
             raise ReplayDiffers(number)
         return part
 
@@ -174,14 +178,18 @@ class _Search:
                 now = self._bench.clock()
                 if (now - began) * (folds - len(scores)) / len(scores) > PROJECTED * (until - now):
                     return NO_TIME
-            if proposal.first_of_family or best is None or not _clearly_worse(scores, best):
+            if proposal.first_of_family or proposal.imbalance != "none" or best is None:
+                return ""
+            if self._bench.training.search == "halving":
+                return "" if self._goes_on(scores) else f"not among the best third after {len(scores)} of {folds} folds"
+            if not _clearly_worse(scores, best):
                 return ""
             return f"clearly worse than the best so far on {len(scores)} of {folds} folds"
 
         if until is not None and self._usual_s(proposal) > until - began:
             trial = self._bench.not_tried(number, proposal, NO_TIME)
         else:
-            trial = self._bench.trial(number, proposal, go_on, until)
+            trial = self._bench.trial(number, proposal, go_on, until, self._plain(proposal))
         self._took[number] = (proposal.family, self._bench.clock() - began)
         told = trial.score
         if trial.state == "pruned" and best is not None and best.score is not None and trial.fold_scores:
@@ -189,6 +197,21 @@ class _Search:
         part = _Part(trial, told, self._seconds())
         self._recorder.record(f"trial-{number}", msgspec.json.encode(part))
         return part
+
+    def _plain(self, proposal: Proposal) -> Trial | None:
+        """Of a strategy against imbalance: the trial of the same model without it."""
+        if proposal.imbalance == "none":
+            return None
+        same = (proposal.family, dict(proposal.params), "none", "done")
+        return next((t for t in self._trials if (t.family, t.params, t.imbalance, t.state) == same), None)
+
+    def _goes_on(self, scores: Sequence[float]) -> bool:
+        """Successive halving with folds for a resource: whether the trial is among the best third of those that came so
+        far, itself included. Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020."""
+        rung = len(scores)
+        reached = [float(np.mean(t.fold_scores[:rung])) for t in self._trials if len(t.fold_scores) >= rung]
+        better = sum(other > float(np.mean(scores)) for other in reached)
+        return better < max((len(reached) + 1) / KEPT_SHARE, 1)
 
     def _usual_s(self, proposal: Proposal) -> float:
         """Seconds that the quickest whole trial of the family took, this time; 0 when there was none."""

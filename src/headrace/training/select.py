@@ -14,7 +14,7 @@ from headrace.cost.prices import PriceBook, amortised, price_usage, serving_pric
 from headrace.definition.model import Costs, Selection
 from headrace.training.errors import CostsMissing, NothingFitted
 from headrace.training.metrics import METRICS
-from headrace.training.model import Candidate, Choice, Money, SearchResult, Trial
+from headrace.training.model import Candidate, Choice, Money, SearchResult, Trial, is_candidate
 
 DEFAULT_VOLUME = 1_000_000.0
 """Predictions a month over which training is spread when [costs] has no volume."""
@@ -34,7 +34,7 @@ def select(
     ------
     CostsMissing : `least_cost` without priced errors.
     """
-    trials = [trial for trial in result.trials if trial.state == "done"]
+    trials = [trial for trial in result.trials if is_candidate(trial)]
     if not trials:
         raise NothingFitted([trial.note for trial in result.trials])
     if selection.rule == "least_cost" and any(trial.error_cost is None for trial in trials):
