@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 from tests.data.stage import Bench, source_of
@@ -18,14 +19,19 @@ from tests.data.stage import Bench, source_of
 from headrace.data.combine.columns import entity_columns
 from headrace.data.distribution import sketches
 from headrace.data.histogram import histogram
+from headrace.data.increment import _literal
 from headrace.data.infer import infer_types
+from headrace.data.matching.normal import normal_form
 from headrace.data.odcs import from_odcs, to_odcs
 from headrace.data.profile import profile
 from headrace.data.table_rules import decimal_sum, float_sum
 from headrace.definition.model import (
     ColumnRule,
     Combine,
+    EqualSum,
     FixedField,
+    ForeignKey,
+    Join,
     Repair,
     SameDistribution,
     Source,
@@ -253,3 +259,33 @@ def test_an_exact_type_of_another_contract_is_a_decimal(physical: str, expected:
     document = {"kind": "DataContract", "apiVersion": "v3.1.0", "id": "o", "version": "1", "schema": [table]}
     [found] = from_odcs(document)
     assert found.values["columns"]["amount"]["type"] == expected
+
+
+def test_rules_joins_and_keys_of_decimals(bench: Bench) -> None:
+    bench.write("rates.csv", "rate,share\n0.1,0.5\n0.19,0.250000\n")
+    rates = source_of("rates.csv")
+    own = dict.fromkeys(("rate", "share"), Type.DECIMAL)
+    statics = {"rates": bench.check(msgspec.structs.replace(rates, name="rates"), own).table}
+    bench.write("a.csv", "k,amount,rate\n1,1.10,0.10\n2,1.1,0.19\n3,1.09,0.190\n4,2.5,0.07\n")
+    source = source_of(
+        "a.csv",
+        columns={"amount": ColumnRule(monotone="increasing")},
+        joins=(Join(name="tax", source="rates", key=(("rate", "rate"),), take=("share",)),),
+        foreign_keys=(ForeignKey(name="known", source="rates", key=(("rate", "rate"),), on_fail="warn"),),
+        equal_sums=(EqualSum(name="total", column="rate", source="rates", equals="rate", on_fail="warn"),),
+        derive=(("due", "amount * tax_share"),),
+    )
+    checked = bench.check(source, TYPES | {"rate": Type.DECIMAL}, statics)
+    found = bench.accepted(checked)
+    assert found["k"] == [1, 2, 4]
+    assert found["due"] == [Decimal("0.55"), Decimal("0.275"), None]
+    assert bench.reasons(checked) == {3: ["monotone:amount"]}
+    unique = source_of("a.csv", unique=("amount",))
+    assert bench.accepted(bench.check(unique, TYPES | {"rate": Type.DECIMAL}))["k"] == [2, 3, 4]
+
+
+def test_amounts_are_compared_as_numbers_by_a_match_and_read_in_order_by_an_increment() -> None:
+    amounts = pl.Series("x", [Decimal("12.30"), None, Decimal("-0.05")], dtype=pl.Decimal(18, 6))
+    assert normal_form(amounts, "number").to_list() == ["12.3", None, "-0.05"]
+    assert _literal(source_of("a.csv"), "amount", Decimal("12.300000")) == "12.300000"
+    assert _literal(source_of("a.csv"), "amount", Decimal("1E+3")) == "1000"

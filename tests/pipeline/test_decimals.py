@@ -159,7 +159,10 @@ def test_amounts_are_profiled_and_explained_and_go_through_a_file(
     capsys.readouterr()
     for name in ("with_tax", "rest", "spent_amount_sum_7d", "before_fee"):
         assert main(["features", "explain", name, "--project", str(root), "--json"]) == 0
-        assert json.loads(capsys.readouterr().out)["feature"]["type"] == Type.DECIMAL
+        told = json.loads(capsys.readouterr().out)
+        assert told["feature"]["type"] == Type.DECIMAL
+        if name == "with_tax":
+            assert told["tree"] == ["multiply: decimal", "  amount: decimal", "  1.19: decimal"]
     assert main(["data", "profile", "payments", "--project", str(root), "--json"]) == 0
     assert '"decimal"' in capsys.readouterr().out
     asked = write_csv(tmp_path / "asked.csv", ["id", "customer", "amount", "at"], [[1, "c1", "12.30", WATERMARK_TEXT]])

@@ -16,8 +16,10 @@ from headrace.features.model import ExpressionStep, LookupStep, Program, Step, S
 from headrace.features.naming import fields_of
 from headrace.language.columns import to_polars
 from headrace.language.functions import FUNCTIONS
+from headrace.language.row_decimals import decimal_to_text
 from headrace.language.rows import compile_rows, write_rows
 from headrace.language.tree import Call, Column, Node
+from headrace.language.types import Type
 from headrace.language.values import physical
 
 MEASURED_ROWS: Final = 10_000
@@ -178,7 +180,8 @@ def _tree(node: Node, depth: int = 0) -> list[str]:
     if isinstance(node, Column):
         return [f"{pad}{node.name}: {node.type}"]
     if not isinstance(node, Call):
-        return [f"{pad}{node.value!r}: {node.type}"]
+        is_decimal = node.type is Type.DECIMAL and node.value is not None
+        return [f"{pad}{decimal_to_text(int(node.value or 0)) if is_decimal else repr(node.value)}: {node.type}"]
     lines = [f"{pad}{FUNCTIONS[node.function].name}: {node.type}"]
     for argument in node.arguments:
         lines += _tree(argument, depth + 1)
