@@ -92,6 +92,8 @@ def test_by_the_file_and_by_the_row_are_the_same_numbers_to_the_bit(
     assert done.rows == len(by_file) == len(by_row) == len(mixed) > 400
     assert bits(by_file["probability"].to_list()) == bits([one.probability or 0.0 for one in by_row])
     assert by_file["decision"].to_list() == [one.decision for one in by_row]
+    assert by_file["set"].to_list() == [list(one.set or ()) for one in by_row]
+    assert all(one.set for one in by_row)
     assert by_file["reasons"].to_list() == [
         [{"feature": reason.feature, "effect": reason.effect} for reason in one.reasons] for one in by_row
     ]

@@ -20,6 +20,7 @@ from headrace.definition.model import (
     WITHOUT_VALUE,
     ColumnRule,
     Costs,
+    EvaluationPlan,
     Features,
     Join,
     Known,
@@ -477,6 +478,18 @@ def build_selection(fields: Fields, has_costs: bool) -> Selection:
             fix="take one out",
         )
     return Selection(rule=rule, **fields.only("within"))
+
+
+def build_evaluation(fields: Fields, project: Project) -> EvaluationPlan:
+    """[evaluation]: fairness is about decisions, so not of a regression."""
+    if fields.get("fairness") and project.task == "regression":
+        fields.at.key("fairness").wrong(
+            "groups are compared by what is decided about them",
+            expected="a binary or multiclass task",
+            found="a regression",
+            fix="name them in `segments`",
+        )
+    return EvaluationPlan(**fields.only("coverage", "segments", "fairness"))
 
 
 def build_stores(fields: Fields) -> Stores:

@@ -590,6 +590,20 @@ SELECTION = Section(
     ),
 )
 
+EVALUATION = Section(
+    "What is asked of the holdout beside metrics, and how sure each answer says it is.",
+    (
+        Key(
+            "coverage",
+            Number(minimum=0.5, maximum=0.99),
+            "The share of rows whose interval, or set of classes, is to hold the truth.",
+            default=0.9,
+        ),
+        Key("segments", COLUMNS, "Inputs or key columns, by each of whose values the metrics are told."),
+        Key("fairness", COLUMNS, "Inputs or key columns whose groups are to be treated alike."),
+    ),
+)
+
 _RATES = MapOf(Number(minimum=0, exclusive=True), "currency", r"^[A-Z]{3}$", "three capital letters, as ISO 4217 has")
 
 CURRENCIES = Section(
@@ -727,6 +741,7 @@ DEFINITION = Section(
         Key("training", TRAINING, TRAINING.doc),
         Key("costs", COSTS, COSTS.doc),
         Key("selection", SELECTION, SELECTION.doc),
+        Key("evaluation", EVALUATION, EVALUATION.doc),
         Key("currencies", CURRENCIES, CURRENCIES.doc),
         Key("stores", STORES, STORES.doc),
         Key("online", ONLINE, ONLINE.doc),

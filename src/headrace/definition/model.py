@@ -527,6 +527,17 @@ class Selection(Struct, frozen=True, kw_only=True):
     """cheapest_within: largest relative loss of the metric that a cheaper candidate may have."""
 
 
+class EvaluationPlan(Struct, frozen=True, kw_only=True):
+    """What is asked of the holdout beside the task's metrics, and how sure each answer says it is."""
+
+    coverage: float = 0.9
+    """Share of rows whose interval or set is to hold the truth."""
+    segments: tuple[str, ...] = ()
+    """Inputs or key columns, by each of whose values the metrics are told."""
+    fairness: tuple[str, ...] = ()
+    """Inputs or key columns whose groups are to be treated alike."""
+
+
 class Stores(Struct, frozen=True, kw_only=True):
     """URLs of the stores; paths are relative to the definition."""
 
@@ -611,6 +622,7 @@ class Definition(Struct, frozen=True, kw_only=True):
     training: Training = Training()
     costs: Costs | None = None
     selection: Selection = Selection()
+    evaluation: EvaluationPlan = EvaluationPlan()
     stores: Stores = Stores()
     online: Online = Online()
     trust: Trust = Trust()

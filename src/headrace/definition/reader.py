@@ -86,6 +86,7 @@ def _checked(document: Document, path: Path) -> Definition:
         training=build.build_training(section("training"), project),
         costs=build.build_costs(fields.get("costs"), project) if "costs" in fields.values else None,
         selection=build.build_selection(section("selection"), has_costs),
+        evaluation=build.build_evaluation(section("evaluation"), project),
         stores=build.build_stores(section("stores")),
         online=build.build_online(section("online")),
         trust=build.build_trust(section("trust")),

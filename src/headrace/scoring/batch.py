@@ -169,6 +169,9 @@ def score_rows(scorer: Scorer, features: FeatureColumns, rows: pl.DataFrame, *, 
     columns: list[pl.Series] = [rows[name] for name in scorer.program.key]
     if decision.task == "regression":
         columns.append(pl.Series("value", scores))
+        if scorer.decider.uncertainty.intervals_known:
+            low, high = scorer.decider.uncertainty.intervals(scores)
+            columns += [pl.Series("low", low), pl.Series("high", high)]
     elif decision.task == "binary":
         columns.append(pl.Series("probability", scores))
         columns.append(pl.Series("decision", scorer.decisions(scores, own) or [None] * len(X), dtype=pl.Boolean))
@@ -177,12 +180,30 @@ def score_rows(scorer: Scorer, features: FeatureColumns, rows: pl.DataFrame, *, 
         columns.append(pl.Series("decision", scorer.decisions(scores, own), dtype=pl.String))
     if decision.reject is not None:
         columns.append(pl.Series("review", scorer.reviews(scores, own), dtype=pl.Boolean))
+    if scorer.decider.uncertainty.sets_known:
+        columns.append(_sets(scorer, scores))
     if reasons:
         columns.append(_reasons(scorer, X, reasons))
     frame = pl.DataFrame(columns)
     return frame.with_columns(
         pl.lit(scorer.model).alias("model"), pl.lit(scorer.version, dtype=pl.Int64).alias("version")
     )
+
+
+def _sets(scorer: Scorer, scores: NDArray[np.float64]) -> pl.Series:
+    """The classes that each answer may be, as a list; sets that come often are made once."""
+    import polars as pl
+
+    within = scorer.decider.uncertainty.members(scores)
+    names = scorer.decider.decision.classes or ("false", "true")
+    seen: dict[bytes, list[str]] = {}
+    rows = []
+    for row in within:
+        key = row.tobytes()
+        if key not in seen:
+            seen[key] = [name for name, inside in zip(names, row, strict=True) if inside]
+        rows.append(seen[key])
+    return pl.Series("set", rows, dtype=pl.List(pl.String))
 
 
 def _reasons(scorer: Scorer, X: NDArray[np.float32], most: int) -> pl.Series:
@@ -315,7 +336,7 @@ def _write_parquet(batches: Iterator[pl.DataFrame], path: Path) -> None:
 def _write_csv(batches: Iterator[pl.DataFrame], path: Path) -> None:
     with path.open("wb") as out:
         for number, batch in enumerate(batches):
-            flat = batch.with_columns(_as_text(batch)) if "reasons" in batch.columns else batch
+            flat = batch.with_columns(_as_text(batch, name) for name in ("set", "reasons") if name in batch.columns)
             flat.write_csv(out, include_header=number == 0, datetime_format="%Y-%m-%dT%H:%M:%S%.fZ")
 
 
@@ -325,11 +346,11 @@ def _write_ndjson(batches: Iterator[pl.DataFrame], path: Path) -> None:
             batch.write_ndjson(out)
 
 
-def _as_text(batch: pl.DataFrame) -> pl.Series:
-    """Reasons as JSON text: a CSV has no lists."""
+def _as_text(batch: pl.DataFrame, name: str) -> pl.Series:
+    """Lists as JSON text: a CSV has none."""
     import polars as pl
 
-    return pl.Series("reasons", [msgspec.json.encode(row).decode() for row in batch["reasons"].to_list()])
+    return pl.Series(name, [msgspec.json.encode(row).decode() for row in batch[name].to_list()])
 
 
 def _why(error: OSError, out: Path) -> str:

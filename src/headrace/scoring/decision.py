@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from headrace.scoring.errors import PackageUnreadable, ScoreNotFinite
 from headrace.scoring.model import Decision
+from headrace.scoring.uncertainty import Uncertainty
 
 Column = NDArray[np.float64]
 
@@ -81,13 +82,14 @@ class Calibration:
 class Decider:
     """Applies a `Decision` to what the graph answers."""
 
-    __slots__ = ("_amounts", "_calibration", "_costs", "_places", "columns", "decision")
+    __slots__ = ("_amounts", "_calibration", "_costs", "_places", "columns", "decision", "uncertainty")
 
     def __init__(self, decision: Decision) -> None:
         self.decision: Final = decision
         self._calibration = Calibration(decision.knots)
         self._costs = decision.cost_matrix
         _check(decision)
+        self.uncertainty: Final = Uncertainty(decision)
         self.columns: Final = tuple(dict.fromkeys(amount.column for amount in decision.amounts))
         """The columns of the rows' own amounts, in the order in which the methods below take them: values for one row,
         arrays of float64 (NaN for null) for many; with none, rows count for the mean of the training rows."""

@@ -65,6 +65,11 @@ class Prediction(Struct, frozen=True, kw_only=True):
     probabilities: dict[str, float] | None = None
     value: float | None = None
     """Regression."""
+    low: float | None = None
+    """Regression: the ends of an interval that holds the truth as often as the package's `coverage` says."""
+    high: float | None = None
+    set: tuple[str, ...] | None = None
+    """Classes: those that are likely enough for one of them to be the truth as often; never empty."""
     reasons: tuple[Reason, ...] = ()
 
 
@@ -97,6 +102,16 @@ class Amount(Struct, frozen=True, kw_only=True):
     """What amounts are multiplied with; `otherwise` is not."""
 
 
+class Margin(Struct, frozen=True, kw_only=True):
+    """How far the truth lies from values of `start` on, up to the next margin's."""
+
+    start: float
+    below: float
+    """Added to the value: the low end of its interval."""
+    above: float
+    """The high end."""
+
+
 class Decision(Struct, frozen=True, kw_only=True):
     """Calibration and threshold, fitted out of fold: part of the package, applied in float64 after the graph."""
 
@@ -117,3 +132,9 @@ class Decision(Struct, frozen=True, kw_only=True):
     """A row of which every decision is expected to cost more than this is left to people."""
     least_benefit: float | None = None
     """Binary, with a matrix: act when acting saves at least this; 0 when left out. More where few can be acted on."""
+    coverage: float | None = None
+    """Share of rows whose interval or set is to hold the truth."""
+    margins: tuple[Margin, ...] = ()
+    """Regression: by rising `start`, the first of which no value is below."""
+    set_least: tuple[float, ...] = ()
+    """By class: the probability from which on it belongs to the set; of binary tasks that of false, then of true."""

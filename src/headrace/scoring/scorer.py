@@ -5,7 +5,7 @@ Loads no table engine and no training library; a frame is read through narwhals,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -58,6 +58,7 @@ class Scorer:
         self.program: Final = decode_json(package, "program.json", Program)
         self.encoder: Final = decode_json(package, "encoder.json", Encoder)
         self.decider: Final = Decider(decode_json(package, "decision.json", Decision))
+        self._uncertainty = self.decider.uncertainty
         self.graph: Final = Graph(package.files["model.onnx"])
         contract = decode_json(package, "contract.json", _Contract)
         _check_fit(self.program, self.encoder, self.decider.decision, self.graph)
@@ -224,10 +225,14 @@ class Scorer:
             return self._predictions(scores, [()], _columns([amounts] if amounts else []))[0]
         score = self.score_features(features)
         if task == "regression":
-            return Prediction(model=self.model, version=self.version, value=score)
+            low, high = self._uncertainty.interval(score) if self._uncertainty.intervals_known else (None, None)
+            return Prediction(model=self.model, version=self.version, value=score, low=low, high=high)
+        likely = self._uncertainty.set_of(score) if self._uncertainty.sets_known else None
         decision = self.decider.positive(score, amounts)
         review = None if self.decider.decision.reject is None else self.decider.review(score, amounts)
-        return Prediction(model=self.model, version=self.version, probability=score, decision=decision, review=review)
+        return Prediction(
+            model=self.model, version=self.version, probability=score, decision=decision, set=likely, review=review
+        )
 
     def _predictions(
         self,
@@ -236,19 +241,33 @@ class Scorer:
         amounts: Sequence[NDArray[np.float64]] = (),
     ) -> list[Prediction]:
         model, version, decision = self.model, self.version, self.decider.decision
+        sure = self._uncertainty
         if decision.task == "regression":
+            ends: Iterable[tuple[float | None, float | None]] = [(None, None)] * len(scores)
+            if sure.intervals_known:
+                lows, highs = sure.intervals(scores)
+                ends = zip(lows.tolist(), highs.tolist(), strict=True)
             return [
-                Prediction(model=model, version=version, value=score, reasons=reasons)
-                for score, reasons in zip(scores.tolist(), why, strict=True)
+                Prediction(model=model, version=version, value=score, low=low, high=high, reasons=reasons)
+                for score, (low, high), reasons in zip(scores.tolist(), ends, why, strict=True)
             ]
+        sets: Sequence[tuple[str, ...] | None] = sure.sets(scores) if sure.sets_known else [None] * len(scores)
         decided = self.decisions(scores, amounts) or [None] * len(scores)
         reviews = self.reviews(scores, amounts)
         if decision.task == "binary":
             return [
                 Prediction(
-                    model=model, version=version, probability=score, decision=act, review=review, reasons=reasons
+                    model=model,
+                    version=version,
+                    probability=score,
+                    decision=act,
+                    set=likely,
+                    review=review,
+                    reasons=reasons,
                 )
-                for score, act, review, reasons in zip(scores.tolist(), decided, reviews, why, strict=True)
+                for score, act, likely, review, reasons in zip(
+                    scores.tolist(), decided, sets, reviews, why, strict=True
+                )
             ]
         return [
             Prediction(
@@ -256,10 +275,11 @@ class Scorer:
                 version=version,
                 probabilities=dict(zip(decision.classes, row, strict=True)),
                 decision=chosen,
+                set=likely,
                 review=review,
                 reasons=reasons,
             )
-            for row, chosen, review, reasons in zip(scores.tolist(), decided, reviews, why, strict=True)
+            for row, chosen, likely, review, reasons in zip(scores.tolist(), decided, sets, reviews, why, strict=True)
         ]
 
 

@@ -146,7 +146,10 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
     def compute(ctx: StageContext) -> Compiled:
         from headrace.features.encoder import encode_columns
         from headrace.features.profile import profile_frame
+        from headrace.training.answers import unpack_answers
+        from headrace.training.conformal import with_uncertainty
         from headrace.training.fit import fit_chosen
+        from headrace.training.maps import calibrate
 
         data = divided(ctx, frame, definition)
         fitted = fit_chosen(
@@ -159,10 +162,15 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
             fetch=ctx.fetch,
         )
         answers = fitted.predict(encode_columns(fitted.encoder, data.holdout.rows))
+        assert trial.answers is not None, "a trial that is done has answers"
+        asked = unpack_answers(ctx.fetch(trial.answers))
+        y, said = data.train.y[asked.rows], asked.scores
+        if frame.task != "regression":
+            said = calibrate(y, said, asked.fold)[1]
         return Compiled(
             onnx=ctx.keep_bytes(fitted.onnx, "graphs", ".onnx"),
             encoder=fitted.encoder,
-            decision=decision,
+            decision=with_uncertainty(decision, y, said, asked.fold, coverage=definition.evaluation.coverage),
             profile=ctx.keep_bytes(profile_frame(frame.program, data.train.rows), "profiles", ".json"),
             label_spread=fitted.label_spread,
             library=ctx.keep_bytes(answers.tobytes(), "answers", ".f64"),
@@ -175,6 +183,8 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
             "parts": [_made_of(part) for part in parts],
             "weights": [member.weight for member in trial.members],
             "decision": decision,
+            "answers": trial.answers,
+            "coverage": definition.evaluation.coverage,
             "training": {
                 "seed": definition.training.seed,
                 "threads": definition.training.threads,

@@ -27,7 +27,7 @@ from headrace.training.metrics import (
     prepare_all,
     spread_of,
 )
-from headrace.training.model import Evaluation, Importance, Interval
+from headrace.training.model import Coverage, Evaluation, Importance, Interval
 from headrace.training.pricing import Pricing, decisions, row_costs
 
 Floats = NDArray[np.float64]
@@ -93,7 +93,7 @@ def evaluate(
     answer = decider.probabilities(raw)
     y = holdout.y
     decided = answer if task == "regression" else decisions(answer, decision, holdout.pricing.of(decision))
-    metrics, error_cost = _measured(y, answer, decided, decision, costs, holdout.pricing, seed=seed)
+    metrics, error_cost, coverage = _measured(y, answer, decided, decision, costs, holdout.pricing, seed=seed)
     return Evaluation(
         task=task,
         rows=len(y),
@@ -109,6 +109,7 @@ def evaluate(
         ),
         agreement=difference,
         agreement_limit=limit,
+        coverage=coverage,
     )
 
 
@@ -133,13 +134,15 @@ def _measured(
     pricing: Pricing,
     *,
     seed: int,
-) -> tuple[tuple[Interval, ...], Interval | None]:
-    """Every metric of the task that is defined on these rows, and what errors cost."""
+) -> tuple[tuple[Interval, ...], Interval | None, Coverage | None]:
+    """Every metric of the task that is defined on these rows, what errors cost, and how often the truth was held."""
     metrics = metrics_of(decision.task)
     measured = prepare_all(metrics, y, answer, decided)
     priced = row_costs(y, answer, decision, costs, pricing)
     if priced is not None:
         measured["error_cost"] = mean_of(priced)
+    uncertain = _uncertain(y, answer, decision)
+    measured |= {name: mean_of(each) for name, each in uncertain.items()}
     replicates = min(max(REPLICATED_ROWS // len(y), FEWEST_REPLICATES), MOST_REPLICATES)
     spreads = intervals_of(measured, len(y), replicates=replicates, seed=seed)
     higher = {m.name: m.higher_is_better for m in metrics}
@@ -149,7 +152,24 @@ def _measured(
         if np.isfinite(spread.value)
     }
     error_cost = found.pop("error_cost", None)
-    return tuple(found.values()), error_cost
+    share, size = found.pop("coverage", None), found.pop("size", None)
+    coverage = None
+    if share is not None and size is not None:
+        coverage = Coverage(wanted=decision.coverage or 0.0, share=share, size=size)
+    return tuple(found.values()), error_cost, coverage
+
+
+def _uncertain(y: NDArray[Any], answer: Floats, decision: Decision) -> dict[str, Floats]:
+    """By row whether interval or set holds the truth, and how large it is; nothing when the package gives neither."""
+    uncertainty = Decider(decision).uncertainty
+    if uncertainty.intervals_known:
+        low, high = uncertainty.intervals(answer)
+        return {"coverage": ((low <= y) & (y <= high)).astype(np.float64), "size": high - low}
+    if uncertainty.sets_known:
+        within = uncertainty.members(answer)
+        held = within[np.arange(len(y)), y]
+        return {"coverage": held.astype(np.float64), "size": within.sum(axis=1).astype(np.float64)}
+    return {}
 
 
 def _importances(

@@ -193,6 +193,15 @@ class Importance(Struct, frozen=True, kw_only=True):
     high: float
 
 
+class Coverage(Struct, frozen=True, kw_only=True):
+    """How often intervals or sets held the truth."""
+
+    wanted: float
+    share: Interval
+    size: Interval
+    """Mean width of an interval, or mean number of classes in a set."""
+
+
 class Evaluation(Struct, frozen=True, kw_only=True):
     """The one look at the holdout, made with the compiled package itself."""
 
@@ -211,5 +220,7 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     agreement: float
     """Largest difference between the compiled package and the library that trained it, on the whole holdout."""
     agreement_limit: float
+    coverage: Coverage | None = None
+    """None when the package gives neither intervals nor sets."""
     holdout: str = ""
     """Names the rows that were asked and their labels, by content: looks at equal ones are counted."""
