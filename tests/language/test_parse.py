@@ -99,6 +99,14 @@ def _refusal(text: str) -> ExpressionError:
         ("TIMESTAMP '2013-13-01'", "constant", "'2013", None),
         ("9223372036854775808", "constant", "922", None),
         ("1 + 1e999", "constant", "1e999", None),
+        ("CAST(distance AS decimal(18, 2))", "types", "distance", None),
+        ("gcd(CAST(distance AS decimal), 2)", "types", "gcd", None),
+        ("hour(CAST(distance AS decimal))", "types", "hour", None),
+        ("DECIMAL '1.2345678'", "constant", "'1.2", None),
+        ("CAST(1e13 AS decimal)", "constant", "1e13", None),
+        ("CAST(distance AS decimal) + 1000000000000", "constant", "1000", None),
+        ("CAST(distance AS decimal) IN (1, 'a')", "types", "distance", None),
+        ("to_decimal_or(dest, 0.0000001)", "types", "to_decimal_or", None),
     ],
 )
 def test_a_mistake_is_named_where_it_is(text: str, kind: str, at: str, suggestion: str | None) -> None:

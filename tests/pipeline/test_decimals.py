@@ -168,6 +168,15 @@ def test_amounts_are_profiled_and_explained_and_go_through_a_file(
     asked = write_csv(tmp_path / "asked.csv", ["id", "customer", "amount", "at"], [[1, "c1", "12.30", WATERMARK_TEXT]])
     out = tmp_path / "out.parquet"
     assert main(["predict", "payments@champion", str(asked), "--out", str(out), "--project", str(root)]) == 0
+    long = tmp_path / "long.ndjson"
+    long.write_text(f'{{"id": 1, "customer": "c1", "amount": 123456789012.123456, "at": "{WATERMARK_TEXT}"}}')
+    assert main(["predict", "payments@champion", str(long), "--out", str(out), "--project", str(root)]) == 2
+    said = capsys.readouterr().err
+    assert "row 1: the value of column 'amount' is no decimal" in said
+    assert "only as text" in said
+    long.write_text(long.read_text().replace("123456789012.123456", '"123456789012.123456"'))
+    assert main(["predict", "payments@champion", str(long), "--out", str(out), "--project", str(root)]) == 0
+    assert main(["predict", "payments@champion", str(asked), "--out", str(out), "--project", str(root)]) == 0
     with Project.open(root) as project:
         [alone] = project.load("payments@champion").predict([{"customer": "c1", "amount": 12.3, "at": WATERMARK_TEXT}])
     assert pl.read_parquet(out)["probability"].to_list() == [alone.probability]

@@ -352,7 +352,7 @@ class UnitRefused(WrongUse):
     code = "unit-refused"
 
     def __init__(self, text: str, **parts: Any) -> None:
-        message, _, fix = text.partition("\nfix: ")
+        message, _, fix = text.partition(_POLARS_ADDS)[0].partition("\nfix: ")
         super().__init__(message, **({"fix": fix} if fix else {}), **parts)
 
     @classmethod
@@ -434,6 +434,7 @@ class CastRefused(WrongUse):
     code = "cast-refused"
 
     def __init__(self, text: str, **parts: Any) -> None:
+        text = text.partition(_POLARS_ADDS)[0]
         said = _CAST_REFUSED.fullmatch(text)
         if said is not None:
             parts = {"column": said["column"], "expected": said["expected"], "row": int(said["row"]), **parts}
@@ -443,12 +444,16 @@ class CastRefused(WrongUse):
     @classmethod
     def at(cls, *, column: str, expected: str, row: int) -> CastRefused:
         """The error for one cell; `row` counts from 1."""
+        exact = "; a decimal has at most 12 digits before the point and 6 after it, and more than 15 only as text"
         return cls(
             f"row {row}: the value of column '{column}' is no {expected}\n"
             f"fix: correct the value, or leave it empty if it is unknown; column '{column}' was {expected} in training"
+            + (exact if expected == "decimal" else "")
         )
 
 
+_POLARS_ADDS = "\n\nThis error occurred"
+"""Where Polars begins to tell in which of its expressions an error was raised."""
 _CAST_REFUSED = re.compile(
     r"(?P<message>row (?P<row>\d+): the value of column '(?P<column>.*)' is no (?P<expected>\w+))\nfix: (?P<fix>.*)",
     re.DOTALL,

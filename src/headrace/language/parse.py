@@ -278,7 +278,7 @@ class _Builder:
         if match.result is None:
             return Part(None, place)
         parts = [*arguments, *parts[len(arguments) :]]
-        nodes = tuple(promoted(part, type_) for part, type_ in zip(parts, match.types, strict=True))
+        nodes = tuple(self._promoted(part, type_) for part, type_ in zip(parts, match.types, strict=True))
         self._check_constants(function, form, nodes, parts)
         depth, size = 1 + max((part.depth for part in parts), default=0), 1 + sum(part.size for part in parts)
         if depth > MAX_DEPTH:
@@ -287,6 +287,14 @@ class _Builder:
             fix = "split it into several features"
             raise self._error("too-long", f"an expression has at most {MAX_SIZE} parts", place, fix=fix)
         return Part(folded(Call(name, nodes, match.result)), place, depth, size, exact_result(name, arguments))
+
+    def _promoted(self, part: Part, wanted: Type | None) -> Node:
+        """An argument in the type that its place wants."""
+        node = promoted(part, wanted)
+        if part.is_constant and isinstance(node, Literal) and node.value is None:
+            fix = "write it with a point, and the decimals beside it become floats"
+            raise self._error("constant", "this integer has too many digits for a decimal", part.place, fix=fix)
+        return node
 
     def _check_arity(self, function: Function, arguments: Sequence[Part], place: int) -> None:
         rules = [form.signature for form in function.forms]
