@@ -12,11 +12,12 @@ from headrace.language import column_scaled, row_decimals
 from headrace.language.column_batches import Array, arrays, each_distinct, names_twice
 from headrace.language.column_kernels import divide as divide_floats
 from headrace.language.column_kernels import float_to_integer, round_half_away
-from headrace.language.row_decimals import GREATEST_DECIMAL, PLACES, SCALE
+from headrace.language.row_decimals import DIGITS, GREATEST_DECIMAL, PLACES, SCALE
 from headrace.language.types import Type
 from headrace.language.values import dtype
 
 _HALF = SCALE // 2
+_PLAIN = rf"\A-?[0-9]{{1,{DIGITS - PLACES}}}(?:\.[0-9]{{1,{PLACES}}})?\z"
 
 
 def shown(millionths: pl.Expr) -> pl.Expr:
@@ -128,15 +129,26 @@ def from_boolean(a: pl.Expr) -> pl.Expr:
     return a.cast(pl.Int64) * SCALE
 
 
-@names_twice
 def from_text(a: pl.Expr) -> pl.Expr:
-    return _within(column_scaled.from_text(a, PLACES))
+    """Polars reads what is plain, which is nearly everything; it would also round, and take other writings."""
+
+    def over(series: pl.Series) -> pl.Series:
+        is_plain = series.str.contains(_PLAIN)
+        plain = series.set(~is_plain, None) if not is_plain.all() else series
+        found = plain.cast(dtype(Type.DECIMAL)).to_physical().cast(pl.Int64)
+        if plain is series:
+            return found
+        odd = is_plain.not_().fill_null(value=False)
+        read = series.filter(odd).to_frame("text").select(_within(column_scaled.from_text(pl.col("text"), PLACES)))
+        return found.scatter(odd.arg_true(), read.to_series())
+
+    return a.map_batches(over, return_dtype=pl.Int64(), is_elementwise=True)
 
 
 @names_twice
 def from_text_or(a: pl.Expr, default: pl.Expr) -> pl.Expr:
     known = a.is_not_null() & default.is_not_null()
-    return pl.when(known).then(pl.coalesce(_within(column_scaled.from_text(a, PLACES)), default))
+    return pl.when(known).then(pl.coalesce(from_text(a), default))
 
 
 @names_twice

@@ -13,7 +13,7 @@
 | duration  | Duration("us")        | int, microseconds                               |
 
 Null is null in columns and None in rows. A decimal is exact: at most twelve digits before the point and six after it
-([why](docs/decisions/0034-amounts-are-counted.md)); inside an expression its column is the Int64 of its millionths.
+([why](docs/decisions/0034-decimals.md)); inside an expression its column is the Int64 of its millionths.
 """
 
 from __future__ import annotations
