@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from headrace.definition.errors import Mistake
-from headrace.definition.model import Costs, Definition
+from headrace.definition.model import Costs, Definition, Selection
 
 BASE = """
 format = 1
@@ -40,6 +40,12 @@ def test_a_cost_may_be_a_column_by_name_or_with_its_currency(read: Callable[[str
     costs = read(BASE + matrix).costs
     assert costs is not None
     assert (costs.matrix, costs.amounts) == ((("cat", "dog", 3.0),), (("dog>cat", "amount"),))
+
+
+def test_what_is_nearly_best_is_a_share_or_the_folds_interval(read: Callable[[str], Definition]) -> None:
+    text = BASE.replace("[costs]", '[selection]\nrule = "cheapest_within"\n')
+    assert read(text + 'within = "interval"').selection == Selection(rule="cheapest_within", interval=True)
+    assert read(text + "within = 0.05").selection == Selection(rule="cheapest_within", within=0.05)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from headrace.cost.prices import load_prices
 from headrace.definition.model import Costs, Selection
 from headrace.runs.model import ObjectRef
 from headrace.training.errors import CostsMissing
-from headrace.training.model import Choice, SearchResult, Trial
+from headrace.training.model import Choice, CostIf, SearchResult, Trial
 from headrace.training.select import select
 
 COSTS = Costs(false_positive=4.0, false_negative=60.0, volume_per_month=2e6)
@@ -58,6 +58,59 @@ def test_money_is_of_a_million_predictions() -> None:
     assert money.serving == pytest.approx(120 / 3600 * hour)
     assert money.training == pytest.approx(2 * hour / 2)  # two cores for an hour, over two million
     assert money.total == money.errors + money.serving + money.training
+
+
+def test_training_is_spread_over_the_predictions_until_the_next() -> None:
+    week = msgspec.structs.replace(COSTS, retrain_us=round(365.25 / 12 * 86_400_000_000 / 4))
+    monthly = choose(trial(0, 0.5)).candidates[0].money
+    weekly = choose(trial(0, 0.5), costs=week).candidates[0].money
+    assert monthly is not None
+    assert weekly is not None
+    assert weekly.training == pytest.approx(4 * monthly.training)
+    assert weekly.serving == monthly.serving
+
+
+def test_every_candidate_says_what_it_gives_up() -> None:
+    folds = {"fold_scores": (0.50, 0.52, 0.48, 0.51, 0.49)}
+    good, bad, near = (
+        trial(0, 0.50, error_cost=2.5, **folds),
+        trial(1, 0.40, error_cost=2.0, fold_scores=(0.40, 0.41, 0.39, 0.40, 0.40)),
+        trial(2, 0.49, error_cost=2.4, fold_scores=(0.45, 0.55, 0.44, 0.54, 0.47)),
+    )
+    by_trial = {candidate.trial: candidate for candidate in choose(good, bad, near).candidates}
+    assert [round(by_trial[n].loss, 6) for n in range(3)] == [0.0, 0.1, 0.01]
+    assert [by_trial[n].extra for n in range(3)] == pytest.approx([500_000, 0, 400_000])
+    assert by_trial[0].p_worse is None
+    assert by_trial[1].p_worse is not None
+    assert by_trial[1].p_worse < 0.01
+    assert by_trial[2].p_worse is not None
+    assert by_trial[2].p_worse > 0.2
+
+
+def test_cheapest_within_the_interval_takes_what_the_folds_cannot_tell_from_the_best() -> None:
+    best = trial(0, 0.50, row_us=80.0, fold_scores=(0.50, 0.52, 0.48, 0.51, 0.49))
+    equal = trial(1, 0.48, row_us=8.0, fold_scores=(0.45, 0.55, 0.42, 0.53, 0.45))
+    worse = trial(2, 0.46, row_us=1.0, fold_scores=(0.46, 0.48, 0.44, 0.47, 0.45))
+    result = SearchResult(metric="average_precision", higher_is_better=True, folds=5, trials=(best, equal, worse))
+    selection = Selection(rule="cheapest_within", interval=True)
+    choice = select(result, selection=selection, costs=None, prices=load_prices(), threads=2, at_us=AT_US)
+    assert choice.trial == 1
+    assert choice.reason.startswith("Cheapest to serve that the folds do not show to be worse")
+
+
+def test_wrong_costs_are_answered_for_with_the_regret_of_the_choice() -> None:
+    def ifs(kept: float, moved: float) -> tuple[CostIf, ...]:
+        return (CostIf(key="false_negative", factor=2.0, kept=kept, moved=moved),)
+
+    chosen = trial(0, 0.5, error_cost=2.0, cost_ifs=ifs(4.0, 3.5))
+    other = trial(1, 0.5, error_cost=2.1, cost_ifs=ifs(3.6, 3.0))
+    (wrong,) = choose(chosen, other).sensitivity
+    assert (wrong.key, wrong.factor, wrong.trial) == ("false_negative", 2.0, 1)
+    assert wrong.regret == pytest.approx(1e6)
+    (alone,) = choose(chosen).sensitivity
+    assert alone.trial == 0
+    assert alone.regret == pytest.approx(0.5e6), "its threshold is wrong all the same"
+    assert choose(trial(0, 0.5), costs=None, rule="best_metric").sensitivity == ()
 
 
 def test_best_metric_takes_the_best_metric() -> None:

@@ -477,6 +477,8 @@ def build_selection(fields: Fields, has_costs: bool) -> Selection:
             found=f'"{rule}"',
             fix="take one out",
         )
+    if fields.get("within") == "interval":
+        return Selection(rule=rule, interval=True)
     return Selection(rule=rule, **fields.only("within"))
 
 

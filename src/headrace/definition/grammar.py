@@ -32,6 +32,7 @@ from headrace.definition.kinds import (
     MoneyAmount,
     MoneyOrColumn,
     Number,
+    NumberOrWord,
     Quantity,
     Scalar,
     Section,
@@ -583,8 +584,8 @@ SELECTION = Section(
         ),
         Key(
             "within",
-            Number(minimum=0, maximum=1),
-            "cheapest_within: the largest relative loss of the metric allowed.",
+            NumberOrWord(Number(minimum=0, maximum=1), "interval"),
+            'cheapest_within: the largest relative loss of the metric allowed, or "interval".',
             default=0.01,
         ),
     ),

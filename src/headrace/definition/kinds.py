@@ -497,6 +497,23 @@ class TextOrMap(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class NumberOrWord:
+    """A number, or the one word that stands in its place."""
+
+    number: Number
+    word: str
+
+    def read(self, value: object, at: At) -> float | str | None:
+        if value == self.word:
+            return self.word
+        number: float | None = self.number.read(value, at)
+        return number
+
+    def schema(self) -> JsonSchema:
+        return {"anyOf": [self.number.schema(), {"const": self.word}]}
+
+
+@dataclass(frozen=True, slots=True)
 class TextOrNumber:
     """A name, or a number from 1."""
 

@@ -525,6 +525,8 @@ class Selection(Struct, frozen=True, kw_only=True):
     rule: Literal["best_metric", "least_cost", "cheapest_within"] = "best_metric"
     within: float = 0.01
     """cheapest_within: largest relative loss of the metric that a cheaper candidate may have."""
+    interval: bool = False
+    """cheapest_within: instead, those that the folds do not show to be worse than the best."""
 
 
 class EvaluationPlan(Struct, frozen=True, kw_only=True):

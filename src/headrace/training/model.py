@@ -151,6 +151,25 @@ class Candidate(Struct, frozen=True, kw_only=True):
     money: Money | None = None
     on_frontier: bool
     """No other candidate is both better and cheaper to serve."""
+    loss: float = 0.0
+    """By how much its score is worse than the best one's."""
+    extra: float | None = None
+    """By how much a million predictions are dearer than with the cheapest candidate."""
+    p_worse: float | None = None
+    """How likely folds as different as these are if it is no worse than the best (`headrace.training.comparing`); None
+    for the best itself, and where folds cannot say."""
+
+
+class Sensitivity(Struct, frozen=True, kw_only=True):
+    """What the choice loses where one of the costs is wrong."""
+
+    key: str
+    factor: float
+    """By which the cost is in truth larger than it is said to be."""
+    trial: int
+    """What would have been chosen by cost, had that been known."""
+    regret: float
+    """By how much a million predictions with the choice, decided as now, are then dearer than with that one."""
 
 
 class Choice(Struct, frozen=True, kw_only=True):
@@ -162,6 +181,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     """Best first by the rule."""
     reason: str
     currency: str = "USD"
+    sensitivity: tuple[Sensitivity, ...] = ()
+    """Each of [costs] at half and at twice its value; none without [costs]."""
 
 
 class Interval(Struct, frozen=True, kw_only=True):

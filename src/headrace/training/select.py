@@ -1,8 +1,8 @@
 """The choice among the trials, in money where there are costs, with what it gave up.
 
-Money is a million predictions: what errors cost at the threshold, what serving costs, and training spread over a month
-of predictions. Serving and training rest on measured times, which differ a little from run to run; they are rounded to
-one figure before anything is compared, so that noise does not choose the model.
+Money is a million predictions: what errors cost at the threshold, what serving costs, and training spread over the
+predictions that are made until the next one. Serving and training rest on measured times, which differ a little from
+run to run; they are rounded to one figure before anything is compared, so that noise does not choose the model.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from math import floor, log10
 
 from headrace.cost.prices import PriceBook, amortised, price_usage, serving_price
 from headrace.definition.model import Costs, Selection
+from headrace.training.comparing import p_worse
 from headrace.training.errors import CostsMissing, NothingFitted
 from headrace.training.metrics import METRICS
-from headrace.training.model import Candidate, Choice, Money, SearchResult, Trial, is_candidate
+from headrace.training.model import Candidate, Choice, Money, SearchResult, Sensitivity, Trial, is_candidate
 
 DEFAULT_VOLUME = 1_000_000.0
-"""Predictions a month over which training is spread when [costs] has no volume."""
+"""Predictions a month when [costs] has no volume."""
+LEVEL = 0.05
+"""Of the test by which a candidate is told from the best one."""
+_MONTH_US = 86_400_000_000 * 365.25 / 12
 
 
 def select(
@@ -41,6 +45,8 @@ def select(
         raise CostsMissing
     money = {t.number: _money(t, costs, prices, threads, at_us) for t in trials}
     ranked = sorted(trials, key=_order(selection, trials, money))
+    best = min(trials, key=lambda t: (-_score(t), t.number))
+    least = min(map(_total, money.values()))
     candidates = tuple(
         Candidate(
             trial=trial.number,
@@ -48,6 +54,9 @@ def select(
             score=_score(trial),
             money=money[trial.number],
             on_frontier=not any(_dominates(other, trial, money) for other in trials),
+            loss=_score(best) - _score(trial),
+            extra=_total(money[trial.number]) - least,
+            p_worse=None if trial is best else p_worse(best.fold_scores, trial.fold_scores),
         )
         for trial in ranked
     )
@@ -57,16 +66,35 @@ def select(
         candidates=candidates,
         reason=_reason(ranked, selection, money, result),
         currency=costs.currency if costs is not None else "USD",
+        sensitivity=_sensitivity(ranked[0], trials, money),
     )
+
+
+def _sensitivity(chosen: Trial, trials: Sequence[Trial], money: dict[int, Money]) -> tuple[Sensitivity, ...]:
+    """What the choice and its threshold lose where one cost is in truth half or twice what it is said to be, against
+    what would have been chosen and decided then."""
+
+    def total(trial: Trial, errors: float) -> float:
+        own = money[trial.number]
+        return errors * 1e6 + _rounded(own.serving) + _rounded(own.training)
+
+    found = []
+    for place, now in enumerate(chosen.cost_ifs):
+        priced = [trial for trial in trials if len(trial.cost_ifs) == len(chosen.cost_ifs)]
+        then = min(priced, key=lambda t: (total(t, t.cost_ifs[place].moved), t.number != chosen.number, t.number))
+        regret = total(chosen, now.kept) - total(then, then.cost_ifs[place].moved)
+        found.append(Sensitivity(key=now.key, factor=now.factor, trial=then.number, regret=max(regret, 0.0)))
+    return tuple(found)
 
 
 def _money(trial: Trial, costs: Costs | None, prices: PriceBook, threads: int, at_us: int) -> Money:
     volume = (costs.volume_per_month if costs is not None else None) or DEFAULT_VOLUME
+    months = 1.0 if costs is None or costs.retrain_us is None else costs.retrain_us / _MONTH_US
     fit_usd, _ = price_usage(prices, cpu_s=trial.fit_s * threads, memory_byte_s=0.0, at_us=at_us)
     return Money(
         errors=(trial.error_cost or 0.0) * 1e6,
         serving=serving_price(prices, trial.row_us or 0.0, at_us=at_us),
-        training=amortised(fit_usd, volume),
+        training=amortised(fit_usd, volume * months),
     )
 
 
@@ -88,19 +116,25 @@ Key = tuple[float, float, int, int]
 
 def _order(selection: Selection, trials: Sequence[Trial], money: dict[int, Money]) -> Callable[[Trial], Key]:
     """Best first; what is equal falls to the smaller model, then to the earlier trial."""
-    best = max(map(_score, trials))
+    first = min(trials, key=lambda t: (-_score(t), t.number))
+    best = _score(first)
+
+    def is_near(trial: Trial) -> bool:
+        if not selection.interval:
+            return _score(trial) >= best - selection.within * abs(best)
+        worse = p_worse(first.fold_scores, trial.fold_scores)
+        return trial is first or (worse is not None and worse > LEVEL)
 
     def key(trial: Trial) -> Key:
         own = money[trial.number]
         match selection.rule:
             case "least_cost":
-                first, second = _total(own), -_score(trial)
+                rank, second = _total(own), -_score(trial)
             case "cheapest_within":
-                near = _score(trial) >= best - selection.within * abs(best)
-                first, second = (0.0, _rounded(own.serving)) if near else (1.0, -_score(trial))
+                rank, second = (0.0, _rounded(own.serving)) if is_near(trial) else (1.0, -_score(trial))
             case _:
-                first, second = -_score(trial), 0.0
-        return first, second, trial.model_bytes, trial.number
+                rank, second = -_score(trial), 0.0
+        return rank, second, trial.model_bytes, trial.number
 
     return key
 
@@ -124,7 +158,9 @@ def _reason(ranked: Sequence[Trial], selection: Selection, money: dict[int, Mone
     why = {
         "best_metric": f"best {result.metric}",
         "least_cost": "least total cost",
-        "cheapest_within": f"cheapest to serve within {selection.within:.2%} of the best {result.metric}",
+        "cheapest_within": f"cheapest to serve that the folds do not show to be worse than the best {result.metric}"
+        if selection.interval
+        else f"cheapest to serve within {selection.within:.2%} of the best {result.metric}",
     }[selection.rule]
     text = f"{why[0].upper()}{why[1:]} of {len(ranked)} candidates: {says(chosen)}."
     return text if best is chosen else f"{text} Given up: {says(best)}."
