@@ -136,6 +136,7 @@ def test_strategies_searches_and_a_budget_in_money_are_taken(mistakes: Mistakes)
         ("[costs]\nfalse_postive = '1 USD'\nfalse_negative = '2 USD'", "costs.false_postive", "false_positive"),
         ('[selection]\nrule = "least_cost"', "selection.rule", "best_metric"),
         ("[selection]\nwithin = 0.1", "selection.within", "take one out"),
+        ("[evaluation]\ncoverage = 1", "evaluation.coverage", "within"),
         ('[stores]\ncatalog = "mysql://h/d"', "stores.catalog", "path"),
         ('[stores]\nobjects = "file://rel"', "stores.objects", "file:///"),
         ('[trust]\nsigners = ["me"]', "trust.signers[0]", "ed25519:"),

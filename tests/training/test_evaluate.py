@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from sklearn import metrics as sk
 from tests.training.samples import MemoryRecorder, StepClock, make_examples
 
-from headrace.definition.model import Budget, Costs, Split, Task, Training
+from headrace.definition.model import Budget, Costs, EvaluationPlan, Split, Task, Training
 from headrace.features.encoder import encode_columns
 from headrace.scoring.model import Decision
 from headrace.training.curves import MOST_POINTS, cost, precision_recall, roc
@@ -15,7 +16,7 @@ from headrace.training.errors import PackageDisagrees
 from headrace.training.evaluate import MOST_SHUFFLED, Holdout, confusion, evaluate
 from headrace.training.families.linear import Linear
 from headrace.training.fit import FittedCandidate, fit_chosen
-from headrace.training.model import Trial
+from headrace.training.model import Evaluation, Trial
 from headrace.training.search import search
 
 
@@ -49,6 +50,22 @@ def test_a_binary_model_is_measured_with_its_costs() -> None:
     assert metrics["recall"].value == pytest.approx(true_positive / (true_positive + false_negative))
     assert [curve.name for curve in found.curves] == ["roc", "precision_recall", "calibration", "cost"]
     assert found.agreement <= found.agreement_limit == 1e-6
+
+
+def test_segments_and_groups_are_measured_on_the_holdout_s_own_decisions() -> None:
+    candidate, trial, holdout = fitted("binary")
+    assert trial.decision is not None
+    beside = make_examples(1_000, "binary", seed=1).rows.select("city", "open", "count")
+    plan = EvaluationPlan(segments=("city", "count"), fairness=("open",))
+    found = evaluate(
+        holdout, candidate.onnx, trial.decision, metric=None, costs=None, label_spread=0.4, beside=beside, plan=plan
+    )
+    assert [one.column for one in found.segments] == ["city", "count"]
+    assert all(sum(part.rows for part in one.segments) == 1_000 for one in found.segments)
+    (groups,) = found.fairness
+    acted = sum(group.rows * rate.value for group in groups.groups for rate in group.rates if rate.name == "selection")
+    assert acted == pytest.approx(sum(row[1] for row in found.confusion))
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Evaluation) == found
 
 
 def test_importances_find_what_the_label_depends_on() -> None:

@@ -240,6 +240,8 @@ def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled)
             costs=definition.costs,
             label_spread=compiled.label_spread,
             seed=definition.training.seed,
+            beside=holdout.beside,
+            plan=definition.evaluation,
         )
         return msgspec.structs.replace(evaluation, holdout=data.held_out)
 
@@ -251,6 +253,7 @@ def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled)
             "split": definition.split,
             "costs": definition.costs,
             "metric": definition.training.metric,
+            "evaluation": definition.evaluation,
         },
         rooms=TRAINING,
         compute=compute,
@@ -278,11 +281,13 @@ def divided(ctx: StageContext, frame: Frame, definition: Definition, *, step: in
     rows = pl.scan_parquet(url, storage_options=options or None)
     program = frame.program
     used = {program.time, definition.split.group, *program.key, *(field.name for field in program.outputs)}
+    plan = definition.evaluation
+    beside = (*plan.segments, *plan.fairness)
     # the table may hold columns of proposed features that were not kept
     rows = rows.select(name for name in rows.collect_schema() if name.startswith("_") or name in used)
     if step > 1:
         rows = rows.gather_every(step)
-    return divide(frame, rows.collect(), definition.split)
+    return divide(frame, rows.collect(), definition.split, beside)
 
 
 def _refuse_without_memory(frame: Frame, definition: Definition, memory: Memory) -> None:

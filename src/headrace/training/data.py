@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from headrace.data.model import Field
 from headrace.definition.model import Split, Task
 from headrace.features.holdout import key_hashes
 from headrace.features.model import Frame
-from headrace.training.errors import GroupColumnMissing, NoNewGroup, TargetUnusable
+from headrace.training.errors import GroupColumnMissing, NoNewGroup, SegmentColumnMissing, TargetUnusable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -42,6 +43,9 @@ class Examples:
     twins: NDArray[np.int64] | None = None
     """Codes of the key, where several rows have one, and of repeats: rows of a code are never divided by chance."""
 
+    beside: pl.DataFrame | None = None
+    """Further columns, of the holdout: those that `[evaluation]` names."""
+
     def __len__(self) -> int:
         return len(self.y)
 
@@ -55,6 +59,7 @@ class Examples:
             label_known_us=None if self.label_known_us is None else self.label_known_us[rows],
             groups=None if self.groups is None else self.groups[rows],
             twins=None if self.twins is None else self.twins[rows],
+            beside=None if self.beside is None else self.beside[rows],
         )
 
     def with_outputs(self, outputs: tuple[Field, ...]) -> Examples:
@@ -82,13 +87,18 @@ class TrainingData:
     group)."""
 
 
-def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
+def divide(frame: Frame, table: pl.DataFrame, split: Split, beside: Sequence[str] = ()) -> TrainingData:
     """Divide the frame's rows, read from its Parquet, into training rows and holdout.
+
+    Parameters
+    ----------
+    beside : further columns that the holdout's rows carry along
 
     Raises
     ------
     TargetUnusable : no rows, one class or value, NaN or infinite labels, values that float32 cannot tell apart.
     GroupColumnMissing : a group split without its column.
+    SegmentColumnMissing : a column of `beside` is not there.
     NoNewGroup : under time, every row of the holdout is of a group that was learnt from.
     """
     import polars as pl
@@ -133,7 +143,10 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split) -> TrainingData:
             if not new.any():
                 raise NoNewGroup(split.group or "", rows=int(held.sum()))
             unasked, held = int(held.sum() - new.sum()), new
-    data = TrainingData(part(train), part(held), purged, _content(table.filter(pl.Series(held)), program.key), unasked)
+    holdout = part(held)
+    if beside:
+        holdout = replace(holdout, beside=_beside(table, beside).filter(pl.Series(held)))
+    data = TrainingData(part(train), holdout, purged, _content(table.filter(pl.Series(held)), program.key), unasked)
     check_target(data.train)
     return data
 
@@ -189,6 +202,13 @@ def _twins(table: pl.DataFrame, key: tuple[str, ...]) -> NDArray[np.int64] | Non
         return None
     own = pl.int_range(table.height, dtype=pl.Int64, eager=True) + (table.height + 1)
     return codes.fill_null(own).to_numpy()
+
+
+def _beside(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    for name in names:
+        if name not in table.columns or name.startswith("_"):
+            raise SegmentColumnMissing(name, columns=[c for c in table.columns if not c.startswith("_")])
+    return table.select(dict.fromkeys(names))
 
 
 def _is_known(table: pl.DataFrame) -> bool:

@@ -46,6 +46,20 @@ class GroupColumnMissing(WrongUse):
         )
 
 
+class SegmentColumnMissing(WrongUse):
+    """`[evaluation]` names a column that the frame does not carry."""
+
+    code = "segment-column-missing"
+
+    def __init__(self, column: str, *, columns: Sequence[str]) -> None:
+        super().__init__(
+            f"[evaluation] names {column!r}, which is no column of the frame; it has {', '.join(columns)}",
+            fix="name an input of the model or a key column in segments and fairness",
+            column=column,
+            columns=list(columns),
+        )
+
+
 class NoNewGroup(CheckFailed):
     """Under a time split with a group, nothing in the holdout is new."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Costs
+from headrace.definition.model import Costs, EvaluationPlan
 from headrace.scoring.decision import Decider
 from headrace.scoring.graph import Graph
 from headrace.scoring.model import Decision
@@ -27,8 +27,12 @@ from headrace.training.metrics import (
     prepare_all,
     spread_of,
 )
-from headrace.training.model import Coverage, Evaluation, Importance, Interval
+from headrace.training.model import Coverage, Evaluation, Fairness, Importance, Interval, Segments
 from headrace.training.pricing import Pricing, decisions, row_costs
+from headrace.training.segments import by_segment, fairness_of
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Floats = NDArray[np.float64]
 Predict = Callable[[NDArray[np.float32]], Floats]
@@ -70,6 +74,8 @@ def evaluate(
     costs: Costs | None,
     label_spread: float,
     seed: int = 0,
+    beside: pl.DataFrame | None = None,
+    plan: EvaluationPlan | None = None,
 ) -> Evaluation:
     """Measure the compiled model on the holdout.
 
@@ -78,6 +84,7 @@ def evaluate(
     metric : what importances are measured by; None: the task's default
     label_spread : standard deviation of the training label; values must agree to 1e-5 of it
     seed : of the bootstrap and the shuffling
+    beside, plan : the columns that the plan names, by the holdout's rows
 
     Raises
     ------
@@ -94,6 +101,12 @@ def evaluate(
     y = holdout.y
     decided = answer if task == "regression" else decisions(answer, decision, holdout.pricing.of(decision))
     metrics, error_cost, coverage = _measured(y, answer, decided, decision, costs, holdout.pricing, seed=seed)
+    segments: tuple[Segments, ...] = ()
+    fairness: tuple[Fairness, ...] = ()
+    if plan is not None and beside is not None:
+        segments = tuple(by_segment(beside[name], task, y, answer, decided, seed=seed) for name in plan.segments)
+        if task == "binary":
+            fairness = tuple(fairness_of(beside[name], y, answer, decided, seed=seed) for name in plan.fairness)
     return Evaluation(
         task=task,
         rows=len(y),
@@ -110,6 +123,8 @@ def evaluate(
         agreement=difference,
         agreement_limit=limit,
         coverage=coverage,
+        segments=segments,
+        fairness=fairness,
     )
 
 

@@ -223,6 +223,55 @@ class Coverage(Struct, frozen=True, kw_only=True):
     """Mean width of an interval, or mean number of classes in a set."""
 
 
+class Segment(Struct, frozen=True, kw_only=True):
+    """One part of the holdout."""
+
+    value: str
+    rows: int
+    prevalence: float | None = None
+    metrics: tuple[Interval, ...] = ()
+    """Empty: the part is too small."""
+    worse: tuple[str, ...] = ()
+    """Metrics whose whole interval is worse than the holdout's value."""
+
+
+class Segments(Struct, frozen=True, kw_only=True):
+    """The holdout by the values of one column."""
+
+    column: str
+    metrics: tuple[str, ...]
+    segments: tuple[Segment, ...]
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """What is decided about one group; a rate that its rows leave undefined is left out."""
+
+    value: str
+    rows: int
+    rates: tuple[Interval, ...]
+
+
+class Rate(Struct, frozen=True, kw_only=True):
+    """How far a rate differs between the groups."""
+
+    name: str
+    difference: Interval
+    """Largest less smallest."""
+    ratio: Interval | None = None
+    """Smallest by largest."""
+    below_four_fifths: Literal["", "no", "not clear", "yes"] = ""
+    """Of the share acted on: whether the ratio is below 0.8, by its interval."""
+
+
+class Fairness(Struct, frozen=True, kw_only=True):
+    """Whether the groups of one column are treated alike."""
+
+    column: str
+    groups: tuple[Group, ...]
+    too_small: tuple[str, ...] = ()
+    compared: tuple[Rate, ...] = ()
+
+
 class Evaluation(Struct, frozen=True, kw_only=True):
     """The one look at the holdout, made with the compiled package itself."""
 
@@ -243,5 +292,7 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     agreement_limit: float
     coverage: Coverage | None = None
     """None when the package gives neither intervals nor sets."""
+    segments: tuple[Segments, ...] = ()
+    fairness: tuple[Fairness, ...] = ()
     holdout: str = ""
     """Names the rows that were asked and their labels, by content: looks at equal ones are counted."""
