@@ -70,7 +70,6 @@ NOT_AVAILABLE = {
     "team": "[team]",
     "sources.*.read.* kafka://": '[sources.rows]\nread = "kafka://host/topic"\nformat = "csv"',
     "sources.*.columns.*.personal": '[sources.rows.columns]\nx = { personal = "pseudonym" }',
-    "training.families.* mlp": '[training]\nfamilies = "mlp"',
     "stores.broker": '[stores]\nbroker = ".headrace/broker"',
     "stores.engine": '[stores]\nengine = "local"',
 }

@@ -35,7 +35,6 @@ NOT_YET = (
         reason="`personal` is refused until pseudonyms exist: no run stores a personal column in the clear",
         fix="keep the column out of what is read, or wait for pseudonyms",
     ),
-    NotYet("training.families.*", "mlp", fix='use "linear" or "lightgbm"'),
     NotYet("stores.broker"),
     NotYet("stores.engine"),
 )

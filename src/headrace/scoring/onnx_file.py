@@ -18,18 +18,23 @@ ALLOWED_OPS: Final = frozenset(
         ("", "Add"),
         ("", "Clip"),
         ("", "Div"),
+        ("", "Flatten"),
+        ("", "Gather"),
         ("", "IsNaN"),
         ("", "MatMul"),
         ("", "Mul"),
+        ("", "Relu"),
         ("", "Sigmoid"),
         ("", "Softmax"),
         ("", "Sub"),
+        ("", "Unsqueeze"),
         ("", "Where"),
         ("ai.onnx.ml", "TreeEnsembleRegressor"),
     }
 )
 """(domain, operator): what the model families emit. None of them runs a subgraph, reads a file or sizes a tensor by a
-value, and each gives a row the same bits alone and in a batch (a ReduceSum over products, for one, does not)."""
+value (Unsqueeze adds dimensions of 1, Gather takes as many as it has indices), and each gives a row the same bits alone
+and in a batch (a ReduceSum over products, for one, does not)."""
 
 MAX_BYTES: Final = 256 * 1024 * 1024
 MAX_NODES: Final = 4096

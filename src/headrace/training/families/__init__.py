@@ -29,6 +29,7 @@ FAMILIES: Mapping[str, str] = {
     "forest": "headrace.training.families.forest:Forest",
     "linear": "headrace.training.families.linear:Linear",
     "lightgbm": "headrace.training.families.lightgbm:LightGBM",
+    "mlp": "headrace.training.families.mlp:MLP",
     "xgboost": "headrace.training.families.xgboost:XGBoost",
 }
 

@@ -1,22 +1,22 @@
-"""What libraries of boosted trees share: how labels become what they learn, and scores become answers and graphs."""
+"""What libraries of boosted trees share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Task
 from headrace.training.families.ensemble import Tree, sum_of_trees
+from headrace.training.families.labels import Labels
 from headrace.training.onnx_ops import model_bytes
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
 
 PATIENCE = 40
 """Rounds without getting better on the checked rows, at a learning rate of 0.1; slower learners get more."""
-ABSENT_SCORE = -200.0
-"""The score of a class that no training row has: its probability is 0."""
 
 
 def patience(learning_rate: float) -> int:
@@ -30,101 +30,24 @@ def patience(learning_rate: float) -> int:
     return int(PATIENCE * max(1.0, (0.1 / learning_rate) ** 0.5))
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """Classes that training rows have, numbered from 0; values of a regression, standardised."""
-
-    task: Task
-    n_classes: int
-    present: NDArray[np.int64]
-    """Class codes that training rows have, rising; empty for a regression."""
-    center: float
-    scale: float
-    constant: bool
-    """Whether there is but one label: there is nothing to learn."""
-
-    @classmethod
-    def learn(cls, y: NDArray[Any], task: Task, n_classes: int) -> Labels:
-        """From the labels of training rows."""
-        if task == "regression":
-            std = float(np.std(y))
-            return cls(task, 0, np.empty(0, np.int64), float(np.mean(y)), std or 1.0, constant=std == 0.0)
-        present = np.unique(y).astype(np.int64)
-        return cls(task, n_classes, present, 0.0, 1.0, constant=len(present) == 1)
-
-    def keep(self) -> tuple[Any, ...]:
-        """As plain values, for `restore`."""
-        return (self.task, self.n_classes, self.present.tolist(), self.center, self.scale, self.constant)
-
-    @classmethod
-    def restore(cls, kept: Sequence[Any]) -> Labels:
-        """What `keep` gave."""
-        task, n_classes, present, center, scale, constant = kept
-        return cls(task, n_classes, np.array(present, np.int64), center, scale, constant)
-
-    def encode(self, y: NDArray[Any]) -> NDArray[Any]:
-        """What the library learns: standardised values, or positions in `present`."""
-        if self.task == "regression":
-            return (y.astype(np.float64) - self.center) / self.scale
-        return np.searchsorted(self.present, y)
-
-    def known(self, y: NDArray[Any]) -> NDArray[np.bool_]:
-        """Which rows have a label that training rows had."""
-        return np.ones(len(y), np.bool_) if self.task == "regression" else np.isin(y, self.present)
-
-    @property
-    def outputs(self) -> int:
-        """Columns of an answer."""
-        return self.n_classes if self.task == "multiclass" else 1
-
-    @property
-    def base(self) -> NDArray[np.float64]:
-        """Shape (outputs,): the scores before anything is learnt."""
-        if self.task == "multiclass":
-            score = np.full(self.n_classes, ABSENT_SCORE)
-            score[self.present] = 0.0
-            return score
-        if self.task == "binary" and self.constant:
-            return np.array([ABSENT_SCORE if self.present[0] == 0 else -ABSENT_SCORE])
-        return np.zeros(1)
-
-    def answers(self, raw: NDArray[np.float64] | None, rows: int) -> NDArray[np.float64]:
-        """Answers in `Fitted.predict`'s shape from the library's scores, (n,) or (n, present); None: nothing learnt."""
-        if self.task == "multiclass":
-            scores = np.tile(self.base, (rows, 1))
-            if raw is not None:
-                scores[:, self.present] = raw
-            scores -= scores.max(axis=1, keepdims=True)
-            shares = np.exp(scores)
-            return np.asarray(shares / shares.sum(axis=1, keepdims=True))
-        scores = np.tile(self.base, rows) if raw is None else raw.astype(np.float64)
-        if self.task == "regression":
-            return scores * self.scale + self.center
-        with np.errstate(over="ignore"):
-            return np.asarray(1.0 / (1.0 + np.exp(-scores)))
-
-    def targets(self) -> Sequence[int]:
-        """The output that each of the library's scores belongs to."""
-        return self.present.tolist() if self.task == "multiclass" else [0]
-
-
 def boosting_bytes(trees: Sequence[Tree], labels: Labels, width: int) -> bytes:
     """The graph whose scores are the sum of the trees and `labels.base`."""
-    from onnx import helper
-
     outputs = labels.outputs
     empty = np.empty(0, np.int64)
     first = Tree(empty, empty.astype(np.float64), empty.astype(np.bool_), empty, empty, labels.base.reshape(1, -1))
     nodes = sum_of_trees([first, *trees], outputs, "scores")
-    constants: list[tuple[str, NDArray[Any]]] = []
+    last, constants = last_nodes(labels)
+    return model_bytes([*nodes, *last], constants, width=width, outputs=outputs)
+
+
+def last_nodes(labels: Labels) -> tuple[list[NodeProto], list[tuple[str, NDArray[Any]]]]:
+    """From `scores`, shape (n, outputs), to the answers `y`, and the constants that this needs."""
+    from onnx import helper
+
     if labels.task == "binary":
-        nodes.append(helper.make_node("Sigmoid", ["scores"], ["y"]))
-    elif labels.task == "multiclass":
-        nodes.append(helper.make_node("Softmax", ["scores"], ["y"]))
-    else:
-        constants = [("scale", np.array([labels.scale], np.float32)), ("center", np.array([labels.center], np.float32))]
-        nodes += [
-            helper.make_node("Mul", ["scores", "scale"], ["scaled"]),
-            helper.make_node("Add", ["scaled", "center"], ["y"]),
-        ]
-    return model_bytes(nodes, constants, width=width, outputs=outputs)
+        return [helper.make_node("Sigmoid", ["scores"], ["y"])], []
+    if labels.task == "multiclass":
+        return [helper.make_node("Softmax", ["scores"], ["y"])], []  # over the last axis, the classes
+    constants = [("scale", np.array([labels.scale], np.float32)), ("center", np.array([labels.center], np.float32))]
+    scaled = helper.make_node("Mul", ["scores", "scale"], ["scaled"])
+    return [scaled, helper.make_node("Add", ["scaled", "center"], ["y"])], constants

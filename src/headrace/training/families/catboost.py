@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from headrace.definition.model import Task
 from headrace.errors import MissingDependency
 from headrace.training.families import Check, Fitted, Params
-from headrace.training.families.boosted import Labels, boosting_bytes, patience
+from headrace.training.families.boosted import boosting_bytes, patience
 from headrace.training.families.ensemble import Tree
+from headrace.training.families.labels import Labels
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -1,0 +1,123 @@
+"""Networks: the suite, the steps that they see, and the gradients that they follow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from headrace.definition.model import Task
+from headrace.scoring.graph import Graph
+from headrace.testing.families import LEVELS, FamilySuite, family_rows
+from headrace.training.families import Family, network
+from headrace.training.families.labels import Labels
+from headrace.training.families.linear import Linear
+from headrace.training.families.mlp import MLP
+from headrace.training.families.steps import MOST_LEVELS, MOST_STEPS, REACH, Steps
+from headrace.training.onnx_ops import model_bytes
+
+
+class TestMLP(FamilySuite):
+    @pytest.fixture
+    def family(self) -> Family:
+        return MLP()
+
+    @pytest.mark.parametrize("members", [2, 3, 4])
+    @pytest.mark.parametrize("width", [1, 3, 40])
+    def test_many_rows_of_any_width_have_the_bits_of_a_row_alone(self, members: int, width: int) -> None:
+        rng = np.random.default_rng(width)
+        X = rng.normal(size=(900, width)).astype(np.float32)
+        y = X.sum(axis=1) + rng.normal(size=len(X))
+        params = dict(MLP().defaults()[0]) | {"members": members, "units": 37, "epochs": 1}
+        fitted = MLP().fit(X, y, params, task="regression", n_classes=0, levels=[None] * width, seed=0, threads=1)
+        graph = Graph(fitted.to_onnx())
+        alone = np.array([graph.row(row.tobytes())[0] for row in X])
+        for size in (2, 5, 64, 900):
+            together = np.concatenate([graph.raw(X[start : start + size]) for start in range(0, len(X), size)])
+            np.testing.assert_array_equal(together, alone)
+
+    def test_it_learns_what_depends_on_two_columns_together(self) -> None:
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(1_500, 3)).astype(np.float32)
+        y = ((X[:, 0] > 0) ^ (X[:, 1] > 0)).astype(np.int64)
+        right = {}
+        for family in (MLP(), Linear()):
+            fitted = family.fit(
+                X, y, family.defaults()[0], task="binary", n_classes=2, levels=[None] * 3, seed=0, threads=1
+            )
+            right[type(family)] = np.mean((fitted.predict(X) > 0.5) == y)
+        assert right[MLP] > 0.95
+        assert right[Linear] < 0.6
+
+    def test_a_design_too_large_to_keep_is_made_for_every_minibatch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        kept = self.fit(MLP(), "binary", n=500)
+        monkeypatch.setattr("headrace.training.families.mlp.MOST_KEPT_BYTES", 0)
+        assert self.fit(MLP(), "binary", n=500).to_onnx() == kept.to_onnx()
+
+
+@given(seed=st.integers(0, 1 << 20), bins=st.integers(0, 12))
+def test_weights_of_the_steps_give_what_weights_of_the_design_give(seed: int, bins: int) -> None:
+    X, _ = family_rows(80, "binary", seed=seed)
+    steps = Steps.learn(X, LEVELS, bins)
+    rows = steps.rows(X)
+    assert ((rows >= 0) & (rows <= 1)).all()
+    weights = np.random.default_rng(seed).normal(size=(2, len(steps), 3))
+    own, shift = steps.of_steps(weights)
+    design = steps.design(rows).astype(np.float64)
+    np.testing.assert_allclose(rows.astype(np.float64) @ own + shift[:, None], design @ weights, atol=1e-5)
+
+
+def test_a_graph_takes_the_very_same_steps() -> None:
+    X, _ = family_rows(1_000, "binary", seed=1)
+    steps = Steps.learn(X, LEVELS, 8)
+    asked, _ = family_rows(1_000, "binary", seed=2, unseen=True)
+    graph = Graph(model_bytes(*steps.nodes("y"), width=X.shape[1], outputs=len(steps)))
+    np.testing.assert_array_equal(graph.raw(asked), steps.rows(asked))
+
+
+def test_what_is_learnt_from_says_levels_one_by_one_and_keeps_numbers_within_reach() -> None:
+    number = np.array([-3e38, 0.0, 1.0, 2.0, 3.0, 4.0, np.nan, 3e38], np.float32)
+    code = np.array([0, 1, 2, 3, 0, 1, np.nan, 3], np.float32)
+    steps = Steps.learn(np.column_stack([number, code]), [None, 3], 0)
+    design = steps.design(steps.rows(np.column_stack([number, code])))
+    there, wide, *levels = design.T
+    assert there.tolist() == [1, 1, 1, 1, 1, 1, 0, 1]
+    assert wide[[0, 6, 7]].tolist() == [-REACH, 0.0, REACH]
+    np.testing.assert_array_equal(np.argmax(levels, axis=0)[:6], code[:6])
+    assert np.sum(levels, axis=0).tolist() == [1, 1, 1, 1, 1, 1, 0, 1]
+
+
+def test_steps_are_bounded_in_number() -> None:
+    X = np.random.default_rng(0).normal(size=(50, 3_000)).astype(np.float32)
+    assert len(Steps.learn(X, [None] * 3_000, 24)) <= MOST_STEPS
+    many = np.arange(500, dtype=np.float32)[:, None]
+    assert len(Steps.learn(many, [500], 24)) == MOST_LEVELS + 1
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_the_gradients_are_those_of_the_loss(task: Task) -> None:
+    """Against differences of the loss, in float64 and without dropout."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(7, 5))
+    y = {"binary": rng.integers(0, 2, 7), "multiclass": np.arange(7) % 3, "regression": rng.normal(size=7)}[task]
+    labels = Labels.learn(y, task, 3)
+    own = np.eye(3)[y] if task == "multiclass" else np.asarray(labels.encode(y), np.float64)[:, None]
+    k = own.shape[1]
+    shapes = [(1, 5, 4), (1, 1, 4), (1, 4, 4), (1, 1, 4), (1, 4, k), (1, 1, k)]
+    layers: list[NDArray[np.float64]] = [rng.normal(size=shape) for shape in shapes]
+
+    def loss() -> float:
+        return network._loss(network.scores(layers, x), own, labels)  # type: ignore[arg-type]
+
+    found = network._gradients(rng, layers, x, own, None, labels, 0.0)  # type: ignore[arg-type]
+    for layer, gradient in zip(layers, found, strict=True):
+        for place in list(np.ndindex(layer.shape))[::3]:
+            before = layer[place]
+            layer[place] = before + 1e-6
+            above = loss()
+            layer[place] = before - 1e-6
+            below = loss()
+            layer[place] = before
+            assert (above - below) / 2e-6 == pytest.approx(gradient[place], rel=1e-3, abs=1e-6)
