@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,6 +164,12 @@ def _section(change: Change) -> str:
     return "" if change.fix.startswith("rename = ") else ".columns"
 
 
+def verdict_lines(verdicts: Iterable[Mapping[str, str]]) -> list[str]:
+    """Whether the model is to be believed: what asks for a look is marked."""
+    marks = {"good": " ", "look": "!", "bad": "!"}
+    return [f"{marks.get(one['level'], ' ')} {one['topic'].replace('_', ' '):<26} {one['says']}" for one in verdicts]
+
+
 def _next(version: str) -> tuple[str, str, str]:
     """Three commands that a person types after a run."""
     model = version.partition("@")[0]
@@ -186,6 +193,8 @@ def _tell(outcome: Outcome) -> None:
     for metric in evaluation.metrics[:4]:
         label = metric.name.replace("_", " ")
         print_line(f"  {label:<26} {metric.value:.4f}   95 % interval {metric.low:.4f} to {metric.high:.4f}")
+    for line in verdict_lines({"topic": v.topic, "level": v.level, "says": v.says} for v in evaluation.verdicts):
+        print_line(line)
     chosen = next(c for c in choice.candidates if c.trial == choice.trial)
     if chosen.money is not None:
         parts = {"errors": chosen.money.errors, "serving": chosen.money.serving, "training": chosen.money.training}

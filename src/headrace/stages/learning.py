@@ -212,7 +212,9 @@ def _made_of(trial: Trial) -> dict[str, object]:
     }
 
 
-def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled) -> Evaluation:
+def look_at_holdout(
+    run: Run, work: Workspace, frame: Frame, compiled: Compiled, trials: SearchResult, choice: Choice
+) -> Evaluation:
     """Score the holdout once, with the compiled graph itself; a package that disagrees with its library stops here."""
     definition = work.definition
 
@@ -220,8 +222,10 @@ def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled)
         import numpy as np
 
         from headrace.features.encoder import encode_columns
+        from headrace.training.answers import unpack_answers
         from headrace.training.evaluate import Holdout, evaluate
         from headrace.training.pricing import Pricing, amounts_in
+        from headrace.training.verdicts import verdicts_on
 
         data = divided(ctx, frame, definition)
         holdout = data.holdout
@@ -243,7 +247,15 @@ def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled)
             beside=holdout.beside,
             plan=definition.evaluation,
         )
-        return msgspec.structs.replace(evaluation, holdout=data.held_out)
+        verdicts = verdicts_on(
+            trials,
+            choice,
+            evaluation,
+            split=definition.split,
+            y=data.train.y,
+            answers=lambda trial: None if trial.answers is None else unpack_answers(ctx.fetch(trial.answers)),
+        )
+        return msgspec.structs.replace(evaluation, holdout=data.held_out, verdicts=verdicts)
 
     return run.stage(
         "evaluate",
@@ -254,6 +266,8 @@ def look_at_holdout(run: Run, work: Workspace, frame: Frame, compiled: Compiled)
             "costs": definition.costs,
             "metric": definition.training.metric,
             "evaluation": definition.evaluation,
+            "trials": trials,
+            "chosen": choice.trial,
         },
         rooms=TRAINING,
         compute=compute,

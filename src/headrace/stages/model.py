@@ -172,6 +172,7 @@ class Outcome:
             "family": chosen.family,
             "reason": self.choice.reason,
             "metrics": {m.name: m.value for m in self.evaluation.metrics},
+            "verdicts": [msgspec.to_builtins(verdict) for verdict in self.evaluation.verdicts],
             "cost_per_million": None
             if chosen.money is None
             else {**msgspec.to_builtins(chosen.money), "total": chosen.money.total},

@@ -272,6 +272,14 @@ class Fairness(Struct, frozen=True, kw_only=True):
     compared: tuple[Rate, ...] = ()
 
 
+class Verdict(Struct, frozen=True, kw_only=True):
+    """One sentence on whether the model is to be believed."""
+
+    topic: str
+    level: Literal["good", "look", "bad"]
+    says: str
+
+
 class Evaluation(Struct, frozen=True, kw_only=True):
     """The one look at the holdout, made with the compiled package itself."""
 
@@ -294,5 +302,6 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     """None when the package gives neither intervals nor sets."""
     segments: tuple[Segments, ...] = ()
     fairness: tuple[Fairness, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
     holdout: str = ""
     """Names the rows that were asked and their labels, by content: looks at equal ones are counted."""

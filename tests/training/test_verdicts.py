@@ -1,0 +1,165 @@
+"""What is said on whether a model is to be believed follows from the figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from headrace.definition.model import Split
+from headrace.scoring.model import Decision
+from headrace.training.answers import Answers
+from headrace.training.metrics import METRICS
+from headrace.training.model import (
+    CalibrationGain,
+    Coverage,
+    Curve,
+    Evaluation,
+    Interval,
+    Segment,
+    Segments,
+    Trial,
+    Verdict,
+)
+from headrace.training.verdicts import (
+    calibration,
+    corrected_t,
+    coverage,
+    gap,
+    optimism,
+    rivals,
+    search_bias,
+    segments,
+    skill,
+)
+
+AP, RMSE = METRICS["average_precision"], METRICS["rmse"]
+
+
+def interval(name: str, value: float, low: float, high: float, *, higher: bool = True) -> Interval:
+    return Interval(name=name, value=value, low=low, high=high, higher_is_better=higher)
+
+
+def trial(number: int = 0, *folds: float, **facts: Any) -> Trial:
+    score = float(np.mean(folds)) if folds else None
+    made: dict[str, Any] = {"family": "linear", "params": {}, "state": "done", "metric": "average_precision"}
+    return Trial(number=number, score=score, fold_scores=folds, decision=Decision(task="binary"), **(made | facts))
+
+
+def evaluation(*metrics: Interval, **facts: Any) -> Evaluation:
+    made: dict[str, Any] = {"task": "binary", "rows": 10_000, "agreement": 0.0, "agreement_limit": 1e-6}
+    return Evaluation(metrics=metrics, **(made | facts))
+
+
+def level(verdict: Verdict | None) -> str:
+    assert verdict is not None
+    return verdict.level
+
+
+def test_a_model_that_guesses_is_said_to_guess() -> None:
+    assert level(skill(evaluation(interval("roc_auc", 0.7, 0.65, 0.75)))) == "good"
+    assert level(skill(evaluation(interval("roc_auc", 0.52, 0.49, 0.55)))) == "bad"
+    assert skill(evaluation()) is None
+
+
+def test_the_gap_to_training_rows_is_judged_by_its_interval_and_its_size() -> None:
+    folds = (0.80, 0.81, 0.79, 0.80)
+    assert "beyond chance" in gap(trial(0, *folds, train_score=0.801), AP).says  # type: ignore[union-attr]
+    assert level(gap(trial(0, *folds, train_score=0.84), AP)) == "good"
+    found = gap(trial(0, *folds, train_score=0.99), AP)
+    assert level(found) == "look"
+    assert found is not None
+    half = stats.t.ppf(0.975, 3) * np.std(folds, ddof=1) / 2
+    assert f"{0.19 - half:.4g} to {0.19 + half:.4g}" in found.says
+    errors = gap(trial(0, -2.0, -2.1, -1.9, train_score=-0.5), RMSE)
+    assert errors is not None
+    assert errors.level == "look"
+    assert "rmse 0.5 on training rows, 2 out of fold" in errors.says
+
+
+def test_a_holdout_that_breaks_the_promise_is_told() -> None:
+    kept = evaluation(interval("average_precision", 0.5, 0.46, 0.54))
+    assert level(optimism(trial(0, 0.53, 0.53), AP, kept, 0.01, 9)) == "good"
+    broken = optimism(trial(0, 0.6, 0.6), AP, kept, 0.0123, 9)
+    assert level(broken) == "look"
+    assert broken is not None
+    assert "best of 9 trials flatters by about 0.0123" in broken.says
+    values = evaluation(interval("rmse", 3.0, 2.8, 3.2, higher=False))
+    assert level(optimism(trial(0, -2.0, -2.0), RMSE, values, None, 1)) == "look"
+    assert level(optimism(trial(0, -2.9, -2.9), RMSE, values, None, 1)) == "good"
+
+
+def test_choosing_among_equals_by_luck_flatters_and_one_clearly_best_does_not() -> None:
+    rng = np.random.default_rng(0)
+    n = 400
+    y = (rng.random(n) < 0.5).astype(np.int64)
+    rows, fold = np.arange(n), np.arange(n) % 5
+    lucky = [Answers(rows, fold, rng.random(n)) for _ in range(30)]
+    metric = METRICS["roc_auc"]
+    bias = search_bias(metric, "binary", y, lucky)
+    assert bias is not None
+    best = max(metric.value(y, one.scores) for one in lucky)
+    assert bias == pytest.approx(best - 0.5, abs=0.025), "all of these scores are worth 0.5"
+    clear = [*lucky, Answers(rows, fold, y + 0.1 * rng.random(n))]
+    assert search_bias(metric, "binary", y, clear) == pytest.approx(0.0, abs=0.01)
+    assert search_bias(metric, "binary", y, lucky[:1]) is None
+    other = Answers(rows[::-1].copy(), fold, rng.random(n))
+    assert search_bias(metric, "binary", y, [lucky[0], other]) is None
+
+
+def test_the_corrected_test_is_nadeau_and_bengio_s_and_more_careful_than_the_plain_one() -> None:
+    one, other = [0.8, 0.82, 0.81, 0.83, 0.8], [0.78, 0.81, 0.80, 0.80, 0.79]
+    difference = np.array(one) - np.array(other)
+    plain = stats.ttest_rel(one, other).pvalue
+    expected = 2 * stats.t.sf(difference.mean() / np.sqrt((1 / 5 + 1 / 4) * difference.var(ddof=1)), 4)
+    assert corrected_t(one, other, ratio=0.25) == pytest.approx(expected)
+    assert corrected_t(one, other, ratio=0.25) > plain
+    assert corrected_t(one, one, ratio=0.25) == 1.0
+
+
+def test_a_faster_candidate_that_is_as_good_is_named() -> None:
+    chosen = trial(0, 0.80, 0.82, 0.81, 0.83, estimated_us=40.0)
+    same = trial(3, 0.81, 0.81, 0.82, 0.82, estimated_us=4.0)
+    worse = trial(4, 0.60, 0.62, 0.61, 0.63, estimated_us=1.0)
+    found = rivals(chosen, [chosen, same, worse], AP, Split(by="random", folds=4))
+    assert found is not None
+    assert "1 of 2 other candidates differ" in found.says
+    assert "trial 3 (linear) does not, and answers about 10.0 times as fast" in found.says
+
+
+def test_probabilities_that_are_off_beyond_chance_are_told() -> None:
+    x = tuple(np.linspace(0.05, 0.95, 20).tolist())
+
+    def curve(y: tuple[float, ...]) -> Evaluation:
+        return evaluation(curves=(Curve(name="calibration", x=x, y=y, x_label="", y_label=""),))
+
+    gain = CalibrationGain(map="platt", before=0.5, after=0.4)
+    good = calibration(trial(0, 0.5, calibration=gain), curve(tuple(v + 0.005 for v in x)))
+    assert level(good) == "good"
+    assert good is not None
+    assert "platt" in good.says
+    assert level(calibration(trial(0, 0.5), curve(tuple(v * 0.8 for v in x)))) == "look"
+
+
+def test_intervals_that_hold_too_little_are_told() -> None:
+    size = interval("size", 1.0, 0.9, 1.1)
+    for share, expected in (
+        (interval("coverage", 0.89, 0.88, 0.905), "good"),
+        (interval("coverage", 0.8, 0.78, 0.82), "look"),
+    ):
+        assert level(coverage(evaluation(coverage=Coverage(wanted=0.9, share=share, size=size)))) == expected
+
+
+def test_segments_that_are_worse_are_named() -> None:
+    parts = (
+        Segment(value="AA", rows=900, metrics=(interval("recall", 0.5, 0.4, 0.6),)),
+        Segment(value="F9", rows=100, metrics=(interval("recall", 0.1, 0.0, 0.2),), worse=("recall",)),
+        Segment(value="HA", rows=3),
+    )
+    found = segments(evaluation(segments=(Segments(column="carrier", metrics=("recall",), segments=parts),)))
+    assert found is not None
+    assert found.level == "look"
+    assert "1 of 2 segments" in found.says
+    assert "carrier F9" in found.says
