@@ -24,6 +24,7 @@ Params = Mapping[str, Any]
 """Hyperparameters as JSON values."""
 
 FAMILIES: Mapping[str, str] = {
+    "additive": "headrace.training.families.additive:Additive",
     "catboost": "headrace.training.families.catboost:CatBoost",
     "extra_trees": "headrace.training.families.forest:ExtraTrees",
     "forest": "headrace.training.families.forest:Forest",

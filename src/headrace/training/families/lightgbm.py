@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PATIENCE = 40
 """Rounds without getting better on the checked rows, at a learning rate of 0.1; slower learners get more."""
 
-_DEFAULT: dict[str, Any] = {
+DEFAULT: dict[str, Any] = {
     "rounds": 300,
     "learning_rate": 0.1,
     "extra_trees": False,
@@ -57,11 +57,11 @@ class LightGBM:
         deep = {"rounds": 800, "learning_rate": 0.04, "num_leaves": 96, "min_data_in_leaf": 40, "lambda_l2": 1.0}
         drawn = {"extra_trees": True, "rounds": 1500, "learning_rate": 0.06, "num_leaves": 48, "min_data_in_leaf": 10}
         return (
-            _DEFAULT | first,
-            _DEFAULT | slow,
-            _DEFAULT | shallow,
-            _DEFAULT | drawn,
-            _DEFAULT | {"feature_fraction": 0.6, "bagging_fraction": 0.8} | deep,
+            DEFAULT | first,
+            DEFAULT | slow,
+            DEFAULT | shallow,
+            DEFAULT | drawn,
+            DEFAULT | {"feature_fraction": 0.6, "bagging_fraction": 0.8} | deep,
         )
 
     def space(self) -> Mapping[str, BaseDistribution]:
@@ -152,6 +152,12 @@ class FittedTrees:
     scale: float
     settled: Params
 
+    @property
+    def text(self) -> str:
+        """LightGBM's own form."""
+        text: str = self.booster.model_to_string(num_iteration=self.settled["rounds"])
+        return text
+
     def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """See `Fitted.predict`."""
         answer = np.asarray(self.booster.predict(X, num_iteration=self.settled["rounds"]), dtype=np.float64)
@@ -159,8 +165,7 @@ class FittedTrees:
 
     def keep(self) -> bytes:
         """See `Fitted.keep`: LightGBM's own text, and what is beside it."""
-        text = self.booster.model_to_string(num_iteration=self.settled["rounds"])
-        facts = (self.task, self.width, self.n_outputs, self.center, self.scale, dict(self.settled), text)
+        facts = (self.task, self.width, self.n_outputs, self.center, self.scale, dict(self.settled), self.text)
         return msgspec.msgpack.encode(facts)
 
     def to_onnx(self) -> bytes:
@@ -168,8 +173,7 @@ class FittedTrees:
         from onnx import helper
 
         outputs = self.n_outputs if self.task == "multiclass" else 1
-        text = self.booster.model_to_string(num_iteration=self.settled["rounds"])
-        nodes = sum_of_trees(_read_trees(text, outputs), outputs, "scores")
+        nodes = sum_of_trees(read_trees(self.text, outputs), outputs, "scores")
         constants: list[tuple[str, NDArray[Any]]] = []
         if self.task == "binary":
             nodes.append(helper.make_node("Sigmoid", ["scores"], ["y"]))
@@ -184,7 +188,7 @@ class FittedTrees:
         return model_bytes(nodes, constants, width=self.width, outputs=outputs)
 
 
-def _read_trees(text: str, n_targets: int) -> list[Tree]:
+def read_trees(text: str, n_targets: int) -> list[Tree]:
     """The trees of LightGBM's text form, whose numbers are exact."""
     trees = []
     for number, block in enumerate(text.split("\nTree=")[1:]):
