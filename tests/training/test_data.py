@@ -15,7 +15,7 @@ from headrace.features.model import Frame, Program
 from headrace.language.types import Type
 from headrace.runs.model import ObjectRef
 from headrace.training.data import NEVER, TrainingData, divide
-from headrace.training.errors import GroupColumnMissing, NoNewGroup, TargetUnusable
+from headrace.training.errors import GroupColumnMissing, NoNewGroup, SegmentColumnMissing, TargetUnusable
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
@@ -92,6 +92,16 @@ def test_labels_of_which_nothing_says_when_they_are_known_are_all_learnt_from() 
     known = pl.Series([None] * 20, dtype=pl.Datetime("us", "UTC"))
     data = divided(table_of(20, [i % 2 == 0 for i in range(20)], _label_known=known))
     assert (len(data.train), data.purged, data.train.label_known_us) == (16, 0, None)
+
+
+def test_the_holdout_carries_the_columns_that_segments_are_made_of() -> None:
+    table = table_of(20, [i % 2 == 0 for i in range(20)])
+    data = divide(frame_of(table, "binary", 4), table, Split(by="time"), ("c", "id", "c"))
+    assert data.holdout.beside is not None
+    assert data.holdout.beside.to_dict(as_series=False) == {"c": ["c1", "c2", "c0", "c1"], "id": [16, 17, 18, 19]}
+    assert data.train.beside is None
+    with pytest.raises(SegmentColumnMissing, match="'town', which is no column"):
+        divide(frame_of(table, "binary", 4), table, Split(by="time"), ("town",))
 
 
 def test_groups_are_codes_and_a_missing_group_column_is_named() -> None:

@@ -208,7 +208,7 @@ def _beside(table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     for name in names:
         if name not in table.columns or name.startswith("_"):
             raise SegmentColumnMissing(name, columns=[c for c in table.columns if not c.startswith("_")])
-    return table.select(dict.fromkeys(names))
+    return table.select(list(dict.fromkeys(names)))
 
 
 def _is_known(table: pl.DataFrame) -> bool:

@@ -30,6 +30,8 @@ TOLD: dict[Task, tuple[str, ...]] = {
     "multiclass": ("log_loss", "accuracy", "macro_f1"),
     "regression": ("rmse", "mae", "r2"),
 }
+JUDGED: dict[Task, tuple[str, ...]] = {"binary": ("roc_auc",)}
+"""By which of these a part may be said to be worse: the others follow how often the positive class happens in it."""
 RATES = {
     "selection": "share acted on",
     "tpr": "share of the positives acted on",
@@ -81,6 +83,7 @@ def by_segment(
     """The main metrics of each part of a column's values, and which parts are clearly worse than the whole."""
     codes, names = parts_of(column)
     metrics = [METRICS[name] for name in TOLD[task]]
+    judged = JUDGED.get(task, TOLD[task])
     whole = {name: of(np.ones(len(y))) for name, of in prepare_all(metrics, y, answer, decided).items()}
     found = []
     for code, name in enumerate(names):
@@ -96,7 +99,7 @@ def by_segment(
             for metric in metrics
             if np.isfinite(spreads[metric.name].value)
         )
-        worse = tuple(one.name for one in intervals if _is_worse(one, whole[one.name]))
+        worse = tuple(one.name for one in intervals if one.name in judged and _is_worse(one, whole[one.name]))
         found.append(Segment(value=name, rows=len(own), prevalence=prevalence, metrics=intervals, worse=worse))
     return Segments(column=column.name, metrics=TOLD[task], segments=tuple(found))
 

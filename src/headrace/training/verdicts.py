@@ -110,7 +110,12 @@ def optimism(chosen: Trial, metric: Metric, evaluation: Evaluation, bias: float 
         return None
     promised = metric.sign * chosen.score
     figure = f"{_words(metric.name)} {short(promised)} out of fold, {_interval(found)} on the holdout"
-    flatters = "" if bias is None else f" Choosing the best of {trials} trials flatters by about {short(bias)}."
+    flatters = ""
+    if bias is not None:
+        little = bias < 0.05 * (found.high - found.low)
+        flatters = f" Choosing the best of {trials} trials " + (
+            "hardly flatters." if little else f"flatters by about {short(bias)}."
+        )
     if metric.sign * promised <= metric.sign * (found.high if metric.higher_is_better else found.low):
         return Verdict(topic="optimism", level="good", says=f"The holdout holds what was promised: {figure}.{flatters}")
     return Verdict(
