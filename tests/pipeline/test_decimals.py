@@ -168,6 +168,9 @@ def test_amounts_are_profiled_and_explained_and_go_through_a_file(
     asked = write_csv(tmp_path / "asked.csv", ["id", "customer", "amount", "at"], [[1, "c1", "12.30", WATERMARK_TEXT]])
     out = tmp_path / "out.parquet"
     assert main(["predict", "payments@champion", str(asked), "--out", str(out), "--project", str(root)]) == 0
+    keyless = write_csv(tmp_path / "keyless.csv", ["customer", "amount", "at"], [["c1", "12.30", WATERMARK_TEXT]])
+    assert main(["predict", "payments@champion", str(keyless), "--out", str(out), "--project", str(root)]) == 2
+    assert "has no column 'id', which the model needs" in capsys.readouterr().err
     long = tmp_path / "long.ndjson"
     long.write_text(f'{{"id": 1, "customer": "c1", "amount": 123456789012.123456, "at": "{WATERMARK_TEXT}"}}')
     assert main(["predict", "payments@champion", str(long), "--out", str(out), "--project", str(root)]) == 2

@@ -263,7 +263,7 @@ def _unreadable(path: Path, error: Exception) -> RowsUnreadable:
 
 
 def _check_columns(scorer: Scorer, contract: Contract, rows: pl.LazyFrame, path: Path, *, ignore_unknown: bool) -> None:
-    """Refuse a file that lacks a request column, or has one that nothing knows."""
+    """Refuse a file that lacks a request column or a part of the key, or has a column that nothing knows."""
     names = rows.collect_schema().names()
     renamed = dict(contract.source.rename)
     have = {renamed.get(name, name) for name in names}
@@ -274,10 +274,10 @@ def _check_columns(scorer: Scorer, contract: Contract, rows: pl.LazyFrame, path:
     for name, text in contract.source.derive:
         if references(text) <= available:
             available.add(name)
-    for field in program.request:
-        if field.name not in available:
-            needs = sorted(references(derived[field.name]) - joined) if field.name in derived else []
-            raise FileColumnMissing(path, field.name, needs=needs)
+    for name in dict.fromkeys([*(field.name for field in program.request), *program.key]):
+        if name not in available:
+            needs = sorted(references(derived[name]) - joined) if name in derived else []
+            raise FileColumnMissing(path, name, needs=needs)
     known = {
         *contract.types,
         *derived,
