@@ -50,6 +50,14 @@ def family_rows(n: int, task: Task, *, seed: int, unseen: bool = False) -> tuple
             return X, 40.0 + 3.0 * score
 
 
+def needs(family: Family, task: Task, *, compiled: bool = False) -> None:
+    """Skip what is not promised by a family of other tasks, or by one that does not compile."""
+    if task not in family.tasks:
+        pytest.skip("the family does not do this task")
+    if compiled and not family.compiles:
+        pytest.skip("the family does not compile")
+
+
 class FamilySuite:
     """What `Family` and `Fitted` promise."""
 
@@ -78,8 +86,7 @@ class FamilySuite:
     @pytest.mark.parametrize("config", range(4))
     @pytest.mark.parametrize("task", TASKS)
     def test_the_compiled_graph_agrees_with_the_library(self, family: Family, task: Task, config: int) -> None:
-        if task not in family.tasks:
-            pytest.skip("the family does not do this task")
+        needs(family, task, compiled=True)
         fitted = self.fit(family, task, config=config)
         graph = Graph(fitted.to_onnx())
         for unseen in (False, True):
@@ -92,6 +99,7 @@ class FamilySuite:
 
     @pytest.mark.parametrize("task", TASKS)
     def test_a_row_alone_gives_the_bits_that_it_gives_in_a_batch(self, family: Family, task: Task) -> None:
+        needs(family, task, compiled=True)
         graph = Graph(self.fit(family, task).to_onnx())
         X, _ = family_rows(300, task, seed=3, unseen=True)
         alone = np.concatenate([graph.raw(X[i : i + 1]) for i in range(len(X))])
@@ -100,10 +108,16 @@ class FamilySuite:
 
     @pytest.mark.parametrize("task", TASKS)
     def test_an_equal_fit_gives_equal_bytes(self, family: Family, task: Task) -> None:
-        assert self.fit(family, task).to_onnx() == self.fit(family, task).to_onnx()
+        needs(family, task)
+        first, again = self.fit(family, task), self.fit(family, task)
+        X, _ = family_rows(100, task, seed=10, unseen=True)
+        np.testing.assert_array_equal(first.predict(X), again.predict(X))
+        if family.compiles:
+            assert first.to_onnx() == again.to_onnx()
 
     @pytest.mark.parametrize("task", TASKS)
     def test_it_learns_something(self, family: Family, task: Task) -> None:
+        needs(family, task)
         X, y = family_rows(2_000, task, seed=4)
         answer = self.fit(family, task).predict(X)
         if task == "regression":
@@ -114,6 +128,7 @@ class FamilySuite:
 
     @pytest.mark.parametrize("task", ["binary", "multiclass"])
     def test_probabilities_are_probabilities(self, family: Family, task: Task) -> None:
+        needs(family, task)
         X, _ = family_rows(500, task, seed=6, unseen=True)
         answer = self.fit(family, task).predict(X)
         assert (answer >= 0).all()
@@ -123,13 +138,15 @@ class FamilySuite:
 
     @pytest.mark.parametrize("task", TASKS)
     def test_ten_rows_are_enough_to_fit(self, family: Family, task: Task) -> None:
+        needs(family, task)
         fitted = self.fit(family, task, n=10)
         X, _ = family_rows(50, task, seed=8, unseen=True)
-        assert np.abs(Graph(fitted.to_onnx()).raw(X) - fitted.predict(X)).max() <= agreement_limit(task, 1.0)
+        assert np.isfinite(fitted.predict(X)).all()
+        if family.compiles:
+            assert np.abs(Graph(fitted.to_onnx()).raw(X) - fitted.predict(X)).max() <= agreement_limit(task, 1.0)
 
     def test_a_class_without_training_rows_has_a_place_and_no_probability(self, family: Family) -> None:
-        if "multiclass" not in family.tasks:
-            pytest.skip("the family does not do this task")
+        needs(family, "multiclass")
         X, y = family_rows(1_000, "multiclass", seed=9)
         y = np.where(y == 1, 2, y)
         for present in (y, np.where(y == 3, 2, y)):
@@ -139,7 +156,8 @@ class FamilySuite:
             answer = fitted.predict(X)
             assert answer.shape == (len(X), CLASSES)
             assert answer[:, 1].max() < 1e-6
-            assert np.abs(Graph(fitted.to_onnx()).raw(X) - answer).max() <= 1e-6
+            if family.compiles:
+                assert np.abs(Graph(fitted.to_onnx()).raw(X) - answer).max() <= 1e-6
 
     def test_every_default_is_a_point_of_the_space(self, family: Family) -> None:
         import optuna
@@ -154,8 +172,7 @@ class FamilySuite:
     @pytest.mark.parametrize("task", TASKS)
     def test_a_row_of_weight_two_counts_as_two_rows(self, family: Family, task: Task) -> None:
         """Of two halves of one labelling and its opposite, the heavier is learnt."""
-        if task not in family.tasks:
-            pytest.skip("the family does not do this task")
+        needs(family, task)
         X, y = family_rows(1_500, task, seed=12)
         opposite = {"binary": 1 - y, "multiclass": CLASSES - 1 - y, "regression": 2 * y.mean() - y}[task]
         weights = np.repeat([1.8, 0.2], len(X))
@@ -180,8 +197,7 @@ class FamilySuite:
     def test_what_stopping_early_found_is_settled_and_fits_the_same_model_again(
         self, family: Family, task: Task
     ) -> None:
-        if task not in family.tasks:
-            pytest.skip("the family does not do this task")
+        needs(family, task)
         stopped = self.fit(family, task)
         assert stopped.settled.keys() == family.space().keys()
         X, y = family_rows(2_000, task, seed=1)

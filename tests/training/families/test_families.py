@@ -24,6 +24,8 @@ from headrace.training.onnx_ops import EMITTED_OPS
 @pytest.mark.parametrize("task", TASKS)
 def test_only_listed_operators_are_emitted_and_the_loader_takes_them_all(name: str, task: Task) -> None:
     family = load_family(name, task)
+    if not family.compiles:
+        pytest.skip("compared only")
     X, y = family_rows(500, task, seed=0)
     fitted = family.fit(
         X,

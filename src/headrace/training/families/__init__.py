@@ -28,6 +28,7 @@ FAMILIES: Mapping[str, str] = {
     "catboost": "headrace.training.families.catboost:CatBoost",
     "extra_trees": "headrace.training.families.forest:ExtraTrees",
     "forest": "headrace.training.families.forest:Forest",
+    "knn": "headrace.training.families.knn:NearestNeighbours",
     "linear": "headrace.training.families.linear:Linear",
     "lightgbm": "headrace.training.families.lightgbm:LightGBM",
     "mlp": "headrace.training.families.mlp:MLP",
