@@ -48,7 +48,17 @@ def test_a_binary_model_is_measured_with_its_costs() -> None:
     assert found.error_cost.value == pytest.approx((false_positive + 5 * false_negative) / 1_000)
     assert found.error_cost.value == pytest.approx(trial.error_cost, rel=0.35)
     assert metrics["recall"].value == pytest.approx(true_positive / (true_positive + false_negative))
-    assert [curve.name for curve in found.curves] == ["roc", "precision_recall", "calibration", "cost"]
+    assert [curve.name for curve in found.curves] == ["roc", "precision_recall", "gain", "lift", "calibration", "cost"]
+    curves = {curve.name: curve for curve in found.curves}
+    recall, acted = metrics["recall"].value, (true_positive + false_positive) / 1_000
+    assert curves["roc"].mark == pytest.approx((1 - metrics["specificity"].value, recall))
+    assert curves["precision_recall"].mark == pytest.approx((recall, metrics["precision"].value))
+    assert curves["gain"].mark == pytest.approx((acted, recall))
+    assert curves["lift"].mark == pytest.approx((acted, recall / acted))
+    assert curves["cost"].mark == pytest.approx((1 / 6, found.error_cost.value))
+    assert curves["lift"].y[-1] == pytest.approx(1.0)
+    said = curves["calibration"]
+    assert all(low <= y <= high for low, y, high in zip(said.low, said.y, said.high, strict=True))
     assert found.agreement <= found.agreement_limit == 1e-6
 
 
@@ -106,6 +116,10 @@ def test_a_multiclass_model_is_measured() -> None:
     assert trial.decision is not None
     found = evaluate(holdout, candidate.onnx, trial.decision, metric=None, costs=costs, label_spread=1.0)
     assert len(found.confusion) == 4
+    assert [curve.of for curve in found.curves if curve.name == "class_roc"] == ["a", "b", "c", "d"]
+    areas = [np.trapezoid(curve.y, curve.x) for curve in found.curves if curve.name == "class_roc"]
+    (mean,) = (metric.value for metric in found.metrics if metric.name == "macro_roc_auc")
+    assert np.mean(areas) == pytest.approx(mean, abs=2e-3)
     assert found.error_cost is not None
     paid = 10 * found.confusion[3][0] + found.confusion[0][3]
     assert found.error_cost.value == pytest.approx(paid / found.rows)

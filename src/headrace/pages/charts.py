@@ -30,6 +30,9 @@ class Series:
     x: Sequence[float]
     y: Sequence[float]
     dashed: bool = False
+    low: Sequence[float] = ()
+    """With `high` the ends of an interval at each point, drawn as a whisker; empty: none."""
+    high: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +84,25 @@ class _Plane:
         return HEIGHT - BOTTOM - (value - self._y0) / (self._y1 - self._y0) * (HEIGHT - TOP - BOTTOM)
 
 
-def line_chart(title: str, series: Sequence[Series], *, x_label: str, y_label: str) -> Markup:
-    """Lines over one pair of axes; empty series are left out."""
+def line_chart(
+    title: str, series: Sequence[Series], *, x_label: str, y_label: str, marks: Sequence[Point] = ()
+) -> Markup:
+    """Lines over one pair of axes, and marked points on them; empty series are left out."""
     shown = [s for s in series if len(s.x)]
     if not shown:
         return _markup(_svg(title, 40))
-    plane = _Plane(title, [v for s in shown for v in s.x], [v for s in shown for v in s.y], x_label, y_label)
+    xs = [v for s in shown for v in s.x] + [point.x for point in marks]
+    ys = [v for s in shown for v in (*s.y, *s.low, *s.high)] + [point.y for point in marks]
+    plane = _Plane(title, xs, ys, x_label, y_label)
     for number, one in enumerate(shown):
         points = " ".join(f"{plane.x(a):.1f},{plane.y(b):.1f}" for a, b in zip(one.x, one.y, strict=True))
         kind = f"line c{number % 4 + 1}" + (" dashed" if one.dashed else "")
+        for a, low, high in zip(one.x, one.low, one.high, strict=False):
+            x = f"{plane.x(a):.1f}"
+            _shape(plane.svg, "line", "whisker", x1=x, x2=x, y1=f"{plane.y(low):.1f}", y2=f"{plane.y(high):.1f}")
         _shape(plane.svg, "polyline", kind, points=points)
+    for point in marks:
+        _ring(plane, point)
     if len(shown) > 1:
         _legend(plane.svg, [s.name for s in shown])
     return _markup(plane.svg)
@@ -104,13 +116,19 @@ def scatter_chart(title: str, points: Sequence[Point], *, x_label: str, y_label:
     for point in points:
         x, y = plane.x(point.x), plane.y(point.y)
         if point.marked:
-            _shape(plane.svg, "circle", "ring", cx=f"{x:.1f}", cy=f"{y:.1f}", r="8")
-            side = "end" if x > WIDTH * 0.7 else "start"
-            _text(plane.svg, point.name, x + (-12 if side == "end" else 12), y - 8, anchor=side, kind="axis")
+            _ring(plane, point)
         mark = _shape(plane.svg, "circle", f"mark c{point.group % 4 + 1}", cx=f"{x:.1f}", cy=f"{y:.1f}", r="3.5")
         ET.SubElement(mark, "title").text = f"{point.name}: {short(point.x)}, {short(point.y)}"
     _legend(plane.svg, groups)
     return _markup(plane.svg)
+
+
+def _ring(plane: _Plane, point: Point) -> None:
+    """A ring around a point, its name beside it."""
+    x, y = plane.x(point.x), plane.y(point.y)
+    _shape(plane.svg, "circle", "ring", cx=f"{x:.1f}", cy=f"{y:.1f}", r="8")
+    side = "end" if x > WIDTH * 0.7 else "start"
+    _text(plane.svg, point.name, x + (-12 if side == "end" else 12), y - 8, anchor=side, kind="axis")
 
 
 def bar_chart(title: str, bars: Sequence[Bar]) -> Markup:

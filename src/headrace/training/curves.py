@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from headrace.definition.model import Costs, Task
@@ -14,22 +16,74 @@ Floats = NDArray[np.float64]
 
 MOST_POINTS = 200
 BINS = 20
+MOST_CLASSES = 8
+"""Of several classes, the most frequent have curves of their own."""
 
 
-def curves_of(task: Task, y: NDArray[Any], answer: Floats, costs: Costs | None) -> tuple[Curve, ...]:
-    """The curves of a task; none for what these rows cannot show (one class only)."""
+def curves_of(
+    task: Task,
+    y: NDArray[Any],
+    answer: Floats,
+    costs: Costs | None,
+    *,
+    threshold: float | None = None,
+    classes: Sequence[str] = (),
+) -> tuple[Curve, ...]:
+    """The curves of a task; none for what these rows cannot show (one class only).
+
+    Parameters
+    ----------
+    threshold : binary: what the package acts from; marked on the curves
+    classes : names, of several classes
+    """
     if task == "regression":
         return (predicted_actual(y, answer), residuals(y, answer))
     if task == "multiclass":
         chosen = np.argmax(answer, axis=1)
         sure = answer[np.arange(len(y)), chosen]
-        return (calibration((chosen == y).astype(np.int64), sure, of="largest probability", share="share correct"),)
+        return (
+            *class_rocs(y, answer, classes),
+            calibration((chosen == y).astype(np.int64), sure, of="largest probability", share="share correct"),
+        )
     found = [calibration(y, answer)]
     if 0 < y.sum() < len(y):
-        found = [roc(y, answer), precision_recall(y, answer), *found]
+        found = [roc(y, answer), precision_recall(y, answer), gain(y, answer), lift(y, answer), *found]
     if costs is not None:
         found.append(cost(y, answer, costs.false_positive or 0.0, costs.false_negative or 0.0))
-    return tuple(found)
+    if threshold is None:
+        return tuple(found)
+    marks = _marks(y, answer, threshold, costs)
+    return tuple(replace(curve, mark=marks.get(curve.name)) for curve in found)
+
+
+def _marks(y: NDArray[Any], p: Floats, threshold: float, costs: Costs | None) -> dict[str, tuple[float, float]]:
+    """Where the threshold stands on each curve."""
+    acted = p >= threshold
+    positive, rows = float(y.sum()), float(len(y))
+    hits, chosen = float(np.sum(acted & (y == 1))), float(acted.sum())
+    marks: dict[str, tuple[float, float]] = {}
+    if 0 < positive < rows:
+        recall = hits / positive
+        marks["roc"] = ((chosen - hits) / (rows - positive), recall)
+        marks["gain"] = (chosen / rows, recall)
+        if chosen:
+            marks["precision_recall"] = (recall, hits / chosen)
+            marks["lift"] = (chosen / rows, recall / (chosen / rows))
+    if costs is not None:
+        wrong = (costs.false_positive or 0.0) * (chosen - hits) + (costs.false_negative or 0.0) * (positive - hits)
+        marks["cost"] = (threshold, wrong / rows)
+    return marks
+
+
+def class_rocs(y: NDArray[Any], p: Floats, classes: Sequence[str]) -> list[Curve]:
+    """ROC of each class against the rest, of the `MOST_CLASSES` most frequent that some rows are of and some not."""
+    counts = np.bincount(y, minlength=p.shape[1])
+    asked = [code for code in np.argsort(-counts, kind="stable")[:MOST_CLASSES] if 0 < counts[code] < len(y)]
+    found = []
+    for code in sorted(asked):
+        one = roc((y == code).astype(np.int64), p[:, code])
+        found.append(replace(one, name="class_roc", of=classes[code] if classes else str(code)))
+    return found
 
 
 def roc(y: NDArray[Any], p: Floats) -> Curve:
@@ -37,6 +91,19 @@ def roc(y: NDArray[Any], p: Floats) -> Curve:
     hits, acted = _counts(y, p)
     false = acted - hits
     return _curve("roc", false / false[-1], hits / hits[-1], "false positive rate", "true positive rate")
+
+
+def gain(y: NDArray[Any], p: Floats) -> Curve:
+    """Share of the positives found over the share of rows looked at, likeliest first."""
+    hits, acted = _counts(y, p)
+    return _curve("gain", acted / acted[-1], hits / hits[-1], "share of rows looked at", "share of positives found")
+
+
+def lift(y: NDArray[Any], p: Floats) -> Curve:
+    """How many times more positives are found than by chance, over the share of rows looked at."""
+    hits, acted = _counts(y, p)
+    share = acted[1:] / acted[-1]
+    return _curve("lift", share, hits[1:] / hits[-1] / share, "share of rows looked at", "times what chance finds")
 
 
 def precision_recall(y: NDArray[Any], p: Floats) -> Curve:
@@ -48,9 +115,15 @@ def precision_recall(y: NDArray[Any], p: Floats) -> Curve:
 def calibration(
     y: NDArray[Any], p: Floats, *, of: str = "predicted probability", share: str = "observed share"
 ) -> Curve:
-    """Observed share over mean probability in bins of equally many rows."""
+    """Observed share over mean probability in bins of equally many rows, with Wilson's intervals (JASA 1927)."""
     x, seen = _binned(p, y.astype(np.float64))
-    return _curve("calibration", x, seen, of, share)
+    rows = len(p) / len(x)
+    square = 1.96**2
+    middle = (seen + square / (2 * rows)) / (1 + square / rows)
+    half = 1.96 * np.sqrt(seen * (1 - seen) / rows + square / (4 * rows**2)) / (1 + square / rows)
+    curve = _curve("calibration", x, seen, of, share)
+    low, high = np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+    return replace(curve, low=tuple(low.tolist()), high=tuple(high.tolist()))
 
 
 def cost(y: NDArray[Any], p: Floats, false_positive: float, false_negative: float) -> Curve:

@@ -116,7 +116,14 @@ def evaluate(
         error_cost=error_cost,
         reviewed=_reviewed(answer, decision, holdout.pricing),
         confusion=() if task == "regression" else confusion(y, decided, max(len(decision.classes), 2)),
-        curves=curves_of(task, y, answer, None if decision.cost_matrix else costs),
+        curves=curves_of(
+            task,
+            y,
+            answer,
+            None if decision.cost_matrix else costs,
+            threshold=None if decision.cost_matrix else decision.threshold,
+            classes=decision.classes,
+        ),
         importances=_importances(
             holdout, lambda X: decider.probabilities(graph.raw(X)), decision, metric_of(metric, task), seed=seed
         ),

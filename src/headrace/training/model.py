@@ -198,11 +198,20 @@ class Interval(Struct, frozen=True, kw_only=True):
 class Curve(Struct, frozen=True, kw_only=True):
     """Points of a picture."""
 
-    name: Literal["roc", "precision_recall", "calibration", "cost", "residuals", "predicted_actual"]
+    name: Literal[
+        "roc", "precision_recall", "gain", "lift", "calibration", "cost", "residuals", "predicted_actual", "class_roc"
+    ]
     x: tuple[float, ...]
     y: tuple[float, ...]
     x_label: str
     y_label: str
+    low: tuple[float, ...] = ()
+    """Of `y`, the ends of 95 % intervals, point by point; empty: not told."""
+    high: tuple[float, ...] = ()
+    mark: tuple[float, float] | None = None
+    """The point that the package's threshold stands at."""
+    of: str = ""
+    """The class that is asked for, where there are several curves of one name."""
 
 
 class Importance(Struct, frozen=True, kw_only=True):

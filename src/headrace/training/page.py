@@ -13,6 +13,9 @@ MOST_BARS = 15
 TITLES = {
     "roc": "ROC curve",
     "precision_recall": "Precision and recall",
+    "gain": "Gain: positives found by looking at the likeliest rows",
+    "lift": "Lift: times what chance finds",
+    "class_roc": "ROC curve of each class against the rest",
     "calibration": "Calibration: said against happened",
     "cost": "Expected cost of one prediction, by threshold",
     "residuals": "Residuals",
@@ -62,7 +65,7 @@ def run_page(
         automatic=automatic,
         split=split,
         frontier=frontier_chart(choice),
-        curves=[(TITLES[c.name], curve_chart(c)) for c in evaluation.curves],
+        curves=curve_charts(evaluation.curves),
         importances=importance_chart(evaluation),
     )
 
@@ -82,12 +85,26 @@ def frontier_chart(choice: Choice) -> str:
     return scatter_chart("Candidates", points, x_label=label, y_label="metric, out of fold", groups=families)
 
 
-def curve_chart(curve: Curve) -> str:
-    """One curve, with the line of reference where there is one."""
-    series = [Series(curve.name.replace("_", " "), curve.x, curve.y)]
-    if curve.name in ("roc", "calibration"):
-        series.append(Series("chance" if curve.name == "roc" else "perfect", (0.0, 1.0), (0.0, 1.0), dashed=True))
-    return line_chart(TITLES[curve.name], series, x_label=curve.x_label, y_label=curve.y_label)
+def curve_charts(curves: Sequence[Curve]) -> list[tuple[str, str]]:
+    """Titles and charts; curves of one name stand in one chart."""
+    named: dict[str, list[Curve]] = {}
+    for curve in curves:
+        named.setdefault(curve.name, []).append(curve)
+    return [(TITLES[name], curve_chart(*several)) for name, several in named.items()]
+
+
+def curve_chart(*curves: Curve) -> str:
+    """Curves over one pair of axes, with the line of reference where there is one, and the threshold's place."""
+    first = curves[0]
+    series = [
+        Series(curve.of or curve.name.replace("_", " "), curve.x, curve.y, low=curve.low, high=curve.high)
+        for curve in curves
+    ]
+    if first.name in ("roc", "class_roc", "gain", "calibration"):
+        words = "perfect" if first.name == "calibration" else "chance"
+        series.append(Series(words, (0.0, 1.0), (0.0, 1.0), dashed=True))
+    marks = [Point(*first.mark, "threshold", marked=True)] if first.mark is not None else []
+    return line_chart(TITLES[first.name], series, x_label=first.x_label, y_label=first.y_label, marks=marks)
 
 
 def importance_chart(evaluation: Evaluation) -> str:
