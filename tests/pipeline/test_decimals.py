@@ -49,6 +49,9 @@ take = ["sum", "max", "mean", "last", "count"]
 source = "payments"
 key = ["customer"]
 take = ["fee"]
+[costs]
+false_positive = "1 USD"
+false_negative = { column = "amount", currency = "USD" }
 [training]
 families = ["linear", "lightgbm"]
 budget = "2 trials"
@@ -165,7 +168,9 @@ def test_amounts_are_profiled_and_explained_and_go_through_a_file(
             assert told["tree"] == ["multiply: decimal", "  amount: decimal", "  1.19: decimal"]
     assert main(["data", "profile", "payments", "--project", str(root), "--json"]) == 0
     assert '"decimal"' in capsys.readouterr().out
-    asked = write_csv(tmp_path / "asked.csv", ["id", "customer", "amount", "at"], [[1, "c1", "12.30", WATERMARK_TEXT]])
+    amounts = ["12.30", "0.10", "0.5", "1.25", "9", "123456789.10", "999999999999.999999"]
+    rows = [[number, "c1", amount, WATERMARK_TEXT] for number, amount in enumerate(amounts)]
+    asked = write_csv(tmp_path / "asked.csv", ["id", "customer", "amount", "at"], rows)
     out = tmp_path / "out.parquet"
     assert main(["predict", "payments@champion", str(asked), "--out", str(out), "--project", str(root)]) == 0
     keyless = write_csv(tmp_path / "keyless.csv", ["customer", "amount", "at"], [["c1", "12.30", WATERMARK_TEXT]])
@@ -181,5 +186,11 @@ def test_amounts_are_profiled_and_explained_and_go_through_a_file(
     assert main(["predict", "payments@champion", str(long), "--out", str(out), "--project", str(root)]) == 0
     assert main(["predict", "payments@champion", str(asked), "--out", str(out), "--project", str(root)]) == 0
     with Project.open(root) as project:
-        [alone] = project.load("payments@champion").predict([{"customer": "c1", "amount": 12.3, "at": WATERMARK_TEXT}])
-    assert pl.read_parquet(out)["probability"].to_list() == [alone.probability]
+        scorer = project.load("payments@champion")
+        sent = [{"customer": "c1", "amount": amount, "at": WATERMARK_TEXT} for amount in amounts]
+        one_by_one = [scorer.predict([row])[0] for row in sent]
+    by_file = pl.read_parquet(out)
+    assert by_file["probability"].to_list() == [one.probability for one in one_by_one]
+    decided = [one.decision for one in one_by_one]
+    assert by_file["decision"].to_list() == [one.decision for one in scorer.predict(sent)] == decided
+    assert set(decided) == {True, False}, "what a missed one costs is its own amount"

@@ -14,6 +14,7 @@ from tests.training.samples import make_examples
 from headrace.data.model import Field
 from headrace.definition.model import Costs
 from headrace.language.types import Type
+from headrace.language.values import type_of_dtype
 from headrace.scoring.decision import Decider
 from headrace.scoring.model import Decision
 from headrace.training.calibration import decide
@@ -158,7 +159,7 @@ def test_what_a_wrong_cost_would_cost_is_counted_with_the_old_decision_and_the_r
 
 
 def with_amounts(examples: Examples, **columns: pl.Series) -> Examples:
-    kinds = {name: Type.STRING if column.dtype == pl.String else Type.FLOAT for name, column in columns.items()}
+    kinds = {name: type_of_dtype(column.dtype) or Type.STRING for name, column in columns.items()}
     fields = tuple(Field(name=name, type=kind) for name, kind in kinds.items())
     return dataclasses.replace(examples, outputs=examples.outputs + fields, rows=examples.rows.with_columns(**columns))
 
@@ -176,6 +177,11 @@ def test_amounts_come_from_inputs_and_a_capacity_from_the_rows_own_rate() -> Non
     for column, says in (("gone", "is no input of the model"), ("town", "is of type")):
         with pytest.raises(AmountUnusable, match=says):
             pricing_of(examples, Costs(false_positive=1.0, amounts=(("false_negative", column),)))
+    exact = lost.cast(pl.Decimal(18, 6))
+    assert (
+        pricing_of(with_amounts(make_examples(240), lost=exact), costs).columns["lost"][1:].tolist()
+        == lost[1:].to_list()
+    )
     with pytest.raises(CapacityWithoutRate):
         pricing_of(dataclasses.replace(examples, time_us=None), costs)
     assert pricing_of(examples, None) == Pricing()

@@ -17,6 +17,7 @@ from headrace.data.align import align_request
 from headrace.definition.model import Source
 from headrace.features.columns import FeatureColumns
 from headrace.features.encoder import encode_columns
+from headrace.features.encodings.numbers import as_float
 from headrace.features.model import Program, WindowStep
 from headrace.features.windows import counts_in
 from headrace.language.parse import references
@@ -163,7 +164,7 @@ def score_rows(scorer: Scorer, features: FeatureColumns, rows: pl.DataFrame, *, 
 
     inputs = features.add(rows)
     X = encode_columns(scorer.encoder, inputs)
-    own = [inputs[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in scorer.decider.columns]
+    own = [as_float(inputs[name]).fill_null(float("nan")).to_numpy() for name in scorer.decider.columns]
     scores = scorer.score_matrix(X)
     decision = scorer.decider.decision
     columns: list[pl.Series] = [rows[name] for name in scorer.program.key]

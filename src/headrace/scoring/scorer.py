@@ -16,6 +16,7 @@ from headrace.errors import HeadraceError
 from headrace.features.encoder import row_encoder
 from headrace.features.model import CategoryLevels, Encoder, ExpressionStep, Program
 from headrace.features.program import HistoryLike, ReadRow, RowProgram, check_program
+from headrace.language.row_decimals import SCALE
 from headrace.language.types import Type
 from headrace.language.values import RowValue, encode
 from headrace.scoring.decision import Decider
@@ -70,6 +71,8 @@ class Scorer:
             check_program(self.program)
             self._reader = RowReader(self.program, contract.types)
             self._amounts = tuple(self._places[column] for column in self.decider.columns)
+            inputs = self.encoder.inputs
+            self._units = tuple(SCALE if inputs[place].type is Type.DECIMAL else 1 for place in self._amounts)
             self._encode = row_encoder(self.encoder)
             self._outputs = RowProgram(self.program, history or _NO_HISTORY).outputs
         except (HeadraceError, KeyError, ValueError, TypeError, IndexError) as error:
@@ -104,7 +107,7 @@ class Scorer:
         mappings = as_mappings(rows)
         features = [self._features(row, number, extra, now_us) for number, row in enumerate(mappings)]
         encoded = [self._encode(values) for values in features]
-        own = [tuple(values[place] for place in self._amounts) for values in features] if self._amounts else []
+        own = [self._own(values) for values in features] if self._amounts else []
         if len(encoded) == 1 and not reasons:
             return [self._one(encoded[0], own[0] if own else ())]
         X = np.frombuffer(b"".join(encoded), np.float32).reshape(len(encoded), self.graph.width)
@@ -116,6 +119,11 @@ class Scorer:
                 for values, x, row in zip(features, X, self.effects(X), strict=True)
             ]
         return self._predictions(scores, why, _columns(own))
+
+    def _own(self, values: Sequence[object]) -> tuple[object, ...]:
+        """A row's own amounts; those of decimals as floats."""
+        found = zip((values[place] for place in self._amounts), self._units, strict=True)
+        return tuple(v if unit == 1 or not isinstance(v, int) else (v + 0.0) / unit for v, unit in found)
 
     def row_to_features(self, row: Mapping[str, object], *, now_us: int | None = None) -> bytes:
         """The hot path up to the graph: one request row as the model's input, little-endian float32."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.definition.model import Costs, Task
+from headrace.features.encodings.numbers import as_float
 from headrace.language.types import Type
 from headrace.scoring.decision import Decider
 from headrace.scoring.model import Amount, Decision
@@ -61,7 +62,7 @@ def pricing_of(examples: Examples, costs: Costs | None) -> Pricing:
     types = {output.name: output.type for output in examples.outputs}
     for key, column in costs.amounts:
         found = types.get(column)
-        if found not in (Type.INTEGER, Type.FLOAT):
+        if found not in (Type.INTEGER, Type.DECIMAL, Type.FLOAT):
             raise AmountUnusable(key, column, found=None if found is None else str(found), inputs=list(types))
     names = dict.fromkeys(column for _, column in costs.amounts)
     return Pricing({name: amounts_in(examples.rows, name) for name in names}, _share(examples, costs))
@@ -69,9 +70,7 @@ def pricing_of(examples: Examples, costs: Costs | None) -> Pricing:
 
 def amounts_in(rows: pl.DataFrame, column: str) -> Floats:
     """A column of amounts, NaN for null."""
-    import polars as pl
-
-    return rows[column].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    return as_float(rows[column]).fill_null(float("nan")).to_numpy()
 
 
 def _share(examples: Examples, costs: Costs) -> float | None:
