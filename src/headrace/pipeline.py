@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from headrace.stages.automatic import keep_what_pays, propose_features
 from headrace.stages.certificate import certify_frame
-from headrace.stages.learning import choose, compile_chosen, find_candidates, gather, in_seconds, look_at_holdout
+from headrace.stages.learning import as_here, choose, compile_chosen, find_candidates, gather, look_at_holdout
 from headrace.stages.looks import count_looks
 from headrace.stages.model import Checked, ContractBroken, Outcome, Workspace
 from headrace.stages.sources import check_sources
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
     """The whole mission, once."""
     started = time.monotonic()
-    work = in_seconds(work)
+    work = as_here(work)
     with work.runner.run(work.definition_sha256) as run:
         checked, label = _label(run, work, refresh=refresh)
         work, advice = settle_split(run, work, checked, label)

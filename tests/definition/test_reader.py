@@ -124,7 +124,7 @@ def test_the_flights_sample_becomes_the_expected_objects(read: Read, flights: st
             ),
         ),
         split=Split(by="time"),
-        training=Training(budget=Budget(seconds=120.0), metric="average_precision"),
+        training=Training(families=("linear", "lightgbm"), budget=Budget(seconds=120.0), metric="average_precision"),
         costs=Costs(currency="USD", false_positive=4.0, false_negative=60.0, volume_per_month=2e6),
         selection=Selection(rule="least_cost"),
         stores=Stores(),

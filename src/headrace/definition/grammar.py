@@ -494,8 +494,7 @@ TRAINING = Section(
                 "families",
                 one_allowed=True,
             ),
-            "The kinds of model tried.",
-            default=["linear", "lightgbm"],
+            "The kinds of model tried: when left out linear, lightgbm, catboost if it is installed, and extra_trees.",
         ),
         Key(
             "search",

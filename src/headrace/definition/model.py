@@ -487,7 +487,8 @@ class Budget(Struct, frozen=True, kw_only=True):
 class Training(Struct, frozen=True, kw_only=True):
     """How candidates are searched."""
 
-    families: tuple[str, ...] = ("linear", "lightgbm")
+    families: tuple[str, ...] = ()
+    """Empty: those of `headrace.training.families.USUAL` whose libraries are installed."""
     search: Literal["tpe", "random", "grid", "halving"] = "tpe"
     budget: Budget = Budget(seconds=60.0)
     imbalance: tuple[str, ...] = ("none",)

@@ -54,18 +54,21 @@ def gather(run: Run, work: Workspace, program: Program, label: Label, checked: C
     )
 
 
-def in_seconds(work: Workspace) -> Workspace:
-    """With a budget in money as the seconds that it pays: all threads busy and so much memory held, whether they are or
-    not, so that nothing is overspent."""
+def as_here(work: Workspace) -> Workspace:
+    """With what [training] leaves to the place where it runs: the families that are installed, and a budget in money as
+    the seconds that it pays (all threads busy and so much memory held, whether they are or not: nothing is overspent).
+    """
     from headrace.cost.prices import affordable_s
+    from headrace.training.families import usual_families
 
     training = work.definition.training
-    if training.budget.usd is None:
-        return work
-    seconds = affordable_s(
-        work.prices, training.budget.usd, cores=training.threads, memory_bytes=RESERVED_BYTES, at_us=work.clock()
-    )
-    training = msgspec.structs.replace(training, budget=Budget(seconds=seconds))
+    if not training.families:
+        training = msgspec.structs.replace(training, families=usual_families())
+    if training.budget.usd is not None:
+        seconds = affordable_s(
+            work.prices, training.budget.usd, cores=training.threads, memory_bytes=RESERVED_BYTES, at_us=work.clock()
+        )
+        training = msgspec.structs.replace(training, budget=Budget(seconds=seconds))
     return replace(work, definition=msgspec.structs.replace(work.definition, training=training))
 
 

@@ -17,7 +17,7 @@ from headrace.definition.model import Costs, Encoding, Split, Training
 from headrace.training.candidates import Bench, Store
 from headrace.training.data import Examples
 from headrace.training.errors import BudgetTooSmall, CurrencyNotPriced, NothingFitted, ReplayDiffers
-from headrace.training.families import load_family
+from headrace.training.families import load_family, usual_families
 from headrace.training.folding import Clock, EncodedFolds
 from headrace.training.metrics import metric_of
 from headrace.training.model import SearchResult, Trial
@@ -91,7 +91,7 @@ def search(
     if examples.task == "multiclass":
         cost_matrix(examples.task, examples.classes, costs)  # refuses unknown classes now, not after the first fit
     metric = metric_of(training.metric, examples.task)
-    families = {name: load_family(name, examples.task) for name in training.families}
+    families = {name: load_family(name, examples.task) for name in training.families or usual_families()}
     folds = EncodedFolds(examples, make_folds(examples, split), metric, split=split, encodings=encodings)
     executor = Inline(clock) if executor is None else executor
     executor.give(folds)

@@ -13,7 +13,7 @@ from headrace.scoring.graph import Graph
 from headrace.scoring.onnx_file import ALLOWED_OPS, check_onnx
 from headrace.testing.families import CLASSES, LEVELS, TASKS, family_rows
 from headrace.training.errors import UnknownFamily
-from headrace.training.families import FAMILIES, load_family
+from headrace.training.families import FAMILIES, USUAL, load_family, usual_families
 from headrace.training.families.ensemble import round_down
 from headrace.training.families.lightgbm import LightGBM
 from headrace.training.families.linear import Linear
@@ -67,3 +67,10 @@ def test_a_linear_model_of_ten_thousand_columns_fits_and_compiles() -> None:
         params = dict(family.defaults()[0]) | ({"rounds": 5} if isinstance(family, LightGBM) else {})
         fitted = family.fit(X, y, params, task="binary", n_classes=2, levels=[None] * 10_000, seed=0, threads=1)
         assert np.abs(Graph(fitted.to_onnx()).raw(X) - fitted.predict(X)).max() <= 1e-6
+
+
+def test_what_is_usually_tried_is_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert usual_families() == ("linear", "lightgbm", "catboost", "extra_trees")
+    assert set(USUAL) <= set(FAMILIES)
+    monkeypatch.setattr("headrace.training.families.find_spec", lambda name: None if name == "catboost" else object())
+    assert usual_families() == ("linear", "lightgbm", "extra_trees")

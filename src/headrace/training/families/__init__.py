@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
@@ -34,6 +35,16 @@ FAMILIES: Mapping[str, str] = {
     "mlp": "headrace.training.families.mlp:MLP",
     "xgboost": "headrace.training.families.xgboost:XGBoost",
 }
+
+
+USUAL: Mapping[str, str] = {
+    "linear": "sklearn",
+    "lightgbm": "lightgbm",
+    "catboost": "catboost",
+    "extra_trees": "sklearn",
+}
+"""What is tried when nothing is said, in this order, with the library that each needs: on public tables a set of these
+came close to larger ones. What is not installed is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +153,11 @@ class SingleFitted:
     def keep(self) -> bytes:
         """See `Fitted.keep`."""
         raise NotImplementedError("a family that does not bag keeps nothing of its folds")
+
+
+def usual_families() -> tuple[str, ...]:
+    """The names of `USUAL` whose library is installed."""
+    return tuple(name for name, library in USUAL.items() if find_spec(library) is not None)
 
 
 def load_from(path: str) -> Family:
