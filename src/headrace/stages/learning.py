@@ -227,6 +227,7 @@ def look_at_holdout(
         from headrace.features.encoder import encode_columns
         from headrace.training.answers import unpack_answers
         from headrace.training.evaluate import Holdout, evaluate
+        from headrace.training.learning_curve import learning_curve
         from headrace.training.pricing import Pricing, amounts_in
         from headrace.training.verdicts import verdicts_on
 
@@ -250,6 +251,15 @@ def look_at_holdout(
             beside=holdout.beside,
             plan=definition.evaluation,
         )
+        learning = learning_curve(
+            data.train,
+            next(t for t in trials.trials if t.number == choice.trial),
+            trials.trials,
+            definition.training,
+            definition.split,
+            definition.features.encodings,
+            clock=time.monotonic,
+        )
         verdicts = verdicts_on(
             trials,
             choice,
@@ -257,8 +267,9 @@ def look_at_holdout(
             split=definition.split,
             y=data.train.y,
             answers=lambda trial: None if trial.answers is None else unpack_answers(ctx.fetch(trial.answers)),
+            learning=learning,
         )
-        return msgspec.structs.replace(evaluation, holdout=data.held_out, verdicts=verdicts)
+        return msgspec.structs.replace(evaluation, holdout=data.held_out, verdicts=verdicts, learning=learning)
 
     return run.stage(
         "evaluate",

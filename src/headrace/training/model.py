@@ -199,7 +199,16 @@ class Curve(Struct, frozen=True, kw_only=True):
     """Points of a picture."""
 
     name: Literal[
-        "roc", "precision_recall", "gain", "lift", "calibration", "cost", "residuals", "predicted_actual", "class_roc"
+        "roc",
+        "precision_recall",
+        "gain",
+        "lift",
+        "calibration",
+        "cost",
+        "residuals",
+        "predicted_actual",
+        "class_roc",
+        "learning",
     ]
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -281,6 +290,24 @@ class Fairness(Struct, frozen=True, kw_only=True):
     compared: tuple[Rate, ...] = ()
 
 
+class LearningCurve(Struct, frozen=True, kw_only=True):
+    """The chosen candidate (of an ensemble its heaviest member) on parts of its training rows, out of fold."""
+
+    trial: int
+    family: str
+    metric: str
+    rows: tuple[int, ...]
+    """Learnt from, on the mean over the folds; the last is all of them."""
+    scores: tuple[float, ...]
+    """The metric itself."""
+    spread: tuple[float, ...]
+    """Standard errors over the folds."""
+    gain: float
+    """Of the score, oriented so that higher is better, from twice as many rows, by a fitted power law."""
+    low: float
+    high: float
+
+
 class Verdict(Struct, frozen=True, kw_only=True):
     """One sentence on whether the model is to be believed."""
 
@@ -312,5 +339,7 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     segments: tuple[Segments, ...] = ()
     fairness: tuple[Fairness, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    learning: LearningCurve | None = None
+    """None: too few rows or folds."""
     holdout: str = ""
     """Names the rows that were asked and their labels, by content: looks at equal ones are counted."""

@@ -15,6 +15,7 @@ TITLES = {
     "precision_recall": "Precision and recall",
     "gain": "Gain: positives found by looking at the likeliest rows",
     "lift": "Lift: times what chance finds",
+    "learning": "Learning curve: would more rows help?",
     "class_roc": "ROC curve of each class against the rest",
     "calibration": "Calibration: said against happened",
     "cost": "Expected cost of one prediction, by threshold",
@@ -65,7 +66,7 @@ def run_page(
         automatic=automatic,
         split=split,
         frontier=frontier_chart(choice),
-        curves=curve_charts(evaluation.curves),
+        curves=curve_charts((*evaluation.curves, *_learning(evaluation))),
         importances=importance_chart(evaluation),
     )
 
@@ -83,6 +84,24 @@ def frontier_chart(choice: Choice) -> str:
     ]
     label = f"{choice.currency} a million predictions"
     return scatter_chart("Candidates", points, x_label=label, y_label="metric, out of fold", groups=families)
+
+
+def _learning(evaluation: Evaluation) -> list[Curve]:
+    """The learning curve as points, with intervals of twice the standard error."""
+    found = evaluation.learning
+    if found is None:
+        return []
+    return [
+        Curve(
+            name="learning",
+            x=tuple(float(rows) for rows in found.rows),
+            y=found.scores,
+            x_label="rows learnt from",
+            y_label=f"{found.metric.replace('_', ' ')}, out of fold",
+            low=tuple(y - 2 * s for y, s in zip(found.scores, found.spread, strict=True)),
+            high=tuple(y + 2 * s for y, s in zip(found.scores, found.spread, strict=True)),
+        )
+    ]
 
 
 def curve_charts(curves: Sequence[Curve]) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from headrace.definition.model import Split, Task
 from headrace.pages.scale import short
 from headrace.training.answers import Answers
 from headrace.training.metrics import Metric, metric_of, plain_decisions
-from headrace.training.model import Choice, Evaluation, Interval, SearchResult, Trial, Verdict
+from headrace.training.model import Choice, Evaluation, Interval, LearningCurve, SearchResult, Trial, Verdict
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +37,7 @@ def verdicts_on(
     split: Split,
     y: NDArray[np.generic],
     answers: Callable[[Trial], Answers | None],
+    learning: LearningCurve | None = None,
 ) -> tuple[Verdict, ...]:
     """All that can be said.
 
@@ -56,6 +57,7 @@ def verdicts_on(
         calibration(chosen, evaluation),
         coverage(evaluation),
         rivals(chosen, done, metric, split),
+        more_rows(learning),
         segments(evaluation),
         fairness(evaluation),
     ]
@@ -244,6 +246,19 @@ def asked_ratio(split: Split, folds: int) -> float:
     if split.by == "time":
         return float(np.mean(1.0 / np.arange(1, folds + 1)))
     return 1.0 / max(folds - 1, 1)
+
+
+def more_rows(learning: LearningCurve | None) -> Verdict | None:
+    """Whether more rows would help."""
+    if learning is None:
+        return None
+    figure = (
+        f"twice the {learning.rows[-1]:,} rows of a fold would better {_words(learning.metric)} by about "
+        f"{short(learning.gain)} (95 % {short(learning.low)} to {short(learning.high)})"
+    )
+    if learning.low > 0:
+        return Verdict(topic="more rows", level="good", says=f"More rows would help: {figure}.")
+    return Verdict(topic="more rows", level="good", says=f"It is not shown that more rows would help: {figure}.")
 
 
 def segments(evaluation: Evaluation) -> Verdict | None:

@@ -1,0 +1,140 @@
+"""Whether more rows would help: the chosen candidate on parts of its training rows, under the same folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.definition.model import Encoding, Split, Training
+from headrace.training.data import Examples
+from headrace.training.families import path_of
+from headrace.training.folding import EncodedFolds
+from headrace.training.metrics import metric_of
+from headrace.training.model import LearningCurve, Trial
+from headrace.training.splits import make_folds
+from headrace.training.trial_worker import EncodedFold, Job, fit_fold
+
+Floats = NDArray[np.float64]
+
+SHARES = (0.125, 0.25, 0.5)
+"""Of a fold's training rows; all of them were learnt from in the search."""
+FEWEST_ROWS = 50
+"""Of the smallest part."""
+MOST_S = 30.0
+"""Of a candidate whose folds took longer together fewer folds are asked, two at least."""
+
+
+def learning_curve(
+    examples: Examples,
+    trial: Trial,
+    trials: Sequence[Trial],
+    training: Training,
+    split: Split,
+    encodings: Sequence[Encoding],
+    *,
+    clock: Callable[[], float],
+) -> LearningCurve | None:
+    """Scores on parts of the training rows, and what twice as many rows would gain.
+
+    Parameters
+    ----------
+    trial : the chosen one; of an ensemble the heaviest member is asked
+    clock : seconds
+
+    Returns
+    -------
+    None when there are too few rows or folds, or a fit fails.
+    """
+    asked = trial
+    if trial.members:
+        heaviest = max(trial.members, key=lambda member: (member.weight, -member.trial))
+        asked = next(t for t in trials if t.number == heaviest.trial)
+    metric = metric_of(training.metric, examples.task)
+    folds = EncodedFolds(examples, make_folds(examples, split), metric, split=split, encodings=encodings)
+    wanted = len(folds) if asked.fit_s <= MOST_S else max(2, int(len(folds) * MOST_S / asked.fit_s))
+    if (
+        len(folds) < 2
+        or len(asked.fold_scores) != len(folds)
+        or min(len(f.train) for f in folds.folds) < 8 * FEWEST_ROWS
+    ):
+        return None
+    job = Job(
+        family=path_of(asked.family),
+        params=asked.params,
+        task=examples.task,
+        n_classes=examples.n_classes,
+        metric=metric.name,
+        imbalance=asked.imbalance,
+        seed=training.seed,
+        threads=training.threads,
+        limit=float("inf"),
+    )
+    scores, rows = [], []
+    for number, fold in enumerate(folds):
+        if number < len(folds) - wanted:  # under a split by time the last folds learn from most
+            continue
+        try:
+            parts = [_part(fold, share, training.seed) for share in SHARES]
+            scores.append([*(fit_fold(job, part, clock).score for part in parts), asked.fold_scores[number]])
+        except Exception:  # whatever a library throws of few rows: there is no curve, and the run goes on
+            return None
+        rows.append([*(len(part.y_train) for part in parts), len(fold.y_train)])
+    sizes, found = np.mean(rows, axis=0), np.array(scores)
+    gain, half = gain_of_doubling(sizes, found)
+    return LearningCurve(
+        trial=asked.number,
+        family=asked.family,
+        metric=metric.name,
+        rows=tuple(round(size) for size in sizes),
+        scores=tuple((metric.sign * found.mean(axis=0)).tolist()),
+        spread=tuple((found.std(axis=0, ddof=1) / np.sqrt(len(found))).tolist()),
+        gain=gain,
+        low=gain - half,
+        high=gain + half,
+    )
+
+
+def _part(fold: EncodedFold, share: float, seed: int) -> EncodedFold:
+    """The fold with a share of its training rows, drawn by the seed; a smaller share is part of a larger one."""
+    n = len(fold.y_train)
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(n)
+    rows = np.sort(order[: max(int(n * share), FEWEST_ROWS)])
+    return replace(fold, X_train=fold.X_train[rows], y_train=fold.y_train[rows])
+
+
+def gain_of_doubling(rows: Floats, scores: Floats) -> tuple[float, float]:
+    """What the score is expected to gain from twice the rows, and half of its 95 % interval: a jackknife over folds.
+
+    Parameters
+    ----------
+    rows : shape (m,), rising
+    scores : shape (folds, m), higher is better
+    """
+    from scipy.stats import t
+
+    k = len(scores)
+    whole = _power_law_gain(rows, scores.mean(axis=0))
+    without = np.array([_power_law_gain(rows, np.delete(scores, i, axis=0).mean(axis=0)) for i in range(k)])
+    error = np.sqrt((k - 1) / k * np.sum((without - without.mean()) ** 2))
+    return whole, float(t.ppf(0.975, k - 1) * error)
+
+
+def _power_law_gain(rows: Floats, score: Floats) -> float:
+    """score = best - b · rows^-c, fitted by least squares over a grid of c; its rise from the last size to twice it.
+
+    Hestness et al., "Deep learning scaling is predictable, empirically", 2017.
+    """
+    best: tuple[float, float] | None = None
+    for c in np.linspace(0.1, 1.5, 29):
+        x = (rows / rows[-1]) ** -c
+        slope = float(np.cov(x, score, bias=True)[0, 1] / np.var(x))
+        slope = min(slope, 0.0)  # more rows are never expected to hurt
+        off = score - slope * x
+        error = float(np.sum((off - off.mean()) ** 2))
+        if best is None or error < best[0] - 1e-18:
+            best = (error, float(-slope * (1.0 - 2.0**-c)))
+    assert best is not None, "the grid has a point"
+    return best[1]
