@@ -42,7 +42,7 @@ FEWEST_REPLICATES = 60
 REPLICATED_ROWS = 15_000_000
 """Rows over all replicates: the intervals of a large holdout are narrow, and need not be exact."""
 IMPORTANCE_REPLICATES = 100
-IMPORTANCE_ROWS = 20_000
+IMPORTANCE_ROWS = 10_000
 IMPORTANCE_CELLS = 50_000_000
 """Rows are further limited so that rows x columns x columns, what shuffling each column costs, stays below this."""
 FEWEST_IMPORTANCE_ROWS = 200
