@@ -490,7 +490,14 @@ TRAINING = Section(
         Key(
             "families",
             ListOf(
-                Choice(FAMILIES, _FAMILY_ALIASES),
+                Choice(
+                    FAMILIES,
+                    _FAMILY_ALIASES,
+                    (
+                        r"onnx:[^|\0]+\.onnx|[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*",
+                        'a model of your own ("my_module:MyEstimator", "onnx:model.onnx")',
+                    ),
+                ),
                 "families",
                 one_allowed=True,
             ),

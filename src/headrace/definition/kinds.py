@@ -71,13 +71,17 @@ class Choice:
     options: tuple[str, ...]
     meant: Mapping[str, str] | None = None
     """What other systems call an option → what it is called here."""
+    also: tuple[str, str] | None = None
+    """A regular expression of what is taken besides, and what it is called."""
 
     def read(self, value: object, at: At) -> str | None:
         expected = listed(self.options).replace("`", '"')
+        if self.also is not None:
+            expected = f"{expected}, or {self.also[1]}"
         if not isinstance(value, str):
             at.wrong_type(value, expected=expected, fix=f'write "{self.options[0]}" or another of these')
             return None
-        if value in self.options:
+        if value in self.options or (self.also is not None and re.fullmatch(self.also[0], value)):
             return value
         if line := not_yet(at.path, value):
             at.not_available(line, expected)
@@ -88,7 +92,8 @@ class Choice:
         return None
 
     def schema(self) -> JsonSchema:
-        return {"enum": list(self.options)}
+        words: JsonSchema = {"enum": list(self.options)}
+        return words if self.also is None else {"anyOf": [words, {"type": "string", "pattern": f"^({self.also[0]})$"}]}
 
 
 @dataclass(frozen=True, slots=True)

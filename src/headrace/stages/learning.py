@@ -13,6 +13,7 @@ from headrace.features.model import Frame, Program
 from headrace.runs.errors import NotEnoughMemory
 from headrace.runs.model import Memory, StageContext
 from headrace.stages.model import Checked, Compiled, Workspace
+from headrace.training.families.places import own_digests
 from headrace.training.model import Choice, Evaluation, SearchResult, Trial
 
 if TYPE_CHECKING:
@@ -77,10 +78,11 @@ def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:
     definition = work.definition
 
     def compute(ctx: StageContext) -> SearchResult:
+        from headrace.training.families.places import own_models_in
         from headrace.training.search import search
         from headrace.training.workers import Workers
 
-        with Workers(definition.training.threads, time.monotonic) as workers:
+        with own_models_in(work.root), Workers(definition.training.threads, time.monotonic) as workers:
             return search(
                 divided(ctx, frame, definition).train,
                 definition.training,
@@ -100,6 +102,7 @@ def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:
             "split": definition.split,
             "costs": definition.costs,
             "encodings": definition.features.encodings,
+            "own_models": own_digests(definition.training.families, work.root),
         },
         rooms=TRAINING,
         compute=compute,
@@ -151,19 +154,21 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
         from headrace.features.profile import profile_frame
         from headrace.training.answers import unpack_answers
         from headrace.training.conformal import with_uncertainty
+        from headrace.training.families.places import own_models_in
         from headrace.training.fit import fit_chosen
         from headrace.training.maps import calibrate
 
         data = divided(ctx, frame, definition)
-        fitted = fit_chosen(
-            data.train,
-            trial,
-            definition.training,
-            definition.split,
-            definition.features.encodings,
-            trials=trials.trials,
-            fetch=ctx.fetch,
-        )
+        with own_models_in(work.root):
+            fitted = fit_chosen(
+                data.train,
+                trial,
+                definition.training,
+                definition.split,
+                definition.features.encodings,
+                trials=trials.trials,
+                fetch=ctx.fetch,
+            )
         answers = fitted.predict(encode_columns(fitted.encoder, data.holdout.rows))
         assert trial.answers is not None, "a trial that is done has answers"
         asked = unpack_answers(ctx.fetch(trial.answers))
@@ -188,6 +193,7 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
             "decision": decision,
             "answers": trial.answers,
             "coverage": definition.evaluation.coverage,
+            "own_models": own_digests([part.family for part in parts], work.root),
             "training": {
                 "seed": definition.training.seed,
                 "threads": definition.training.threads,

@@ -104,6 +104,15 @@ class UnknownFamily(WrongUse):
         )
 
 
+class OwnModelUnusable(WrongUse):
+    """`[training] families` names a model of the project's own that cannot be used."""
+
+    code = "own-model-unusable"
+
+    def __init__(self, family: str, why: str, *, fix: str) -> None:
+        super().__init__(f"[training] families has {family!r}, which cannot be used: {why}", fix=fix, family=family)
+
+
 class UnknownClass(WrongUse):
     """`[costs] matrix` names a class that the label does not have."""
 

@@ -75,7 +75,7 @@ class Proposer:
             return self._next_of_grid()
         if self._study is None:
             fitted = {proposal.family for proposal, _ in self._known}
-            self._alive = [name for name in self._families if name in fitted]
+            self._alive = [name for name, family in self._families.items() if name in fitted and family.space()]
             if not self._alive:
                 return None
             self._study = self._start()
@@ -105,6 +105,7 @@ class Proposer:
                 for name, family in self._families.items()
                 if any(known.family == name for known, _ in self._known)
                 for space in [family.space()]
+                if space
                 for values in islice(product(*(_three(kind) for kind in space.values())), MOST_POINTS)
             ]
             order = np.random.Generator(np.random.PCG64(self._training.seed)).permutation(len(points))
@@ -130,6 +131,8 @@ class Proposer:
         study = optuna.create_study(direction="maximize", sampler=sampler)
         family_kind = optuna.distributions.CategoricalDistribution(list(self._alive))
         for proposal, value in self._known:
+            if proposal.family not in self._alive:
+                continue
             space = self._families[proposal.family].space()
             params = {f"{proposal.family}.{name}": own for name, own in proposal.params.items()}
             kinds: dict[str, BaseDistribution] = {f"{proposal.family}.{name}": kind for name, kind in space.items()}

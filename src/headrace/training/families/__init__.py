@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from headrace.definition.model import Task
 from headrace.training.errors import UnknownFamily
+from headrace.training.families.places import is_own, is_path_of_own, path_of_own
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -161,21 +162,23 @@ def usual_families() -> tuple[str, ...]:
 
 
 def load_from(path: str) -> Family:
-    """The family at `module:Class`."""
+    """The family at `module:Class`, or one of the project's own at what `path_of` says of it."""
+    if is_path_of_own(path):
+        return cast("Family", import_module("headrace.training.families.own").open_own(path))
     module, _, attribute = path.partition(":")
     return cast("Family", getattr(import_module(module), attribute)())
 
 
 def path_of(name: str) -> str:
-    """Where a family of `FAMILIES` is: `module:Class`."""
-    return FAMILIES[name]
+    """Where a family is: `module:Class`, or a place in the project's folder (`places.own_models_in`)."""
+    return path_of_own(name) if is_own(name) else FAMILIES[name]
 
 
 def load_family(name: str, task: Task) -> Family:
     """The family of that name; `UnknownFamily` when there is none for the task."""
-    if name not in FAMILIES:
+    if name not in FAMILIES and not is_own(name):
         raise UnknownFamily(name, known=sorted(FAMILIES))
-    family = load_from(FAMILIES[name])
+    family = load_from(path_of(name))
     if task not in family.tasks:
         raise UnknownFamily(name, known=sorted(set(FAMILIES) - {name}))
     return family
