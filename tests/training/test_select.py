@@ -10,7 +10,7 @@ import pytest
 from headrace.cost.prices import load_prices
 from headrace.definition.model import Costs, Selection
 from headrace.runs.model import ObjectRef
-from headrace.training.errors import CostsMissing
+from headrace.training.errors import CostsMissing, NothingToRegister
 from headrace.training.model import Choice, CostIf, SearchResult, Trial
 from headrace.training.select import select
 
@@ -21,7 +21,7 @@ AT_US = 1_790_000_000_000_000
 def trial(number: int, score: float, **facts: Any) -> Trial:
     graph = ObjectRef(key="graphs/0.onnx.zst", sha256="0" * 64, size=1)
     return Trial(
-        graph=graph,
+        graph=facts.pop("graph", graph),
         number=number,
         family=facts.pop("family", "lightgbm"),
         params={},
@@ -47,6 +47,12 @@ def test_least_cost_takes_the_cheaper_errors_and_says_what_was_given_up() -> Non
         "2,100,000 a million. Given up: trial 0 (lightgbm), average_precision 0.5 out of fold and errors of "
         "2,500,000 a million."
     )
+
+
+def test_families_that_are_compared_only_cannot_be_chosen() -> None:
+    assert choose(trial(0, 0.5), trial(1, 0.9, family="knn", graph=None)).trial == 0
+    with pytest.raises(NothingToRegister, match="knn, my:Own can be compared and not registered"):
+        choose(*(trial(n, 0.5, family=name, graph=None) for n, name in enumerate(["knn", "my:Own", "knn"])))
 
 
 def test_money_is_of_a_million_predictions() -> None:

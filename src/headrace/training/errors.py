@@ -198,6 +198,21 @@ class NothingFitted(CheckFailed):
         )
 
 
+class NothingToRegister(CheckFailed):
+    """Every candidate that was fitted is of a family that is compared only."""
+
+    code = "nothing-to-register"
+
+    def __init__(self, families: Sequence[str]) -> None:
+        named = ", ".join(dict.fromkeys(families))
+        super().__init__(
+            f"{named} can be compared and not registered: nothing proves a graph equal to it, or it would hold the "
+            "training rows; no other candidate was fitted",
+            fix='add a family that compiles to [training] families, such as "linear" or "lightgbm"',
+            families=list(dict.fromkeys(families)),
+        )
+
+
 class ReplayDiffers(CheckFailed):
     """A recorded trial is not the one that the search would make now."""
 

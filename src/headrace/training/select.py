@@ -13,7 +13,7 @@ from math import floor, log10
 from headrace.cost.prices import PriceBook, amortised, price_usage, serving_price
 from headrace.definition.model import Costs, Selection
 from headrace.training.comparing import p_worse
-from headrace.training.errors import CostsMissing, NothingFitted
+from headrace.training.errors import CostsMissing, NothingFitted, NothingToRegister
 from headrace.training.metrics import METRICS
 from headrace.training.model import Candidate, Choice, Money, SearchResult, Sensitivity, Trial, is_candidate
 
@@ -37,9 +37,12 @@ def select(
     Raises
     ------
     CostsMissing : `least_cost` without priced errors.
+    NothingToRegister, NothingFitted : no trial is left to choose from.
     """
     trials = [trial for trial in result.trials if is_candidate(trial)]
     if not trials:
+        if compared := [trial.family for trial in result.trials if trial.state == "done" and trial.graph is None]:
+            raise NothingToRegister(compared)
         raise NothingFitted([trial.note for trial in result.trials])
     if selection.rule == "least_cost" and any(trial.error_cost is None for trial in trials):
         raise CostsMissing
