@@ -17,11 +17,13 @@ import threading
 from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Final
 
 LOADED: Final = (
     "headrace.training.trial_worker",
     "lightgbm",
+    "catboost",
     "sklearn.linear_model",
     "sklearn.ensemble",
     "onnx",
@@ -64,7 +66,8 @@ class Nursery:
         self._process = subprocess.Popen(  # noqa: S603 - this very program
             [sys.executable, "-m", "headrace.training.nursery", str(other.fileno())],
             pass_fds=[other.fileno()],
-            env=environment | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env=environment | {"PYTHONPATH": os.pathsep.join(str(Path(path).resolve()) for path in sys.path)},
+            cwd="/",  # it outlives a search, and must keep no folder busy
             stdin=subprocess.DEVNULL,
         )
         other.close()
