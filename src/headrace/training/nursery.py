@@ -97,9 +97,7 @@ class Nursery:
     def close(self) -> None:
         """End it, and with it every child that is left."""
         self._socket.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(2)
-        self._process.kill()
+        self._process.kill()  # its children have asked the kernel to end with it
         self._process.wait()
 
     def _receive(self, size: int) -> bytes:
