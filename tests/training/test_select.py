@@ -162,3 +162,12 @@ def test_pruned_and_failed_trials_are_no_candidates() -> None:
 def test_least_cost_without_priced_errors_is_refused() -> None:
     with pytest.raises(CostsMissing, match="best_metric"):
         choose(trial(0, 0.5, error_cost=None), costs=None)
+
+
+def test_a_time_that_is_nothing_beside_the_errors_decides_nothing() -> None:
+    """Of two candidates with equal errors the better one is taken, whatever the machine did while they were timed."""
+    for slow, quick in ((36.0, 10.0), (10.0, 36.0), (10.0, 10.0)):
+        choice = choose(trial(0, 0.20, error_cost=3.55, row_us=quick), trial(1, 0.23, error_cost=3.55, row_us=slow))
+        assert choice.trial == 1
+    cheap = choose(trial(0, 0.20, error_cost=1e-10, row_us=10.0), trial(1, 0.23, error_cost=1e-10, row_us=36.0))
+    assert cheap.trial == 0
