@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 
 from headrace.stages.automatic import keep_what_pays, propose_features
 from headrace.stages.certificate import certify_frame
-from headrace.stages.learning import as_here, choose, compile_chosen, find_candidates, gather, look_at_holdout
+from headrace.stages.learning import (
+    as_here,
+    ask_for_more_rows,
+    choose,
+    compile_chosen,
+    find_candidates,
+    gather,
+    look_at_holdout,
+)
 from headrace.stages.looks import count_looks
 from headrace.stages.model import Checked, ContractBroken, Outcome, Workspace
 from headrace.stages.sources import check_sources
@@ -46,7 +54,8 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
         trials = find_candidates(run, work, frame)
         choice = choose(run, work, trials)
         compiled = compile_chosen(run, work, frame, trials, choice)
-        evaluation = look_at_holdout(run, work, frame, compiled, trials, choice)
+        learning = ask_for_more_rows(run, work, frame, trials, choice)
+        evaluation = look_at_holdout(run, work, frame, compiled, trials, choice, learning)
         version = register(run, work, checked, frame, certificate, trials, choice, compiled, evaluation)
         looks = count_looks(work, evaluation)
         page = write_run_page(run, work, frame, trials, choice, evaluation, version, automatic, looks, advice)

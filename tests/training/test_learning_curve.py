@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import numpy as np
 import pytest
 from tests.training.samples import StepClock, make_examples
+from tests.training.test_workers import Odd
 
 from headrace.definition.model import Split, Training
+from headrace.training import families
 from headrace.training.families import load_family
 from headrace.training.learning_curve import gain_of_doubling, learning_curve
 from headrace.training.model import LearningCurve, Trial
+from headrace.training.workers import Inline, Workers
 
 ROWS = np.array([500.0, 1000.0, 2000.0, 4000.0])
 
@@ -37,7 +42,12 @@ def test_a_candidate_is_fitted_on_parts_of_its_folds() -> None:
     trial = Trial(
         number=0, family="lightgbm", params=params, state="done", metric="average_precision", fold_scores=(0.95,) * 4
     )
-    made = [learning_curve(examples, trial, [trial], training, split, (), clock=StepClock(0.01)) for _ in range(2)]
+    made = [
+        learning_curve(
+            examples, trial, [trial], training, split, (), executor=Inline(StepClock(0.01)), clock=StepClock(0.01)
+        )
+        for _ in range(2)
+    ]
     (found, again) = made
     assert found == again, "it is drawn by the seed"
     assert found is not None
@@ -52,4 +62,24 @@ def test_too_few_rows_give_no_curve() -> None:
     trial = Trial(number=0, family="linear", params={}, state="done", metric="rmse", fold_scores=(-1.0, -1.0))
     small = make_examples(300, "regression")
     split = Split(by="random", folds=2)
-    assert learning_curve(small, trial, [trial], Training(), split, (), clock=StepClock(0.01)) is None
+    assert (
+        learning_curve(
+            small, trial, [trial], Training(), split, (), executor=Inline(StepClock(0.01)), clock=StepClock(0.01)
+        )
+        is None
+    )
+
+
+def test_a_candidate_that_crashes_on_a_part_leaves_no_curve_and_takes_nothing_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(families, "FAMILIES", {**families.FAMILIES, "odd": f"{Odd.__module__}:Odd"})
+    trial = Trial(
+        number=0, family="odd", params={"does": "crash"}, state="done", metric="roc_auc", fold_scores=(0.9, 0.9)
+    )
+    split = Split(by="random", folds=2)
+    with Workers(2, time.monotonic) as workers:
+        curve = learning_curve(
+            make_examples(2_000), trial, [trial], Training(), split, (), executor=workers, clock=time.monotonic
+        )
+    assert curve is None

@@ -12,7 +12,7 @@ from headrace.definition.model import Budget, Definition
 from headrace.features.model import Frame, Program
 from headrace.runs.errors import NotEnoughMemory
 from headrace.runs.model import Memory, StageContext
-from headrace.stages.model import Checked, Compiled, Workspace
+from headrace.stages.model import Checked, Compiled, Learning, Workspace
 from headrace.training.families.places import own_digests
 from headrace.training.model import Choice, Evaluation, SearchResult, Trial
 
@@ -221,8 +221,51 @@ def _made_of(trial: Trial) -> dict[str, object]:
     }
 
 
+def ask_for_more_rows(run: Run, work: Workspace, frame: Frame, trials: SearchResult, choice: Choice) -> Learning:
+    """The chosen candidate on parts of its training rows: whether more of them would help."""
+    definition = work.definition
+
+    def compute(ctx: StageContext) -> Learning:
+        from headrace.training.learning_curve import learning_curve
+        from headrace.training.workers import Workers
+
+        with Workers(definition.training.threads, time.monotonic) as workers:
+            curve = learning_curve(
+                divided(ctx, frame, definition).train,
+                next(t for t in trials.trials if t.number == choice.trial),
+                trials.trials,
+                definition.training,
+                definition.split,
+                definition.features.encodings,
+                executor=workers,
+                clock=time.monotonic,
+            )
+        return Learning(curve=curve)
+
+    return run.stage(
+        "learning curve",
+        depends={
+            "frame": frame,
+            "trials": trials,
+            "chosen": choice.trial,
+            "training": definition.training,
+            "split": definition.split,
+            "encodings": definition.features.encodings,
+        },
+        rooms=TRAINING,
+        compute=compute,
+        kind=Learning,
+    )
+
+
 def look_at_holdout(
-    run: Run, work: Workspace, frame: Frame, compiled: Compiled, trials: SearchResult, choice: Choice
+    run: Run,
+    work: Workspace,
+    frame: Frame,
+    compiled: Compiled,
+    trials: SearchResult,
+    choice: Choice,
+    learning: Learning,
 ) -> Evaluation:
     """Score the holdout once, with the compiled graph itself; a package that disagrees with its library stops here."""
     definition = work.definition
@@ -233,7 +276,6 @@ def look_at_holdout(
         from headrace.features.encoder import encode_columns
         from headrace.training.answers import unpack_answers
         from headrace.training.evaluate import Holdout, evaluate
-        from headrace.training.learning_curve import learning_curve
         from headrace.training.pricing import Pricing, amounts_in
         from headrace.training.verdicts import verdicts_on
 
@@ -257,15 +299,6 @@ def look_at_holdout(
             beside=holdout.beside,
             plan=definition.evaluation,
         )
-        learning = learning_curve(
-            data.train,
-            next(t for t in trials.trials if t.number == choice.trial),
-            trials.trials,
-            definition.training,
-            definition.split,
-            definition.features.encodings,
-            clock=time.monotonic,
-        )
         verdicts = verdicts_on(
             trials,
             choice,
@@ -273,9 +306,9 @@ def look_at_holdout(
             split=definition.split,
             y=data.train.y,
             answers=lambda trial: None if trial.answers is None else unpack_answers(ctx.fetch(trial.answers)),
-            learning=learning,
+            learning=learning.curve,
         )
-        return msgspec.structs.replace(evaluation, holdout=data.held_out, verdicts=verdicts, learning=learning)
+        return msgspec.structs.replace(evaluation, holdout=data.held_out, verdicts=verdicts, learning=learning.curve)
 
     return run.stage(
         "evaluate",
@@ -288,6 +321,7 @@ def look_at_holdout(
             "evaluation": definition.evaluation,
             "trials": trials,
             "chosen": choice.trial,
+            "learning": learning,
         },
         rooms=TRAINING,
         compute=compute,

@@ -18,7 +18,7 @@ from headrace.runs.model import ObjectRef
 from headrace.scoring.model import Decision
 from headrace.training.automatic_model import Automatic
 from headrace.training.leak_model import Leak
-from headrace.training.model import Choice, Evaluation
+from headrace.training.model import Choice, Evaluation, LearningCurve
 
 if TYPE_CHECKING:
     from headrace.cost.prices import PriceBook
@@ -118,6 +118,12 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     label_spread: float
     library: ObjectRef
     """The library's own answers on the holdout, float64 by row: what the compiled package must agree with."""
+
+
+class Learning(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether more rows would help; None where that could not be measured."""
+
+    curve: LearningCurve | None
 
 
 class Page(msgspec.Struct, frozen=True):

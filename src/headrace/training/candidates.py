@@ -152,7 +152,7 @@ class Bench:
         )
 
     def _job(self, proposal: Proposal) -> Job:
-        examples = self.examples
+        examples, bag = self.examples, self._bags(proposal)
         return Job(
             family=path_of(proposal.family),
             params=dict(proposal.params),
@@ -163,6 +163,9 @@ class Bench:
             seed=self.training.seed,
             threads=self.training.threads,
             limit=agreement_limit(examples.task, float(np.std(examples.y))),
+            # of a model of all rows the last fold's stands in: under a time split it has learnt from most
+            compiled=tuple(range(len(self.folds))) if bag else (len(self.folds) - 1,),
+            kept=bag,
         )
 
     def _trial(
@@ -180,7 +183,7 @@ class Bench:
 
     def _measured(self, proposal: Proposal, result: CrossValidated) -> dict[str, Any]:
         """The facts of a candidate that was fitted on every fold."""
-        family, folds = self.families[proposal.family], result.folds
+        folds = result.folds
         train_score = float(np.mean([fold.train_score for fold in folds]))
         facts: dict[str, Any] = {
             "settled": settle([fold.settled for fold in folds]),
@@ -190,15 +193,19 @@ class Bench:
             "fit_s": result.fit_s,
         }
         graph = folds[-1].onnx
-        if family.bags and self.folds.alike and self._is_rare():
+        if self._bags(proposal):
             facts["form"] = "bag"
             graph = mean_graph([(1.0 / len(folds), fold.onnx) for fold in folds])
             facts["kept"] = self.store.keep_bytes(_packed(folds), "models", ".zst")
         return facts | self._decided(result.answers, graph)
 
-    def _is_rare(self) -> bool:
-        """Whether a class has so few rows that one model of all rows depends on the luck of its draws."""
-        return self.examples.task != "regression" and int(np.bincount(self.examples.y).min()) < FEW_ROWS
+    def _bags(self, proposal: Proposal) -> bool:
+        """Whether the folds' models are kept together: a class has so few rows that one model of all rows depends on
+        the luck of its draws, and the folds' models take one input."""
+        examples = self.examples
+        if not (self.families[proposal.family].bags and self.folds.alike) or examples.task == "regression":
+            return False
+        return int(np.bincount(examples.y).min()) < FEW_ROWS
 
     def _decided(self, answers: Answers, graph: bytes) -> dict[str, Any]:
         """What is decided by the answers, and what the graph takes."""

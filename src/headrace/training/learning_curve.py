@@ -15,7 +15,8 @@ from headrace.training.folding import EncodedFolds
 from headrace.training.metrics import metric_of
 from headrace.training.model import LearningCurve, Trial
 from headrace.training.splits import make_folds
-from headrace.training.trial_worker import EncodedFold, Job, fit_fold
+from headrace.training.trial_worker import EncodedFold, Job
+from headrace.training.workers import Executor, OutOfTime
 
 Floats = NDArray[np.float64]
 
@@ -25,6 +26,8 @@ FEWEST_ROWS = 50
 """Of the smallest part."""
 MOST_S = 30.0
 """Of a candidate whose folds took longer together fewer folds are asked, two at least."""
+LONGEST_S = 120.0
+"""Of all parts together; then there is no curve."""
 
 
 def learning_curve(
@@ -35,6 +38,7 @@ def learning_curve(
     split: Split,
     encodings: Sequence[Encoding],
     *,
+    executor: Executor,
     clock: Callable[[], float],
 ) -> LearningCurve | None:
     """Scores on parts of the training rows, and what twice as many rows would gain.
@@ -42,11 +46,12 @@ def learning_curve(
     Parameters
     ----------
     trial : the chosen one; of an ensemble the heaviest member is asked
+    executor : where the parts are fitted
     clock : seconds
 
     Returns
     -------
-    None when there are too few rows or folds, or a fit fails.
+    None when there are too few rows or folds, or a fit fails or does not end in `LONGEST_S`.
     """
     asked = trial
     if trial.members:
@@ -72,17 +77,19 @@ def learning_curve(
         threads=training.threads,
         limit=float("inf"),
     )
-    scores, rows = [], []
-    for number, fold in enumerate(folds):
-        if number < len(folds) - wanted:  # under a split by time the last folds learn from most
-            continue
-        try:
-            parts = [_part(fold, share, training.seed) for share in SHARES]
-            scores.append([*(fit_fold(job, part, clock).score for part in parts), asked.fold_scores[number]])
-        except Exception:  # whatever a library throws of few rows: there is no curve, and the run goes on
-            return None
-        rows.append([*(len(part.y_train) for part in parts), len(fold.y_train)])
-    sizes, found = np.mean(rows, axis=0), np.array(scores)
+    # under a split by time the last folds learn from most
+    encoded = list(folds)[len(folds) - wanted :]
+    parts = [_part(fold, share, training.seed) for fold in encoded for share in SHARES]
+    executor.give(parts)
+    answers = _fitted(executor, job, len(parts), clock() + LONGEST_S)
+    if answers is None:
+        return None
+    whole = asked.fold_scores[len(folds) - wanted :]
+    by_fold = np.reshape(answers, (wanted, len(SHARES)))
+    scores = np.column_stack([by_fold, whole])
+    learnt = np.reshape([len(part.y_train) for part in parts], by_fold.shape)
+    rows = np.column_stack([learnt, [len(fold.y_train) for fold in encoded]])
+    sizes, found = np.mean(rows, axis=0), scores
     gain, half = gain_of_doubling(sizes, found)
     return LearningCurve(
         trial=asked.number,
@@ -95,6 +102,22 @@ def learning_curve(
         low=gain - half,
         high=gain + half,
     )
+
+
+def _fitted(executor: Executor, job: Job, parts: int, until: float) -> list[float] | None:
+    """The score of each part; None when one of them fails, or time is over: there is no curve, and the run goes on."""
+    scores: list[float] = []
+    while len(scores) < parts:
+        wave = range(len(scores), min(len(scores) + executor.width, parts))
+        try:
+            outcomes = executor.run(job, wave, until)
+        except OutOfTime:
+            return None
+        for outcome in outcomes:
+            if isinstance(outcome, str):
+                return None
+            scores.append(outcome.score)
+    return scores
 
 
 def _part(fold: EncodedFold, share: float, seed: int) -> EncodedFold:

@@ -51,6 +51,10 @@ class Job:
     threads: int
     limit: float
     """How far the compiled graph may be from its library."""
+    compiled: tuple[int, ...] = ()
+    """The folds whose models are compiled."""
+    kept: bool = False
+    """Whether the folds' models are put away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +69,14 @@ class FoldAnswer:
     settled: Params
     fit_s: float
     onnx: bytes
-    """Empty: the family does not compile."""
+    """Empty: it was not asked for, or the family does not compile."""
     kept: bytes
-    """The model in its library's own data format, of a family whose folds are bagged; else empty."""
+    """The model in its library's own data format; empty: it was not asked for."""
     shift: NDArray[np.float64] | None
     """By how much the odds of each class were brought back."""
 
 
-def fit_fold(job: Job, fold: EncodedFold, clock: Callable[[], float]) -> FoldAnswer:
+def fit_fold(job: Job, number: int, fold: EncodedFold, clock: Callable[[], float]) -> FoldAnswer:
     """Fit, ask, measure and compile; raises what the library raises, `ArithmeticError` for answers that cannot be."""
     family = load_from(job.family)
     metric = METRICS[job.metric]
@@ -100,7 +104,7 @@ def fit_fold(job: Job, fold: EncodedFold, clock: Callable[[], float]) -> FoldAns
         raise FloatingPointError(f"its {metric.name} is not finite")
     sample = np.linspace(0, len(fold.y_train) - 1, min(TRAIN_SAMPLE, len(fold.y_train))).astype(np.intp)
     train_score = measure(metric, fold.y_train[sample], fitted.predict(fold.X_train[sample]), job.task)
-    onnx = fitted.to_onnx() if family.compiles else b""
+    onnx = fitted.to_onnx() if family.compiles and number in job.compiled else b""
     if onnx:
         from headrace.training.measure import largest_difference
 
@@ -115,7 +119,7 @@ def fit_fold(job: Job, fold: EncodedFold, clock: Callable[[], float]) -> FoldAns
         settled=fitted.settled,
         fit_s=fit_s,
         onnx=onnx,
-        kept=fitted.keep() if family.bags else b"",
+        kept=fitted.keep() if job.kept else b"",
         shift=shift,
     )
 
@@ -134,7 +138,7 @@ def serve(connection: Any, folder: str) -> None:
         try:
             if number not in folds:
                 folds[number] = load_fold(folder, number)
-            answer: FoldAnswer | str = fit_fold(job, folds[number], time.monotonic)
+            answer: FoldAnswer | str = fit_fold(job, number, folds[number], time.monotonic)
         except Exception as error:
             answer = failure(error)
         connection.send(answer)

@@ -58,13 +58,13 @@ class Inline:
         self._folds = tuple(folds)
 
     def run(self, job: Job, folds: Sequence[int], until: float | None) -> Outcomes:
-        """See `Executor.run`; a fit that has begun is ended."""
+        """See `Executor.run`; a fit that has begun goes on to its end."""
         answers: Outcomes = []
         for number in folds:
             if until is not None and self._clock() >= until:
                 raise OutOfTime
             try:
-                answers.append(fit_fold(job, self._folds[number], self._clock))
+                answers.append(fit_fold(job, number, self._folds[number], self._clock))
             except Exception as error:
                 answers.append(failure(error))
         return answers
