@@ -9,8 +9,10 @@ import pytest
 from scipy import stats
 
 from headrace.definition.model import Split
+from headrace.runs.model import ObjectRef
 from headrace.scoring.model import Decision
 from headrace.training.answers import Answers
+from headrace.training.comparing import p_differs
 from headrace.training.metrics import METRICS
 from headrace.training.model import (
     CalibrationGain,
@@ -18,6 +20,7 @@ from headrace.training.model import (
     Curve,
     Evaluation,
     Interval,
+    Race,
     Segment,
     Segments,
     Trial,
@@ -25,7 +28,6 @@ from headrace.training.model import (
 )
 from headrace.training.verdicts import (
     calibration,
-    corrected_t,
     coverage,
     gap,
     optimism,
@@ -33,6 +35,7 @@ from headrace.training.verdicts import (
     search_bias,
     segments,
     skill,
+    strategies,
 )
 
 AP, RMSE = METRICS["average_precision"], METRICS["rmse"]
@@ -45,6 +48,7 @@ def interval(name: str, value: float, low: float, high: float, *, higher: bool =
 def trial(number: int = 0, *folds: float, **facts: Any) -> Trial:
     score = float(np.mean(folds)) if folds else None
     made: dict[str, Any] = {"family": "linear", "params": {}, "state": "done", "metric": "average_precision"}
+    made["graph"] = ObjectRef(key="graphs/0.onnx.zst", sha256="0" * 64, size=1)
     return Trial(number=number, score=score, fold_scores=folds, decision=Decision(task="binary"), **(made | facts))
 
 
@@ -114,9 +118,11 @@ def test_the_corrected_test_is_nadeau_and_bengio_s_and_more_careful_than_the_pla
     difference = np.array(one) - np.array(other)
     plain = stats.ttest_rel(one, other).pvalue
     expected = 2 * stats.t.sf(difference.mean() / np.sqrt((1 / 5 + 1 / 4) * difference.var(ddof=1)), 4)
-    assert corrected_t(one, other, ratio=0.25) == pytest.approx(expected)
-    assert corrected_t(one, other, ratio=0.25) > plain
-    assert corrected_t(one, one, ratio=0.25) == 1.0
+    found = p_differs(one, other, ratio=0.25)
+    assert found == pytest.approx(expected)
+    assert found is not None
+    assert found > plain
+    assert p_differs(one, one, ratio=0.25) == 1.0
 
 
 def test_a_faster_candidate_that_is_as_good_is_named() -> None:
@@ -163,3 +169,23 @@ def test_segments_that_are_worse_are_named() -> None:
     assert found.level == "look"
     assert "1 of 2 segments" in found.says
     assert "carrier F9" in found.says
+
+
+def test_what_strategies_against_rare_classes_won_is_said() -> None:
+    def raced(name: str, won: float, low: float, high: float) -> Trial:
+        race = Race(against=0, measure="cost", won=won, low=low, high=high, adopted=low > 0)
+        return Trial(number=1, family="linear", params={}, imbalance=name, race=race, state="done", metric="roc_auc")
+
+    lost = raced("weights", -0.02, -0.05, 0.01)
+    failed = Trial(number=2, family="linear", params={}, imbalance="adasyn", state="failed", metric="roc_auc")
+    none = Trial(number=0, family="linear", params={}, state="done", metric="roc_auc")
+    assert strategies([none]) is None
+    said = strategies([none, lost, failed])
+    assert said is not None
+    assert said.says == (
+        "Doing nothing about rare classes is as good: weights lost 0.02 a prediction (95 % -0.05 to 0.01); "
+        "adasyn could not be tried."
+    )
+    said = strategies([none, raced("smote", 0.1, 0.04, 0.2)])
+    assert said is not None
+    assert said.says.endswith("smote won 0.1 a prediction (95 % 0.04 to 0.2), adopted.")

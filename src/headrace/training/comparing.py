@@ -7,12 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def p_worse(best: Sequence[float], other: Sequence[float]) -> float | None:
+def p_worse(best: Sequence[float], other: Sequence[float], *, ratio: float | None = None) -> float | None:
     """One-sided p-value of "the other is no worse", by the corrected resampled t-test over the same folds.
 
     Folds share training rows, so their differences vary less than those of independent samples would: the variance of
-    the mean is taken as (1/k + 1/(k - 1)) times that of the differences. Nadeau and Bengio, "Inference for the
+    the mean is taken as (1/k + `ratio`) times that of the differences. Nadeau and Bengio, "Inference for the
     Generalization Error", Machine Learning 52, 2003. None with fewer than two folds in common, or of different numbers.
+
+    Parameters
+    ----------
+    ratio : rows asked by rows learnt from, of a fold; None: 1 / (k - 1), as under folds drawn by lot
 
     Examples
     --------
@@ -28,6 +32,18 @@ def p_worse(best: Sequence[float], other: Sequence[float]) -> float | None:
         return None
     gaps = np.asarray(best, np.float64) - np.asarray(other, np.float64)
     mean, variance = float(gaps.mean()), float(gaps.var(ddof=1))
-    if variance == 0.0:
-        return 0.5 if mean == 0.0 else float(mean < 0.0)
-    return float(t.sf(mean / np.sqrt((1 / k + 1 / (k - 1)) * variance), k - 1))
+    if variance <= 1e-24:
+        return 0.5 if abs(mean) <= 1e-12 else float(mean < 0.0)
+    return float(t.sf(mean / np.sqrt((1 / k + (1 / (k - 1) if ratio is None else ratio)) * variance), k - 1))
+
+
+def p_differs(one: Sequence[float], other: Sequence[float], *, ratio: float | None = None) -> float | None:
+    """Two-sided p-value of "they are equal"; parameters and None as of `p_worse`.
+
+    Examples
+    --------
+    >>> round(p_differs([0.8, 0.82, 0.81, 0.83, 0.8], [0.7, 0.71, 0.69, 0.74, 0.7], ratio=0.25), 4)
+    0.0002
+    """
+    p = p_worse(one, other, ratio=ratio)
+    return None if p is None else 2.0 * min(p, 1.0 - p)

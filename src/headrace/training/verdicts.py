@@ -10,8 +10,19 @@ from numpy.typing import NDArray
 from headrace.definition.model import Split, Task
 from headrace.pages.scale import short
 from headrace.training.answers import Answers
+from headrace.training.comparing import p_differs
 from headrace.training.metrics import Metric, metric_of, plain_decisions
-from headrace.training.model import Choice, Evaluation, Interval, LearningCurve, SearchResult, Trial, Verdict
+from headrace.training.model import (
+    Choice,
+    Evaluation,
+    Interval,
+    LearningCurve,
+    Race,
+    SearchResult,
+    Trial,
+    Verdict,
+    is_candidate,
+)
 
 Floats = NDArray[np.float64]
 
@@ -57,6 +68,7 @@ def verdicts_on(
         calibration(chosen, evaluation),
         coverage(evaluation),
         rivals(chosen, done, metric, split),
+        strategies(trials.trials),
         more_rows(learning),
         segments(evaluation),
         fairness(evaluation),
@@ -200,16 +212,14 @@ def coverage(evaluation: Evaluation) -> Verdict | None:
 
 def rivals(chosen: Trial, done: Sequence[Trial], metric: Metric, split: Split) -> Verdict | None:
     """Which other candidates are as good, by the corrected resampled t-test."""
-    others = [t for t in done if t.number != chosen.number and len(t.fold_scores) == len(chosen.fold_scores)]
-    if not others or len(chosen.fold_scores) < 2:
+    others = [t for t in done if t.number != chosen.number and is_candidate(t)]
+    ratio = asked_ratio(split, len(chosen.fold_scores))
+    level = [(p, t) for t in others if (p := p_differs(chosen.fold_scores, t.fold_scores, ratio=ratio)) is not None]
+    if not level:
         return None
-    level = [
-        (corrected_t(chosen.fold_scores, t.fold_scores, ratio=asked_ratio(split, len(t.fold_scores))), t)
-        for t in others
-    ]
     same = sorted((t for p, t in level if p > 0.05), key=lambda t: (t.estimated_us is None, t.estimated_us or 0.0))
-    beaten = len(others) - len(same)
-    says = f"{beaten} of {len(others)} other candidates differ from it beyond chance in {_words(metric.name)}"
+    beaten = len(level) - len(same)
+    says = f"{beaten} of {len(level)} other candidates differ from it beyond chance in {_words(metric.name)}"
     own, least = chosen.estimated_us, same[0].estimated_us if same else None
     if own and least and least < own / 2:
         says += (
@@ -218,27 +228,25 @@ def rivals(chosen: Trial, done: Sequence[Trial], metric: Metric, split: Split) -
     return Verdict(topic="rivals", level="good" if beaten else "look", says=f"{says}.")
 
 
-def corrected_t(one: Sequence[float], other: Sequence[float], *, ratio: float) -> float:
-    """Two-sided p of equal means over folds, whose training rows overlap.
+def strategies(trials: Sequence[Trial]) -> Verdict | None:
+    """What changing the training rows of rare classes won or lost."""
+    raced = [(t.imbalance, t.race) for t in trials if t.race is not None]
+    failed = [t.imbalance for t in trials if t.imbalance != "none" and t.race is None]
+    if not raced and not failed:
+        return None
+    said = [
+        f"{name} {'won' if race.won >= 0 else 'lost'} {short(abs(race.won))} {_unit(race)} "
+        f"(95 % {short(race.low)} to {short(race.high)})" + (", adopted" if race.adopted else "")
+        for name, race in raced
+    ]
+    said += [f"{name} could not be tried" for name in failed]
+    adopted = any(race.adopted for _, race in raced)
+    begins = "Beside doing nothing about rare classes" if adopted else "Doing nothing about rare classes is as good"
+    return Verdict(topic="rare classes", level="good", says=f"{begins}: {'; '.join(said)}.")
 
-    Nadeau and Bengio, "Inference for the generalization error", Machine Learning 52, 2003.
 
-    Parameters
-    ----------
-    ratio : rows asked by rows learnt from, of a fold
-
-    Examples
-    --------
-    >>> round(corrected_t([0.8, 0.82, 0.81, 0.83, 0.8], [0.7, 0.71, 0.69, 0.74, 0.7], ratio=0.25), 4)
-    0.0002
-    """
-    from scipy.stats import t
-
-    difference = np.array(one) - np.array(other)
-    k, mean, variance = len(difference), float(difference.mean()), float(difference.var(ddof=1))
-    if variance <= 1e-24:
-        return 1.0 if abs(mean) <= 1e-12 else 0.0
-    return float(2.0 * t.sf(abs(mean) / np.sqrt((1.0 / k + ratio) * variance), k - 1))
+def _unit(race: Race) -> str:
+    return "a prediction" if race.measure == "cost" else f"of {_words(race.measure)}"
 
 
 def asked_ratio(split: Split, folds: int) -> float:
