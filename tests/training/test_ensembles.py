@@ -14,9 +14,10 @@ from headrace.features.encoder import encode_columns
 from headrace.scoring.graph import Graph
 from headrace.training.answers import Answers, pack_answers, unpack_answers
 from headrace.training.data import Examples
+from headrace.training.families.lightgbm import LightGBM
 from headrace.training.fit import fit_chosen
 from headrace.training.greedy import Member, select_members
-from headrace.training.measure import agreement_limit
+from headrace.training.measure import agreement_limit, estimated_us
 from headrace.training.metrics import measure, metric_of
 from headrace.training.model import SearchResult
 from headrace.training.search import search
@@ -83,7 +84,7 @@ def mixed(n: int, task: Task, *, seed: int = 0) -> Examples:
 
 
 def searched(task: Task, by: str, recorder: MemoryRecorder, n: int = 1_500) -> tuple[SearchResult, Training, Split]:
-    training = Training(families=("linear", "lightgbm"), budget=Budget(trials=6), threads=1)
+    training = Training(families=("linear", "lightgbm"), budget=Budget(trials=7), threads=1)
     split = Split(by=by, folds=3)  # type: ignore[arg-type]
     result = search(mixed(n, task), training, split, None, recorder=recorder, clock=StepClock(0.001))
     return result, training, split
@@ -91,7 +92,10 @@ def searched(task: Task, by: str, recorder: MemoryRecorder, n: int = 1_500) -> t
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 @pytest.mark.parametrize("by", ["random", "time"])
-def test_an_ensemble_is_compiled_to_one_graph_that_agrees_with_its_members(task: Task, by: str) -> None:
+def test_an_ensemble_is_compiled_to_one_graph_that_agrees_with_its_members(
+    task: Task, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.training.candidates.ROW_LIMIT_US", 500.0)  # of several classes one model takes 50
     recorder = MemoryRecorder()
     result, training, split = searched(task, by, recorder)
     last = result.trials[-1]
@@ -125,3 +129,41 @@ def test_few_rows_of_a_class_keep_the_folds_models_and_the_pack_is_their_mean() 
 def test_under_a_time_split_no_model_of_an_early_fold_is_kept() -> None:
     result, _, _ = searched("binary", "time", MemoryRecorder(), n=200)
     assert {trial.form for trial in result.trials} <= {"refit", "ensemble"}
+
+
+def test_folds_that_are_too_large_together_fail_their_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fold's graph passes alone; the three of a bag do not."""
+    result, _, _ = searched("binary", "random", MemoryRecorder(), n=200)
+    bag = result.trials[1]
+    assert (bag.family, bag.form, bag.state) == ("lightgbm", "bag", "done")
+    monkeypatch.setattr("headrace.scoring.onnx_file.MAX_BYTES", bag.model_bytes * 2 // 3)
+    limited, _, _ = searched("binary", "random", MemoryRecorder(), n=200)
+    assert limited.trials[1].state == "failed"
+    assert "GraphRefused" in limited.trials[1].note
+    assert limited.trials[0].state == "done"
+
+
+def test_an_ensemble_that_is_too_large_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, _, _ = searched("binary", "random", MemoryRecorder())
+    together = result.trials[-1]
+    assert together.form == "ensemble"
+    members = [result.trials[member.trial] for member in together.members]
+    assert together.model_bytes > max(trial.model_bytes for trial in members)
+    others = [trial for trial in result.trials[:-1] if trial not in members]
+    monkeypatch.setattr("headrace.scoring.onnx_file.MAX_BYTES", together.model_bytes - 1)
+    assert others, "those that are larger than it fail by themselves"
+    limited, _, _ = searched("binary", "random", MemoryRecorder())
+    assert all(trial.form != "ensemble" for trial in limited.trials)
+
+
+@pytest.mark.parametrize("classes", [2, 12, 40])
+def test_the_time_of_a_row_is_estimated_of_many_classes_too(classes: int) -> None:
+    """Each class has trees of its own: so many times as much."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4_000, 6)).astype(np.float32)
+    y = np.argmax(X @ rng.normal(size=(6, classes)) + rng.gumbel(size=(4_000, classes)), axis=1)
+    params = dict(LightGBM().defaults()[0]) | {"rounds": 20}
+    task: Task = "binary" if classes == 2 else "multiclass"
+    graph = LightGBM().fit(X, y, params, task=task, n_classes=classes, levels=[None] * 6, seed=0, threads=1).to_onnx()
+    trees = 20 * (1 if classes == 2 else classes)
+    assert 0.03 * trees < estimated_us(graph) < 0.25 * trees + 10

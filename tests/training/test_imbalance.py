@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from headrace.scoring.graph import Graph
 from headrace.testing.families import CLASSES, LEVELS, family_rows
+from headrace.training.families.forest import ExtraTrees, Forest
 from headrace.training.families.lightgbm import LightGBM
 from headrace.training.families.linear import Linear
 from headrace.training.imbalance import STRATEGIES, Corrected, StrategyImpossible, corrected, resample
+from headrace.training.trial_worker import EncodedFold, Job, fit_fold
 
 NUMBERS = (None,) * len(LEVELS)
 
@@ -99,3 +104,54 @@ def test_what_cannot_be_sampled_says_why() -> None:
         resample("adasyn", X, y, LEVELS, 2, seed=1)
     with pytest.raises(StrategyImpossible, match="no number"):
         resample("smote", X, y, (3,) * len(LEVELS), 2, seed=1)
+
+
+@pytest.mark.parametrize("strategy", ["weights", "oversample"])
+def test_what_stops_early_is_stopped_in_the_world_that_it_learns_in(strategy: str) -> None:
+    """Checked rows of the true prior would tell a model of balanced rows to learn on for ever: its scores are far from
+    their labels until it knows every training row by heart."""
+    X, y = rare(6_000)
+    asked, truth = rare(3_000, seed=8)
+    fold = EncodedFold(NUMBERS, X, y, asked, truth, np.arange(len(asked)))
+    params = dict(LightGBM().defaults()[0]) | {"rounds": 400}
+    job = Job(
+        family="headrace.training.families.lightgbm:LightGBM",
+        params=params,
+        task="binary",
+        n_classes=2,
+        metric="log_loss",
+        imbalance=strategy,
+        seed=1,
+        threads=1,
+        limit=1e-5,
+    )
+    answer = fit_fold(job, 0, fold, time.monotonic)
+    plain = fit_fold(replace(job, imbalance="none"), 0, fold, time.monotonic)
+    assert answer.settled["rounds"] < 150
+    assert -answer.score < -plain.score * 1.15
+
+
+@pytest.mark.parametrize("strategy", ["undersample", "smote", "weights"])
+@pytest.mark.parametrize("family", [ExtraTrees(), Forest()])
+def test_a_corrected_forest_agrees_with_its_graph_however_rare_the_class(strategy: str, family: Forest) -> None:
+    X, y = rare(6_000)
+    y[np.flatnonzero(y == 1)[::4]] = 0
+    given = resample(strategy, X, y, NUMBERS, 2, seed=3)
+    fitted = family.fit(
+        given.X,
+        given.y,
+        family.defaults()[0],
+        task="binary",
+        n_classes=2,
+        levels=NUMBERS,
+        seed=1,
+        threads=1,
+        weights=given.weights,
+    )
+    moved = corrected(fitted, given.shift)
+    asked, _ = rare(5_000, seed=2)
+    graph = Graph(moved.to_onnx())
+    assert np.abs(graph.raw(asked) - moved.predict(asked)).max() <= 1e-6
+    np.testing.assert_array_equal(
+        np.concatenate([graph.raw(asked[i : i + 1]) for i in range(50)]), graph.raw(asked)[:50]
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -38,7 +39,7 @@ def test_a_flat_or_falling_curve_promises_nothing() -> None:
 def test_a_candidate_is_fitted_on_parts_of_its_folds() -> None:
     examples, split = make_examples(3_000, "binary"), Split(by="random", folds=4)
     training = Training(families=("lightgbm",), threads=1)
-    params = dict(load_family("lightgbm", "binary").defaults()[0])
+    params = dict(load_family("lightgbm", "binary").defaults()[0]) | {"learning_rate": 0.05, "rounds": 1000}
     trial = Trial(
         number=0, family="lightgbm", params=params, state="done", metric="average_precision", fold_scores=(0.95,) * 4
     )
@@ -71,14 +72,14 @@ def test_too_few_rows_give_no_curve() -> None:
 
 
 def test_a_candidate_that_crashes_on_a_part_leaves_no_curve_and_takes_nothing_with_it(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(families, "FAMILIES", {**families.FAMILIES, "odd": f"{Odd.__module__}:Odd"})
     trial = Trial(
         number=0, family="odd", params={"does": "crash"}, state="done", metric="roc_auc", fold_scores=(0.9, 0.9)
     )
     split = Split(by="random", folds=2)
-    with Workers(2, time.monotonic) as workers:
+    with Workers(2, time.monotonic, tmp_path) as workers:
         curve = learning_curve(
             make_examples(2_000), trial, [trial], Training(), split, (), executor=workers, clock=time.monotonic
         )

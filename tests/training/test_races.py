@@ -151,3 +151,23 @@ def test_a_grid_is_walked_in_an_order_of_its_own_without_repeats() -> None:
     points = [tuple(trial.params.items()) for trial in result.trials[2:] if trial.form != "ensemble"]
     assert points
     assert len(points) == len(set(points))
+
+
+def test_strategies_are_raced_on_a_model_that_may_be_registered() -> None:
+    result = run(MemoryRecorder(), trials=4, n=600, imbalance=("none", "weights"), names=("knn", "linear"))
+    assert [trial.family for trial in result.trials if trial.imbalance == "weights"] == ["linear"]
+
+
+def test_a_strategy_that_was_never_raced_is_no_candidate() -> None:
+    result = run(MemoryRecorder(), trials=3, imbalance=("none", "weights"), names=("linear",))
+    raced = result.trials[1]
+    assert raced.imbalance == "weights"
+    assert not is_candidate(msgspec.structs.replace(raced, race=None))
+
+
+def test_a_first_score_of_zero_is_a_score() -> None:
+    """Of a rare class the first trials may find nothing, a score of 0; what is worse than that is not the best."""
+    notes = MemoryRecorder()
+    run(notes, trials=4, n=300, metric="mcc", names=("linear",), costs=None)
+    best = [float(note.split("mcc ")[1].split()[0]) for note in notes.notes if "mcc " in note]
+    assert best == sorted(best)

@@ -53,6 +53,9 @@ class Odd:
                 os._exit(7)
             case "hang":
                 signal.pause()
+            case "print":
+                print("a line of the model's own", flush=True)
+                raise RuntimeError("it has printed")
             case "want memory":
                 raise MemoryError
         raise AssertionError(params)
@@ -83,8 +86,8 @@ def folds() -> EncodedFolds:
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    with Workers(2, time.monotonic) as made:
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    with Workers(2, time.monotonic, tmp_path_factory.mktemp("folds")) as made:
         made.give(folds())
         yield made
 
@@ -131,10 +134,11 @@ def test_a_fit_that_does_not_end_is_killed_when_its_time_is_over(workers: Worker
 
 SCRIPT = """
 import os, sys, time
+from pathlib import Path
 print("began", flush=True)
 from tests.training.test_workers import folds, job, odd
 from headrace.training.workers import Workers
-workers = Workers(2, time.monotonic)
+workers = Workers(2, time.monotonic, Path(sys.argv[1]))
 workers.give(folds())
 assert not isinstance(workers.run(job(), (0, 1), None)[0], str)
 print(*(child.pid for child in workers._children), flush=True)
@@ -147,7 +151,10 @@ def test_children_end_with_a_run_that_is_killed_and_never_run_its_script_again(t
     script.write_text(SCRIPT)
     root = Path(__file__).parents[2]
     run = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(root)}
+        [sys.executable, str(script), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(root)},
     )
     assert run.stdout is not None
     assert run.stdout.readline() == "began\n"
@@ -162,3 +169,49 @@ def test_children_end_with_a_run_that_is_killed_and_never_run_its_script_again(t
         os.close(child)
     assert run.stdout.read() == ""
     run.stdout.close()
+
+
+BROKEN = """
+import sys, time
+from pathlib import Path
+from tests.training.test_workers import folds, job, odd
+from headrace.training.workers import Workers
+with Workers(2, time.monotonic, Path(sys.argv[1])) as workers:
+    workers.give(folds())
+    print(*(type(answer).__name__ for answer in workers.run(job(), (0, 1), None)))
+    print(workers.run(odd("print"), (0,), None)[0])
+    workers._nursery._process.kill()
+    workers._nursery._process.wait()
+    print(*(type(answer).__name__ for answer in workers.run(job(), (0, 1), None)))
+    print(*(type(answer).__name__ for answer in workers.run(job(), (0, 1), None)))
+"""
+
+
+def test_a_broken_library_and_the_end_of_what_starts_trials_end_no_search(tmp_path: Path) -> None:
+    """A library that another family needs cannot be loaded; what starts trials is killed: the trial under way is
+    noted, the next one runs. What a model prints is no answer of the run."""
+    (tmp_path / "catboost.py").write_text("raise ValueError('numpy.dtype size changed')")
+    script = tmp_path / "script.py"
+    script.write_text(BROKEN)
+    root = Path(__file__).parents[2]
+    run = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"},
+        check=True,
+    )
+    assert run.stdout.splitlines() == [
+        "FoldAnswer FoldAnswer",
+        "RuntimeError: it has printed",
+        "str str",
+        "FoldAnswer FoldAnswer",
+    ]
+    assert "a line of the model's own" in run.stderr
+
+
+def test_folds_are_written_where_they_are_told_and_are_gone_afterwards(tmp_path: Path) -> None:
+    with Workers(1, time.monotonic, tmp_path) as workers:
+        workers.give(folds())
+        assert list(tmp_path.glob("folds-*/0-X_train.npy"))
+    assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -184,7 +184,7 @@ def score_rows(scorer: Scorer, features: FeatureColumns, rows: pl.DataFrame, *, 
     if scorer.decider.uncertainty.sets_known:
         columns.append(_sets(scorer, scores))
     if reasons:
-        columns.append(_reasons(scorer, X, reasons))
+        columns.append(_reasons(scorer, X, own, reasons))
     frame = pl.DataFrame(columns)
     return frame.with_columns(
         pl.lit(scorer.model).alias("model"), pl.lit(scorer.version, dtype=pl.Int64).alias("version")
@@ -207,12 +207,12 @@ def _sets(scorer: Scorer, scores: NDArray[np.float64]) -> pl.Series:
     return pl.Series("set", rows, dtype=pl.List(pl.String))
 
 
-def _reasons(scorer: Scorer, X: NDArray[np.float32], most: int) -> pl.Series:
+def _reasons(scorer: Scorer, X: NDArray[np.float32], amounts: Sequence[NDArray[np.float64]], most: int) -> pl.Series:
     """For each row the features that moved its answer most, as a list of (feature, effect)."""
     import polars as pl
 
     names = [column.name for column in scorer.encoder.columns]
-    effects = scorer.effects(X)
+    effects = scorer.effects(X, amounts)
     order = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :most]
     kept = [
         [{"feature": names[place], "effect": float(row[place])} for place in places if row[place] != 0.0]

@@ -116,7 +116,7 @@ class Scorer:
         if reasons > 0 and len(X):
             why = [
                 self._reasons(values, x, row, reasons)
-                for values, x, row in zip(features, X, self.effects(X), strict=True)
+                for values, x, row in zip(features, X, self.effects(X, _columns(own)), strict=True)
             ]
         return self._predictions(scores, why, _columns(own))
 
@@ -170,18 +170,20 @@ class Scorer:
             return [None] * len(scores)
         return [bool(left) for left in self.decider.reviews(scores, amounts)]
 
-    def effects(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+    def effects(self, X: NDArray[np.float32], amounts: Sequence[NDArray[np.float64]] = ()) -> NDArray[np.float64]:
         """What each feature does to each answer: the answer less the answer with the feature at its typical value.
 
-        Shape (n, width). The answer is P(positive), the value, or the probability of the class that is decided.
+        Shape (n, width). The answer is P(positive), the value, or the probability of the class that is decided, at the
+        rows' own `amounts` (as for `decisions`).
         """
         effects = np.zeros(X.shape)
         step = max(1, _EFFECT_CELLS // (self.graph.width * (self.graph.width + 1)))
         for start in range(0, len(X), step):
-            effects[start : start + step] = self._effects(X[start : start + step])
+            own = [column[start : start + step] for column in amounts]
+            effects[start : start + step] = self._effects(X[start : start + step], own)
         return effects
 
-    def _effects(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _effects(self, X: NDArray[np.float32], amounts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
         n, m = X.shape
         changed = np.repeat(X[:, None, :], m + 1, axis=1)
         features = np.arange(m)
@@ -192,7 +194,7 @@ class Scorer:
         else:
             k = scores.shape[1]
             scores = scores.reshape(n, m + 1, k)
-            decided = self.decider.choices(scores[:, m, :])
+            decided = self.decider.choices(scores[:, m, :], amounts)
             answers = np.take_along_axis(scores, decided[:, None, None], axis=2)[:, :, 0]
         effects: NDArray[np.float64] = answers[:, m:] - answers[:, :m]
         return effects

@@ -82,7 +82,7 @@ def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:
         from headrace.training.search import search
         from headrace.training.workers import Workers
 
-        with own_models_in(work.root), Workers(definition.training.threads, time.monotonic) as workers:
+        with own_models_in(work.root), Workers(definition.training.threads, time.monotonic, ctx.workdir) as workers:
             return search(
                 divided(ctx, frame, definition).train,
                 definition.training,
@@ -226,10 +226,11 @@ def ask_for_more_rows(run: Run, work: Workspace, frame: Frame, trials: SearchRes
     definition = work.definition
 
     def compute(ctx: StageContext) -> Learning:
+        from headrace.training.families.places import own_models_in
         from headrace.training.learning_curve import learning_curve
         from headrace.training.workers import Workers
 
-        with Workers(definition.training.threads, time.monotonic) as workers:
+        with own_models_in(work.root), Workers(definition.training.threads, time.monotonic, ctx.workdir) as workers:
             curve = learning_curve(
                 divided(ctx, frame, definition).train,
                 next(t for t in trials.trials if t.number == choice.trial),

@@ -216,3 +216,31 @@ class FamilySuite:
         np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
         assert again.to_onnx() == fitted.to_onnx()
         assert again.settled == fitted.settled
+
+    def test_checked_rows_count_by_their_weights(self, family: Family) -> None:
+        """Of checked rows whose labels were drawn apart from their values nothing can be learnt: where they alone
+        count, learning stops before it would by rows of the same kind as the training rows."""
+        if "binary" not in family.tasks:
+            pytest.skip("the family does not do this task")
+        X, y = family_rows(2_000, "binary", seed=1)
+        good, truth = family_rows(1_000, "binary", seed=14)
+        drawn = np.random.Generator(np.random.PCG64(3)).permutation(truth)
+        both = np.vstack([good, good]), np.concatenate([truth, drawn])
+        steps = []
+        for of_good, of_drawn in ((1.0, 1e-9), (1e-9, 1.0)):
+            check = Check(*both, np.repeat([of_good, of_drawn], len(good)))
+            settled = family.fit(
+                X,
+                y,
+                family.defaults()[0],
+                task="binary",
+                n_classes=2,
+                levels=LEVELS,
+                seed=5,
+                threads=1,
+                check=check,
+            ).settled
+            steps.append(settled.get("rounds", settled.get("epochs")))
+        if steps[0] is None or steps[0] == family.defaults()[0].get("rounds", family.defaults()[0].get("epochs")):
+            pytest.skip("it does not learn step by step, or is not stopped by these rows")
+        assert steps[1] < steps[0]

@@ -12,6 +12,7 @@ import zstandard
 
 from headrace.definition.model import Costs, Training
 from headrace.runs.model import ObjectRef
+from headrace.scoring.errors import GraphRefused
 from headrace.training.answers import Answers, pack_answers, unpack_answers
 from headrace.training.calibration import decide
 from headrace.training.data import Examples
@@ -26,7 +27,7 @@ from headrace.training.model import Member, Trial, is_candidate
 from headrace.training.pricing import pricing_of
 from headrace.training.proposals import Proposal
 from headrace.training.races import race
-from headrace.training.trial_worker import FoldAnswer, Job
+from headrace.training.trial_worker import FoldAnswer, Job, failure
 from headrace.training.workers import Executor
 
 ROW_LIMIT_US: Final = 50.0
@@ -102,13 +103,15 @@ class Bench:
             return self._trial(number, proposal, "done", **facts)
         except TrialFailed as error:
             return self._trial(number, proposal, "failed", note=str(error))
+        except GraphRefused as error:  # the folds' graphs together are larger than a package may hold
+            return self._trial(number, proposal, "failed", note=failure(error))
 
     def not_tried(self, number: int, proposal: Proposal, why: str) -> Trial:
         """A trial of which nothing was fitted."""
         return self._trial(number, proposal, "pruned", note=why)
 
     def ensemble(self, trials: Sequence[Trial]) -> Trial | None:
-        """The best trials together; None when no set of them is better than the best alone."""
+        """The best trials together; None when no set of them is better than the best alone, or fits into a package."""
         usable = [trial for trial in trials if is_candidate(trial)]
         if len(usable) < 2:
             return None
@@ -128,6 +131,10 @@ class Bench:
         assert not isinstance(scores, int), "there are members"
         graph = mean_graph([(weights[trial.number], self._graph(trial)) for trial in members])
         pooled = Answers(rows, fold, scores)
+        try:
+            decided = self._decided(pooled, graph)
+        except GraphRefused:
+            return None
         per_fold = [
             measure(self.metric, y[fold == number], scores[fold == number], self.examples.task)
             for number in range(len(self.folds))
@@ -148,7 +155,7 @@ class Bench:
             fold_scores=tuple(per_fold),
             train_score=train_score,
             fit_s=sum(trial.fit_s for trial in members),
-            **self._decided(pooled, graph),
+            **decided,
         )
 
     def _job(self, proposal: Proposal) -> Job:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from headrace.definition.model import Split
+
 
 def p_worse(best: Sequence[float], other: Sequence[float], *, ratio: float | None = None) -> float | None:
     """One-sided p-value of "the other is no worse", by the corrected resampled t-test over the same folds.
@@ -47,3 +49,10 @@ def p_differs(one: Sequence[float], other: Sequence[float], *, ratio: float | No
     """
     p = p_worse(one, other, ratio=ratio)
     return None if p is None else 2.0 * min(p, 1.0 - p)
+
+
+def asked_ratio(split: Split, folds: int) -> float:
+    """Rows asked by rows learnt from, on the mean over the folds: those of a time split grow."""
+    if split.by == "time":
+        return float(np.mean(1.0 / np.arange(1, folds + 1)))
+    return 1.0 / max(folds - 1, 1)

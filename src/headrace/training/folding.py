@@ -75,9 +75,9 @@ class EncodedFolds:
 
     def some_validation_rows(self, n: int) -> NDArray[np.float32]:
         """The first rows of the last fold's validation part, encoded; at most `n`."""
-        if self._some is None or len(self._some) < n:
-            self._some = self._encode(len(self.folds) - 1).X_validation[:n]
-        return self._some[:n]
+        if self._some is None:
+            self._some = self._encode(len(self.folds) - 1).X_validation[:n].copy()
+        return self._some
 
     def _encode(self, number: int) -> EncodedFold:
         examples, fold = self._examples, self.folds[number]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +132,15 @@ def _shift(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.float64]:
     return shift
 
 
+@runtime_checkable
+class BothClasses(Protocol):
+    """A binary model whose graph does not end in a sigmoid: beside 1, float32 has too few digits left for 1 less it."""
+
+    def both_to_onnx(self) -> bytes:
+        """As `Fitted.to_onnx`, of shape (n, 2): the share of either class."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Corrected:
     """A `Fitted` whose probabilities are those of the true prior."""
@@ -157,7 +166,9 @@ class Corrected:
 
     def to_onnx(self) -> bytes:
         """See `Fitted.to_onnx`."""
-        return corrected_graph(self.inner.to_onnx(), self.shift)
+        binary = len(self.shift) == 2
+        graph = self.inner.both_to_onnx() if binary and isinstance(self.inner, BothClasses) else self.inner.to_onnx()
+        return corrected_graph(graph, self.shift, binary=binary)
 
     def keep(self) -> bytes:
         """See `Fitted.keep`."""
@@ -169,8 +180,13 @@ def corrected(fitted: Fitted, shift: NDArray[np.float64] | None) -> Fitted:
     return fitted if shift is None else Corrected(fitted, shift)
 
 
-def corrected_graph(onnx: bytes, shift: NDArray[np.float64]) -> bytes:
-    """The graph of `Corrected`: its answers are probabilities of the true prior."""
+def corrected_graph(onnx: bytes, shift: NDArray[np.float64], *, binary: bool) -> bytes:
+    """The graph of `Corrected`: its answers are probabilities of the true prior.
+
+    Parameters
+    ----------
+    onnx : ends in a sigmoid or a softmax, or gives the share of every class
+    """
     import onnx as library
     from onnx import helper, numpy_helper
 
@@ -191,22 +207,15 @@ def corrected_graph(onnx: bytes, shift: NDArray[np.float64]) -> bytes:
         nodes.append(helper.make_node("Add", [last.input[0], "shift"], ["shifted"]))
         nodes.append(helper.make_node(last.op_type, ["shifted"], ["y"]))
         return model_bytes(nodes, constants, width=width, outputs=outputs)
-    if outputs == 1:
-        constants += [("shift_yes", np.array([shift[1]], np.float32)), ("shift_no", np.array([shift[0]], np.float32))]
-        constants.append(("shift_one", np.array([1.0], np.float32)))
-        nodes += [
-            helper.make_node("Mul", ["biased", "shift_yes"], ["shifted_yes"]),
-            helper.make_node("Sub", ["shift_one", "biased"], ["biased_no"]),
-            helper.make_node("Mul", ["biased_no", "shift_no"], ["shifted_no"]),
-            helper.make_node("Add", ["shifted_yes", "shifted_no"], ["shifted"]),
-            helper.make_node("Div", ["shifted_yes", "shifted"], ["y"]),
-        ]
-    else:
-        ones = np.ones((outputs, 1), np.float32)
-        constants += [("shift_all", shift.astype(np.float32)), ("shift_ones", ones)]
-        nodes += [
-            helper.make_node("Mul", ["biased", "shift_all"], ["shifted"]),
-            helper.make_node("MatMul", ["shifted", "shift_ones"], ["shifted_sum"]),
-            helper.make_node("Div", ["shifted", "shifted_sum"], ["y"]),
-        ]
-    return model_bytes(nodes, constants, width=width, outputs=outputs)
+    if outputs != len(shift):
+        raise StrategyImpossible("its graph", "it neither ends in a sigmoid nor gives the share of either class")
+    constants += [("shift_all", shift.astype(np.float32)), ("shift_ones", np.ones((outputs, 1), np.float32))]
+    nodes += [
+        helper.make_node("Mul", ["biased", "shift_all"], ["shifted"]),
+        helper.make_node("MatMul", ["shifted", "shift_ones"], ["shifted_sum"]),
+        helper.make_node("Div", ["shifted", "shifted_sum"], ["shares" if binary else "y"]),
+    ]
+    if binary:
+        constants.append(("shift_yes", np.array([[0.0], [1.0]], np.float32)))
+        nodes.append(helper.make_node("MatMul", ["shares", "shift_yes"], ["y"]))
+    return model_bytes(nodes, constants, width=width, outputs=1 if binary else outputs)

@@ -114,8 +114,9 @@ class Trial(Struct, frozen=True, kw_only=True):
 
 
 def is_candidate(trial: Trial) -> bool:
-    """Whether it may be chosen: done, compiled, and not beaten by doing nothing against imbalance."""
-    return trial.state == "done" and trial.graph is not None and (trial.race is None or trial.race.adopted)
+    """Whether it may be chosen: done, compiled, and shown to be better than doing nothing against imbalance."""
+    proven = trial.imbalance == "none" or (trial.race is not None and trial.race.adopted)
+    return trial.state == "done" and trial.graph is not None and proven
 
 
 class SearchResult(Struct, frozen=True, kw_only=True):
@@ -126,6 +127,8 @@ class SearchResult(Struct, frozen=True, kw_only=True):
     """Of the metric itself; scores are oriented so that higher is better: of rmse, `score` is minus its value."""
     folds: int
     """Folds that could be used."""
+    ratio: float | None = None
+    """Rows asked by rows learnt from, of a fold on the mean: how much folds have in common."""
     trials: tuple[Trial, ...]
 
 

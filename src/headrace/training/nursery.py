@@ -69,6 +69,7 @@ class Nursery:
             env=environment | {"PYTHONPATH": os.pathsep.join(str(Path(path).resolve()) for path in sys.path)},
             cwd="/",  # it outlives a search, and must keep no folder busy
             stdin=subprocess.DEVNULL,
+            stdout=2,  # what a library or a model of the user's own prints is no answer of the run
         )
         other.close()
         self._socket = own
@@ -84,10 +85,14 @@ class Nursery:
         return Child(self, pid, Connection(mine.detach()))
 
     def wait(self, pid: int) -> int:
-        """The exit code of a child that has ended or is about to."""
-        with self._lock:
-            self._socket.sendall(_WAIT + str(pid).encode())
-            return int.from_bytes(self._receive(_PID_BYTES), "big", signed=True)
+        """The exit code of a child that has ended or is about to; as if killed when the nursery is gone, and with it
+        every child."""
+        try:
+            with self._lock:
+                self._socket.sendall(_WAIT + str(pid).encode())
+                return int.from_bytes(self._receive(_PID_BYTES), "big", signed=True)
+        except OSError:
+            return -signal.SIGKILL
 
     @property
     def lives(self) -> bool:
@@ -164,7 +169,7 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which then ends its children
     _die_with_parent()  # while it loads, nobody would see the socket close
     for name in LOADED:
-        with suppress(ImportError):  # said when a family that needs it is asked for
+        with suppress(Exception):  # a library that is not there, or broken: said by the trial that needs it
             import_module(name)
     # from here on the socket tells; the kernel would, also when only the thread ended that had started this
     _die_with_parent(0)

@@ -53,6 +53,7 @@ class Proposer:
             if rank < len(configurations)
         ]
         self._known: list[tuple[Proposal, float]] = []
+        self._bases: list[tuple[Proposal, float]] = []
         self._races = [name for name in training.imbalance if name != "none"]
         self._first_round = len(portfolio)
         self._proposed = 0
@@ -63,10 +64,11 @@ class Proposer:
     def propose(self) -> Proposal | None:
         """The next candidate; None when no family is left that could be fitted at all.
 
-        Once every family's first configuration was tried, each strategy against imbalance is tried on the best.
+        Once every family's first configuration was tried, each strategy against imbalance is tried on the best of those
+        that may be registered.
         """
-        if self._proposed >= self._first_round and self._races and self._known:
-            best, _ = max(self._known, key=lambda known: known[1])
+        if self._proposed >= self._first_round and self._races and self._bases:
+            best, _ = max(self._bases, key=lambda known: known[1])
             return replace(best, imbalance=self._races.pop(0), first_of_family=False, asked=None)
         self._proposed += 1
         if self._waiting:
@@ -85,13 +87,22 @@ class Proposer:
         params = {name: _suggest(trial, f"{family}.{name}", kind) for name, kind in space.items()}
         return Proposal(family, params, asked=trial)
 
-    def tell(self, proposal: Proposal, value: float | None) -> None:
-        """How a proposal went: its score, higher is better; None when it failed."""
+    def tell(self, proposal: Proposal, value: float | None, *, done: bool) -> None:
+        """How a proposal went.
+
+        Parameters
+        ----------
+        value : its score, or an estimate of a pruned one's; higher is better; None when it failed
+        done : fitted on every fold
+        """
         if proposal.imbalance != "none":
             return  # another question: the sampler learns of trials without a strategy
         if proposal.asked is None:
             if value is not None:
                 self._known.append((proposal, value))
+                family = self._families[proposal.family]
+                if done and family.compiles and family.space():  # it may be registered, and learns
+                    self._bases.append((proposal, value))
         elif self._study is not None:
             from optuna.trial import TrialState
 

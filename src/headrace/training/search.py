@@ -15,6 +15,7 @@ import numpy as np
 
 from headrace.definition.model import Costs, Encoding, Split, Training
 from headrace.training.candidates import Bench, Store
+from headrace.training.comparing import asked_ratio
 from headrace.training.data import Examples
 from headrace.training.errors import BudgetTooSmall, CurrencyNotPriced, NothingFitted, ReplayDiffers
 from headrace.training.families import load_family, usual_families
@@ -105,7 +106,11 @@ def search(
     if together is not None:
         trials.append(together)
     return SearchResult(
-        metric=metric.name, higher_is_better=metric.higher_is_better, folds=len(folds), trials=tuple(trials)
+        metric=metric.name,
+        higher_is_better=metric.higher_is_better,
+        folds=len(folds),
+        ratio=asked_ratio(split, len(folds)),
+        trials=tuple(trials),
     )
 
 
@@ -143,9 +148,10 @@ class _Search:
                 return self._trials
             self._trials.append(part.trial)
             skipped = skipped + 1 if part.trial.note == NO_TIME else 0
-            proposer.tell(proposal, part.told)
+            proposer.tell(proposal, part.told, done=part.trial.state == "done")
             plain = part.trial.imbalance == "none"
-            if part.trial.score is not None and plain and (best is None or part.trial.score > (best.score or -np.inf)):
+            score = part.trial.score
+            if score is not None and plain and (best is None or best.score is None or score > best.score):
                 best = part.trial
             self._say(best, part.spent_s)
         return self._trials

@@ -47,7 +47,7 @@ def select(
     if selection.rule == "least_cost" and any(trial.error_cost is None for trial in trials):
         raise CostsMissing
     money = {t.number: _money(t, costs, prices, threads, at_us) for t in trials}
-    ranked = sorted(trials, key=_order(selection, trials, money))
+    ranked = sorted(trials, key=_order(selection, trials, money, result.ratio))
     best = min(trials, key=lambda t: (-_score(t), t.number))
     least = min(map(_total, money.values()))
     candidates = tuple(
@@ -59,7 +59,7 @@ def select(
             on_frontier=not any(_dominates(other, trial, money) for other in trials),
             loss=_score(best) - _score(trial),
             extra=_total(money[trial.number]) - least,
-            p_worse=None if trial is best else p_worse(best.fold_scores, trial.fold_scores),
+            p_worse=None if trial is best else p_worse(best.fold_scores, trial.fold_scores, ratio=result.ratio),
         )
         for trial in ranked
     )
@@ -118,7 +118,9 @@ def _score(trial: Trial) -> float:
 Key = tuple[float, float, int, int]
 
 
-def _order(selection: Selection, trials: Sequence[Trial], money: dict[int, Money]) -> Callable[[Trial], Key]:
+def _order(
+    selection: Selection, trials: Sequence[Trial], money: dict[int, Money], ratio: float | None
+) -> Callable[[Trial], Key]:
     """Best first; what is equal falls to the smaller model, then to the earlier trial."""
     first = min(trials, key=lambda t: (-_score(t), t.number))
     best = _score(first)
@@ -126,7 +128,7 @@ def _order(selection: Selection, trials: Sequence[Trial], money: dict[int, Money
     def is_near(trial: Trial) -> bool:
         if not selection.interval:
             return _score(trial) >= best - selection.within * abs(best)
-        worse = p_worse(first.fold_scores, trial.fold_scores)
+        worse = p_worse(first.fold_scores, trial.fold_scores, ratio=ratio)
         return trial is first or (worse is not None and worse > LEVEL)
 
     def key(trial: Trial) -> Key:

@@ -92,7 +92,7 @@ def fit_fold(job: Job, number: int, fold: EncodedFold, clock: Callable[[], float
         seed=job.seed,
         threads=job.threads,
         weights=weights,
-        check=Check(fold.X_validation, fold.y_validation),
+        check=Check(fold.X_validation, fold.y_validation, None if shift is None else 1.0 / shift[fold.y_validation]),
     )
     fit_s = clock() - started
     fitted = corrected(fitted, shift)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from headrace.definition.model import Split, Task
 from headrace.pages.scale import short
 from headrace.training.answers import Answers
-from headrace.training.comparing import p_differs
+from headrace.training.comparing import asked_ratio, p_differs
 from headrace.training.metrics import Metric, metric_of, plain_decisions
 from headrace.training.model import (
     Choice,
@@ -247,13 +247,6 @@ def strategies(trials: Sequence[Trial]) -> Verdict | None:
 
 def _unit(race: Race) -> str:
     return "a prediction" if race.measure == "cost" else f"of {_words(race.measure)}"
-
-
-def asked_ratio(split: Split, folds: int) -> float:
-    """Rows asked by rows learnt from, on the mean over the folds: those of a time split grow."""
-    if split.by == "time":
-        return float(np.mean(1.0 / np.arange(1, folds + 1)))
-    return 1.0 / max(folds - 1, 1)
 
 
 def more_rows(learning: LearningCurve | None) -> Verdict | None:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Final, Protocol
 
 from headrace.training.nursery import Child, nursery
@@ -71,13 +72,18 @@ class Inline:
 
 
 class Workers:
-    """Fits in children, `width` at a time, each with its share of the threads. Use as a context."""
+    """Fits in children, `width` at a time, each with its share of the threads. Use as a context.
 
-    def __init__(self, threads: int, clock: Clock) -> None:
+    Parameters
+    ----------
+    folder : where folds are written for the children to map; who owns it sweeps it when the run was killed
+    """
+
+    def __init__(self, threads: int, clock: Clock, folder: Path) -> None:
         self.width = max(threads, 1)
         self._threads, self._clock = max(threads, 1), clock
         self._nursery = nursery()  # loads while the caller still encodes
-        self._folder = tempfile.TemporaryDirectory(prefix="headrace-folds-", ignore_cleanup_errors=True)
+        self._folder = tempfile.TemporaryDirectory(prefix="folds-", dir=folder, ignore_cleanup_errors=True)
         self._children: list[Child | None] = [None] * self.width
 
     def __enter__(self) -> Workers:
@@ -89,7 +95,7 @@ class Workers:
         self._folder.cleanup()
 
     def give(self, folds: Iterable[EncodedFold]) -> None:
-        """See `Executor.give`; they are written to a temporary folder, which children map."""
+        """See `Executor.give`; they are written where the children map them."""
         for number, fold in enumerate(folds):
             save_fold(self._folder.name, number, fold)
 
@@ -100,11 +106,11 @@ class Workers:
         asked: dict[Connection, int] = {}
         answers: dict[int, FoldAnswer | str] = {}
         for place, number in enumerate(folds):
-            child = self._child(place)
             try:
+                child = self._child(place)
                 child.connection.send((number, replace(job, threads=share)))
                 asked[child.connection] = place
-            except (BrokenPipeError, OSError):
+            except OSError:
                 answers[place] = self._lost(place)
         while asked:
             left = limit - self._clock()
@@ -127,7 +133,13 @@ class Workers:
     def _child(self, place: int) -> Child:
         child = self._children[place]
         if child is None:
-            child = self._children[place] = self._nursery.fork(self._folder.name)
+            try:
+                child = self._nursery.fork(self._folder.name)
+            except OSError:  # somebody has killed it
+                self._nursery.close()
+                self._nursery = nursery()
+                child = self._nursery.fork(self._folder.name)
+            self._children[place] = child
         return child
 
     def _end(self, place: int) -> None:
@@ -137,6 +149,8 @@ class Workers:
 
     def _lost(self, place: int) -> str:
         child, self._children[place] = self._children[place], None
-        code = 0 if child is None else child.fate()
+        if child is None:
+            return "no process could be started for it"
+        code = child.fate()
         killed = " (killed: most often for want of memory)" if code == -signal.SIGKILL else ""
         return f"its process ended with code {code}{killed}"

@@ -109,7 +109,7 @@ def test_the_gradients_are_those_of_the_loss(task: Task) -> None:
     layers: list[NDArray[np.float64]] = [rng.normal(size=shape) for shape in shapes]
 
     def loss() -> float:
-        return network._loss(network.scores(layers, x), own, labels)  # type: ignore[arg-type]
+        return network._loss(network.scores(layers, x), own, np.ones(7), labels)  # type: ignore[arg-type]
 
     found = network._gradients(rng, layers, x, own, None, labels, 0.0)  # type: ignore[arg-type]
     for layer, gradient in zip(layers, found, strict=True):

@@ -54,6 +54,9 @@ class Check:
 
     X: NDArray[np.float32]
     y: NDArray[Any]
+    weights: NDArray[np.float64] | None = None
+    """Shape (n,), positive: how much each row counts; None: all alike. Where training rows were weighed or sampled
+    these are too, so that both are of one world."""
 
 
 class Fitted(Protocol):

@@ -117,7 +117,8 @@ class CatBoost:
         if check is None or not (known := labels.known(check.y)).any():
             model.fit(data)
         else:
-            checked = catboost.Pool(np.ascontiguousarray(check.X[known]), labels.encode(check.y[known]))
+            heavy = None if check.weights is None else check.weights[known]
+            checked = catboost.Pool(np.ascontiguousarray(check.X[known]), labels.encode(check.y[known]), weight=heavy)
             wait = patience(params["learning_rate"])
             model.fit(data, eval_set=checked, use_best_model=True, early_stopping_rounds=wait)
             settled["rounds"] = max(1, model.tree_count_)

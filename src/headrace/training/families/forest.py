@@ -147,10 +147,18 @@ class FittedForest(SingleFitted):
 
     def to_onnx(self) -> bytes:
         """See `Fitted.to_onnx`."""
+        return self._graph(both=False)
+
+    def both_to_onnx(self) -> bytes:
+        """Binary: a graph of shape (n, 2), the share of either class, each summed on its own: 1 less the other would
+        have too few digits left beside 1."""
+        return self._graph(both=True)
+
+    def _graph(self, *, both: bool) -> bytes:
         from onnx import helper
 
-        outputs = self.n_classes if self.task == "multiclass" else 1
-        trees = [self._tree(estimator.tree_) for estimator in self.model.estimators_]
+        outputs = self.n_classes if self.task == "multiclass" or both else 1
+        trees = [self._tree(estimator.tree_, both=both) for estimator in self.model.estimators_]
         if self.task != "regression":
             return model_bytes(
                 sum_of_trees(trees, outputs, "y", together=TOGETHER), [], width=self.width, outputs=outputs
@@ -163,7 +171,7 @@ class FittedForest(SingleFitted):
         ]
         return model_bytes(nodes, constants, width=self.width, outputs=1)
 
-    def _tree(self, grown: Any) -> Tree:
+    def _tree(self, grown: Any, *, both: bool) -> Tree:
         """One of scikit-learn's trees; its leaves as parts of the mean."""
         inner = np.flatnonzero(grown.children_left >= 0)
         leaves = np.flatnonzero(grown.children_left < 0)
@@ -173,7 +181,7 @@ class FittedForest(SingleFitted):
         if self.task != "regression":
             every = np.zeros((len(leaves), self.n_classes))
             every[:, self.model.classes_] = answers
-            answers = every[:, 1:] if self.task == "binary" else every
+            answers = every[:, 1:] if self.task == "binary" and not both else every
         return Tree(
             feature=grown.feature[inner].astype(np.int64),
             threshold=grown.threshold[inner],

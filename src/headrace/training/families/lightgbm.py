@@ -124,7 +124,7 @@ class LightGBM:
         if check is None:
             booster = lightgbm.train(settings, data, num_boost_round=rounds)
             return FittedTrees(booster, task, X.shape[1], n_classes, center, scale, dict(params))
-        checked = lightgbm.Dataset(check.X, (check.y - center) / scale, reference=data)
+        checked = lightgbm.Dataset(check.X, (check.y - center) / scale, weight=check.weights, reference=data)
         patience = int(PATIENCE * max(1.0, (0.1 / own["learning_rate"]) ** 0.5))
         stop = lightgbm.early_stopping(patience, verbose=False)
         booster = lightgbm.train(settings, data, num_boost_round=rounds, valid_sets=[checked], callbacks=[stop])

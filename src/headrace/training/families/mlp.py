@@ -99,7 +99,8 @@ class MLP:
 
         checked = None
         if check is not None and (known := labels.known(check.y)).any():
-            checked = (steps.design(steps.rows(check.X[known])), _own(labels, check.y[known]))
+            heavy_checked = np.ones(int(known.sum())) if check.weights is None else check.weights[known]
+            checked = (steps.design(steps.rows(check.X[known])), _own(labels, check.y[known]), heavy_checked)
         recipe = Recipe(
             members=params["members"],
             units=params["units"],

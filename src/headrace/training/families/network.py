@@ -74,7 +74,7 @@ def train(
     labels: Labels,
     recipe: Recipe,
     weights: F32 | None,
-    check: tuple[F32, NDArray[np.float64]] | None,
+    check: tuple[F32, NDArray[np.float64], NDArray[np.float64]] | None,
 ) -> tuple[list[F32], int]:
     """Weights and biases, layer by layer, each with the members first; and the epochs that they were trained for.
 
@@ -82,7 +82,7 @@ def train(
     ----------
     rows : the design of the rows at some positions
     own : shape (n, k): shares of the classes, P(positive), or standardised values
-    check : design and own labels of rows to stop early by: the best epoch's weights are given back
+    check : design, own labels and weights of rows to stop early by: the best epoch's weights are given back
     """
     rng = np.random.Generator(np.random.PCG64(recipe.seed))
     n, k = own.shape
@@ -106,7 +106,7 @@ def train(
         if check is None:
             best_epoch = epoch
             continue
-        loss = _loss(scores(layers, check[0]), check[1], labels)
+        loss = _loss(scores(layers, check[0]), check[1], check[2], labels)
         if loss < best:
             best, best_epoch, kept = loss, epoch, [each.copy() for each in layers]
         elif epoch - best_epoch > max(3, total * 3 // 10):
@@ -201,12 +201,13 @@ def _step(
         layer -= first * moment / (np.sqrt(square / second) + np.float32(1e-8))
 
 
-def _loss(out: NDArray[np.float64], own: NDArray[np.float64], labels: Labels) -> float:
+def _loss(out: NDArray[np.float64], own: NDArray[np.float64], weights: NDArray[np.float64], labels: Labels) -> float:
     match labels.task:
         case "regression":
-            return float(np.mean((out - own) ** 2))
+            each = ((out - own) ** 2)[:, 0]
         case "binary":
-            return float(np.mean(np.logaddexp(0, out) - own * out))
+            each = (np.logaddexp(0, out) - own * out)[:, 0]
         case _:
             out = out - out.max(axis=1, keepdims=True)
-            return float(np.mean(np.log(np.exp(out).sum(axis=1)) - (own * out).sum(axis=1)))
+            each = np.log(np.exp(out).sum(axis=1)) - (own * out).sum(axis=1)
+    return float(np.average(each, weights=weights))

@@ -132,7 +132,11 @@ class XGBoost:
             booster = library.train(settings, data, num_boost_round=params["rounds"])
         else:
             checked = library.DMatrix(
-                check.X[known], labels.encode(check.y[known]), base_margin=margin(int(known.sum())), nthread=threads
+                check.X[known],
+                labels.encode(check.y[known]),
+                weight=None if check.weights is None else check.weights[known],
+                base_margin=margin(int(known.sum())),
+                nthread=threads,
             )
             booster = library.train(
                 settings,
