@@ -22,6 +22,7 @@ from headrace.stages.learning import (
     compile_chosen,
     find_candidates,
     gather,
+    learn_from_all,
     look_at_holdout,
 )
 from headrace.stages.looks import count_looks
@@ -56,7 +57,8 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
         compiled = compile_chosen(run, work, frame, trials, choice)
         learning = ask_for_more_rows(run, work, frame, trials, choice)
         evaluation = look_at_holdout(run, work, frame, compiled, trials, choice, learning)
-        version = register(run, work, checked, frame, certificate, trials, choice, compiled, evaluation)
+        packed = learn_from_all(run, work, frame, trials, choice, compiled)
+        version = register(run, work, checked, frame, certificate, trials, choice, packed, evaluation)
         looks = count_looks(work, evaluation)
         page = write_run_page(run, work, frame, trials, choice, evaluation, version, automatic, looks, advice)
         outcome = Outcome(

@@ -83,7 +83,7 @@ def test_stopped_from_the_keyboard_it_says_so_and_goes_on_later(
     edit(root, {"200 trials": "2 trials"})
     said = call("run", "--json")
     assert said.code == 0
-    assert said.document["stages_computed"] == 6, "what was read, checked and assembled is not done again"
+    assert said.document["stages_computed"] == 7, "what was read, checked and assembled is not done again"
     assert said.document["proposed_features"]["tried"] == 1
     assert re.search(r"proposed features +\d of 1 families that were tried pay", call("run").out)
 

@@ -167,3 +167,19 @@ def test_the_time_of_a_row_is_estimated_of_many_classes_too(classes: int) -> Non
     graph = LightGBM().fit(X, y, params, task=task, n_classes=classes, levels=[None] * 6, seed=0, threads=1).to_onnx()
     trees = 20 * (1 if classes == 2 else classes)
     assert 0.03 * trees < estimated_us(graph) < 0.25 * trees + 10
+
+
+def test_of_more_rows_a_bag_learns_anew_each_model_from_its_part() -> None:
+    """Of 200 rows the search had the first 160; a class has so few rows that folds' models are kept together."""
+    whole, recorder, split = make_examples(200, "binary"), MemoryRecorder(), Split(by="random", folds=3)
+    training = Training(families=("lightgbm",), budget=Budget(trials=1), threads=1)
+    result = search(whole.at(np.arange(160)), training, split, None, recorder=recorder, clock=StepClock(0.001))
+    (trial,) = result.trials
+    assert trial.form == "bag"
+    kept = fit_chosen(whole.at(np.arange(160)), trial, training, split, trials=result.trials, fetch=recorder.fetch)
+    anew = fit_chosen(whole, trial, training, split, trials=result.trials, fetch=recorder.fetch, afresh=True)
+    assert len(kept.models) == len(anew.models) == 3
+    X = encode_columns(anew.encoder, whole.rows)
+    np.testing.assert_allclose(Graph(anew.onnx).raw(X), anew.predict(X), atol=1e-6)
+    learnt = [np.abs(each.predict(X)[160:] - whole.y[160:]).mean() for each in (kept, anew)]
+    assert learnt[1] < learnt[0]  # it knows these rows

@@ -22,7 +22,7 @@ from headrace.training.folding import EncodedFolds
 from headrace.training.metrics import metric_of
 from headrace.training.splits import make_folds
 from headrace.training.trial_worker import FoldAnswer, Job
-from headrace.training.workers import Inline, OutOfTime, Workers
+from headrace.training.workers import Executor, Inline, OutOfTime, Workers
 
 
 class Odd:
@@ -85,6 +85,15 @@ def folds() -> EncodedFolds:
     return EncodedFolds(examples, make_folds(examples, split), metric_of("roc_auc", "binary"), split=split)
 
 
+def asked(executor: Executor, job: Job, folds: Sequence[int], until: float | None = None) -> list[Any]:
+    """What came of the job on these folds, side by side."""
+    fits = [executor.start(job, fold) for fold in folds]
+    outcomes: dict[int, Any] = {}
+    while len(outcomes) < len(fits):
+        outcomes |= executor.wait(until)
+    return [outcomes[fit] for fit in fits]
+
+
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
     with Workers(2, time.monotonic, tmp_path_factory.mktemp("folds")) as made:
@@ -97,7 +106,8 @@ def test_children_answer_what_this_process_answers(workers: Workers) -> None:
     here.give(folds())
     compiled: list[bool] = []
     for wave in ((0, 1), (2,)):
-        for own, other in zip(here.run(job(), wave, None), workers.run(job(), wave, None), strict=True):
+        for fold, other in zip(wave, asked(workers, job(), wave), strict=True):
+            (own,) = asked(here, job(), (fold,))
             assert isinstance(own, FoldAnswer)
             assert isinstance(other, FoldAnswer)
             np.testing.assert_array_equal(own.scores, other.scores)
@@ -118,17 +128,17 @@ def test_children_answer_what_this_process_answers(workers: Workers) -> None:
     ],
 )
 def test_a_fit_that_fails_says_why_and_the_next_one_works(workers: Workers, does: str, says: str) -> None:
-    assert workers.run(odd(does), (0, 1), None) == [says, says]
-    (after,) = workers.run(job(), (0,), None)
+    assert asked(workers, odd(does), (0, 1)) == [says, says]
+    (after,) = asked(workers, job(), (0,))
     assert isinstance(after, FoldAnswer)
 
 
 def test_a_fit_that_does_not_end_is_killed_when_its_time_is_over(workers: Workers) -> None:
     began = time.monotonic()
     with pytest.raises(OutOfTime):
-        workers.run(odd("hang"), (0, 1), began + 0.3)
+        asked(workers, odd("hang"), (0, 1), began + 0.3)
     assert time.monotonic() - began < 30
-    (after,) = workers.run(job(), (0,), None)
+    (after,) = asked(workers, job(), (0,))
     assert isinstance(after, FoldAnswer)
 
 
@@ -136,13 +146,13 @@ SCRIPT = """
 import os, sys, time
 from pathlib import Path
 print("began", flush=True)
-from tests.training.test_workers import folds, job, odd
+from tests.training.test_workers import asked, folds, job, odd
 from headrace.training.workers import Workers
 workers = Workers(2, time.monotonic, Path(sys.argv[1]))
 workers.give(folds())
-assert not isinstance(workers.run(job(), (0, 1), None)[0], str)
+assert not isinstance(asked(workers, job(), (0, 1))[0], str)
 print(*(child.pid for child in workers._children), flush=True)
-workers.run(odd("hang"), (0, 1), None)
+asked(workers, odd("hang"), (0, 1))
 """
 
 
@@ -174,16 +184,16 @@ def test_children_end_with_a_run_that_is_killed_and_never_run_its_script_again(t
 BROKEN = """
 import sys, time
 from pathlib import Path
-from tests.training.test_workers import folds, job, odd
+from tests.training.test_workers import asked, folds, job, odd
 from headrace.training.workers import Workers
 with Workers(2, time.monotonic, Path(sys.argv[1])) as workers:
     workers.give(folds())
-    print(*(type(answer).__name__ for answer in workers.run(job(), (0, 1), None)))
-    print(workers.run(odd("print"), (0,), None)[0])
+    print(*(type(answer).__name__ for answer in asked(workers, job(), (0, 1))))
+    print(asked(workers, odd("print"), (0,))[0])
     workers._nursery._process.kill()
     workers._nursery._process.wait()
-    print(*(type(answer).__name__ for answer in workers.run(job(), (0, 1), None)))
-    print(*(type(answer).__name__ for answer in workers.run(job(), (0, 1), None)))
+    print(*(type(answer).__name__ for answer in asked(workers, job(), (0, 1))))
+    print(*(type(answer).__name__ for answer in asked(workers, job(), (0, 1))))
 """
 
 
@@ -213,5 +223,6 @@ def test_a_broken_library_and_the_end_of_what_starts_trials_end_no_search(tmp_pa
 def test_folds_are_written_where_they_are_told_and_are_gone_afterwards(tmp_path: Path) -> None:
     with Workers(1, time.monotonic, tmp_path) as workers:
         workers.give(folds())
-        assert list(tmp_path.glob("folds-*/0-X_train.npy"))
+        asked(workers, job(), (1,))
+        assert [path.name for path in tmp_path.glob("folds-*/*-X_train.npy")] == ["1-X_train.npy"]
     assert list(tmp_path.iterdir()) == []

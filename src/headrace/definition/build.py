@@ -379,7 +379,7 @@ def build_training(fields: Fields, project: Project) -> Training:
             found=shown(metric),
             fix="use one of these",
         )
-    return Training(**fields.only("families", "search", "budget", "imbalance", "metric", "seed", "threads"))
+    return Training(**fields.only("families", "search", "budget", "imbalance", "metric", "refit", "seed", "threads"))
 
 
 _COSTS_OF = {"binary": ("false_positive", "false_negative"), "multiclass": ("matrix",), "regression": ("over", "under")}

@@ -501,7 +501,8 @@ TRAINING = Section(
                 "families",
                 one_allowed=True,
             ),
-            "The kinds of model tried: when left out linear, lightgbm, catboost if it is installed, and extra_trees.",
+            "The kinds of model tried: when left out linear, lightgbm, mlp, catboost if it is installed, and"
+            " extra_trees.",
         ),
         Key(
             "search",
@@ -539,6 +540,12 @@ TRAINING = Section(
             "metric",
             Choice(ALL_METRICS, {"auc": "roc_auc", "pr_auc": "average_precision", "ap": "average_precision"}),
             "What the search prunes by: average_precision, log_loss or rmse, by task, when left out.",
+        ),
+        Key(
+            "refit",
+            YesNo(),
+            "After the look at the holdout the chosen candidate learns anew from all rows; that model is packed.",
+            default=False,
         ),
         Key("seed", _SEED, "Of whatever is random in it.", default=0),
         Key("threads", Number(1, 1024, whole=True), "Threads of one fit: part of what makes it repeatable.", default=2),

@@ -495,6 +495,8 @@ class Training(Struct, frozen=True, kw_only=True):
     """Strategies against imbalance that are raced against doing nothing."""
     metric: str | None = None
     """None: average_precision, log_loss or rmse, by task."""
+    refit: bool = False
+    """Whether the model that is packed learns from the holdout too, once that was looked at."""
     seed: int = 0
     threads: int = 2
 

@@ -198,6 +198,11 @@ def _lineage(lineage: Lineage) -> str:
         f"\nDefinition `{lineage.definition_sha256}`, training table `{lineage.frame}`, trial {lineage.trial}, "
         f"headrace {_code(lineage.headrace)}.\n"
     )
+    if lineage.refitted:
+        text += (
+            "\nIt learnt from every labelled row, those of the holdout included; the figures above are those of the "
+            "same candidate before it had seen the holdout.\n"
+        )
     return text + ("\n" + _table(("library", "version"), libraries) if libraries else "")
 
 

@@ -29,7 +29,6 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "scoring": ("numpy", "onnx", "onnxruntime"),
     "training": (
         "catboost",
-        "interpret-core",
         "lightgbm",
         "numpy",
         "onnx",

@@ -87,6 +87,8 @@ class Lineage(Struct, frozen=True, kw_only=True):
     params: dict[str, Any]
     libraries: dict[str, str]
     headrace: str
+    refitted: bool = False
+    """Whether it learnt from the holdout too; the figures are then those of the same candidate before."""
 
 
 class Amount(Struct, frozen=True, kw_only=True):

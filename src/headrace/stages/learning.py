@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from headrace.definition.model import Budget, Definition
+from headrace.definition.model import Budget, Definition, Training
 from headrace.features.model import Frame, Program
 from headrace.runs.errors import NotEnoughMemory
 from headrace.runs.model import Memory, StageContext
@@ -17,6 +17,8 @@ from headrace.training.families.places import own_digests
 from headrace.training.model import Choice, Evaluation, SearchResult, Trial
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from headrace.features.label import Label
     from headrace.runs.runner import Run
     from headrace.training.data import TrainingData
@@ -25,6 +27,8 @@ FEATURES: Final = ("features", "language")
 TRAINING: Final = ("training", "features", "scoring", "stages")
 RESERVED_BYTES: Final = 4e9
 """Memory that a budget in money pays for."""
+AGREEMENT_ROWS: Final = 20_000
+"""Rows, evenly spaced, on which a model of all rows is compared with its library."""
 CELL_BYTES: Final = 60
 """What training holds of one value of the frame: it was seen to hold 7.9 GB of 145 million values."""
 
@@ -98,7 +102,7 @@ def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:
         "search",
         depends={
             "frame": frame,
-            "training": definition.training,
+            "training": _searched(definition.training),
             "split": definition.split,
             "costs": definition.costs,
             "encodings": definition.features.encodings,
@@ -108,6 +112,11 @@ def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:
         compute=compute,
         kind=SearchResult,
     )
+
+
+def _searched(training: Training) -> Training:
+    """What of it candidates depend on."""
+    return msgspec.structs.replace(training, refit=False)
 
 
 def choose(run: Run, work: Workspace, trials: SearchResult) -> Choice:
@@ -143,11 +152,9 @@ def choose(run: Run, work: Workspace, trials: SearchResult) -> Choice:
 def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult, choice: Choice) -> Compiled:
     """Fit the choice on all training rows, calibrate and set its threshold out of fold, compile it to one graph."""
     definition = work.definition
-    trial = next(t for t in trials.trials if t.number == choice.trial)
+    trial, parts = _chosen(trials, choice)
     decision = trial.decision
     assert decision is not None, "a trial that is done has a decision"
-    named = {member.trial for member in trial.members} or {trial.number}
-    parts = [t for t in trials.trials if t.number in named]
 
     def compute(ctx: StageContext) -> Compiled:
         from headrace.features.encoder import encode_columns
@@ -209,6 +216,87 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
     )
 
 
+def learn_from_all(
+    run: Run, work: Workspace, frame: Frame, trials: SearchResult, choice: Choice, compiled: Compiled
+) -> Compiled:
+    """What is packed: where the definition asks for it the choice fitted anew, to the rows of the holdout too.
+
+    The decision stays as it was made out of fold, and the figures are those of the model before: nothing is left to
+    measure the new one on but that it still answers as its library does.
+
+    Raises
+    ------
+    PackageDisagrees : it does not.
+    """
+    definition = work.definition
+    if not definition.training.refit:
+        return compiled
+    trial, parts = _chosen(trials, choice)
+
+    def compute(ctx: StageContext) -> Compiled:
+        import numpy as np
+
+        from headrace.features.encoder import encode_columns
+        from headrace.features.profile import profile_frame
+        from headrace.training.data import everything
+        from headrace.training.errors import PackageDisagrees
+        from headrace.training.families.places import own_models_in
+        from headrace.training.fit import fit_chosen
+        from headrace.training.measure import agreement_limit, largest_difference
+
+        examples = everything(frame, read_frame(ctx, frame, definition), definition.split)
+        with own_models_in(work.root):
+            fitted = fit_chosen(
+                examples,
+                trial,
+                definition.training,
+                definition.split,
+                definition.features.encodings,
+                trials=trials.trials,
+                fetch=ctx.fetch,
+                afresh=True,
+            )
+        rows = np.linspace(0, len(examples) - 1, min(len(examples), AGREEMENT_ROWS)).astype(np.intp)
+        X = encode_columns(fitted.encoder, examples.at(rows).rows)
+        answers = fitted.predict(X)
+        difference = largest_difference(fitted.onnx, X, answers)
+        limit = agreement_limit(frame.task, fitted.label_spread)
+        if not difference <= limit:
+            raise PackageDisagrees(difference=difference, limit=limit, rows=len(rows))
+        return Compiled(
+            onnx=ctx.keep_bytes(fitted.onnx, "graphs", ".onnx"),
+            encoder=fitted.encoder,
+            decision=compiled.decision,
+            profile=ctx.keep_bytes(profile_frame(frame.program, examples.rows), "profiles", ".json"),
+            label_spread=fitted.label_spread,
+            library=ctx.keep_bytes(answers.tobytes(), "answers", ".f64"),
+        )
+
+    return run.stage(
+        "refit",
+        depends={
+            "frame": frame,
+            "parts": [_made_of(part) for part in parts],
+            "weights": [member.weight for member in trial.members],
+            "compiled": compiled,
+            "own_models": own_digests([part.family for part in parts], work.root),
+            "training": {"seed": definition.training.seed, "threads": definition.training.threads},
+            "split": definition.split,
+            "encodings": definition.features.encodings,
+        },
+        rooms=TRAINING,
+        compute=compute,
+        kind=Compiled,
+    )
+
+
+def _chosen(trials: SearchResult, choice: Choice) -> tuple[Trial, list[Trial]]:
+    """The trial, and those that its model is made of."""
+    trial = next(t for t in trials.trials if t.number == choice.trial)
+    named = {member.trial for member in trial.members} or {trial.number}
+    return trial, [t for t in trials.trials if t.number in named]
+
+
 def _made_of(trial: Trial) -> dict[str, object]:
     """What a model of the package depends on."""
     return {
@@ -249,7 +337,7 @@ def ask_for_more_rows(run: Run, work: Workspace, frame: Frame, trials: SearchRes
             "frame": frame,
             "trials": trials,
             "chosen": choice.trial,
-            "training": definition.training,
+            "training": _searched(definition.training),
             "split": definition.split,
             "encodings": definition.features.encodings,
         },
@@ -337,26 +425,31 @@ def divided(ctx: StageContext, frame: Frame, definition: Definition, *, step: in
     ------
     NotEnoughMemory : they do not fit into the limit that was given.
     """
-    import polars as pl
-
     from headrace.training.data import divide
 
     if step > 1:
         held = -(-frame.rows // step) - -(-(frame.rows - frame.holdout_rows) // step)
         frame = msgspec.structs.replace(frame, rows=-(-frame.rows // step), holdout_rows=held)
+    plan = definition.evaluation
+    rows = read_frame(ctx, frame, definition, step=step)
+    return divide(frame, rows, definition.split, (*plan.segments, *plan.fairness))
+
+
+def read_frame(ctx: StageContext, frame: Frame, definition: Definition, *, step: int = 1) -> pl.DataFrame:
+    """The frame's rows as training reads them; raises as `divided`."""
+    import polars as pl
+
     _refuse_without_memory(frame, definition, ctx.memory)
     url, options = ctx.scan(frame.ref)
     ctx.count(rows_in=frame.rows)
     rows = pl.scan_parquet(url, storage_options=options or None)
     program = frame.program
     used = {program.time, definition.split.group, *program.key, *(field.name for field in program.outputs)}
-    plan = definition.evaluation
-    beside = (*plan.segments, *plan.fairness)
     # the table may hold columns of proposed features that were not kept
     rows = rows.select(name for name in rows.collect_schema() if name.startswith("_") or name in used)
     if step > 1:
         rows = rows.gather_every(step)
-    return divide(frame, rows.collect(), definition.split, beside)
+    return rows.collect()
 
 
 def _refuse_without_memory(frame: Frame, definition: Definition, memory: Memory) -> None:

@@ -49,6 +49,7 @@ def register(
         params=trial.settled or trial.params,
         libraries={name: library_version(name) for name in ("lightgbm", "numpy", "onnx", "polars", "scikit-learn")},
         headrace=library_version("headrace"),
+        refitted=definition.training.refit,
     )
     source = definition.source(definition.project.source)
     contract = {"source": source, "types": checked.types[source.name]}

@@ -24,12 +24,12 @@ from headrace.training.automatic_model import Automatic, Tried
 from headrace.training.calibration import decide
 from headrace.training.data import Examples
 from headrace.training.families import FAMILIES, Params
+from headrace.training.flight import Recorder
 from headrace.training.folding import Clock, EncodedFolds, cross_validate
 from headrace.training.maps import calibrate
 from headrace.training.measure import agreement_limit
 from headrace.training.metrics import Metric, Spread, bootstrap_weights, mean_of, metric_of, plain_decisions, spread_of
 from headrace.training.pricing import pricing_of, row_costs
-from headrace.training.search import Recorder
 from headrace.training.splits import Fold, make_folds
 from headrace.training.trial_worker import Job
 from headrace.training.workers import Inline
@@ -237,7 +237,7 @@ class _Trials:
         )
         executor = Inline(lambda: 0.0)
         executor.give(folds)
-        result = cross_validate(executor, folds, job, go_on=lambda _: "").answers
+        result = cross_validate(executor, folds, job).answers
         return self._judged(result)
 
     def _judged(self, result: Answers) -> _Answers:

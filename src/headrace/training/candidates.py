@@ -17,7 +17,7 @@ from headrace.training.answers import Answers, pack_answers, unpack_answers
 from headrace.training.calibration import decide
 from headrace.training.data import Examples
 from headrace.training.families import Family, path_of
-from headrace.training.folding import Clock, CrossValidated, EncodedFolds, TrialFailed, cross_validate, settle
+from headrace.training.folding import Attempt, Clock, CrossValidated, EncodedFolds, TrialFailed, settle
 from headrace.training.greedy import Member as Choosable
 from headrace.training.greedy import select_members
 from headrace.training.mean_graph import mean_graph
@@ -68,22 +68,19 @@ class Bench:
     store: Store
     clock: Clock
 
-    def trial(
-        self,
-        number: int,
-        proposal: Proposal,
-        go_on: Callable[[Sequence[float]], str],
-        until: float | None,
-        against: Trial | None = None,
-    ) -> Trial:
-        """The candidate as a trial; its failure is noted and never ends the search. Raises `OutOfTime`.
+    def attempt(self, proposal: Proposal, go_on: Callable[[Sequence[FoldAnswer]], str]) -> Attempt:
+        """The candidate before its first fold."""
+        return Attempt(self.folds, self._job(proposal), width=self.executor.width, go_on=go_on)
+
+    def trial(self, number: int, proposal: Proposal, attempt: Attempt, against: Trial | None = None) -> Trial:
+        """The attempt, which has ended, as a trial; its failure is noted and never ends the search.
 
         Parameters
         ----------
         against : of a strategy against imbalance: the same model without it
         """
         try:
-            result = cross_validate(self.executor, self.folds, self._job(proposal), go_on=go_on, until=until)
+            result = attempt.result()
             if result.stopped:
                 scores = result.fold_scores
                 return self._trial(

@@ -103,39 +103,17 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split, beside: Sequence[str
     """
     import polars as pl
 
-    program = frame.program
+    whole = everything(frame, table, split)
     if "_holdout" in table.columns:
         held = table["_holdout"].to_numpy()
     else:
         held = np.arange(table.height) >= table.height - frame.holdout_rows
-    groups = _groups(table, split)
-    twins = None
-    if split.by in ("random", "stratified"):
-        twins = _codes(table["_unit"]) if "_unit" in table.columns else _twins(table, program.key)
-    y = table["_label"].cast(pl.Float64 if frame.task == "regression" else pl.Int64).to_numpy()
-    time = "_asked" if "_asked" in table.columns else program.time
-    time_us = None if time is None else _instants(table[time])
-    known = _instants(table["_label_known"]) if _is_known(table) else None
-    features = table.select(field.name for field in program.outputs)
-
-    def part(keep: NDArray[np.bool_]) -> Examples:
-        return Examples(
-            task=frame.task,
-            classes=frame.classes,
-            outputs=program.outputs,
-            rows=features.filter(pl.Series(keep)),
-            y=y[keep],
-            time_us=None if time_us is None else time_us[keep],
-            label_known_us=None if known is None else known[keep],
-            groups=None if groups is None else groups[keep],
-            twins=None if twins is None else twins[keep],
-        )
-
-    train = ~held
+    train, groups = ~held, whole.groups
     purged = unasked = 0
-    if split.by == "time" and time_us is not None and held.any():
+    if split.by == "time" and whole.time_us is not None and held.any():
+        start_us = int(whole.time_us[held].min())
         late = train & ~known_in_time(
-            time_us, int(time_us[held].min()), label_known_us=known, embargo_us=split.embargo_us
+            whole.time_us, start_us, label_known_us=whole.label_known_us, embargo_us=split.embargo_us
         )
         purged, train = int(late.sum()), train & ~late
         if groups is not None:
@@ -143,12 +121,40 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split, beside: Sequence[str
             if not new.any():
                 raise NoNewGroup(split.group or "", rows=int(held.sum()))
             unasked, held = int(held.sum() - new.sum()), new
-    holdout = part(held)
+    holdout = whole.at(np.flatnonzero(held))
     if beside:
         holdout = replace(holdout, beside=_beside(table, beside).filter(pl.Series(held)))
-    data = TrainingData(part(train), holdout, purged, _content(table.filter(pl.Series(held)), program.key), unasked)
+    data = TrainingData(
+        train=whole.at(np.flatnonzero(train)),
+        holdout=holdout,
+        purged=purged,
+        held_out=_content(table.filter(pl.Series(held)), frame.program.key),
+        unasked=unasked,
+    )
     check_target(data.train)
     return data
+
+
+def everything(frame: Frame, table: pl.DataFrame, split: Split) -> Examples:
+    """All labelled rows of the frame, read from its Parquet: those of the holdout too."""
+    import polars as pl
+
+    program = frame.program
+    twins = None
+    if split.by in ("random", "stratified"):
+        twins = _codes(table["_unit"]) if "_unit" in table.columns else _twins(table, program.key)
+    time = "_asked" if "_asked" in table.columns else program.time
+    return Examples(
+        task=frame.task,
+        classes=frame.classes,
+        outputs=program.outputs,
+        rows=table.select(field.name for field in program.outputs),
+        y=table["_label"].cast(pl.Float64 if frame.task == "regression" else pl.Int64).to_numpy(),
+        time_us=None if time is None else _instants(table[time]),
+        label_known_us=_instants(table["_label_known"]) if _is_known(table) else None,
+        groups=_groups(table, split),
+        twins=twins,
+    )
 
 
 def known_in_time(

@@ -21,6 +21,7 @@ from headrace.training.imbalance import corrected, resample
 from headrace.training.lessons import labels_of
 from headrace.training.mean_graph import mean_graph
 from headrace.training.model import Trial
+from headrace.training.splits import make_folds
 
 Fetch = Callable[[ObjectRef], bytes]
 
@@ -51,6 +52,7 @@ def fit_chosen(
     *,
     trials: Sequence[Trial] = (),
     fetch: Fetch | None = None,
+    afresh: bool = False,
 ) -> FittedCandidate:
     """Make the trial's model; equal arguments give equal bytes.
 
@@ -58,6 +60,7 @@ def fit_chosen(
     ----------
     trials : where an ensemble finds its members
     fetch : reads what the search has put away; needed by bags and ensembles
+    afresh : the examples are more than the search had: a bag's models learn anew, each from its part of them
     """
     labels = labels_of(examples, split)
     encoder = fit_encoder(examples.outputs, examples.rows, encodings, labels)
@@ -67,7 +70,7 @@ def fit_chosen(
     graphs: list[tuple[float, bytes]] = []
     models: list[tuple[float, Fitted]] = []
     for weight, part in parts:
-        if part.form == "bag":
+        if part.form == "bag" and not afresh:
             assert fetch is not None, "asked with a bag"
             assert part.graph is not None, "a bag has its graph"
             graphs.append((weight, zstandard.decompress(fetch(part.graph))))
@@ -76,9 +79,13 @@ def fit_chosen(
             continue
         if X is None:
             X = encode_training(encoder, examples.rows, labels)
-        model = _refitted(part, examples, X, encoder, training)
-        graphs.append((weight, model.to_onnx()))
-        models.append((weight, model))
+        if part.form == "bag":
+            folds = [fold.train for fold in make_folds(examples, split)]
+        else:
+            folds = [np.arange(len(examples))]
+        own = [_refitted(part, examples, rows, X, encoder, training) for rows in folds]
+        graphs += [(weight / len(own), model.to_onnx()) for model in own]
+        models += [(weight / len(own), model) for model in own]
     return FittedCandidate(
         encoder=encoder, onnx=mean_graph(graphs), label_spread=float(np.std(examples.y)), models=tuple(models)
     )
@@ -93,19 +100,27 @@ def _restored(trial: Trial, examples: Examples, fetch: Fetch) -> list[Fitted]:
     ]
 
 
-def _refitted(trial: Trial, examples: Examples, X: NDArray[np.float32], encoder: Encoder, training: Training) -> Fitted:
+def _refitted(
+    trial: Trial,
+    examples: Examples,
+    rows: NDArray[np.intp],
+    X: NDArray[np.float32],
+    encoder: Encoder,
+    training: Training,
+) -> Fitted:
+    """The trial's model of the rows at these positions, which `X` has encoded."""
     family = load_family(trial.family, examples.task)
     levels = levels_of(encoder)
-    rows = resample(trial.imbalance, X, examples.y, levels, examples.n_classes, training.seed)
+    learnt = resample(trial.imbalance, X[rows], examples.y[rows], levels, examples.n_classes, training.seed)
     fitted = family.fit(
-        rows.X,
-        rows.y,
+        learnt.X,
+        learnt.y,
         trial.settled or trial.params,
         task=examples.task,
         n_classes=examples.n_classes,
         levels=levels,
         seed=training.seed,
         threads=training.threads,
-        weights=rows.weights,
+        weights=learnt.weights,
     )
-    return corrected(fitted, rows.shift)
+    return corrected(fitted, learnt.shift)

@@ -23,7 +23,7 @@ from headrace.training.splits import Fold
 from headrace.training.trial_worker import EncodedFold as EncodedFold
 from headrace.training.trial_worker import FoldAnswer, Job
 from headrace.training.workers import Clock as Clock
-from headrace.training.workers import Executor
+from headrace.training.workers import Executor, Outcome
 
 FIRST_WAVE = 2
 """Folds that are asked before anything is decided of a candidate."""
@@ -71,15 +71,9 @@ class EncodedFolds:
         return len(self.folds)
 
     def __iter__(self) -> Iterator[EncodedFold]:
-        return map(self._encode, range(len(self.folds)))
+        return map(self.__getitem__, range(len(self.folds)))
 
-    def some_validation_rows(self, n: int) -> NDArray[np.float32]:
-        """The first rows of the last fold's validation part, encoded; at most `n`."""
-        if self._some is None:
-            self._some = self._encode(len(self.folds) - 1).X_validation[:n].copy()
-        return self._some
-
-    def _encode(self, number: int) -> EncodedFold:
+    def __getitem__(self, number: int) -> EncodedFold:
         examples, fold = self._examples, self.folds[number]
         if self.alike and self._common is None:
             labels = labels_of(examples, self._split) if self._encodings else None
@@ -104,6 +98,12 @@ class EncodedFolds:
             y_validation=examples.y[fold.validation],
             validation=fold.validation,
         )
+
+    def some_validation_rows(self, n: int) -> NDArray[np.float32]:
+        """The first rows of the last fold's validation part, encoded; at most `n`."""
+        if self._some is None:
+            self._some = self[len(self.folds) - 1].X_validation[:n].copy()
+        return self._some
 
     def _with_common(self, encoder: Encoder) -> Encoder:
         """The fold's encoder, of which only what it learnt of labels is kept where folds are alike."""
@@ -150,43 +150,82 @@ def levels_of(encoder: Encoder) -> tuple[int | None, ...]:
     return tuple(len(c.encoding.levels) if isinstance(c.encoding, CategoryLevels) else None for c in encoder.columns)
 
 
-def cross_validate(
-    executor: Executor,
-    folds: EncodedFolds,
-    job: Job,
-    *,
-    go_on: Callable[[Sequence[float]], str],
-    until: float | None = None,
-) -> CrossValidated:
-    """Fit and ask fold after fold, as many at a time as the executor is wide; after the first ones and each further
-    wave, `go_on` is told the scores so far and may end it by a reason.
+class Attempt:
+    """One candidate under cross-validation. Folds are asked in waves, the first one of two folds; after each, `go_on`
+    is told the answers so far and may end it by a reason."""
+
+    def __init__(
+        self, folds: EncodedFolds, job: Job, *, width: int, go_on: Callable[[Sequence[FoldAnswer]], str]
+    ) -> None:
+        self.job = job
+        self._folds, self._width, self._go_on = folds, max(width, 1), go_on
+        self._wave = min(self._width, FIRST_WAVE, len(folds))
+        """Folds that may have been started."""
+        self._started = 0
+        self._outcomes: dict[int, Outcome] = {}
+        self._stopped = ""
+        self._failed = ""
+
+    def next_fold(self) -> int | None:
+        """The fold to start now, which then counts as started; None while it waits, or when it has ended."""
+        if self._started == self._wave:
+            return None
+        self._started += 1
+        return self._started - 1
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is under way or to come."""
+        over = bool(self._stopped or self._failed) or self._started == len(self._folds)
+        return over and len(self._outcomes) == self._started
+
+    def take(self, fold: int, outcome: Outcome) -> None:
+        """What came of a fold."""
+        self._outcomes[fold] = outcome
+        if len(self._outcomes) < self._wave:
+            return
+        self._failed = next((each for _, each in sorted(self._outcomes.items()) if isinstance(each, str)), "")
+        if self._failed or self._wave == len(self._folds):
+            return
+        self._stopped = self._go_on(self._answers())
+        if not self._stopped:
+            self._wave = min(self._wave + self._width, len(self._folds))
+
+    def _answers(self) -> list[FoldAnswer]:
+        return [each for _, each in sorted(self._outcomes.items()) if not isinstance(each, str)]
+
+    def result(self) -> CrossValidated:
+        """What the folds said, once it has ended; `TrialFailed` with the reason of the first fold that failed."""
+        if self._failed:
+            raise TrialFailed(self._failed)
+        done = self._answers()
+        rows = [fold.validation for fold in self._folds.folds[: len(done)]]
+        return CrossValidated(
+            folds=tuple(done),
+            answers=Answers(
+                rows=np.concatenate(rows).astype(np.int64),
+                fold=np.repeat(np.arange(len(rows)), [len(part) for part in rows]),
+                scores=np.concatenate([fold.scores for fold in done]),
+            ),
+            stopped=self._stopped,
+        )
+
+
+def cross_validate(executor: Executor, folds: EncodedFolds, job: Job) -> CrossValidated:
+    """The candidate on every fold.
 
     Raises
     ------
     TrialFailed : with the reason of the first fold that failed.
-    OutOfTime : it was `until`.
     """
-    done: list[FoldAnswer] = []
-    why = ""
-    while len(done) < len(folds):
-        size = executor.width if done else min(executor.width, FIRST_WAVE)
-        wave = range(len(done), min(len(done) + size, len(folds)))
-        for outcome in executor.run(job, wave, until):
-            if isinstance(outcome, str):
-                raise TrialFailed(outcome)
-            done.append(outcome)
-        if len(done) < len(folds) and (why := go_on([fold.score for fold in done])):
-            break
-    rows = [fold.validation for fold in folds.folds[: len(done)]]
-    return CrossValidated(
-        folds=tuple(done),
-        answers=Answers(
-            rows=np.concatenate(rows).astype(np.int64),
-            fold=np.repeat(np.arange(len(rows)), [len(part) for part in rows]),
-            scores=np.concatenate([fold.scores for fold in done]),
-        ),
-        stopped=why,
-    )
+    attempt = Attempt(folds, job, width=executor.width, go_on=lambda _: "")
+    fold_of: dict[int, int] = {}
+    while not attempt.ended:
+        while executor.free and (fold := attempt.next_fold()) is not None:
+            fold_of[executor.start(job, fold)] = fold
+        for number, outcome in executor.wait(None).items():
+            attempt.take(fold_of.pop(number), outcome)
+    return attempt.result()
 
 
 def settle(settled: Sequence[Params]) -> dict[str, Any]:

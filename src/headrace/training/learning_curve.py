@@ -78,7 +78,7 @@ def learning_curve(
         limit=float("inf"),
     )
     # under a split by time the last folds learn from most
-    encoded = list(folds)[len(folds) - wanted :]
+    encoded = [folds[number] for number in range(len(folds) - wanted, len(folds))]
     parts = [_part(fold, share, training.seed) for fold in encoded for share in SHARES]
     executor.give(parts)
     answers = _fitted(executor, job, len(parts), clock() + LONGEST_S)
@@ -106,18 +106,22 @@ def learning_curve(
 
 def _fitted(executor: Executor, job: Job, parts: int, until: float) -> list[float] | None:
     """The score of each part; None when one of them fails, or time is over: there is no curve, and the run goes on."""
-    scores: list[float] = []
+    scores: dict[int, float] = {}
+    part_of: dict[int, int] = {}
+    begun = 0
     while len(scores) < parts:
-        wave = range(len(scores), min(len(scores) + executor.width, parts))
+        while executor.free and begun < parts:
+            part_of[executor.start(job, begun)] = begun
+            begun += 1
         try:
-            outcomes = executor.run(job, wave, until)
+            ended = executor.wait(until)
         except OutOfTime:
             return None
-        for outcome in outcomes:
+        for number, outcome in ended.items():
             if isinstance(outcome, str):
                 return None
-            scores.append(outcome.score)
-    return scores
+            scores[part_of[number]] = outcome.score
+    return [scores[part] for part in range(parts)]
 
 
 def _part(fold: EncodedFold, share: float, seed: int) -> EncodedFold:

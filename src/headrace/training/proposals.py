@@ -36,7 +36,7 @@ class Proposal:
 
 
 class Proposer:
-    """Proposes candidates one at a time and learns from each before the next.
+    """Proposes candidates one at a time and learns from what it is told.
 
     The proposals depend on the arguments and on what was told, and on nothing else: the same outcomes told again lead
     to the same proposals.
@@ -55,11 +55,19 @@ class Proposer:
         self._known: list[tuple[Proposal, float]] = []
         self._bases: list[tuple[Proposal, float]] = []
         self._races = [name for name in training.imbalance if name != "none"]
+        self._raced = False
         self._first_round = len(portfolio)
         self._proposed = 0
         self._study: Study | None = None
         self._alive: Sequence[str] = ()
         self._grid: list[Proposal] | None = None
+
+    @property
+    def needs_all(self) -> bool:
+        """Whether the next proposal is the first of its kind: it is made of all that was tried before."""
+        if self._proposed >= self._first_round and self._races:
+            return not self._raced
+        return not self._waiting and self._study is None and self._grid is None
 
     def propose(self) -> Proposal | None:
         """The next candidate; None when no family is left that could be fitted at all.
@@ -68,6 +76,7 @@ class Proposer:
         that may be registered.
         """
         if self._proposed >= self._first_round and self._races and self._bases:
+            self._raced = True
             best, _ = max(self._bases, key=lambda known: known[1])
             return replace(best, imbalance=self._races.pop(0), first_of_family=False, asked=None)
         self._proposed += 1

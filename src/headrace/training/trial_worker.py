@@ -68,6 +68,8 @@ class FoldAnswer:
     train_score: float
     settled: Params
     fit_s: float
+    took_s: float
+    """From the fit to the graph."""
     onnx: bytes
     """Empty: it was not asked for, or the family does not compile."""
     kept: bytes
@@ -118,6 +120,7 @@ def fit_fold(job: Job, number: int, fold: EncodedFold, clock: Callable[[], float
         train_score=train_score,
         settled=fitted.settled,
         fit_s=fit_s,
+        took_s=clock() - started,
         onnx=onnx,
         kept=fitted.keep() if job.kept else b"",
         shift=shift,

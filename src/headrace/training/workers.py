@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import count
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Final, Protocol
@@ -15,8 +16,8 @@ from headrace.training.trial_worker import EncodedFold, FoldAnswer, Job, failure
 
 Clock = Callable[[], float]
 """Seconds from some instant, never going back."""
-Outcomes = list[FoldAnswer | str]
-"""What each fold answered, or why it failed."""
+Outcome = FoldAnswer | str
+"""What a fold answered, or why it failed."""
 
 LONGEST_S: Final = 3600.0
 """Seconds that one fit may take where the budget does not say."""
@@ -24,6 +25,13 @@ LONGEST_S: Final = 3600.0
 
 class OutOfTime(Exception):
     """The budget ended in the middle of a fit."""
+
+
+class Folds(Protocol):
+    """Encoded folds, each made when it is first asked for."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, number: int, /) -> EncodedFold: ...
 
 
 class Executor(Protocol):
@@ -34,14 +42,23 @@ class Executor(Protocol):
         """Folds that are fitted at a time."""
         ...
 
-    def give(self, folds: Iterable[EncodedFold]) -> None:
+    @property
+    def free(self) -> int:
+        """Folds that can be started now."""
+        ...
+
+    def give(self, folds: Folds) -> None:
         """The folds, once, before the first job."""
         ...
 
-    def run(self, job: Job, folds: Sequence[int], until: float | None) -> Outcomes:
-        """The job on these folds, at most `width` of them, in their order.
+    def start(self, job: Job, fold: int) -> int:
+        """Begin to fit the job on the fold, where there is a free place; the number of the fit."""
+        ...
 
-        Raises `OutOfTime` at the instant `until` of the clock; None: no such instant."""
+    def wait(self, until: float | None) -> Mapping[int, Outcome]:
+        """What came of the fits, at least one, that have ended by now, by their numbers.
+
+        Raises `OutOfTime` at the instant `until` of the clock; None: no such instant. Then no fit is left."""
         ...
 
 
@@ -52,27 +69,51 @@ class Inline:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._folds: Sequence[EncodedFold] = ()
+        self._folds: Folds = ()
+        self._encoded: dict[int, EncodedFold] = {}
+        self._begun: tuple[int, Job, int] | None = None
+        self._fits = count()
 
-    def give(self, folds: Iterable[EncodedFold]) -> None:
+    @property
+    def free(self) -> int:
+        """See `Executor.free`."""
+        return 1 if self._begun is None else 0
+
+    def give(self, folds: Folds) -> None:
         """See `Executor.give`."""
-        self._folds = tuple(folds)
+        self._folds, self._encoded = folds, {}
 
-    def run(self, job: Job, folds: Sequence[int], until: float | None) -> Outcomes:
-        """See `Executor.run`; a fit that has begun goes on to its end."""
-        answers: Outcomes = []
-        for number in folds:
-            if until is not None and self._clock() >= until:
-                raise OutOfTime
-            try:
-                answers.append(fit_fold(job, number, self._folds[number], self._clock))
-            except Exception as error:
-                answers.append(failure(error))
-        return answers
+    def start(self, job: Job, fold: int) -> int:
+        """See `Executor.start`; it is fitted when it is waited for."""
+        assert self._begun is None, "started where there is a free place"
+        number = next(self._fits)
+        self._begun = (number, job, fold)
+        return number
+
+    def wait(self, until: float | None) -> Mapping[int, Outcome]:
+        """See `Executor.wait`; a fit that has begun goes on to its end."""
+        assert self._begun is not None, "waited for what was started"
+        (number, job, fold), self._begun = self._begun, None
+        if until is not None and self._clock() >= until:
+            raise OutOfTime
+        if fold not in self._encoded:
+            self._encoded[fold] = self._folds[fold]
+        try:
+            return {number: fit_fold(job, fold, self._encoded[fold], self._clock)}
+        except Exception as error:
+            return {number: failure(error)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A fit under way in a child."""
+
+    number: int
+    began: float
 
 
 class Workers:
-    """Fits in children, `width` at a time, each with its share of the threads. Use as a context.
+    """Fits in children, as many at a time as there are threads. Use as a context.
 
     Parameters
     ----------
@@ -81,10 +122,15 @@ class Workers:
 
     def __init__(self, threads: int, clock: Clock, folder: Path) -> None:
         self.width = max(threads, 1)
-        self._threads, self._clock = max(threads, 1), clock
+        self._clock = clock
         self._nursery = nursery()  # loads while the caller still encodes
         self._folder = tempfile.TemporaryDirectory(prefix="folds-", dir=folder, ignore_cleanup_errors=True)
+        self._folds: Folds = ()
+        self._saved: set[int] = set()
         self._children: list[Child | None] = [None] * self.width
+        self._fits: list[_Fit | None] = [None] * self.width
+        self._lost_at_once: dict[int, Outcome] = {}
+        self._numbers = count()
 
     def __enter__(self) -> Workers:
         return self
@@ -94,41 +140,70 @@ class Workers:
             self._end(place)
         self._folder.cleanup()
 
-    def give(self, folds: Iterable[EncodedFold]) -> None:
-        """See `Executor.give`; they are written where the children map them."""
-        for number, fold in enumerate(folds):
-            save_fold(self._folder.name, number, fold)
+    @property
+    def free(self) -> int:
+        """See `Executor.free`."""
+        return self._fits.count(None)
 
-    def run(self, job: Job, folds: Sequence[int], until: float | None) -> Outcomes:
-        """See `Executor.run`; a fit that has not ended then is killed."""
-        share = max(self._threads // len(folds), 1)
-        limit = self._clock() + LONGEST_S if until is None else until
-        asked: dict[Connection, int] = {}
-        answers: dict[int, FoldAnswer | str] = {}
-        for place, number in enumerate(folds):
-            try:
-                child = self._child(place)
-                child.connection.send((number, replace(job, threads=share)))
-                asked[child.connection] = place
-            except OSError:
-                answers[place] = self._lost(place)
-        while asked:
-            left = limit - self._clock()
-            ready = wait(list(asked), timeout=max(left, 0.0))
-            for connection in [each for each in asked if each in ready]:
-                place = asked.pop(connection)
-                try:
-                    answers[place] = connection.recv()
-                except (EOFError, OSError):
-                    answers[place] = self._lost(place)
+    def give(self, folds: Folds) -> None:
+        """See `Executor.give`; each is written, when it is first needed, where the children map it."""
+        assert not self._saved, "folds are given once"
+        self._folds = folds
+
+    def start(self, job: Job, fold: int) -> int:
+        """See `Executor.start`."""
+        place, number = self._fits.index(None), next(self._numbers)
+        if fold not in self._saved:
+            save_fold(self._folder.name, fold, self._folds[fold])
+            self._saved.add(fold)
+        try:
+            child = self._child(place)
+            child.connection.send((fold, replace(job, threads=1)))
+            self._fits[place] = _Fit(number, self._clock())
+        except OSError:
+            self._lost_at_once[number] = self._lost(place)
+        return number
+
+    def wait(self, until: float | None) -> Mapping[int, Outcome]:
+        """See `Executor.wait`; a fit that has not ended then is killed."""
+        ended, self._lost_at_once = self._lost_at_once, {}
+        if ended:
+            return ended
+        while not ended:
+            busy = {self._connection(place): place for place, fit in enumerate(self._fits) if fit is not None}
+            limit = min(fit.began for fit in self._fits if fit is not None) + LONGEST_S
+            left = (limit if until is None else min(until, limit)) - self._clock()
+            ready = wait(list(busy), timeout=max(left, 0.0))
+            for connection, place in busy.items():
+                if connection in ready:
+                    ended[self._done(place)] = self._received(place)
             if not ready and left <= 0:
-                for place in asked.values():
-                    self._end(place)
-                if until is not None:
+                now = self._clock()
+                out_of_time = until is not None and now >= until
+                for place, fit in enumerate(self._fits):
+                    if fit is not None and (out_of_time or now - fit.began >= LONGEST_S):
+                        self._end(place)
+                        ended[self._done(place)] = f"it had not ended after {LONGEST_S:,.0f} s"
+                if out_of_time:
                     raise OutOfTime
-                answers |= dict.fromkeys(asked.values(), f"it had not ended after {LONGEST_S:,.0f} s")
-                break
-        return [answers[place] for place in range(len(folds))]
+        return ended
+
+    def _connection(self, place: int) -> Connection:
+        child = self._children[place]
+        assert child is not None, "a fit has its child"
+        return child.connection
+
+    def _done(self, place: int) -> int:
+        fit, self._fits[place] = self._fits[place], None
+        assert fit is not None, "asked of a place that has a fit"
+        return fit.number
+
+    def _received(self, place: int) -> Outcome:
+        try:
+            outcome: Outcome = self._connection(place).recv()
+            return outcome
+        except (EOFError, OSError):
+            return self._lost(place)
 
     def _child(self, place: int) -> Child:
         child = self._children[place]

@@ -41,6 +41,7 @@ FAMILIES: Mapping[str, str] = {
 USUAL: Mapping[str, str] = {
     "linear": "sklearn",
     "lightgbm": "lightgbm",
+    "mlp": "numpy",
     "catboost": "catboost",
     "extra_trees": "sklearn",
 }

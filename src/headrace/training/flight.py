@@ -1,0 +1,295 @@
+"""The trials of one search: several in flight, their folds fitted side by side, concluded in order of their numbers.
+
+While the last folds of one trial are fitted, or its answers are judged, the next ones use the rest of the machine. What
+is proposed and compared depends on numbers alone and never on which fit ended first: trial n knows the trials up to n
+less those that may be in flight. So a search that was killed proposes again what it had proposed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+import numpy as np
+
+from headrace.training.candidates import Bench, Store
+from headrace.training.errors import ReplayDiffers
+from headrace.training.folding import Attempt
+from headrace.training.model import Trial
+from headrace.training.proposals import Proposal, Proposer
+from headrace.training.trial_worker import FoldAnswer
+from headrace.training.workers import OutOfTime
+
+NO_TIME = "it would not have ended within the budget"
+CLEARLY_WORSE = 0.02
+"""A trial ends when it lost every fold so far to the best one, on the mean by this share of the best one's score."""
+FEWEST_FOLDS = 2
+"""Folds that a trial must have lost before it can be ended."""
+PROJECTED = 1.1
+"""A trial ends after its first folds when all of them would take this share of the time that is left."""
+KEPT_SHARE = 3
+"""Under halving one trial of so many goes on."""
+MOST_SKIPPED = 5
+"""Proposals in a row for which no time is left; then the search ends."""
+
+
+class Recorder(Store, Protocol):
+    """What the search uses of a stage's context."""
+
+    def recorded(self) -> Mapping[str, bytes]: ...
+    def record(self, part: str, data: bytes) -> None: ...
+    def progress(self, done: float, total: float | None = None, *, unit: str = "rows", note: str = "") -> None: ...
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is recorded of a finished trial."""
+
+    trial: Trial
+    told: float | None
+    """What the proposer learnt: the score, or an estimate of a pruned trial's; None: it failed."""
+    spent_s: float
+    """Of the budget, up to the end of this trial."""
+
+
+@dataclass(slots=True)
+class _Flying:
+    """A trial that was proposed and is not concluded."""
+
+    number: int
+    proposal: Proposal
+    part: Part | None = None
+    """Replayed from the record."""
+    best: Trial | None = None
+    """Of those it knows."""
+    attempt: Attempt | None = None
+    """None: nothing is fitted; it was fitted before, or there is no time for it."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it may be concluded."""
+        return self.attempt is None or self.attempt.ended
+
+
+class Flight:
+    """A search under way: its budget, its record, its trials."""
+
+    def __init__(self, bench: Bench, recorder: Recorder, started: float) -> None:
+        self._bench, self._recorder, self._executor = bench, recorder, bench.executor
+        self._budget = bench.training.budget
+        self._proposer = Proposer(bench.families, bench.training)
+        width = self._executor.width
+        self._most = 1 if width == 1 else 2 + -(-width // len(bench.folds))
+        """Trials in flight, at most."""
+        self._flying: deque[_Flying] = deque()
+        self._fold_of: dict[int, tuple[_Flying, int]] = {}
+        self._parts: list[tuple[Proposal, Part]] = []
+        """Of concluded trials."""
+        self._told = 0
+        """Trials that the proposer, and those who are proposed now, know."""
+        self._best: Trial | None = None
+        """Of those without a strategy against imbalance that are known."""
+        self._skipped = 0
+        self._over = False
+        self._took: dict[str, float] = {}
+        """Seconds of the quickest whole trial of a family, this time."""
+        self._recorded = [
+            msgspec.json.decode(data, type=Part)
+            for name, data in recorder.recorded().items()
+            if name.startswith("trial-")
+        ]
+        # what a killed execution spent up to its last finished trial is spent
+        self._zero = started - max((part.spent_s for part in self._recorded), default=0.0)
+        seconds = self._budget.seconds
+        self._until = None if seconds is None else self._zero + seconds
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Those that are concluded, by number."""
+        return [part.trial for _, part in self._parts]
+
+    def run(self) -> list[Trial]:
+        """Propose, fit, record and learn until the budget ends."""
+        while True:
+            self._start_folds()
+            if not self._flying:
+                return self.trials
+            if self._flying[0].ended:
+                self._conclude(self._flying.popleft())
+                continue
+            try:
+                ended = self._executor.wait(self._until)
+            except OutOfTime:
+                self._land()
+                return self.trials
+            for fit, outcome in ended.items():
+                flying, fold = self._fold_of.pop(fit)
+                assert flying.attempt is not None, "it has folds"
+                flying.attempt.take(fold, outcome)
+
+    def _start_folds(self) -> None:
+        """Give every free place a fold, of the oldest trial that has one to start; propose where none has."""
+        while self._executor.free:
+            for flying in self._flying:
+                fold = flying.attempt.next_fold() if flying.attempt is not None else None
+                if flying.attempt is not None and fold is not None:
+                    self._fold_of[self._executor.start(flying.attempt.job, fold)] = (flying, fold)
+                    break
+            else:
+                if not self._propose():
+                    return
+
+    def _propose(self) -> bool:
+        """Put one more trial into flight; whether there is one."""
+        number = len(self._parts) + len(self._flying)
+        if len(self._flying) >= self._most or self._over or self._skipped >= MOST_SKIPPED:
+            return False
+        if number >= len(self._recorded) and self._is_spent(number):
+            return False
+        if self._proposer.needs_all and self._flying:
+            return False
+        self._tell(len(self._parts) if self._proposer.needs_all else max(number - self._most + 1, self._told))
+        proposal = self._proposer.propose()
+        if proposal is None:
+            self._over = True
+            return False
+        self._flying.append(self._begin(number, proposal))
+        return True
+
+    def _begin(self, number: int, proposal: Proposal) -> _Flying:
+        if number < len(self._recorded):
+            part = self._recorded[number]
+            asked = (proposal.family, dict(proposal.params), proposal.imbalance)
+            if (part.trial.family, part.trial.params, part.trial.imbalance) != asked:
+                raise ReplayDiffers(number)
+            return _Flying(number, proposal, part)
+        if self._until is not None and self._took.get(proposal.family, 0.0) > self._until - self._bench.clock():
+            return _Flying(number, proposal)
+        flying = _Flying(number, proposal, best=self._best)
+        flying.attempt = self._bench.attempt(proposal, self._go_on(flying, self._told))
+        return flying
+
+    def _go_on(self, flying: _Flying, known: int) -> Callable[[Sequence[FoldAnswer]], str]:
+        """Why the trial is to end after some of its folds; empty: it goes on.
+
+        Parameters
+        ----------
+        known : trials that it may be compared with
+        """
+        folds, width = len(self._bench.folds), self._executor.width
+
+        def why(done: Sequence[FoldAnswer]) -> str:
+            scores, proposal = [fold.score for fold in done], flying.proposal
+            if self._until is not None and any(trial.state == "done" for trial in self.trials):
+                usual = float(np.mean([fold.took_s for fold in done]))
+                waves = -(-(folds - len(done)) // width)
+                if usual * waves > PROJECTED * (self._until - self._bench.clock()):
+                    return NO_TIME
+            if proposal.first_of_family or proposal.imbalance != "none" or flying.best is None:
+                return ""
+            if self._bench.training.search == "halving":
+                if _among_best_third(scores, self.trials[:known]):
+                    return ""
+                return f"not among the best third after {len(scores)} of {folds} folds"
+            if not _clearly_worse(scores, flying.best):
+                return ""
+            return f"clearly worse than the best so far on {len(scores)} of {folds} folds"
+
+        return why
+
+    def _conclude(self, flying: _Flying) -> None:
+        """Judge a trial that has ended, record it, and say how the search stands."""
+        part = flying.part
+        if part is None:
+            number, proposal, best = flying.number, flying.proposal, flying.best
+            if flying.attempt is None or not flying.attempt.ended:
+                trial = self._bench.not_tried(number, proposal, NO_TIME)
+            else:
+                began = self._bench.clock()
+                trial = self._bench.trial(number, proposal, flying.attempt, self._plain(proposal))
+                if trial.state == "done":
+                    fits_s = sum(fold.took_s for fold in flying.attempt.result().folds)
+                    took = fits_s / self._executor.width + self._bench.clock() - began
+                    self._took[proposal.family] = min(took, self._took.get(proposal.family, took))
+            told = trial.score
+            if trial.state == "pruned" and best is not None and best.score is not None and trial.fold_scores:
+                told = best.score - _shortfall(trial.fold_scores, best)
+            part = Part(trial, told, self._seconds())
+            self._recorder.record(f"trial-{number}", msgspec.json.encode(part))
+        self._parts.append((flying.proposal, part))
+        self._skipped = self._skipped + 1 if part.trial.note == NO_TIME else 0
+        self._say(part.spent_s)
+
+    def _land(self) -> None:
+        """The time is over: what had ended is kept, and what is older, of which nothing was learnt, is noted."""
+        while any(flying.attempt is not None and flying.ended for flying in self._flying):
+            self._conclude(self._flying.popleft())
+
+    def _tell(self, known: int) -> None:
+        """Let the proposer learn of the trials before the number `known`."""
+        while self._told < known:
+            proposal, part = self._parts[self._told]
+            self._proposer.tell(proposal, part.told, done=part.trial.state == "done")
+            self._best = _better(self._best, part.trial)
+            self._told += 1
+
+    def _is_spent(self, number: int) -> bool:
+        if self._budget.trials is not None:
+            return number >= self._budget.trials
+        return self._seconds() >= (self._budget.seconds or 0.0)
+
+    def _seconds(self) -> float:
+        return self._bench.clock() - self._zero
+
+    def _plain(self, proposal: Proposal) -> Trial | None:
+        """Of a strategy against imbalance: the trial of the same model without it."""
+        if proposal.imbalance == "none":
+            return None
+        same = (proposal.family, dict(proposal.params), "none", "done")
+        return next((t for t in self.trials if (t.family, t.params, t.imbalance, t.state) == same), None)
+
+    def _say(self, spent_s: float) -> None:
+        best: Trial | None = None
+        for trial in self.trials:
+            best = _better(best, trial)
+        note = f"{len(self._parts)} trials"
+        if best is not None and best.score is not None:
+            metric = self._bench.metric
+            note += f", best {metric.name} {metric.sign * best.score:.4g} ({best.family})"
+        if self._budget.trials is not None:
+            self._recorder.progress(len(self._parts), self._budget.trials, unit="trials", note=note)
+        else:
+            total = self._budget.seconds or 0.0
+            self._recorder.progress(min(spent_s, total), total, unit="s", note=note)
+
+
+def _better(best: Trial | None, trial: Trial) -> Trial | None:
+    """The better one of those without a strategy against imbalance."""
+    if trial.score is None or trial.imbalance != "none":
+        return best
+    return trial if best is None or best.score is None or trial.score > best.score else best
+
+
+def _among_best_third(scores: Sequence[float], trials: Sequence[Trial]) -> bool:
+    """Successive halving with folds for a resource: whether the trial is among the best third of those that came so
+    far, itself included. Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020."""
+    rung = len(scores)
+    reached = [float(np.mean(t.fold_scores[:rung])) for t in trials if len(t.fold_scores) >= rung]
+    better = sum(other > float(np.mean(scores)) for other in reached)
+    return better < max((len(reached) + 1) / KEPT_SHARE, 1)
+
+
+def _clearly_worse(scores: Sequence[float], best: Trial) -> bool:
+    """Whether a trial need not be asked on further folds."""
+    if len(scores) < FEWEST_FOLDS:
+        return False
+    lost_all = all(own < other for own, other in zip(scores, best.fold_scores, strict=False))
+    level = abs(float(np.mean(best.fold_scores[: len(scores)])))
+    return lost_all and _shortfall(scores, best) > CLEARLY_WORSE * level
+
+
+def _shortfall(scores: Sequence[float], best: Trial) -> float:
+    """By how much the best trial was better on the same folds, on the mean."""
+    return float(np.mean(np.array(best.fold_scores[: len(scores)]) - np.array(scores)))
