@@ -215,7 +215,7 @@ class _Known:
     def own_cost(self, kept: Sequence[Family], family: Family) -> float:
         """In money, of a million predictions: serving, and the fit spread over a month of predictions."""
         from headrace.cost.prices import amortised, price_usage, serving_price
-        from headrace.training.select import DEFAULT_VOLUME
+        from headrace.training.pricing import DEFAULT_VOLUME
 
         work = self._work
         (before_us, before), (after_us, after) = self._takes(kept), self._takes([*kept, family])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headrace.features.label import Label
     from headrace.runs.runner import Run
     from headrace.training.data import TrainingData
+    from headrace.training.stopping import Worth
 
 FEATURES: Final = ("features", "language")
 TRAINING: Final = ("training", "features", "scoring", "stages")
@@ -96,8 +97,10 @@ def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:
                 clock=time.monotonic,
                 encodings=definition.features.encodings,
                 executor=workers,
+                worth=worth,
             )
 
+    worth = _worth(work)
     return run.stage(
         "search",
         depends={
@@ -105,6 +108,7 @@ def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:
             "training": _searched(definition.training),
             "split": definition.split,
             "costs": definition.costs,
+            "worth": None if worth is None else [worth.predictions, worth.second],
             "encodings": definition.features.encodings,
             "own_models": own_digests(definition.training.families, work.root),
         },
@@ -112,6 +116,19 @@ def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:
         compute=compute,
         kind=SearchResult,
     )
+
+
+def _worth(work: Workspace) -> Worth | None:
+    """What a better model saves, where errors have a price and the search has no budget in trials."""
+    from headrace.cost.prices import price_usage
+    from headrace.training.pricing import predictions_until_trained_anew
+    from headrace.training.stopping import Worth
+
+    costs, training = work.definition.costs, work.definition.training
+    if costs is None or training.budget.trials is not None:
+        return None
+    second, _ = price_usage(work.prices, cpu_s=training.threads, memory_byte_s=RESERVED_BYTES, at_us=work.clock())
+    return Worth(predictions_until_trained_anew(costs), second)
 
 
 def _searched(training: Training) -> Training:

@@ -20,6 +20,7 @@ from headrace.training.errors import ReplayDiffers
 from headrace.training.folding import Attempt
 from headrace.training.model import Trial
 from headrace.training.proposals import Proposal, Proposer
+from headrace.training.stopping import Worth, expected_saving
 from headrace.training.trial_worker import FoldAnswer
 from headrace.training.workers import OutOfTime
 
@@ -76,8 +77,11 @@ class _Flying:
 class Flight:
     """A search under way: its budget, its record, its trials."""
 
-    def __init__(self, bench: Bench, recorder: Recorder, started: float) -> None:
+    def __init__(self, bench: Bench, recorder: Recorder, started: float, worth: Worth | None = None) -> None:
         self._bench, self._recorder, self._executor = bench, recorder, bench.executor
+        self._worth = worth
+        self.stopped = ""
+        """Why it ended before its budget did; empty: it did not."""
         self._budget = bench.training.budget
         self._proposer = Proposer(bench.families, bench.training)
         width = self._executor.width
@@ -146,7 +150,7 @@ class Flight:
         number = len(self._parts) + len(self._flying)
         if len(self._flying) >= self._most or self._over or self._skipped >= MOST_SKIPPED:
             return False
-        if number >= len(self._recorded) and self._is_spent(number):
+        if number >= len(self._recorded) and (self._is_spent(number) or self._is_enough()):
             return False
         if self._proposer.needs_all and self._flying:
             return False
@@ -239,6 +243,25 @@ class Flight:
         if self._budget.trials is not None:
             return number >= self._budget.trials
         return self._seconds() >= (self._budget.seconds or 0.0)
+
+    def _is_enough(self) -> bool:
+        """Whether one more trial is expected to save less than it costs, where that has a price. Not under a budget in
+        trials, whose runs are to be equal to the byte: prices are of measured seconds."""
+        if self._worth is None or self._budget.trials is not None:
+            return False
+        drawn = [part for proposal, part in self._parts if proposal.asked is not None]
+        judged = [part.trial.error_cost for part in drawn if part.trial.error_cost is not None]
+        saving = expected_saving(judged, sum(part.told is not None for part in drawn))
+        if saving is None or len(drawn) < 2:
+            return False
+        seconds = (drawn[-1].spent_s - drawn[0].spent_s) / (len(drawn) - 1)
+        saved, price = saving * self._worth.predictions, seconds * self._worth.second
+        if saved < price:
+            self._over = True
+            self.stopped = (
+                f"after {len(self._parts)} trials one more was expected to save {saved:.2g} USD and to cost {price:.2g}"
+            )
+        return self._over
 
     def _seconds(self) -> float:
         return self._bench.clock() - self._zero

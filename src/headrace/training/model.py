@@ -130,6 +130,8 @@ class SearchResult(Struct, frozen=True, kw_only=True):
     ratio: float | None = None
     """Rows asked by rows learnt from, of a fold on the mean: how much folds have in common."""
     trials: tuple[Trial, ...]
+    stopped: str = ""
+    """Why the search ended before its budget did."""
 
 
 class Money(Struct, frozen=True, kw_only=True):

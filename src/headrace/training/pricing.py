@@ -28,6 +28,15 @@ BINARY: Final[Mapping[str, tuple[int, int]]] = {"false_positive": (0, 1), "false
 """Key of [costs] → (truth, decision)."""
 _DAY_US: Final = 86_400_000_000
 _MONTH_DAYS: Final = 365.25 / 12
+DEFAULT_VOLUME: Final = 1_000_000.0
+"""Predictions a month when [costs] has no volume."""
+
+
+def predictions_until_trained_anew(costs: Costs | None) -> float:
+    """How many the next model makes: of `retrain`, or of a month."""
+    volume = (costs.volume_per_month if costs is not None else None) or DEFAULT_VOLUME
+    months = 1.0 if costs is None or costs.retrain_us is None else costs.retrain_us / (_DAY_US * _MONTH_DAYS)
+    return volume * months
 
 
 @dataclass(frozen=True, slots=True)

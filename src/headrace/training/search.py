@@ -21,6 +21,7 @@ from headrace.training.metrics import metric_of
 from headrace.training.model import SearchResult
 from headrace.training.pricing import cost_matrix, pricing_of
 from headrace.training.splits import make_folds
+from headrace.training.stopping import Worth
 from headrace.training.workers import Executor, Inline
 
 
@@ -34,6 +35,7 @@ def search(
     clock: Clock,
     encodings: Sequence[Encoding] = (),
     executor: Executor | None = None,
+    worth: Worth | None = None,
 ) -> SearchResult:
     """Try candidates until the budget is spent; the best of them together are one more candidate, the last.
 
@@ -43,6 +45,7 @@ def search(
     recorder : where finished trials are kept, and found again after a kill
     clock : seconds; times fits, single rows, and a budget in seconds
     encodings : of the definition; fitted inside each fold
+    worth : of a better model; None: the search does not ask whether it is worth going on
     executor : where folds are fitted; None: in this process, one after the other
 
     Raises
@@ -63,7 +66,8 @@ def search(
     executor = Inline(clock) if executor is None else executor
     executor.give(folds)
     bench = Bench(examples, training, costs, metric, families, folds, executor, recorder, clock)
-    trials = Flight(bench, recorder, started).run()
+    flight = Flight(bench, recorder, started, worth)
+    trials = flight.run()
     if not any(trial.state == "done" for trial in trials):
         if trials:
             raise NothingFitted([trial.note for trial in trials])
@@ -77,4 +81,5 @@ def search(
         folds=len(folds),
         ratio=asked_ratio(split, len(folds)),
         trials=tuple(trials),
+        stopped=flight.stopped,
     )

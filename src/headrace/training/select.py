@@ -16,12 +16,10 @@ from headrace.training.comparing import p_worse
 from headrace.training.errors import CostsMissing, NothingFitted, NothingToRegister
 from headrace.training.metrics import METRICS
 from headrace.training.model import Candidate, Choice, Money, SearchResult, Sensitivity, Trial, is_candidate
+from headrace.training.pricing import predictions_until_trained_anew
 
-DEFAULT_VOLUME = 1_000_000.0
-"""Predictions a month when [costs] has no volume."""
 LEVEL = 0.05
 """Of the test by which a candidate is told from the best one."""
-_MONTH_US = 86_400_000_000 * 365.25 / 12
 
 
 def select(
@@ -91,13 +89,11 @@ def _sensitivity(chosen: Trial, trials: Sequence[Trial], money: dict[int, Money]
 
 
 def _money(trial: Trial, costs: Costs | None, prices: PriceBook, threads: int, at_us: int) -> Money:
-    volume = (costs.volume_per_month if costs is not None else None) or DEFAULT_VOLUME
-    months = 1.0 if costs is None or costs.retrain_us is None else costs.retrain_us / _MONTH_US
     fit_usd, _ = price_usage(prices, cpu_s=trial.fit_s * threads, memory_byte_s=0.0, at_us=at_us)
     return Money(
         errors=(trial.error_cost or 0.0) * 1e6,
         serving=serving_price(prices, trial.row_us or 0.0, at_us=at_us),
-        training=amortised(fit_usd, volume * months),
+        training=amortised(fit_usd, predictions_until_trained_anew(costs)),
     )
 
 
@@ -169,4 +165,6 @@ def _reason(ranked: Sequence[Trial], selection: Selection, money: dict[int, Mone
         else f"cheapest to serve within {selection.within:.2%} of the best {result.metric}",
     }[selection.rule]
     text = f"{why[0].upper()}{why[1:]} of {len(ranked)} candidates: {says(chosen)}."
-    return text if best is chosen else f"{text} Given up: {says(best)}."
+    if best is not chosen:
+        text += f" Given up: {says(best)}."
+    return f"{text} The search ended early: {result.stopped}." if result.stopped else text
