@@ -14,7 +14,7 @@ from headrace.runs.history import get_run
 from headrace.stages.model import ContractBroken, Outcome
 
 CHECKS = "check airports, check flights, check weather, check planes, check airlines, tell of the label, quality page"
-LEARNING = ("assemble", "certify", "search", "select", "compile", "evaluate", "register", "run page")
+LEARNING = ("assemble", "certify", "search", "select", "compile", "learning curve", "evaluate", "register", "run page")
 
 
 def run(root: Path, *, refresh: bool = False) -> tuple[Outcome, list[str]]:
@@ -113,7 +113,7 @@ def test_a_check_that_fails_stops_before_anything_is_learned(delays: Path) -> No
 def test_other_costs_read_nothing_and_assemble_nothing(delays: Path) -> None:
     edit(delays, {r'false_positive = "4 USD"': 'false_positive = "5 USD"'})
     outcome, computed = run(delays)
-    assert computed == ["search", "select", "compile", "evaluate", "register", "run page"]
+    assert computed == ["search", "select", "compile", "learning curve", "evaluate", "register", "run page"]
     assert outcome.version.number == 2
 
 

@@ -156,9 +156,13 @@ class Workers:
         if fold not in self._saved:
             save_fold(self._folder.name, fold, self._folds[fold])
             self._saved.add(fold)
+        asked = (fold, replace(job, threads=1))
         try:
-            child = self._child(place)
-            child.connection.send((fold, replace(job, threads=1)))
+            try:
+                self._child(place).connection.send(asked)
+            except OSError:  # it has ended since its last fit, which is no fault of this one
+                self._end(place)
+                self._child(place).connection.send(asked)
             self._fits[place] = _Fit(number, self._clock())
         except OSError:
             self._lost_at_once[number] = self._lost(place)

@@ -70,7 +70,7 @@ def test_a_linear_model_of_ten_thousand_columns_fits_and_compiles() -> None:
 
 
 def test_what_is_usually_tried_is_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert usual_families() == ("linear", "lightgbm", "catboost", "extra_trees")
+    assert usual_families() == ("linear", "lightgbm", "mlp", "catboost", "extra_trees")
     assert set(USUAL) <= set(FAMILIES)
     monkeypatch.setattr("headrace.training.families.find_spec", lambda name: None if name == "catboost" else object())
-    assert usual_families() == ("linear", "lightgbm", "extra_trees")
+    assert usual_families() == ("linear", "lightgbm", "mlp", "extra_trees")
