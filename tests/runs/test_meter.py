@@ -48,3 +48,14 @@ def test_the_peak_is_of_the_metered_time_only(can_reset: bool, monkeypatch: pyte
     watch = Meter()
     nothing = watch.stop().peak_memory_bytes
     assert 60 * MB < middle - nothing < 200 * MB
+
+
+def test_what_is_used_beside_counts_once_where_it_is_said() -> None:
+    watch = Meter()
+    meter.used_beside(2.5, 700 * MB)
+    used = watch.stop()
+    assert 2.5 <= used.cpu_s < 3.5
+    assert used.peak_memory_bytes >= 700 * MB
+    after = Meter().stop()
+    assert after.cpu_s < 1.0
+    assert after.peak_memory_bytes < used.peak_memory_bytes - 600 * MB

@@ -17,12 +17,15 @@ import pytest
 from tests.training.samples import make_examples
 
 from headrace.definition.model import Split, Task
+from headrace.runs.meter import Meter
 from headrace.training.families import Fitted
 from headrace.training.folding import EncodedFolds
 from headrace.training.metrics import metric_of
 from headrace.training.splits import make_folds
 from headrace.training.trial_worker import FoldAnswer, Job
 from headrace.training.workers import Executor, Inline, OutOfTime, Workers
+
+BURNT_S = 0.5
 
 
 class Odd:
@@ -53,6 +56,11 @@ class Odd:
                 os._exit(7)
             case "hang":
                 signal.pause()
+            case "burn":
+                held = np.ones(50_000_000 // 8)
+                while time.process_time() < BURNT_S:
+                    held += 1.0
+                raise RuntimeError("it has burnt")
             case "print":
                 print("a line of the model's own", flush=True)
                 raise RuntimeError("it has printed")
@@ -227,3 +235,13 @@ def test_folds_are_written_where_they_are_told_and_are_gone_afterwards(tmp_path:
         asked(workers, job(), (1,))
         assert [path.name for path in tmp_path.glob("folds-*/*-X_train.npy")] == ["1-X_train.npy"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_children_used_is_counted_of_the_stage_that_asked_them(tmp_path: Path) -> None:
+    watch = Meter()
+    with Workers(2, time.monotonic, tmp_path) as workers:
+        workers.give(folds())
+        assert asked(workers, odd("burn"), (0, 1)) == ["RuntimeError: it has burnt"] * 2
+    used = watch.stop()
+    assert used.cpu_s >= 2 * BURNT_S
+    assert used.peak_memory_bytes >= 2 * 50_000_000  # each child holds more

@@ -62,6 +62,16 @@ def label_of(definition: Definition, types: Mapping[str, Type]) -> Label:
     try:
         node = parse(project.label, types)
     except ExpressionError as error:
+        if project.label in types:
+            raise FeatureErrors(
+                [
+                    FeatureError(
+                        "project.label",
+                        f"a label is an expression, and as one {project.label!r} is not the column of that name",
+                        fix=f"write label = '\"{project.label}\"'",
+                    )
+                ]
+            ) from error
         raise FeatureErrors([expression_error("project.label", error)]) from error
     columns = SourceColumns(definition.source(project.source), types)
     return Label(

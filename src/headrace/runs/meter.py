@@ -14,6 +14,25 @@ _RESET_PEAK = "5"  # proc(5): writing 5 to clear_refs sets the peak resident siz
 _SAMPLE_S = 0.05
 
 
+class _Beside:
+    """What processes used that work for this one and are not its children. Each says so once, when it has ended."""
+
+    def __init__(self) -> None:
+        self.cpu_s = 0.0
+        self.memory_bytes = 0
+        self.lock = threading.Lock()
+
+
+_BESIDE = _Beside()
+
+
+def used_beside(cpu_s: float, memory_bytes: int) -> None:
+    """Count what processes have used that worked for this one beside each other, and are not its children."""
+    with _BESIDE.lock:
+        _BESIDE.cpu_s += cpu_s
+        _BESIDE.memory_bytes = max(_BESIDE.memory_bytes, memory_bytes)
+
+
 class Consumption(NamedTuple):
     """What was used between two instants."""
 
@@ -25,15 +44,17 @@ class Consumption(NamedTuple):
 class Meter:
     """Measures from its creation until `stop`.
 
-    CPU seconds are user and system time of this process and of the children that ended meanwhile. Peak memory is the
-    resident size of this process: on Linux the kernel's own high-water mark, reset at the start; where that is not
-    allowed, the highest of samples taken every 50 ms; elsewhere the mark since the process began. The mark is the
-    process's: only one meter at a time gives a true peak, and the `ru_maxrss` that a parent reads at the end covers the
-    time since the last reset only.
+    CPU seconds are user and system time of this process, of the children that ended meanwhile, and of what was said to
+    `used_beside`. Peak memory is what was said there and the resident size of this process: on Linux the kernel's own
+    high-water mark, reset at the start; where that is not allowed, the highest of samples taken every 50 ms; elsewhere
+    the mark since the process began. The mark is the process's: only one meter at a time gives a true peak, and the
+    `ru_maxrss` that a parent reads at the end covers the time since the last reset only.
     """
 
     def __init__(self) -> None:
         self._sampler = None if _reset_peak() else _Sampler.start_if_possible()
+        with _BESIDE.lock:
+            _BESIDE.memory_bytes = 0
         self._cpu_s = _cpu_s()
         self._started = time.perf_counter()
 
@@ -42,11 +63,11 @@ class Meter:
         wall_s = time.perf_counter() - self._started
         cpu_s = _cpu_s() - self._cpu_s
         peak = self._sampler.stop() if self._sampler is not None else _peak_bytes()
-        return Consumption(wall_s, cpu_s, peak)
+        return Consumption(wall_s, cpu_s, peak + _BESIDE.memory_bytes)
 
 
 def _cpu_s() -> float:
-    return sum(
+    return _BESIDE.cpu_s + sum(
         used.ru_utime + used.ru_stime
         for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     )

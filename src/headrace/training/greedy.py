@@ -24,6 +24,7 @@ MOST_LOOKED_AT: Final = 30
 """Candidates, best first."""
 MOST_ROWS: Final = 30_000
 """Rows, evenly spaced, that sets are judged by."""
+HEADROOM: Final = 1.25
 LEAST_GAIN: Final = 2e-4
 """Of the best candidate's own distance to perfect (or of its loss): what a new member must bring."""
 
@@ -41,7 +42,12 @@ class Member:
 def select_members(
     members: Mapping[int, Member], y: NDArray[Any], metric: Metric, task: Task, *, row_limit_us: float
 ) -> dict[int, float]:
-    """Weights by candidate, summing to 1; one candidate alone when no set is better."""
+    """Weights by candidate, summing to 1; one candidate alone when no set is better.
+
+    Parameters
+    ----------
+    row_limit_us : of one row, for all members together; where the best candidate alone takes longer, `HEADROOM` of that
+    """
     rows = np.linspace(0, len(y) - 1, min(len(y), MOST_ROWS)).astype(np.intp)
     y = y[rows]
     known = {number: member.scores[rows] for number, member in members.items()}
@@ -52,11 +58,12 @@ def select_members(
     room = (1.0 - best) if metric.higher_is_better else -best
     step = LEAST_GAIN * max(abs(room), 1e-12)
     spent = members[first].row_us
+    limit_us = max(row_limit_us, HEADROOM * spent)
     for size in range(1, STEPS):
         found: tuple[float, int] | None = None
         for number in looked_at:
             new = number not in counts
-            if new and spent + members[number].row_us > row_limit_us:
+            if new and spent + members[number].row_us > limit_us:
                 continue
             value = measure(metric, y, (total + known[number]) / (size + 1), task)
             worth = value - (step if new else 0.0)

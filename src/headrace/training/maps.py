@@ -27,6 +27,8 @@ CURVED_KNOTS, EVEN_KNOTS = 230, 17
 """Of a parametric map: along its curvature, which keeps the lines between within 1e-4 of it, and along the logit."""
 NEAREST = 1e-7
 """To 0 and 1: scores beyond are taken as this, about what float32 tells apart below 1."""
+BARELY = 1e-3
+"""By which share the probabilities of rows beyond the first and last centre differ at most."""
 BINS = 1024
 """Of equally many rows, by which a parametric map is fitted to many."""
 
@@ -271,7 +273,16 @@ def isotonic_knots(y: NDArray[Any], scores: Floats) -> Knots:
         wanted = np.linspace(0.0, size.sum(), MOST_KNOTS)
         kept = np.unique(np.append(np.searchsorted(np.cumsum(size), wanted[:-1]), [0, len(centre) - 1]))
         centre, level = centre[kept], level[kept]
-    return tuple(zip(centre.tolist(), level.tolist(), strict=True))
+    return _told_apart(tuple(zip(centre.tolist(), level.tolist(), strict=True)))
+
+
+def _told_apart(knots: Knots) -> Knots:
+    """With ends at 0 and 1 that are hardly other than the first and the last knot: what lies beyond them keeps its
+    order. Of a rare class half of all rows may lie below the first."""
+    (first, low), (last, high) = knots[0], knots[-1]
+    below = ((0.0, low * (1.0 - BARELY)),) if first > 0.0 else ()
+    above = ((1.0, 1.0 - (1.0 - high) * (1.0 - BARELY)),) if last < 1.0 else ()
+    return (*below, *knots, *above)
 
 
 BINARY: dict[MapName, Fit] = {"platt": fit_platt, "beta": fit_beta, "isotonic": fit_isotonic}

@@ -11,14 +11,16 @@ import atexit
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 LOADED: Final = (
     "headrace.training.trial_worker",
@@ -33,6 +35,17 @@ LOADED: Final = (
 _FORK: Final = b"f"
 _WAIT: Final = b"w"
 _PID_BYTES: Final = 8
+_END: Final = struct.Struct("<qdq")
+"""How a child ended: exit code, CPU seconds of it (and of the nursery since it last said so), most bytes it held."""
+
+
+class Ended(NamedTuple):
+    """What became of a child."""
+
+    code: int
+    """Negative for a signal."""
+    cpu_s: float
+    memory_bytes: int
 
 
 class Child:
@@ -41,16 +54,16 @@ class Child:
     def __init__(self, nursery: Nursery, pid: int, connection: Connection) -> None:
         self._nursery, self.pid, self.connection = nursery, pid, connection
 
-    def end(self) -> int:
-        """Kill it if it runs; its exit code, negative for a signal."""
+    def end(self) -> Ended:
+        """Kill it if it runs."""
         with suppress(OSError):
             self.connection.close()
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         return self._nursery.wait(self.pid)
 
-    def fate(self) -> int:
-        """The exit code of a child whose pipe has closed."""
+    def fate(self) -> Ended:
+        """Of a child whose pipe has closed."""
         with suppress(OSError):
             self.connection.close()
         return self._nursery.wait(self.pid)
@@ -84,15 +97,15 @@ class Nursery:
             pid = int.from_bytes(self._receive(_PID_BYTES), "big", signed=True)
         return Child(self, pid, Connection(mine.detach()))
 
-    def wait(self, pid: int) -> int:
-        """The exit code of a child that has ended or is about to; as if killed when the nursery is gone, and with it
+    def wait(self, pid: int) -> Ended:
+        """What became of a child that has ended or is about to; as if killed when the nursery is gone, and with it
         every child."""
         try:
             with self._lock:
                 self._socket.sendall(_WAIT + str(pid).encode())
-                return int.from_bytes(self._receive(_PID_BYTES), "big", signed=True)
+                return Ended(*_END.unpack(self._receive(_END.size)))
         except OSError:
-            return -signal.SIGKILL
+            return Ended(-signal.SIGKILL, 0.0, 0)
 
     @property
     def lives(self) -> bool:
@@ -131,6 +144,7 @@ def nursery() -> Nursery:
 def _serve(control: socket.socket) -> None:
     from headrace.training.trial_worker import serve
 
+    said_s = 0.0
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
         if not message:
@@ -145,15 +159,18 @@ def _serve(control: socket.socket) -> None:
             os.close(descriptors[0])
             control.sendall(pid.to_bytes(_PID_BYTES, "big", signed=True))
         else:
-            code = _exit_code(int(message[1:]))
-            control.sendall(code.to_bytes(_PID_BYTES, "big", signed=True))
+            ended, own_s = _end_of(int(message[1:])), time.process_time()
+            control.sendall(_END.pack(ended.code, ended.cpu_s + own_s - said_s, ended.memory_bytes))
+            said_s = own_s
 
 
-def _exit_code(pid: int) -> int:
+def _end_of(pid: int) -> Ended:
     try:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        _, status, used = os.wait4(pid, 0)
     except ChildProcessError:
-        return 0
+        return Ended(0, 0.0, 0)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Ended(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss * unit)
 
 
 def _die_with_parent(number: int = signal.SIGKILL) -> None:

@@ -11,7 +11,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Final, Protocol
 
-from headrace.training.nursery import Child, nursery
+from headrace.runs.meter import used_beside
+from headrace.training.nursery import Child, Ended, nursery
 from headrace.training.trial_worker import EncodedFold, FoldAnswer, Job, failure, fit_fold, save_fold
 
 Clock = Callable[[], float]
@@ -131,6 +132,9 @@ class Workers:
         self._fits: list[_Fit | None] = [None] * self.width
         self._lost_at_once: dict[int, Outcome] = {}
         self._numbers = count()
+        self._cpu_s = 0.0
+        self._memory = [0] * self.width
+        """Most bytes that a child at each place held."""
 
     def __enter__(self) -> Workers:
         return self
@@ -138,6 +142,7 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         for place in range(self.width):
             self._end(place)
+        used_beside(self._cpu_s, sum(self._memory))
         self._folder.cleanup()
 
     @property
@@ -224,12 +229,18 @@ class Workers:
     def _end(self, place: int) -> None:
         child, self._children[place] = self._children[place], None
         if child is not None:
-            child.end()
+            self._count(place, child.end())
 
     def _lost(self, place: int) -> str:
         child, self._children[place] = self._children[place], None
         if child is None:
             return "no process could be started for it"
-        code = child.fate()
+        ended = child.fate()
+        self._count(place, ended)
+        code = ended.code
         killed = " (killed: most often for want of memory)" if code == -signal.SIGKILL else ""
         return f"its process ended with code {code}{killed}"
+
+    def _count(self, place: int, ended: Ended) -> None:
+        self._cpu_s += ended.cpu_s
+        self._memory[place] = max(self._memory[place], ended.memory_bytes)
