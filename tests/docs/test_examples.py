@@ -76,6 +76,25 @@ def test_the_contract_page_shows_what_becomes_of_its_rows(
     assert capsys.readouterr().out == quarantined
 
 
+def test_the_quantiles_page_promises_times_that_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEADRACE_CONFIG", str(tmp_path / "config"))
+    monkeypatch.delenv("HEADRACE_PROJECT", raising=False)
+    [page] = [page for page in PAGES if page.name == "counts-and-quantiles.md"]
+    _run(page)
+    (tmp_path / "headrace.toml").write_text(blocks(page, "toml")[0].text, encoding="utf-8")
+    assert main(["run"]) == 0
+    capsys.readouterr()
+    assert main(["show", "--json"]) == 0
+    shown = capsys.readouterr().out
+    said = re.search(r"the 90 % quantile: ([0-9.]+)% of the holdout's labels", shown)
+    assert said is not None
+    assert 85 < float(said[1]) < 95
+    assert "pinball_90" in shown
+
+
 def test_a_block_that_is_not_run_says_why() -> None:
     reasons = [block.not_run for block in all_blocks("python") if block.not_run is not None]
     assert all(len(reason.split()) >= 2 for reason in reasons)

@@ -12,7 +12,6 @@ from headrace.definition.combines import build_combine
 from headrace.definition.conversions import reading_part
 from headrace.definition.document import At, listed, shown, suggestion
 from headrace.definition.formats import format_part
-from headrace.definition.grammar_metrics import METRICS
 from headrace.definition.kinds import Fields
 from headrace.definition.locations import DATABASES, check_address, check_headers, check_web_address, source_format
 from headrace.definition.model import (
@@ -32,7 +31,6 @@ from headrace.definition.model import (
     Source,
     Split,
     Stores,
-    Training,
     Trust,
     Window,
 )
@@ -366,20 +364,6 @@ def build_split(fields: Fields, project: Project) -> Split:
         is_open=by == "random" and "by" not in fields.values and not at.key("by").is_broken,
         **fields.only("group", "time", "holdout", "folds", "seed", "trust"),
     )
-
-
-def build_training(fields: Fields, project: Project) -> Training:
-    """[training]."""
-    metric = fields.get("metric")
-    if metric is not None and project.task is not None and metric not in METRICS[project.task]:
-        fits = ", ".join(f'"{name}"' for name in METRICS[project.task])
-        fields.at.key("metric").wrong(
-            f"the metric does not fit the task {project.task}",
-            expected=fits,
-            found=shown(metric),
-            fix="use one of these",
-        )
-    return Training(**fields.only("families", "search", "budget", "imbalance", "metric", "refit", "seed", "threads"))
 
 
 _COSTS_OF = {"binary": ("false_positive", "false_negative"), "multiclass": ("matrix",), "regression": ("over", "under")}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import get_args
 
 from headrace.definition.grammar_features import FEATURES
-from headrace.definition.grammar_metrics import ALL_METRICS
+from headrace.definition.grammar_metrics import ALL_METRICS, PINBALL
 from headrace.definition.grammar_parts import (
     COLUMNS,
     DURATION,
@@ -538,8 +538,13 @@ TRAINING = Section(
         ),
         Key(
             "metric",
-            Choice(ALL_METRICS, {"auc": "roc_auc", "pr_auc": "average_precision", "ap": "average_precision"}),
-            "What the search prunes by: average_precision, log_loss or rmse, by task, when left out.",
+            Choice(
+                ALL_METRICS,
+                {"auc": "roc_auc", "pr_auc": "average_precision", "ap": "average_precision"},
+                (PINBALL, 'the pinball loss of another quantile ("pinball_95")'),
+            ),
+            "What the search prunes by: average_precision, log_loss or rmse, by task, when left out; of a count "
+            "poisson_deviance, of a quantile its pinball loss.",
         ),
         Key(
             "refit",
@@ -547,6 +552,16 @@ TRAINING = Section(
             "After the look at the holdout the chosen candidate learns anew from all rows; that model is packed.",
             default=False,
         ),
+        Key(
+            "objective",
+            Choice(
+                ("mean", "poisson", "quantile"),
+                {"count": "poisson", "counts": "poisson", "squared_error": "mean", "regression": "mean"},
+            ),
+            "Of values: what is learnt. poisson: the mean of a count; quantile: what a share of labels lies below.",
+            default="mean",
+        ),
+        Key("quantile", Number(0, 1, exclusive=True), "The share of labels that is to lie below the answer."),
         Key("seed", _SEED, "Of whatever is random in it.", default=0),
         Key("threads", Number(1, 1024, whole=True), "Threads of one fit: part of what makes it repeatable.", default=2),
     ),

@@ -57,3 +57,5 @@ METRICS = {
 """What a search may prune by, by task; the first is the default."""
 
 ALL_METRICS = tuple(dict.fromkeys(name for names in METRICS.values() for name in names))
+PINBALL = r"pinball_\d{1,2}(\.\d{1,2})?"
+"""Metrics of other quantiles, in percent."""

@@ -484,6 +484,28 @@ class Budget(Struct, frozen=True, kw_only=True):
     """Of the machine's price while the search runs."""
 
 
+class Objective(Struct, frozen=True, kw_only=True):
+    """What the value that a regression answers is to be of the label."""
+
+    kind: Literal["mean", "poisson", "quantile"] = "mean"
+    """`mean` by squared errors; `poisson`: the mean of a count, by the likelihood of counts; `quantile`."""
+    quantile: float | None = None
+    """Of `quantile`: the share of labels that is to lie below the answer."""
+
+    @property
+    def metric(self) -> str | None:
+        """What such answers are measured by; None: what the task's are.
+
+        Examples
+        --------
+        >>> Objective(kind="quantile", quantile=0.975).metric
+        'pinball_97.5'
+        """
+        if self.kind == "mean":
+            return None
+        return "poisson_deviance" if self.kind == "poisson" else f"pinball_{100.0 * (self.quantile or 0.5):.4g}"
+
+
 class Training(Struct, frozen=True, kw_only=True):
     """How candidates are searched."""
 
@@ -494,7 +516,9 @@ class Training(Struct, frozen=True, kw_only=True):
     imbalance: tuple[str, ...] = ("none",)
     """Strategies against imbalance that are raced against doing nothing."""
     metric: str | None = None
-    """None: average_precision, log_loss or rmse, by task."""
+    """None: average_precision, log_loss or rmse, by task; else what the objective is measured by."""
+    objective: Objective = Objective()
+    """Regression: what is learnt."""
     refit: bool = False
     """Whether the model that is packed learns from the holdout too, once that was looked at."""
     seed: int = 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from headrace.definition import build
 from headrace.definition.build_schedule import build_lineage, build_schedule
+from headrace.definition.build_training import asked_for, build_training
 from headrace.definition.check_features import check_features
 from headrace.definition.check_sources import check_sources
 from headrace.definition.combines import check_combines
@@ -77,14 +78,17 @@ def _checked(document: Document, path: Path) -> Definition:
     project = build.build_project(section("project"), _folder(path), names)
     rates = build_rates(fields.get("currencies")) if "currencies" in fields.values else None
     has_costs = document.has("costs")
+    costs = build.build_costs(fields.get("costs"), project) if "costs" in fields.values else None
+    training = build_training(section("training"), project, costs)
+    project = asked_for(project, training)
     definition = Definition(
         format=1,
         project=project,
         sources=check_sources(attach_rates(sources, rates, names, document), names, document),
         features=build.build_features(section("features")) if "features" in fields.values else Features(auto=True),
         split=build.build_split(section("split"), project),
-        training=build.build_training(section("training"), project),
-        costs=build.build_costs(fields.get("costs"), project) if "costs" in fields.values else None,
+        training=training,
+        costs=costs,
         selection=build.build_selection(section("selection"), has_costs),
         evaluation=build.build_evaluation(section("evaluation"), project),
         stores=build.build_stores(section("stores")),

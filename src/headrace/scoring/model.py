@@ -138,5 +138,7 @@ class Decision(Struct, frozen=True, kw_only=True):
     """Share of rows whose interval or set is to hold the truth."""
     margins: tuple[Margin, ...] = ()
     """Regression: by rising `start`, the first of which no value is below."""
+    least_value: float | None = None
+    """Regression: no end of an interval is below it; of counts 0."""
     set_least: tuple[float, ...] = ()
     """By class: the probability from which on it belongs to the set; of binary tasks that of false, then of true."""

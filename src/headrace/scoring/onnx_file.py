@@ -18,6 +18,7 @@ ALLOWED_OPS: Final = frozenset(
         ("", "Add"),
         ("", "Clip"),
         ("", "Div"),
+        ("", "Exp"),
         ("", "Flatten"),
         ("", "Gather"),
         ("", "IsNaN"),

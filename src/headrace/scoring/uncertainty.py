@@ -26,13 +26,14 @@ class Uncertainty:
     Raises `PackageUnreadable` when its margins or least probabilities contradict themselves.
     """
 
-    __slots__ = ("_above", "_below", "_classes", "_least", "_starts", "intervals_known", "sets_known")
+    __slots__ = ("_above", "_below", "_classes", "_floor", "_least", "_starts", "intervals_known", "sets_known")
 
     def __init__(self, decision: Decision) -> None:
         _check(decision)
         margins = decision.margins
         self._starts = [m.start for m in margins]
         self._below, self._above = [m.below for m in margins], [m.above for m in margins]
+        self._floor = -math.inf if decision.least_value is None else decision.least_value
         self._least = decision.set_least
         self._classes = decision.classes or ("false", "true")
         self.intervals_known: Final = bool(margins)
@@ -41,12 +42,13 @@ class Uncertainty:
     def interval(self, value: float) -> tuple[float, float]:
         """The ends for one value."""
         place = max(bisect_right(self._starts, value) - 1, 0)
-        return value + self._below[place], value + self._above[place]
+        return max(value + self._below[place], self._floor), max(value + self._above[place], self._floor)
 
     def intervals(self, values: Column) -> tuple[Column, Column]:
         """The same for a column."""
         place = np.maximum(np.searchsorted(np.array(self._starts), values, side="right") - 1, 0)
-        return values + np.array(self._below)[place], values + np.array(self._above)[place]
+        low, high = values + np.array(self._below)[place], values + np.array(self._above)[place]
+        return np.maximum(low, self._floor), np.maximum(high, self._floor)
 
     def set_of(self, probability: float) -> tuple[str, ...]:
         """Binary: the classes that belong to the answer; the likelier one when none does."""
@@ -83,6 +85,8 @@ def _check(decision: Decision) -> None:
         raise PackageUnreadable("decision.json", "its margins do not rise, or are no numbers")
     if any(margin.below > margin.above for margin in decision.margins):
         raise PackageUnreadable("decision.json", "a margin ends below its beginning")
+    if decision.least_value is not None and not math.isfinite(decision.least_value):
+        raise PackageUnreadable("decision.json", "its least value is no number")
     wanted = {"binary": 2, "multiclass": len(decision.classes), "regression": 0}[decision.task]
     if decision.set_least and (
         len(decision.set_least) != wanted or not all(0.0 <= least <= 1.0 for least in decision.set_least)

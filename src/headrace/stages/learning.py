@@ -69,7 +69,7 @@ def as_here(work: Workspace) -> Workspace:
 
     training = work.definition.training
     if not training.families:
-        training = msgspec.structs.replace(training, families=usual_families())
+        training = msgspec.structs.replace(training, families=usual_families(training.objective))
     if training.budget.usd is not None:
         seconds = affordable_s(
             work.prices, training.budget.usd, cores=training.threads, memory_bytes=RESERVED_BYTES, at_us=work.clock()
@@ -202,7 +202,14 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
         return Compiled(
             onnx=ctx.keep_bytes(fitted.onnx, "graphs", ".onnx"),
             encoder=fitted.encoder,
-            decision=with_uncertainty(decision, y, said, asked.fold, coverage=definition.evaluation.coverage),
+            decision=with_uncertainty(
+                decision,
+                y,
+                said,
+                asked.fold,
+                coverage=definition.evaluation.coverage,
+                least=0.0 if definition.training.objective.kind == "poisson" else None,
+            ),
             profile=ctx.keep_bytes(profile_frame(frame.program, data.train.rows), "profiles", ".json"),
             label_spread=fitted.label_spread,
             library=ctx.keep_bytes(answers.tobytes(), "answers", ".f64"),
@@ -222,6 +229,7 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
                 "seed": definition.training.seed,
                 "threads": definition.training.threads,
                 "metric": trials.metric,
+                "objective": definition.training.objective,
             },
             "split": definition.split,
             "costs": definition.costs,
@@ -398,9 +406,10 @@ def look_at_holdout(
             ),
             ctx.fetch(compiled.onnx),
             compiled.decision,
-            metric=definition.training.metric,
+            metric=trials.metric,
             costs=definition.costs,
             label_spread=compiled.label_spread,
+            quantile=definition.training.objective.quantile,
             seed=definition.training.seed,
             beside=holdout.beside,
             plan=definition.evaluation,
@@ -423,7 +432,7 @@ def look_at_holdout(
             "compiled": compiled,
             "split": definition.split,
             "costs": definition.costs,
-            "metric": definition.training.metric,
+            "quantile": definition.training.objective.quantile,
             "evaluation": definition.evaluation,
             "trials": trials,
             "chosen": choice.trial,

@@ -27,8 +27,16 @@ from headrace.training.families import FAMILIES, Params
 from headrace.training.flight import Recorder
 from headrace.training.folding import Clock, EncodedFolds, cross_validate
 from headrace.training.maps import calibrate
-from headrace.training.measure import agreement_limit
-from headrace.training.metrics import Metric, Spread, bootstrap_weights, mean_of, metric_of, plain_decisions, spread_of
+from headrace.training.measure import agreement_limit, spread_of_labels
+from headrace.training.metrics import (
+    Metric,
+    Spread,
+    asked_metric,
+    bootstrap_weights,
+    mean_of,
+    plain_decisions,
+    spread_of,
+)
 from headrace.training.pricing import pricing_of, row_costs
 from headrace.training.splits import Fold, make_folds
 from headrace.training.trial_worker import Job
@@ -166,7 +174,7 @@ class _Trials:
         self.examples = _some(examples)
         self.candidate = next((name for name in FAST if name in training.families), "lightgbm")
         self.folds: Sequence[Fold] = make_folds(self.examples, split)[-MOST_FOLDS:]
-        self._metric: Metric = metric_of(training.metric, examples.task)
+        self._metric: Metric = asked_metric(training, examples.task)
         self._is_priced = costs is not None and self._prices(examples, costs)
         self.measure = (
             f"{costs.currency} a million predictions" if self._is_priced and costs is not None else self._metric.name
@@ -230,10 +238,11 @@ class _Trials:
             task=examples.task,
             n_classes=examples.n_classes,
             metric=self._metric.name,
+            objective=training.objective,
             imbalance="none",
             seed=training.seed,
             threads=training.threads,
-            limit=agreement_limit(examples.task, float(np.std(examples.y))),
+            limit=agreement_limit(examples.task, spread_of_labels(examples.y, training.objective)),
         )
         executor = Inline(lambda: 0.0)
         executor.give(folds)

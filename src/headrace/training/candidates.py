@@ -21,7 +21,7 @@ from headrace.training.folding import Attempt, Clock, CrossValidated, EncodedFol
 from headrace.training.greedy import Member as Choosable
 from headrace.training.greedy import select_members
 from headrace.training.mean_graph import mean_graph
-from headrace.training.measure import agreement_limit, estimated_us, time_one_row
+from headrace.training.measure import agreement_limit, estimated_us, spread_of_labels, time_one_row
 from headrace.training.metrics import Metric, measure
 from headrace.training.model import Member, Trial, is_candidate
 from headrace.training.pricing import pricing_of
@@ -163,10 +163,11 @@ class Bench:
             task=examples.task,
             n_classes=examples.n_classes,
             metric=self.metric.name,
+            objective=self.training.objective,
             imbalance=proposal.imbalance,
             seed=self.training.seed,
             threads=self.training.threads,
-            limit=agreement_limit(examples.task, float(np.std(examples.y))),
+            limit=agreement_limit(examples.task, spread_of_labels(examples.y, self.training.objective)),
             # of a model of all rows the last fold's stands in: under a time split it has learnt from most
             compiled=tuple(range(len(self.folds))) if bag else (len(self.folds) - 1,),
             kept=bag,

@@ -23,21 +23,28 @@ FEWEST_IN_PART = 10.0
 
 
 def with_uncertainty(
-    decision: Decision, y: NDArray[Any], answer: Floats, fold: NDArray[np.intp], *, coverage: float
+    decision: Decision,
+    y: NDArray[Any],
+    answer: Floats,
+    fold: NDArray[np.intp],
+    *,
+    coverage: float,
+    least: float | None = None,
 ) -> Decision:
     """The decision with margins or least probabilities; as it is when there are too few rows for the coverage.
 
     Parameters
     ----------
     answer : out of fold; of classes calibrated, each row by what the other folds taught
+    least : of values: what no end of an interval may be below
     """
     from msgspec.structs import replace
 
     if decision.task == "regression":
         margins = fit_margins(y, answer, fold, coverage=coverage)
-        return replace(decision, coverage=coverage, margins=margins) if margins else decision
-    least = fit_least(y, answer, coverage=coverage)
-    return replace(decision, coverage=coverage, set_least=least) if least else decision
+        return replace(decision, coverage=coverage, margins=margins, least_value=least) if margins else decision
+    least_of = fit_least(y, answer, coverage=coverage)
+    return replace(decision, coverage=coverage, set_least=least_of) if least_of else decision
 
 
 def fit_margins(y: Floats, value: Floats, fold: NDArray[np.intp], *, coverage: float) -> tuple[Margin, ...]:

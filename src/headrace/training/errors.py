@@ -104,6 +104,21 @@ class UnknownFamily(WrongUse):
         )
 
 
+class ObjectiveNotLearnt(WrongUse):
+    """`[training] families` names a family that cannot learn the objective."""
+
+    code = "objective-not-learnt"
+
+    def __init__(self, name: str, *, objective: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"the family {name} does not learn the objective {objective}; those that do: {', '.join(known)}",
+            fix=f"take {name} out of [training] families, or leave `families` out",
+            family=name,
+            objective=objective,
+            known=list(known),
+        )
+
+
 class OwnModelUnusable(WrongUse):
     """`[training] families` names a model of the project's own that cannot be used."""
 

@@ -15,6 +15,7 @@ from headrace.scoring.graph import Graph
 from headrace.scoring.model import Decision
 from headrace.training.curves import curves_of
 from headrace.training.errors import PackageDisagrees
+from headrace.training.families.labels import quantile_of
 from headrace.training.measure import agreement_limit
 from headrace.training.metrics import (
     Metric,
@@ -27,7 +28,8 @@ from headrace.training.metrics import (
     prepare_all,
     spread_of,
 )
-from headrace.training.model import Coverage, Evaluation, Fairness, Importance, Interval, Segments
+from headrace.training.metrics.values import pinball
+from headrace.training.model import Below, Coverage, Evaluation, Fairness, Importance, Interval, Segments
 from headrace.training.pricing import Pricing, decisions, row_costs
 from headrace.training.segments import by_segment, fairness_of
 
@@ -73,6 +75,7 @@ def evaluate(
     metric: str | None,
     costs: Costs | None,
     label_spread: float,
+    quantile: float | None = None,
     seed: int = 0,
     beside: pl.DataFrame | None = None,
     plan: EvaluationPlan | None = None,
@@ -83,6 +86,7 @@ def evaluate(
     ----------
     metric : what importances are measured by; None: the task's default
     label_spread : standard deviation of the training label; values must agree to 1e-5 of it
+    quantile : which one the model answers; None: a mean
     seed : of the bootstrap and the shuffling
     beside, plan : the columns that the plan names, by the holdout's rows
 
@@ -100,7 +104,8 @@ def evaluate(
     answer = decider.probabilities(raw)
     y = holdout.y
     decided = answer if task == "regression" else decisions(answer, decision, holdout.pricing.of(decision))
-    metrics, error_cost, coverage = _measured(y, answer, decided, decision, costs, holdout.pricing, seed=seed)
+    asked = metric_of(metric, task)
+    metrics, error_cost, coverage = _measured(y, answer, decided, decision, asked, costs, holdout.pricing, seed=seed)
     segments: tuple[Segments, ...] = ()
     fairness: tuple[Fairness, ...] = ()
     if plan is not None and beside is not None:
@@ -124,12 +129,11 @@ def evaluate(
             threshold=None if decision.cost_matrix else decision.threshold,
             classes=decision.classes,
         ),
-        importances=_importances(
-            holdout, lambda X: decider.probabilities(graph.raw(X)), decision, metric_of(metric, task), seed=seed
-        ),
+        importances=_importances(holdout, lambda X: decider.probabilities(graph.raw(X)), decision, asked, seed=seed),
         agreement=difference,
         agreement_limit=limit,
         coverage=coverage,
+        below=None if quantile is None else _below(y, answer, quantile, seed=seed),
         segments=segments,
         fairness=fairness,
     )
@@ -152,6 +156,7 @@ def _measured(
     answer: Floats,
     decided: NDArray[Any],
     decision: Decision,
+    asked: Metric,
     costs: Costs | None,
     pricing: Pricing,
     *,
@@ -159,6 +164,8 @@ def _measured(
 ) -> tuple[tuple[Interval, ...], Interval | None, Coverage | None]:
     """Every metric of the task that is defined on these rows, what errors cost, and how often the truth was held."""
     metrics = metrics_of(decision.task)
+    if asked.name not in {metric.name for metric in metrics}:
+        metrics.append(asked)
     measured = prepare_all(metrics, y, answer, decided)
     priced = row_costs(y, answer, decision, costs, pricing)
     if priced is not None:
@@ -179,6 +186,18 @@ def _measured(
     if share is not None and size is not None:
         coverage = Coverage(wanted=decision.coverage or 0.0, share=share, size=size)
     return tuple(found.values()), error_cost, coverage
+
+
+def _below(y: Floats, answer: Floats, quantile: float, *, seed: int) -> Below:
+    loss = pinball(quantile)
+    own, flat = loss(y, answer), loss(y, np.full(len(y), quantile_of(y, quantile)))
+    asked = {"below": mean_of((y <= answer).astype(np.float64)), "gain": lambda w: 1.0 - own(w) / max(flat(w), 1e-300)}
+    share, gain = intervals_of(asked, len(y), replicates=FEWEST_REPLICATES, seed=seed).values()
+    return Below(
+        wanted=quantile,
+        share=Interval(name="below", **share._asdict(), higher_is_better=False),
+        gain=Interval(name="gain", **gain._asdict(), higher_is_better=True),
+    )
 
 
 def _uncertain(y: NDArray[Any], answer: Floats, decision: Decision) -> dict[str, Floats]:

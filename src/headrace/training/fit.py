@@ -20,6 +20,7 @@ from headrace.training.folding import levels_of
 from headrace.training.imbalance import corrected, resample
 from headrace.training.lessons import labels_of
 from headrace.training.mean_graph import mean_graph
+from headrace.training.measure import spread_of_labels
 from headrace.training.model import Trial
 from headrace.training.splits import make_folds
 
@@ -33,7 +34,7 @@ class FittedCandidate:
     encoder: Encoder
     onnx: bytes
     label_spread: float
-    """Standard deviation of the training label."""
+    """`headrace.training.measure.spread_of_labels` of the training rows."""
     models: tuple[tuple[float, Fitted], ...]
     """The library's own models by weight; live only in this process."""
 
@@ -87,7 +88,10 @@ def fit_chosen(
         graphs += [(weight / len(own), model.to_onnx()) for model in own]
         models += [(weight / len(own), model) for model in own]
     return FittedCandidate(
-        encoder=encoder, onnx=mean_graph(graphs), label_spread=float(np.std(examples.y)), models=tuple(models)
+        encoder=encoder,
+        onnx=mean_graph(graphs),
+        label_spread=spread_of_labels(examples.y, training.objective),
+        models=tuple(models),
     )
 
 
@@ -117,6 +121,7 @@ def _refitted(
         learnt.y,
         trial.settled or trial.params,
         task=examples.task,
+        objective=training.objective,
         n_classes=examples.n_classes,
         levels=levels,
         seed=training.seed,

@@ -12,7 +12,7 @@ from headrace.definition.model import Encoding, Split, Training
 from headrace.training.data import Examples
 from headrace.training.families import path_of
 from headrace.training.folding import EncodedFolds
-from headrace.training.metrics import metric_of
+from headrace.training.metrics import asked_metric
 from headrace.training.model import LearningCurve, Trial
 from headrace.training.splits import make_folds
 from headrace.training.trial_worker import EncodedFold, Job
@@ -57,7 +57,7 @@ def learning_curve(
     if trial.members:
         heaviest = max(trial.members, key=lambda member: (member.weight, -member.trial))
         asked = next(t for t in trials if t.number == heaviest.trial)
-    metric = metric_of(training.metric, examples.task)
+    metric = asked_metric(training, examples.task)
     folds = EncodedFolds(examples, make_folds(examples, split), metric, split=split, encodings=encodings)
     wanted = len(folds) if asked.fit_s <= MOST_S else max(2, int(len(folds) * MOST_S / asked.fit_s))
     if (
@@ -72,6 +72,7 @@ def learning_curve(
         task=examples.task,
         n_classes=examples.n_classes,
         metric=metric.name,
+        objective=training.objective,
         imbalance=asked.imbalance,
         seed=training.seed,
         threads=training.threads,

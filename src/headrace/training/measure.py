@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Task
+from headrace.definition.model import Objective, Task
 from headrace.scoring.decision import Decider
 from headrace.scoring.graph import Graph
 from headrace.scoring.model import Decision
@@ -16,6 +17,13 @@ PROBABILITY_LIMIT = 1e-6
 VALUE_LIMIT = 1e-5
 """Times the spread (standard deviation) of the training label."""
 TIMED_ROWS = 200
+
+
+def spread_of_labels(y: NDArray[Any], objective: Objective) -> float:
+    """What values must agree to `VALUE_LIMIT` of: the labels' standard deviation; of counts, whose answers are
+    exponentials of sums in float32, a fifth of the largest one if that is more."""
+    spread = float(np.std(y))
+    return max(spread, float(np.max(y)) / 5.0) if objective.kind == "poisson" else spread
 
 
 def agreement_limit(task: Task, label_spread: float) -> float:

@@ -246,6 +246,15 @@ class Coverage(Struct, frozen=True, kw_only=True):
     """Mean width of an interval, or mean number of classes in a set."""
 
 
+class Below(Struct, frozen=True, kw_only=True):
+    """How many labels lie at or below answers that are a quantile."""
+
+    wanted: float
+    share: Interval
+    gain: Interval
+    """By which share the pinball loss is below that of one value for all rows, the best on these."""
+
+
 class Segment(Struct, frozen=True, kw_only=True):
     """One part of the holdout."""
 
@@ -341,6 +350,8 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     agreement_limit: float
     coverage: Coverage | None = None
     """None when the package gives neither intervals nor sets."""
+    below: Below | None = None
+    """Of a model that answers a quantile."""
     segments: tuple[Segments, ...] = ()
     fairness: tuple[Fairness, ...] = ()
     verdicts: tuple[Verdict, ...] = ()

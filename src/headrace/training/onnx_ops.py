@@ -21,6 +21,7 @@ EMITTED_OPS: frozenset[tuple[str, str]] = frozenset(
         ("", "Add"),
         ("", "Clip"),
         ("", "Div"),
+        ("", "Exp"),
         ("", "Flatten"),
         ("", "Gather"),
         ("", "IsNaN"),

@@ -17,8 +17,9 @@ from headrace.training.errors import BudgetTooSmall, CurrencyNotPriced, NothingF
 from headrace.training.families import load_family, usual_families
 from headrace.training.flight import Flight, Recorder
 from headrace.training.folding import Clock, EncodedFolds
-from headrace.training.metrics import metric_of
+from headrace.training.metrics import asked_metric
 from headrace.training.model import SearchResult
+from headrace.training.objectives import check_objective
 from headrace.training.pricing import cost_matrix, pricing_of
 from headrace.training.splits import make_folds
 from headrace.training.stopping import Worth
@@ -52,7 +53,8 @@ def search(
     ------
     BudgetTooSmall : not one candidate was fitted on every fold within the seconds.
     NothingFitted : all trials failed.
-    FoldsImpossible, UnknownMetric, UnknownFamily, UnknownClass, CurrencyNotPriced : before anything is fitted.
+    FoldsImpossible, UnknownMetric, UnknownFamily, ObjectiveNotLearnt, TargetUnusable, UnknownClass, CurrencyNotPriced
+        : before anything is fitted.
     """
     started = clock()
     if costs is not None and costs.currency != "USD":
@@ -60,8 +62,10 @@ def search(
     pricing_of(examples, costs)  # refuses amounts that cannot be used now, not after the first fit
     if examples.task == "multiclass":
         cost_matrix(examples.task, examples.classes, costs)  # refuses unknown classes now, not after the first fit
-    metric = metric_of(training.metric, examples.task)
-    families = {name: load_family(name, examples.task) for name in training.families or usual_families()}
+    check_objective(examples, training.objective)
+    metric = asked_metric(training, examples.task)
+    names = training.families or usual_families(training.objective)
+    families = {name: load_family(name, examples.task, training.objective) for name in names}
     folds = EncodedFolds(examples, make_folds(examples, split), metric, split=split, encodings=encodings)
     executor = Inline(clock) if executor is None else executor
     executor.give(folds)

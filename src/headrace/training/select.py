@@ -14,7 +14,6 @@ from headrace.cost.prices import PriceBook, amortised, price_usage, serving_pric
 from headrace.definition.model import Costs, Selection
 from headrace.training.comparing import p_worse
 from headrace.training.errors import CostsMissing, NothingFitted, NothingToRegister
-from headrace.training.metrics import METRICS
 from headrace.training.model import Candidate, Choice, Money, SearchResult, Sensitivity, Trial, is_candidate
 from headrace.training.pricing import predictions_until_trained_anew
 
@@ -150,7 +149,7 @@ def _dominates(other: Trial, trial: Trial, money: dict[int, Money]) -> bool:
 
 def _reason(ranked: Sequence[Trial], selection: Selection, money: dict[int, Money], result: SearchResult) -> str:
     """Plain words, with figures that repeat from run to run (no measured time)."""
-    sign = METRICS[result.metric].sign
+    sign = 1.0 if result.higher_is_better else -1.0
     chosen, best = ranked[0], min(ranked, key=lambda t: (-_score(t), t.number))
 
     def says(trial: Trial) -> str:

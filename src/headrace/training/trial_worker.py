@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Task
-from headrace.training.families import Check, Params, load_from
+from headrace.definition.model import Objective, Task
+from headrace.training.families import MEAN, Check, Params, load_from
 from headrace.training.imbalance import corrected, resample
-from headrace.training.metrics import METRICS, measure
+from headrace.training.metrics import measure, metric_of
 
 TRAIN_SAMPLE = 20_000
 """Training rows, evenly spaced, that the training score is measured on."""
@@ -55,6 +55,7 @@ class Job:
     """The folds whose models are compiled."""
     kept: bool = False
     """Whether the folds' models are put away."""
+    objective: Objective = MEAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class FoldAnswer:
 def fit_fold(job: Job, number: int, fold: EncodedFold, clock: Callable[[], float]) -> FoldAnswer:
     """Fit, ask, measure and compile; raises what the library raises, `ArithmeticError` for answers that cannot be."""
     family = load_from(job.family)
-    metric = METRICS[job.metric]
+    metric = metric_of(job.metric, job.task)
     started = clock()
     X, y, weights, shift = resample(job.imbalance, fold.X_train, fold.y_train, fold.levels, job.n_classes, job.seed)
     fitted = family.fit(
@@ -89,6 +90,7 @@ def fit_fold(job: Job, number: int, fold: EncodedFold, clock: Callable[[], float
         y,
         job.params,
         task=job.task,
+        objective=job.objective,
         n_classes=job.n_classes,
         levels=fold.levels,
         seed=job.seed,

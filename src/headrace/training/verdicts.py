@@ -67,6 +67,7 @@ def verdicts_on(
         optimism(chosen, metric, evaluation, bias, len(done)),
         calibration(chosen, evaluation),
         coverage(evaluation),
+        quantile(evaluation),
         rivals(chosen, done, metric, split),
         strategies(trials.trials),
         more_rows(learning),
@@ -80,6 +81,8 @@ def skill(evaluation: Evaluation) -> Verdict | None:
     """Whether it is better than an answer that looks at nothing."""
     name, none = NO_SKILL[evaluation.task]
     found = _metric(evaluation, name)
+    if evaluation.below is not None:
+        name, none, found = "gain over one value for all", 0.0, evaluation.below.gain
     if found is None:
         return None
     figure = f"{_words(name)} {_interval(found)} on the holdout"
@@ -208,6 +211,19 @@ def coverage(evaluation: Evaluation) -> Verdict | None:
         says = f"The {what} promise {found.wanted:.0%} and hold {figure}: rows have changed since training."
         return Verdict(topic="coverage", level="look", says=says)
     return Verdict(topic="coverage", level="good", says=f"The {what} promise {found.wanted:.0%} and hold {figure}.")
+
+
+def quantile(evaluation: Evaluation) -> Verdict | None:
+    """Whether as many labels lie below the answers as were to."""
+    found = evaluation.below
+    if found is None:
+        return None
+    share = found.share
+    figure = f"{share.value:.1%} of the holdout's labels (95 % {share.low:.1%} to {share.high:.1%})"
+    says = f"The answer is to be the {100 * found.wanted:.4g} % quantile: {figure} lie at or below it"
+    if share.low <= found.wanted <= share.high:
+        return Verdict(topic="quantile", level="good", says=f"{says}.")
+    return Verdict(topic="quantile", level="look", says=f"{says}: rows have changed, or there are too few.")
 
 
 def rivals(chosen: Trial, done: Sequence[Trial], metric: Metric, split: Split) -> Verdict | None:

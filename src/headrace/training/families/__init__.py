@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Task
-from headrace.training.errors import UnknownFamily
+from headrace.definition.model import Objective, Task
+from headrace.training.errors import ObjectiveNotLearnt, UnknownFamily
 from headrace.training.families.places import is_own, is_path_of_own, path_of_own
 
 if TYPE_CHECKING:
@@ -47,6 +47,12 @@ USUAL: Mapping[str, str] = {
 }
 """What is tried when nothing is said, in this order, with the library that each needs: on public tables a set of these
 came close to larger ones. What is not installed is left out."""
+
+
+Kind = Literal["mean", "poisson", "quantile"]
+EVERY: Final[frozenset[Kind]] = frozenset({"mean", "poisson", "quantile"})
+"""What a regression may be asked for: see `headrace.definition.model.Objective`."""
+MEAN: Final = Objective()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,11 @@ class Family(Protocol):
     def tasks(self) -> frozenset[Task]: ...
 
     @property
+    def objectives(self) -> frozenset[Kind]:
+        """What it can learn of a value, where it does regressions."""
+        ...
+
+    @property
     def compiles(self) -> bool:
         """Whether `Fitted.to_onnx` keeps its promises; one that cannot is compared, and never registered."""
         ...
@@ -122,6 +133,7 @@ class Family(Protocol):
         threads: int,
         weights: NDArray[np.float64] | None = None,
         check: Check | None = None,
+        objective: Objective = MEAN,
     ) -> Fitted:
         """Learn from encoded rows.
 
@@ -134,6 +146,7 @@ class Family(Protocol):
         seed, threads : equal arguments give an equal model, byte by byte
         weights : shape (n,), positive, of mean 1: how much each row counts; None: all alike
         check : rows to stop early by; a family that does not learn step by step leaves them unread
+        objective : of a regression, one of `objectives`; answers to counts are above 0
         """
         ...
 
@@ -160,9 +173,14 @@ class SingleFitted:
         raise NotImplementedError("a family that does not bag keeps nothing of its folds")
 
 
-def usual_families() -> tuple[str, ...]:
-    """The names of `USUAL` whose library is installed."""
-    return tuple(name for name, library in USUAL.items() if find_spec(library) is not None)
+def usual_families(objective: Objective = MEAN) -> tuple[str, ...]:
+    """The names of `USUAL` whose library is installed, and which learn this."""
+    installed = (name for name, library in USUAL.items() if find_spec(library) is not None)
+    return tuple(name for name in installed if objective.kind == "mean" or _learns(name, objective))
+
+
+def _learns(name: str, objective: Objective) -> bool:
+    return objective.kind in load_from(FAMILIES[name]).objectives
 
 
 def load_from(path: str) -> Family:
@@ -178,11 +196,20 @@ def path_of(name: str) -> str:
     return path_of_own(name) if is_own(name) else FAMILIES[name]
 
 
-def load_family(name: str, task: Task) -> Family:
-    """The family of that name; `UnknownFamily` when there is none for the task."""
+def load_family(name: str, task: Task, objective: Objective = MEAN) -> Family:
+    """The family of that name.
+
+    Raises
+    ------
+    UnknownFamily : there is none for the task.
+    ObjectiveNotLearnt : it cannot learn that of a value.
+    """
     if name not in FAMILIES and not is_own(name):
         raise UnknownFamily(name, known=sorted(FAMILIES))
     family = load_from(path_of(name))
     if task not in family.tasks:
         raise UnknownFamily(name, known=sorted(set(FAMILIES) - {name}))
+    if objective.kind not in family.objectives:
+        others = [other for other in FAMILIES if other != name and _learns(other, objective)]
+        raise ObjectiveNotLearnt(name, objective=objective.kind, known=sorted(others))
     return family

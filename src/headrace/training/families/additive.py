@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Task
-from headrace.training.families import Check, Fitted, Params
+from headrace.definition.model import Objective, Task
+from headrace.training.families import EVERY, MEAN, Check, Fitted, Params
 from headrace.training.families.ensemble import Tree
 from headrace.training.families.lightgbm import DEFAULT, FittedTrees, LightGBM, read_trees
 
@@ -40,6 +40,7 @@ class Additive:
     """`Family` of additive models."""
 
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
+    objectives = EVERY
     compiles = True
     bags = True
 
@@ -77,6 +78,7 @@ class Additive:
         threads: int,
         weights: NDArray[np.float64] | None = None,
         check: Check | None = None,
+        objective: Objective = MEAN,
     ) -> Fitted:
         """See `Family.fit`."""
 
@@ -92,6 +94,7 @@ class Additive:
                 threads=threads,
                 weights=weights,
                 check=check,
+                objective=objective,
             )
             return cast("FittedTrees", fitted)
 

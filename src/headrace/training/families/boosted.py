@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.training.families.ensemble import Tree, sum_of_trees
-from headrace.training.families.labels import Labels
+from headrace.training.families.labels import LOWEST_RATE, Labels
 from headrace.training.onnx_ops import model_bytes
 
 if TYPE_CHECKING:
@@ -48,6 +48,12 @@ def last_nodes(labels: Labels) -> tuple[list[NodeProto], list[tuple[str, NDArray
         return [helper.make_node("Sigmoid", ["scores"], ["y"])], []
     if labels.task == "multiclass":
         return [helper.make_node("Softmax", ["scores"], ["y"])], []  # over the last axis, the classes
+    if labels.is_count:
+        ends = np.array([LOWEST_RATE, labels.highest, labels.scale], np.float32)
+        counts: list[tuple[str, NDArray[Any]]] = [("low", ends[0]), ("high", ends[1]), ("scale", ends[2])]
+        clipped = helper.make_node("Clip", ["scores", "low", "high"], ["rates"])
+        times = helper.make_node("Exp", ["rates"], ["times"])
+        return [clipped, times, helper.make_node("Mul", ["times", "scale"], ["y"])], counts
     constants = [("scale", np.array([labels.scale], np.float32)), ("center", np.array([labels.center], np.float32))]
     scaled = helper.make_node("Mul", ["scores", "scale"], ["scaled"])
     return [scaled, helper.make_node("Add", ["scaled", "center"], ["y"])], constants

@@ -19,9 +19,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Task
+from headrace.definition.model import Objective, Task
 from headrace.errors import MissingDependency
-from headrace.training.families import Check, Fitted, Params
+from headrace.training.families import EVERY, MEAN, Check, Fitted, Params
 from headrace.training.families.boosted import boosting_bytes, patience
 from headrace.training.families.ensemble import Tree
 from headrace.training.families.labels import Labels
@@ -45,6 +45,7 @@ class CatBoost:
     """`Family` of CatBoost."""
 
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
+    objectives = EVERY
     compiles = True
     bags = True
 
@@ -83,16 +84,23 @@ class CatBoost:
         threads: int,
         weights: NDArray[np.float64] | None = None,
         check: Check | None = None,
+        objective: Objective = MEAN,
     ) -> Fitted:
         """See `Family.fit`. Everything that the library would derive from the number of rows or rounds is set."""
         catboost = _library()
-        labels = Labels.learn(y, task, n_classes)
+        labels = Labels.learn(y, task, n_classes, objective, weights)
         varies = [j for j in range(X.shape[1]) if not _is_constant(X[:, j])]
         if labels.constant or not varies:
             return FittedCatBoost(None, labels, X.shape[1], dict(params) | {"rounds": 1})
+        is_value = task == "regression" and not labels.is_count
+
+        def pool(X: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float64] | None) -> Any:
+            start = np.full(len(y), labels.before) if labels.is_count else None
+            return catboost.Pool(X, labels.encode(y), weight=weight, baseline=start)
+
         model = catboost.CatBoost(
             {
-                "loss_function": _LOSSES[task],
+                "loss_function": _loss(labels),
                 "iterations": params["rounds"],
                 "learning_rate": params["learning_rate"],
                 "depth": params["depth"],
@@ -103,8 +111,8 @@ class CatBoost:
                 "bagging_temperature": params["bagging_temperature"],
                 "boosting_type": "Plain",
                 "border_count": 128,
-                "leaf_estimation_iterations": 1 if task == "regression" else 5,
-                "boost_from_average": task == "regression",
+                "leaf_estimation_iterations": 1 if is_value else 5,
+                "boost_from_average": is_value,
                 "nan_mode": "Min",
                 "random_seed": seed,
                 "thread_count": threads,
@@ -112,13 +120,13 @@ class CatBoost:
                 "logging_level": "Silent",
             }
         )
-        data = catboost.Pool(X, labels.encode(y), weight=weights)
+        data = pool(X, y, weights)
         settled = dict(params)
         if check is None or not (known := labels.known(check.y)).any():
             model.fit(data)
         else:
             heavy = None if check.weights is None else check.weights[known]
-            checked = catboost.Pool(np.ascontiguousarray(check.X[known]), labels.encode(check.y[known]), weight=heavy)
+            checked = pool(np.ascontiguousarray(check.X[known]), check.y[known], heavy)
             wait = patience(params["learning_rate"])
             model.fit(data, eval_set=checked, use_best_model=True, early_stopping_rounds=wait)
             settled["rounds"] = max(1, model.tree_count_)
@@ -129,6 +137,12 @@ class CatBoost:
         labels, width, settled, form = msgspec.msgpack.decode(kept)
         model = None if form is None else _library().CatBoost().load_model(blob=form)
         return FittedCatBoost(model, Labels.restore(labels), width, settled)
+
+
+def _loss(labels: Labels) -> str:
+    if labels.kind == "quantile":
+        return f"Quantile:alpha={labels.quantile!r}"
+    return "Poisson" if labels.is_count else _LOSSES[labels.task]
 
 
 def _library() -> Any:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Task
-from headrace.training.families import Check, Fitted, Params, Single, SingleFitted
+from headrace.definition.model import Objective, Task
+from headrace.training.families import MEAN, Check, Fitted, Kind, Params, Single, SingleFitted
 from headrace.training.families.ensemble import Tree, sum_of_trees
 from headrace.training.onnx_ops import model_bytes
 
@@ -32,6 +32,9 @@ TREE_ROWS = 100_000
 TOGETHER = 50
 """See `sum_of_trees`: here all leaves have one sign, so that roundings do not cancel."""
 
+FLOOR = 1e-3
+"""Of a count: the share of the mean that is mixed into every answer, so that none is 0."""
+
 _DEFAULT: dict[str, Any] = {"trees": 120, "max_features": 0.4, "min_samples_leaf": 2, "max_leaf_nodes": 512}
 
 
@@ -39,6 +42,7 @@ class _Forests(Single):
     """What the two families share."""
 
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
+    objectives: frozenset[Kind] = frozenset({"mean", "poisson"})
     compiles = True
     _kind: ClassVar[str]
 
@@ -66,6 +70,7 @@ class _Forests(Single):
         threads: int,
         weights: NDArray[np.float64] | None = None,
         check: Check | None = None,  # noqa: ARG002 - nothing is learnt step by step
+        objective: Objective = MEAN,
     ) -> Fitted:
         """See `Family.fit`. Labels of a regression are standardised, so that float32 sums are as good in any unit."""
         from sklearn import ensemble
@@ -84,7 +89,11 @@ class _Forests(Single):
         center, scale = 0.0, 1.0
         if task == "regression":
             center, scale = float(np.mean(y)), float(np.std(y)) or 1.0
-            y = (y - center) / scale
+            if objective.kind == "poisson":
+                center, scale = FLOOR * float(np.average(y, weights=weights)), 1.0 - FLOOR
+                settings["criterion"] = "poisson"
+            else:
+                y = (y - center) / scale
         model = getattr(ensemble, self._kind + ("Regressor" if task == "regression" else "Classifier"))(**settings)
         with np.errstate(over="ignore", invalid="ignore"):  # it adds up all values to see whether one is infinite
             model.fit(X, y, sample_weight=weights)
@@ -124,7 +133,7 @@ class Forest(_Forests):
 
 @dataclass(frozen=True)
 class FittedForest(SingleFitted):
-    """A grown forest; of a regression, on the standardised label."""
+    """A grown forest; of a regression, on the standardised label, of counts as they are."""
 
     model: Any
     task: Task

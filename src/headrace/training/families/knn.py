@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Task
-from headrace.training.families import Check, Fitted, Params, Single, SingleFitted
+from headrace.definition.model import Objective, Task
+from headrace.training.families import EVERY, MEAN, Check, Fitted, Params, Single, SingleFitted
 from headrace.training.families.steps import Steps
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class NearestNeighbours(Single):
     """`Family` of k nearest neighbours."""
 
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
+    objectives = EVERY
     compiles = False
 
     def defaults(self) -> Sequence[Params]:
@@ -61,6 +62,7 @@ class NearestNeighbours(Single):
         threads: int,  # noqa: ARG002 - rows are asked in one thread
         weights: NDArray[np.float64] | None = None,
         check: Check | None = None,  # noqa: ARG002 - nothing is learnt step by step
+        objective: Objective = MEAN,
     ) -> Fitted:
         """See `Family.fit`."""
         steps = Steps.learn(X, levels, 0)
@@ -77,6 +79,7 @@ class NearestNeighbours(Single):
             mean=np.average(told, axis=0, weights=heavy),
             task=task,
             settled=dict(params),
+            quantile=objective.quantile if objective.kind == "quantile" else None,
         )
 
 
@@ -85,6 +88,14 @@ def _scaled(steps: Steps, X: NDArray[np.float32]) -> NDArray[np.float32]:
     design = steps.design(steps.rows(X))
     design[:, steps.levels.ravel()] *= np.float32(np.sqrt(0.5))
     return np.ascontiguousarray(design)
+
+
+def _quantiles(values: NDArray[np.float64], weights: NDArray[np.float64], quantile: float) -> NDArray[np.float64]:
+    """Of each row of (n, k): the smallest value that so large a share of the row's weight does not exceed."""
+    order = np.argsort(values, axis=1, kind="stable")
+    reached = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
+    place = (reached < quantile * reached[:, -1:] * (1.0 - 1e-12)).sum(axis=1)
+    return np.asarray(np.take_along_axis(values, np.take_along_axis(order, place[:, None], axis=1), axis=1)[:, 0])
 
 
 @dataclass(frozen=True)
@@ -99,6 +110,8 @@ class FittedNeighbours(SingleFitted):
     mean: NDArray[np.float64]
     task: Task
     settled: Params
+    quantile: float | None = None
+    """Which one of the neighbours' labels is the answer; None: their mean."""
 
     def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """See `Fitted.predict`."""
@@ -116,6 +129,9 @@ class FittedNeighbours(SingleFitted):
                 square = np.maximum(square, 0.0)
                 shares = shares / (np.sqrt(square) + 0.1 * np.sqrt(square.mean(axis=1, keepdims=True)) + 1e-6)
                 shares *= k / shares.sum(axis=1, keepdims=True)
+            if self.quantile is not None:
+                parts.append(_quantiles(self.told[near, 0], shares, self.quantile)[:, None])
+                continue
             told = (shares[:, :, None] * self.told[near]).sum(axis=1) + self.mean
             parts.append(told / (shares.sum(axis=1, keepdims=True) + 1.0))
         answers = np.concatenate(parts)

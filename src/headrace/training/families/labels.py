@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Task
+from headrace.definition.model import Objective, Task
 
 ABSENT_SCORE = -200.0
 """The score of a class that no training row has: its probability is 0."""
+LOWEST_RATE = -15.0
+"""Of a count: the logarithm of the least answer, as a share of the mean count."""
+MOST_TIMES = 2.0
+"""Of a count: no answer is larger than the largest training label so many times: exponentials of rows unlike those of
+training would be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Classes that training rows have, numbered from 0; values of a regression, standardised."""
+    """Classes that training rows have, numbered from 0; values of a regression, standardised; counts, as they are."""
 
     task: Task
     n_classes: int
@@ -25,33 +30,62 @@ class Labels:
     """Class codes that training rows have, rising; empty for a regression."""
     center: float
     scale: float
+    """A value is score · scale + center; a count exp(score) · scale, and `center` is the logarithm of `scale`."""
     constant: bool
     """Whether there is but one label: there is nothing to learn."""
+    kind: Literal["mean", "poisson", "quantile"] = "mean"
+    quantile: float = 0.5
+    highest: float = 0.0
+    """Of a count: the largest score that counts."""
 
     @classmethod
-    def learn(cls, y: NDArray[Any], task: Task, n_classes: int) -> Labels:
-        """From the labels of training rows."""
-        if task == "regression":
-            std = float(np.std(y))
-            return cls(task, 0, np.empty(0, np.int64), float(np.mean(y)), std or 1.0, constant=std == 0.0)
-        present = np.unique(y).astype(np.int64)
-        return cls(task, n_classes, present, 0.0, 1.0, constant=len(present) == 1)
+    def learn(
+        cls,
+        y: NDArray[Any],
+        task: Task,
+        n_classes: int,
+        objective: Objective | None = None,
+        weights: NDArray[np.float64] | None = None,
+    ) -> Labels:
+        """From the labels of training rows; raises ValueError for counts of which none is above 0."""
+        none = np.empty(0, np.int64)
+        if task != "regression":
+            present = np.unique(y).astype(np.int64)
+            return cls(task, n_classes, present, 0.0, 1.0, constant=len(present) == 1)
+        objective = objective or Objective()
+        std = float(np.std(y))
+        if objective.kind != "poisson":
+            q = 0.5 if objective.quantile is None else objective.quantile
+            mean = float(np.mean(y))
+            return cls(task, 0, none, mean, std or 1.0, constant=std == 0.0, kind=objective.kind, quantile=q)
+        mean, largest = float(np.average(y, weights=weights)), float(np.max(y))
+        if float(np.min(y)) < 0 or not mean > 0:
+            raise ValueError("counts are 0 or more, and some of the training rows' are above 0")
+        highest = float(np.float32(np.log(MOST_TIMES * largest / mean)))
+        return cls(task, 0, none, float(np.log(mean)), mean, constant=std == 0.0, kind="poisson", highest=highest)
+
+    @property
+    def is_count(self) -> bool:
+        """Whether answers are exponentials of scores."""
+        return self.kind == "poisson"
 
     def keep(self) -> tuple[Any, ...]:
         """As plain values, for `restore`."""
-        return (self.task, self.n_classes, self.present.tolist(), self.center, self.scale, self.constant)
+        facts = (self.task, self.n_classes, self.present.tolist(), self.center, self.scale, self.constant)
+        return (*facts, self.kind, self.quantile, self.highest)
 
     @classmethod
     def restore(cls, kept: Sequence[Any]) -> Labels:
         """What `keep` gave."""
-        task, n_classes, present, center, scale, constant = kept
-        return cls(task, n_classes, np.array(present, np.int64), center, scale, constant)
+        task, n_classes, present, *rest = kept
+        return cls(task, n_classes, np.array(present, np.int64), *rest)
 
     def encode(self, y: NDArray[Any]) -> NDArray[Any]:
-        """What the library learns: standardised values, or positions in `present`."""
-        if self.task == "regression":
-            return (y.astype(np.float64) - self.center) / self.scale
-        return np.searchsorted(self.present, y)
+        """What the library learns: standardised values, counts, or positions in `present`."""
+        if self.task != "regression":
+            return np.searchsorted(self.present, y)
+        own = y.astype(np.float64)
+        return own if self.is_count else (own - self.center) / self.scale
 
     def known(self, y: NDArray[Any]) -> NDArray[np.bool_]:
         """Which rows have a label that training rows had."""
@@ -73,6 +107,11 @@ class Labels:
             return np.array([ABSENT_SCORE if self.present[0] == 0 else -ABSENT_SCORE])
         return np.zeros(1)
 
+    @property
+    def before(self) -> float:
+        """What a library that learns counts is told to start from; scores are given without it."""
+        return self.center if self.is_count else 0.0
+
     def answers(self, raw: NDArray[np.float64] | None, rows: int) -> NDArray[np.float64]:
         """Answers in `Fitted.predict`'s shape from the library's scores, (n,) or (n, present); None: nothing learnt."""
         if self.task == "multiclass":
@@ -83,6 +122,8 @@ class Labels:
             shares = np.exp(scores)
             return np.asarray(shares / shares.sum(axis=1, keepdims=True))
         scores = np.tile(self.base, rows) if raw is None else raw.astype(np.float64)
+        if self.is_count:
+            return np.asarray(np.exp(np.clip(scores, LOWEST_RATE, self.highest)) * self.scale)
         if self.task == "regression":
             return scores * self.scale + self.center
         with np.errstate(over="ignore"):
@@ -91,3 +132,17 @@ class Labels:
     def targets(self) -> Sequence[int]:
         """The output that each of the library's scores belongs to."""
         return self.present.tolist() if self.task == "multiclass" else [0]
+
+
+def quantile_of(values: NDArray[np.float64], quantile: float, weights: NDArray[np.float64] | None = None) -> float:
+    """The smallest value that so large a share of the weight does not exceed.
+
+    Examples
+    --------
+    >>> quantile_of(np.array([3.0, 1.0, 2.0, 4.0]), 0.5)
+    2.0
+    """
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(np.ones(len(values)) if weights is None else weights[order])
+    place = int(np.searchsorted(reached, quantile * reached[-1] * (1.0 - 1e-12), side="left"))
+    return float(values[order[min(place, len(values) - 1)]])

@@ -15,17 +15,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Task
-from headrace.training.families import Check, Fitted, Params
+from headrace.definition.model import Objective, Task
+from headrace.training.families import EVERY, MEAN, Check, Fitted, Params
+from headrace.training.families.boosted import last_nodes, patience
 from headrace.training.families.ensemble import Tree, sum_of_trees
+from headrace.training.families.labels import Labels
 from headrace.training.onnx_ops import model_bytes
 
 if TYPE_CHECKING:
     from lightgbm import Booster
     from optuna.distributions import BaseDistribution
-
-PATIENCE = 40
-"""Rounds without getting better on the checked rows, at a learning rate of 0.1; slower learners get more."""
 
 DEFAULT: dict[str, Any] = {
     "rounds": 300,
@@ -38,13 +37,13 @@ DEFAULT: dict[str, Any] = {
     "lambda_l1": 1e-8,
     "lambda_l2": 1e-8,
 }
-_OBJECTIVES: Mapping[Task, str] = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
 
 
 class LightGBM:
     """`Family` of LightGBM."""
 
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
+    objectives = EVERY
     compiles = True
     bags = True
 
@@ -93,6 +92,7 @@ class LightGBM:
         threads: int,
         weights: NDArray[np.float64] | None = None,
         check: Check | None = None,
+        objective: Objective = MEAN,
     ) -> Fitted:
         """See `Family.fit`. Labels of a regression are standardised, so that penalties and float32 sums mean the same
         whatever the label's unit."""
@@ -105,8 +105,9 @@ class LightGBM:
         rounds = own.pop("rounds")
         # ten rows must still be able to split
         own["min_data_in_leaf"] = min(own["min_data_in_leaf"], max(1, len(y) // 20))
+        labels = Labels.learn(y, task, n_classes, objective, weights)
         settings = own | {
-            "objective": _OBJECTIVES[task],
+            "objective": task if labels.kind == "mean" else labels.kind,
             "num_threads": threads,
             "seed": seed,
             "deterministic": True,
@@ -114,42 +115,42 @@ class LightGBM:
             "bagging_freq": 1,
             "verbosity": -1,
         }
-        center, scale = 0.0, 1.0
         if task == "multiclass":
             settings["num_class"] = n_classes
-        elif task == "regression":
-            center, scale = float(np.mean(y)), float(np.std(y)) or 1.0
-            y = (y - center) / scale
-        data = lightgbm.Dataset(X, y, weight=weights, params=settings)
+        elif labels.kind == "quantile":
+            settings["alpha"] = labels.quantile
+
+        def data(X: NDArray[np.float32], y: NDArray[Any], weight: Any, reference: Any = None) -> Any:
+            start = np.full(len(y), labels.before) if labels.is_count else None
+            own_labels = labels.encode(y) if task == "regression" else y
+            return lightgbm.Dataset(
+                X, own_labels, weight=weight, init_score=start, reference=reference, params=settings
+            )
+
+        rows = data(X, y, weights)
         if check is None:
-            booster = lightgbm.train(settings, data, num_boost_round=rounds)
-            return FittedTrees(booster, task, X.shape[1], n_classes, center, scale, dict(params))
-        checked = lightgbm.Dataset(check.X, (check.y - center) / scale, weight=check.weights, reference=data)
-        patience = int(PATIENCE * max(1.0, (0.1 / own["learning_rate"]) ** 0.5))
-        stop = lightgbm.early_stopping(patience, verbose=False)
-        booster = lightgbm.train(settings, data, num_boost_round=rounds, valid_sets=[checked], callbacks=[stop])
-        best = max(booster.best_iteration, 1)
-        return FittedTrees(booster, task, X.shape[1], n_classes, center, scale, {**params, "rounds": best})
+            booster = lightgbm.train(settings, rows, num_boost_round=rounds)
+            return FittedTrees(booster, labels, X.shape[1], dict(params))
+        checked = data(check.X, check.y, check.weights, rows)
+        stop = lightgbm.early_stopping(patience(own["learning_rate"]), verbose=False)
+        booster = lightgbm.train(settings, rows, num_boost_round=rounds, valid_sets=[checked], callbacks=[stop])
+        return FittedTrees(booster, labels, X.shape[1], {**params, "rounds": max(booster.best_iteration, 1)})
 
     def restore(self, kept: bytes) -> Fitted:
         """See `Family.restore`."""
         import lightgbm
 
-        task, width, n_outputs, center, scale, settled, text = msgspec.msgpack.decode(kept)
-        booster = lightgbm.Booster(model_str=text)
-        return FittedTrees(booster, task, width, n_outputs, center, scale, settled)
+        labels, width, settled, text = msgspec.msgpack.decode(kept)
+        return FittedTrees(lightgbm.Booster(model_str=text), Labels.restore(labels), width, settled)
 
 
 @dataclass(frozen=True, slots=True)
 class FittedTrees:
-    """A trained booster; of a regression, on the standardised label."""
+    """A trained booster."""
 
     booster: Booster
-    task: Task
+    labels: Labels
     width: int
-    n_outputs: int
-    center: float
-    scale: float
     settled: Params
 
     @property
@@ -160,31 +161,20 @@ class FittedTrees:
 
     def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """See `Fitted.predict`."""
-        answer = np.asarray(self.booster.predict(X, num_iteration=self.settled["rounds"]), dtype=np.float64)
-        return answer * self.scale + self.center if self.task == "regression" else answer
+        raw = self.labels.task == "regression"
+        answer = self.booster.predict(X, num_iteration=self.settled["rounds"], raw_score=raw)
+        scores = np.asarray(answer, dtype=np.float64)
+        return self.labels.answers(scores, len(X)) if raw else scores
 
     def keep(self) -> bytes:
         """See `Fitted.keep`: LightGBM's own text, and what is beside it."""
-        facts = (self.task, self.width, self.n_outputs, self.center, self.scale, dict(self.settled), self.text)
-        return msgspec.msgpack.encode(facts)
+        return msgspec.msgpack.encode((self.labels.keep(), self.width, dict(self.settled), self.text))
 
     def to_onnx(self) -> bytes:
         """See `Fitted.to_onnx`."""
-        from onnx import helper
-
-        outputs = self.n_outputs if self.task == "multiclass" else 1
-        nodes = sum_of_trees(read_trees(self.text, outputs), outputs, "scores")
-        constants: list[tuple[str, NDArray[Any]]] = []
-        if self.task == "binary":
-            nodes.append(helper.make_node("Sigmoid", ["scores"], ["y"]))
-        elif self.task == "multiclass":
-            nodes.append(helper.make_node("Softmax", ["scores"], ["y"]))
-        else:
-            constants = [("scale", np.array([self.scale], np.float32)), ("center", np.array([self.center], np.float32))]
-            nodes += [
-                helper.make_node("Mul", ["scores", "scale"], ["scaled"]),
-                helper.make_node("Add", ["scaled", "center"], ["y"]),
-            ]
+        outputs = self.labels.outputs
+        nodes, constants = last_nodes(self.labels)
+        nodes = [*sum_of_trees(read_trees(self.text, outputs), outputs, "scores"), *nodes]
         return model_bytes(nodes, constants, width=self.width, outputs=outputs)
 
 

@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Task
-from headrace.training.families import Check, Fitted, Params, Single, SingleFitted
+from headrace.definition.model import Objective, Task
+from headrace.training.families import EVERY, MEAN, Check, Fitted, Params, Single, SingleFitted
+from headrace.training.families.boosted import last_nodes
 from headrace.training.families.ensemble import Tree, ensemble_attributes
+from headrace.training.families.labels import Labels
+from headrace.training.families.penalised import fit_quantile
 from headrace.training.onnx_ops import ML, model_bytes
 
 if TYPE_CHECKING:
@@ -28,14 +31,13 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 CLIP = 10.0
-_ABSENT_SCORE = -200.0
-"""The score of a class that no training row has: its probability is 0."""
 
 
 class Linear(Single):
     """`Family` of linear models."""
 
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
+    objectives = EVERY
     compiles = True
 
     def defaults(self) -> Sequence[Params]:
@@ -61,26 +63,51 @@ class Linear(Single):
         threads: int,  # noqa: ARG002 - one thread, see below
         weights: NDArray[np.float64] | None = None,
         check: Check | None = None,  # noqa: ARG002 - the solvers converge
+        objective: Objective = MEAN,
     ) -> Fitted:
         """See `Family.fit`."""
         from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression, Ridge
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         design = Design.learn(X, levels)
-        center, scale = 0.0, 1.0
-        if task == "regression":
-            center, scale = float(np.mean(y)), float(np.std(y)) or 1.0
-            model = Ridge(alpha=params["l2"], solver="sparse_cg")
-            y = (y - center) / scale
-        else:
-            model = LogisticRegression(C=1.0 / params["l2"], max_iter=200)
+        labels = Labels.learn(y, task, n_classes, objective, weights)
         # two threads took four times the processor time of one: the solver's parallel sections are too short to share
         with warnings.catch_warnings(), threadpool_limits(1):
             # a fit that has not quite converged is a candidate like any other: its folds say what it is worth
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(design.rows(X), y, sample_weight=weights)
-        return FittedLinear(model, design, task, n_classes if task == "multiclass" else 1, center, scale, dict(params))
+            solved = _solve(design.rows(X), y, labels, params["l2"], weights)
+        return FittedLinear(*solved, design, labels, dict(params))
+
+
+def _solve(
+    rows: csr_array, y: NDArray[Any], labels: Labels, l2: float, weights: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights, shape (n_weights, outputs), and intercepts, shape (outputs,), of the scores."""
+    from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
+
+    if labels.task == "regression":
+        own = labels.encode(y)
+        if labels.kind == "quantile":
+            return fit_quantile(rows, own, labels.quantile, weights, l1=0.0, l2=l2 / len(y))
+        model = Ridge(alpha=l2, solver="sparse_cg")
+        if labels.is_count:
+            model = PoissonRegressor(alpha=l2 / len(y), max_iter=200)
+        model.fit(rows, own, sample_weight=weights)
+        return model.coef_[:, None], np.array([model.intercept_ - labels.before])
+    if labels.constant:
+        return np.zeros((rows.shape[1], labels.outputs)), labels.base
+    model = LogisticRegression(C=1.0 / l2, max_iter=200)
+    model.fit(rows, y, sample_weight=weights)
+    coefficients, intercepts = np.asarray(model.coef_, np.float64).T, np.asarray(model.intercept_, np.float64)
+    if labels.task == "binary":
+        return coefficients, intercepts
+    present = labels.present
+    if len(present) == 2:  # scikit-learn keeps one column for two classes
+        coefficients = np.hstack([np.zeros_like(coefficients), coefficients])
+        intercepts = np.array([0.0, intercepts[0]])
+    every, level = np.zeros((rows.shape[1], labels.outputs)), labels.base
+    every[:, present], level[present] = coefficients, intercepts
+    return every, level
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,55 +175,32 @@ class Design:
 
 @dataclass(frozen=True)
 class FittedLinear(SingleFitted):
-    """A fitted linear model; of a regression, on the standardised label."""
+    """A fitted linear model."""
 
-    model: Any
+    weights: NDArray[np.float64]
+    """Shape (n_weights, outputs)."""
+    intercepts: NDArray[np.float64]
     design: Design
-    task: Task
-    n_outputs: int
-    center: float
-    scale: float
+    labels: Labels
     settled: Params
 
     def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """See `Fitted.predict`."""
-        rows = self.design.rows(X)
-        if self.task == "regression":
-            values: NDArray[np.float64] = self.model.predict(rows) * self.scale + self.center
-            return values
-        probabilities: NDArray[np.float64] = self.model.predict_proba(rows)
-        if self.task == "binary":
-            return probabilities[:, 1]
-        every = np.zeros((len(X), self.n_outputs))
-        every[:, self.model.classes_] = probabilities
-        return every
-
-    def weights(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Weights, shape (n_weights, n_outputs), and intercepts, shape (n_outputs,), in the label's own scale."""
-        coefficients = np.atleast_2d(self.model.coef_).T * self.scale
-        intercepts = np.atleast_1d(self.model.intercept_) * self.scale + self.center
-        if self.task != "multiclass":
-            return coefficients, intercepts
-        present = self.model.classes_
-        if len(present) == 2 and coefficients.shape[1] == 1:  # scikit-learn keeps one column for two classes
-            coefficients = np.hstack([np.zeros_like(coefficients), coefficients])
-            intercepts = np.array([0.0, intercepts[0]])
-        every = np.zeros((len(coefficients), self.n_outputs))
-        every[:, present] = coefficients
-        level = np.full(self.n_outputs, _ABSENT_SCORE)
-        level[present] = intercepts
-        return every, level
+        scores = self.design.rows(X) @ self.weights + self.intercepts
+        if self.labels.task == "multiclass":
+            scores = scores[:, self.labels.present]
+            return self.labels.answers(scores, len(X))
+        return self.labels.answers(scores[:, 0], len(X))
 
     def to_onnx(self) -> bytes:
         """See `Fitted.to_onnx`."""
         from onnx import helper
 
-        design = self.design
-        weights, intercepts = self.weights()
-        trees = _weight_trees(design, weights, intercepts)
-        ensemble = ensemble_attributes(trees, self.n_outputs)
-        last = {"binary": "Sigmoid", "multiclass": "Softmax", "regression": None}[self.task]
-        score = "score" if last else "y"
+        design, outputs = self.design, self.labels.outputs
+        weights, intercepts = self.weights, self.intercepts
+        if is_value := self.labels.task == "regression" and not self.labels.is_count:  # in the label's own unit
+            weights, intercepts = weights * self.labels.scale, intercepts * self.labels.scale + self.labels.center
+        ensemble = ensemble_attributes(_weight_trees(design, weights, intercepts), outputs)
         nodes = [helper.make_node("TreeEnsembleRegressor", ["x"], ["levels"], domain=ML, **ensemble)]
         constants: list[tuple[str, NDArray[Any]]] = []
         numbers = np.flatnonzero(design.inverse_std)
@@ -204,23 +208,24 @@ class FittedLinear(SingleFitted):
         fill, mean, inverse = (np.zeros(design.width, np.float32) for _ in range(3))
         fill[columns], mean[columns] = design.median[numbers], design.mean[numbers]
         inverse[columns] = design.inverse_std[numbers]
-        matrix = np.zeros((design.width, self.n_outputs), np.float32)
+        matrix = np.zeros((design.width, outputs), np.float32)
         matrix[columns] = weights[numbers]
         limits = np.array([-CLIP, CLIP], np.float32)
         constants += [("fill", fill), ("mean", mean), ("inverse_std", inverse), ("weights", matrix)]
-        constants += [("low", limits[0]), ("high", limits[1])]
+        constants += [("least", limits[0]), ("most", limits[1])]
         nodes += [
             helper.make_node("IsNaN", ["x"], ["missing"]),
             helper.make_node("Where", ["missing", "fill", "x"], ["filled"]),
             helper.make_node("Sub", ["filled", "mean"], ["centred"]),
             helper.make_node("Mul", ["centred", "inverse_std"], ["standard"]),
-            helper.make_node("Clip", ["standard", "low", "high"], ["clipped"]),
+            helper.make_node("Clip", ["standard", "least", "most"], ["clipped"]),
             helper.make_node("MatMul", ["clipped", "weights"], ["numbers"]),
-            helper.make_node("Add", ["numbers", "levels"], [score]),
+            helper.make_node("Add", ["numbers", "levels"], ["y" if is_value else "scores"]),
         ]
-        if last:
-            nodes.append(helper.make_node(last, ["score"], ["y"]))  # Softmax: over the last axis, the classes
-        return model_bytes(nodes, constants, width=design.width, outputs=self.n_outputs)
+        if not is_value:
+            last, more = last_nodes(self.labels)
+            nodes, constants = [*nodes, *last], [*constants, *more]
+        return model_bytes(nodes, constants, width=design.width, outputs=outputs)
 
 
 def _weight_trees(design: Design, weights: NDArray[np.float64], intercepts: NDArray[np.float64]) -> list[Tree]:

@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Task
-from headrace.training.families import Check, Fitted, Params
+from headrace.definition.model import Objective, Task
+from headrace.training.families import EVERY, MEAN, Check, Fitted, Params
 from headrace.training.families.boosted import boosting_bytes, last_nodes
 from headrace.training.families.labels import ABSENT_SCORE, Labels
 from headrace.training.families.network import EPOCHS, Recipe, train
@@ -46,6 +46,7 @@ class MLP:
     """`Family` of multilayer perceptrons."""
 
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
+    objectives = EVERY
     compiles = True
     bags = True
 
@@ -84,11 +85,12 @@ class MLP:
         threads: int,
         weights: NDArray[np.float64] | None = None,
         check: Check | None = None,
+        objective: Objective = MEAN,
     ) -> Fitted:
         """See `Family.fit`."""
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-        labels = Labels.learn(y, task, n_classes)
+        labels = Labels.learn(y, task, n_classes, objective, weights)
         steps = Steps.learn(X, levels, params["bins"])
         if labels.constant or not len(steps):
             return FittedMLP([], steps, labels, dict(params) | {"epochs": 1})
@@ -129,7 +131,7 @@ def _own(labels: Labels, y: NDArray[Any]) -> NDArray[np.float64]:
     own = labels.encode(y)
     if labels.task == "multiclass":
         return np.asarray(np.eye(len(labels.present))[own])
-    return np.asarray(own, np.float64)[:, None]
+    return np.asarray(own, np.float64)[:, None] / (labels.scale if labels.is_count else 1.0)
 
 
 def _of_steps(steps: Steps, layers: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:

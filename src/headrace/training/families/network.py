@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.training.families.labels import Labels
+from headrace.training.families.labels import Labels, quantile_of
 
 EPOCHS = 40
 ROWS_IN_ALL = 4_000_000
@@ -81,7 +81,7 @@ def train(
     Parameters
     ----------
     rows : the design of the rows at some positions
-    own : shape (n, k): shares of the classes, P(positive), or standardised values
+    own : shape (n, k): shares of the classes, P(positive), standardised values, or counts by their mean
     check : design, own labels and weights of rows to stop early by: the best epoch's weights are given back
     """
     rng = np.random.Generator(np.random.PCG64(recipe.seed))
@@ -125,6 +125,10 @@ def _drawn(rng: np.random.Generator, recipe: Recipe, width: int, k: int) -> list
 
 def _prior(own: NDArray[np.float64], weights: F32 | None, labels: Labels) -> NDArray[np.float64]:
     """The scores of a model that knows the training labels only."""
+    if labels.kind == "quantile":
+        return np.array(
+            [quantile_of(own[:, 0], labels.quantile, None if weights is None else weights.astype(np.float64))]
+        )
     if labels.task == "regression":
         return np.zeros(1)
     mean = np.clip(np.average(own, axis=0, weights=weights), 1e-6, 1 - 1e-6)
@@ -149,9 +153,13 @@ def _gradients(
     upper_mask = _mask(rng, upper, dropout)
     upper *= upper_mask
     out = upper @ last + last_bias
-    match labels.task:
-        case "regression":
+    match labels.kind if labels.task == "regression" else labels.task:
+        case "mean":
             error = 2 * (out - target)
+        case "poisson":
+            error = np.exp(np.minimum(out, np.float32(labels.highest))) - target
+        case "quantile":
+            error = (out >= target).astype(np.float32) - np.float32(labels.quantile)
         case "binary":
             error = 1 / (1 + np.exp(-np.clip(out, -60, 60))) - target
         case _:
@@ -202,9 +210,13 @@ def _step(
 
 
 def _loss(out: NDArray[np.float64], own: NDArray[np.float64], weights: NDArray[np.float64], labels: Labels) -> float:
-    match labels.task:
-        case "regression":
+    match labels.kind if labels.task == "regression" else labels.task:
+        case "mean":
             each = ((out - own) ** 2)[:, 0]
+        case "poisson":
+            each = (np.exp(np.minimum(out, labels.highest)) - own * out)[:, 0]
+        case "quantile":
+            each = np.maximum(labels.quantile * (own - out), (labels.quantile - 1.0) * (own - out))[:, 0]
         case "binary":
             each = (np.logaddexp(0, out) - own * out)[:, 0]
         case _:

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Task
+from headrace.definition.model import Objective, Task
 from headrace.scoring.errors import GraphRefused
 from headrace.scoring.graph import Graph
 from headrace.training.errors import OwnModelUnusable
-from headrace.training.families import Check, Fitted, Params, Single, SingleFitted
+from headrace.training.families import EVERY, MEAN, Check, Fitted, Params, Single, SingleFitted
 from headrace.training.families.labels import Labels
 from headrace.training.families.places import MARK, ONNX, module_file
 
@@ -116,6 +116,7 @@ class OwnEstimator(Single):
         threads: int,
         weights: NDArray[np.float64] | None = None,
         check: Check | None = None,  # noqa: ARG002 - a class of scikit-learn's kind has no place for them
+        objective: Objective = MEAN,  # noqa: ARG002 - it learns what it learns; the metric judges it
     ) -> Fitted:
         """See `Family.fit`; `random_state` and `n_jobs` are set where it has them."""
         from sklearn.utils import get_tags
@@ -186,6 +187,7 @@ class OwnGraph(Single):
     """`Family` of one graph that is already trained."""
 
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
+    objectives = EVERY
     compiles = True
 
     def __init__(self, name: str, file: Path) -> None:
@@ -212,6 +214,7 @@ class OwnGraph(Single):
         threads: int,  # noqa: ARG002 - it is trained
         weights: NDArray[np.float64] | None = None,  # noqa: ARG002 - it is trained
         check: Check | None = None,  # noqa: ARG002 - it is trained
+        objective: Objective = MEAN,  # noqa: ARG002 - it learns what it learns; the metric judges it
     ) -> Fitted:
         """See `Family.fit`: reads and checks the file; raises `OwnModelUnusable`."""
         try:

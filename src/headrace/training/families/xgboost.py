@@ -17,12 +17,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Task
+from headrace.definition.model import Objective, Task
 from headrace.errors import MissingDependency
-from headrace.training.families import Check, Fitted, Params
+from headrace.training.families import EVERY, MEAN, Check, Fitted, Params
 from headrace.training.families.boosted import boosting_bytes, patience
 from headrace.training.families.ensemble import TOGETHER, Tree
-from headrace.training.families.labels import Labels
+from headrace.training.families.labels import Labels, quantile_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -43,12 +43,17 @@ _OBJECTIVES: Mapping[Task, tuple[str, str]] = {
     "multiclass": ("multi:softprob", "mlogloss"),
     "regression": ("reg:squarederror", "rmse"),
 }
+_VALUES: Mapping[str, tuple[str, str]] = {
+    "poisson": ("count:poisson", "poisson-nloglik"),
+    "quantile": ("reg:quantileerror", "quantile"),
+}
 
 
 class XGBoost:
     """`Family` of XGBoost."""
 
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
+    objectives = EVERY
     compiles = True
     bags = True
 
@@ -91,17 +96,18 @@ class XGBoost:
         threads: int,
         weights: NDArray[np.float64] | None = None,
         check: Check | None = None,
+        objective: Objective = MEAN,
     ) -> Fitted:
         """See `Family.fit`."""
-        labels = Labels.learn(y, task, n_classes)
+        labels = Labels.learn(y, task, n_classes, objective, weights)
         if labels.constant:
             return FittedXGBoost(None, labels, np.zeros(0), X.shape[1], dict(params) | {"rounds": 1})
         library = _library()
-        objective, metric = _OBJECTIVES[task]
+        loss, metric = _VALUES.get(labels.kind, _OBJECTIVES[task])
         settings = {
-            "objective": objective,
+            "objective": loss,
             "eval_metric": metric,
-            "base_score": 0.0 if task == "regression" else 0.5,
+            "base_score": 0.5 if task != "regression" else 1.0 if labels.is_count else 0.0,
             "tree_method": "hist",
             "max_bin": 256,
             "grow_policy": "lossguide" if params["max_leaves"] else "depthwise",
@@ -120,11 +126,13 @@ class XGBoost:
         }
         if task == "multiclass":
             settings["num_class"] = len(labels.present)
+        elif labels.kind == "quantile":
+            settings["quantile_alpha"] = labels.quantile
         own = labels.encode(y)
         prior = _prior(own, weights, labels)
 
         def margin(rows: int) -> NDArray[np.float64]:
-            return np.tile(prior, (rows, 1)) if task == "multiclass" else np.tile(prior, rows)
+            return np.tile(prior, (rows, 1)) if task == "multiclass" else np.tile(prior + labels.before, rows)
 
         data = library.QuantileDMatrix(X, own, weight=weights, base_margin=margin(len(y)), max_bin=256, nthread=threads)
         settled = dict(params)
@@ -172,6 +180,8 @@ def _library() -> Any:
 
 def _prior(own: NDArray[Any], weights: NDArray[np.float64] | None, labels: Labels) -> NDArray[np.float64]:
     """What a model without trees answers, as a score: shape (present,) for classes, else (1,)."""
+    if labels.kind == "quantile":
+        return np.array([quantile_of(own, labels.quantile, weights)])
     if labels.task == "regression":
         return np.zeros(1)
     shares = np.bincount(own, weights, minlength=len(labels.present)) / (len(own) if weights is None else weights.sum())

@@ -6,6 +6,7 @@ bootstrap replicates of all metrics on 100,000 rows take a few seconds.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -13,7 +14,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.definition.model import Task
+from headrace.definition.grammar_metrics import PINBALL
+from headrace.definition.model import Task, Training
 from headrace.training.errors import UnknownMetric
 from headrace.training.metrics import decisions, probabilities, ranking, values
 from headrace.training.metrics.basis import Floats, Weighted, class_rankings, mean_of, table
@@ -26,6 +28,7 @@ __all__ = [
     "Metric",
     "Spread",
     "Weighted",
+    "asked_metric",
     "bootstrap_weights",
     "intervals_of",
     "mean_of",
@@ -94,12 +97,25 @@ DEFAULT_METRIC: Mapping[Task, str] = {
 
 
 def metric_of(name: str | None, task: Task) -> Metric:
-    """The metric of that name, or the task's default; raises `UnknownMetric`."""
+    """The metric of that name, or the task's default; raises `UnknownMetric`.
+
+    Examples
+    --------
+    >>> metric_of("pinball_97.5", "regression").says
+    'pinball loss of the 97.5 % quantile'
+    """
     name = DEFAULT_METRIC[task] if name is None else name
     metric = METRICS.get(name)
+    if metric is None and re.fullmatch(PINBALL, name) and 0 < float(name.removeprefix("pinball_")) < 100:
+        metric = _pinball(name.removeprefix("pinball_"))
     if metric is None or task not in metric.tasks:
         raise UnknownMetric(name, task=task, known=[m.name for m in metrics_of(task)])
     return metric
+
+
+def asked_metric(training: Training, task: Task) -> Metric:
+    """What candidates are measured by: as said, else what the objective is, else the task's default."""
+    return metric_of(training.metric or training.objective.metric, task)
 
 
 def metrics_of(task: Task) -> list[Metric]:
@@ -185,6 +201,12 @@ def _size(name: str, says: str, of: Any, *, higher: bool = False) -> Metric:
     return Metric(name, _VALUES, higher, "values", says, of, _itself)
 
 
+def _pinball(percent: str) -> Metric:
+    return _size(
+        f"pinball_{percent}", f"pinball loss of the {percent} % quantile", values.pinball(float(percent) / 100)
+    )
+
+
 _FIRST = (1, 5, 10)
 """Percents of the rows, of highest score, that are looked at."""
 _TABLE = (
@@ -263,7 +285,7 @@ _TABLE = (
     _size("smape", "mean absolute error as a share of the mean of label and prediction", values.smape),
     _size("wape", "sum of absolute errors as a share of the sum of the labels' sizes", values.wape),
     _size("rmsle", "root of the mean squared difference of ln(1 + x); of labels from 0 on", values.rmsle),
-    *(_size(f"pinball_{q}", f"pinball loss of the {q} % quantile", values.pinball(q / 100)) for q in (10, 50, 90)),
+    *(_pinball(percent) for percent in ("10", "50", "90")),
     _size("poisson_deviance", "for counts: labels from 0 on, predictions above 0", values.poisson_deviance),
     _size("tweedie_deviance", "of power 1.5, for amounts that are often 0", values.tweedie_deviance),
     _size("gamma_deviance", "for amounts above 0", values.gamma_deviance),
