@@ -185,6 +185,7 @@ def _try(run: Run, work: Workspace, checked: Checked, wide: Frame, proposed: Pro
             "training": {
                 "families": training.families,
                 "metric": training.metric,
+                "objective": training.objective,
                 "seed": training.seed,
                 "threads": training.threads,
             },
