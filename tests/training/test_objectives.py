@@ -97,7 +97,7 @@ def test_a_search_is_measured_by_what_is_learnt_and_the_best_together_are_packed
 
 
 def test_a_family_that_cannot_learn_it_is_refused_when_named_and_left_out_else() -> None:
-    assert usual_families(LATE) == ("linear", "lightgbm", "catboost")
+    assert usual_families(LATE) == ("linear", "lightgbm", "mlp", "catboost")
     assert usual_families(COUNTS) == usual_families()
     with pytest.raises(
         ObjectiveNotLearnt, match=r"extra_trees does not learn the objective quantile.*catboost"
