@@ -62,11 +62,11 @@ def test_every_family_s_own_configurations_come_first_then_the_sampler() -> None
         "lightgbm",
         "linear",
         "lightgbm",
-        "lightgbm",
+        "linear",
         "lightgbm",
     ]
-    assert [trial.number for trial in result.trials] == list(range(8))
-    assert result.trials[0].params == {"l2": 1.0}
+    assert [trial.number for trial in result.trials if trial.form != "ensemble"] == list(range(8))
+    assert result.trials[0].params == {"l2": 1.0, "l1": 0.0}
     first = result.trials[0]
     assert first.state == "done"
     assert first.score == pytest.approx(np.mean(first.fold_scores))
@@ -111,18 +111,19 @@ def test_a_resumed_search_keeps_what_it_measured_and_fits_nothing_twice(monkeypa
     first = run(recorder, trials=7)
     monkeypatch.setattr(Linear, "fit", None)
     again = run(MemoryRecorder(recorder), trials=7)
-    assert again == first
+    assert again.trials[:7] == first.trials[:7]
+    assert unmeasured(again.trials) == unmeasured(first.trials)
 
 
 def test_a_record_of_another_search_is_refused() -> None:
     recorder = MemoryRecorder()
-    run(recorder, trials=8)
+    run(recorder, trials=11)
     with pytest.raises(ReplayDiffers):
-        run(MemoryRecorder(recorder), trials=9, seed=1)
+        run(MemoryRecorder(recorder), trials=12, seed=1)
 
 
 def test_another_seed_searches_elsewhere() -> None:
-    one, two = (run(MemoryRecorder(), trials=8, seed=seed).trials[7].params for seed in (0, 1))
+    one, two = (run(MemoryRecorder(), trials=11, seed=seed).trials[10].params for seed in (0, 1))
     assert one != two
 
 

@@ -53,7 +53,7 @@ FAST: Final[Mapping[str, Params]] = {
         "lambda_l1": 1e-8,
         "lambda_l2": 1.0,
     },
-    "linear": {"l2": 1.0},
+    "linear": {"l2": 1.0, "l1": 0.0},
 }
 """The fixed models; the first that the project trains is the one that is asked."""
 MOST_ROWS: Final = 100_000

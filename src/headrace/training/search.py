@@ -65,7 +65,8 @@ def search(
     check_objective(examples, training.objective)
     metric = asked_metric(training, examples.task)
     names = training.families or usual_families(training.objective)
-    families = {name: load_family(name, examples.task, training.objective) for name in names}
+    asked = (examples.y, examples.task, training.objective)
+    families = {name: with_links(name, load_family(name, *asked[1:]), *asked) for name in names}
     folds = EncodedFolds(examples, make_folds(examples, split), metric, split=split, encodings=encodings)
     executor = Inline(clock) if executor is None else executor
     executor.give(folds)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from headrace.definition.model import Objective, Task
 from headrace.training.families import EVERY, MEAN, Check, Fitted, Params
 from headrace.training.families.ensemble import Tree
+from headrace.training.families.labels import is_log
 from headrace.training.families.lightgbm import DEFAULT, FittedTrees, LightGBM, read_trees
 
 if TYPE_CHECKING:
@@ -82,11 +83,13 @@ class Additive:
     ) -> Fitted:
         """See `Family.fit`."""
 
+        link = {"link": "log"} if is_log(params) else {}
+
         def grow(settings: Params, check: Check | None) -> FittedTrees:
             fitted = LightGBM().fit(
                 X,
                 y,
-                settings,
+                {**settings, **link},
                 task=task,
                 n_classes=n_classes,
                 levels=levels,

@@ -48,7 +48,7 @@ def last_nodes(labels: Labels) -> tuple[list[NodeProto], list[tuple[str, NDArray
         return [helper.make_node("Sigmoid", ["scores"], ["y"])], []
     if labels.task == "multiclass":
         return [helper.make_node("Softmax", ["scores"], ["y"])], []  # over the last axis, the classes
-    if labels.is_count:
+    if labels.is_exponential:
         ends = np.array([LOWEST_RATE, labels.highest, labels.scale], np.float32)
         counts: list[tuple[str, NDArray[Any]]] = [("low", ends[0]), ("high", ends[1]), ("scale", ends[2])]
         clipped = helper.make_node("Clip", ["scores", "low", "high"], ["rates"])

@@ -24,7 +24,7 @@ from headrace.errors import MissingDependency
 from headrace.training.families import EVERY, MEAN, Check, Fitted, Params
 from headrace.training.families.boosted import boosting_bytes, patience
 from headrace.training.families.ensemble import Tree
-from headrace.training.families.labels import Labels
+from headrace.training.families.labels import Labels, is_log
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -88,14 +88,14 @@ class CatBoost:
     ) -> Fitted:
         """See `Family.fit`. Everything that the library would derive from the number of rows or rounds is set."""
         catboost = _library()
-        labels = Labels.learn(y, task, n_classes, objective, weights)
+        labels = Labels.learn(y, task, n_classes, objective, weights, log=is_log(params))
         varies = [j for j in range(X.shape[1]) if not _is_constant(X[:, j])]
         if labels.constant or not varies:
             return FittedCatBoost(None, labels, X.shape[1], dict(params) | {"rounds": 1})
-        is_value = task == "regression" and not labels.is_count
+        is_value = task == "regression" and not labels.is_exponential
 
         def pool(X: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float64] | None) -> Any:
-            start = np.full(len(y), labels.before) if labels.is_count else None
+            start = np.full(len(y), labels.before) if labels.is_exponential else None
             return catboost.Pool(X, labels.encode(y), weight=weight, baseline=start)
 
         model = catboost.CatBoost(
@@ -142,7 +142,7 @@ class CatBoost:
 def _loss(labels: Labels) -> str:
     if labels.kind == "quantile":
         return f"Quantile:alpha={labels.quantile!r}"
-    return "Poisson" if labels.is_count else _LOSSES[labels.task]
+    return "Poisson" if labels.is_exponential else _LOSSES[labels.task]
 
 
 def _library() -> Any:

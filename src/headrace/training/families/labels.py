@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,12 +17,13 @@ LOWEST_RATE = -15.0
 """Of a count: the logarithm of the least answer, as a share of the mean count."""
 MOST_TIMES = 2.0
 """Of a count: no answer is larger than the largest training label so many times: exponentials of rows unlike those of
-training would be."""
+training would be. Of a value learnt by its logarithm: none is larger than the largest label."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Classes that training rows have, numbered from 0; values of a regression, standardised; counts, as they are."""
+    """Classes that training rows have, numbered from 0; values of a regression, standardised; counts, as they are; by
+    the mean, values of which the logarithm is learnt."""
 
     task: Task
     n_classes: int
@@ -30,13 +31,14 @@ class Labels:
     """Class codes that training rows have, rising; empty for a regression."""
     center: float
     scale: float
-    """A value is score · scale + center; a count exp(score) · scale, and `center` is the logarithm of `scale`."""
+    """A value is score · scale + center; an exponential exp(score) · scale, and `center` the logarithm of `scale`."""
     constant: bool
     """Whether there is but one label: there is nothing to learn."""
-    kind: Literal["mean", "poisson", "quantile"] = "mean"
+    kind: Literal["mean", "log", "poisson", "quantile"] = "mean"
+    """`log`: the mean of a value, by the logarithm of it."""
     quantile: float = 0.5
     highest: float = 0.0
-    """Of a count: the largest score that counts."""
+    """Of an exponential: the largest score that counts."""
 
     @classmethod
     def learn(
@@ -46,28 +48,36 @@ class Labels:
         n_classes: int,
         objective: Objective | None = None,
         weights: NDArray[np.float64] | None = None,
+        *,
+        log: bool = False,
     ) -> Labels:
-        """From the labels of training rows; raises ValueError for counts of which none is above 0."""
+        """From the labels of training rows; raises ValueError for counts of which none is above 0.
+
+        With `log`, a mean is learnt as that of a count would be: the loss of counts is least at the mean whatever
+        their distribution, and errors count by the size of the value (McCullagh and Nelder, "Generalized Linear
+        Models", 1989, chapter 9). No correction is needed that a mean of logarithms would need."""
         none = np.empty(0, np.int64)
         if task != "regression":
             present = np.unique(y).astype(np.int64)
             return cls(task, n_classes, present, 0.0, 1.0, constant=len(present) == 1)
         objective = objective or Objective()
         std = float(np.std(y))
-        if objective.kind != "poisson":
+        log = log and objective.kind == "mean"
+        if objective.kind != "poisson" and not log:
             q = 0.5 if objective.quantile is None else objective.quantile
             mean = float(np.mean(y))
             return cls(task, 0, none, mean, std or 1.0, constant=std == 0.0, kind=objective.kind, quantile=q)
         mean, largest = float(np.average(y, weights=weights)), float(np.max(y))
         if float(np.min(y)) < 0 or not mean > 0:
             raise ValueError("counts are 0 or more, and some of the training rows' are above 0")
-        highest = float(np.float32(np.log(MOST_TIMES * largest / mean)))
-        return cls(task, 0, none, float(np.log(mean)), mean, constant=std == 0.0, kind="poisson", highest=highest)
+        highest = float(np.float32(np.log((1.0 if log else MOST_TIMES) * largest / mean)))
+        kind: Literal["log", "poisson"] = "log" if log else "poisson"
+        return cls(task, 0, none, float(np.log(mean)), mean, constant=std == 0.0, kind=kind, highest=highest)
 
     @property
-    def is_count(self) -> bool:
+    def is_exponential(self) -> bool:
         """Whether answers are exponentials of scores."""
-        return self.kind == "poisson"
+        return self.kind in ("log", "poisson")
 
     def keep(self) -> tuple[Any, ...]:
         """As plain values, for `restore`."""
@@ -85,7 +95,9 @@ class Labels:
         if self.task != "regression":
             return np.searchsorted(self.present, y)
         own = y.astype(np.float64)
-        return own if self.is_count else (own - self.center) / self.scale
+        if self.is_exponential:
+            return own if self.kind == "poisson" else own / self.scale
+        return (own - self.center) / self.scale
 
     def known(self, y: NDArray[Any]) -> NDArray[np.bool_]:
         """Which rows have a label that training rows had."""
@@ -110,7 +122,7 @@ class Labels:
     @property
     def before(self) -> float:
         """What a library that learns counts is told to start from; scores are given without it."""
-        return self.center if self.is_count else 0.0
+        return self.center if self.kind == "poisson" else 0.0
 
     def answers(self, raw: NDArray[np.float64] | None, rows: int) -> NDArray[np.float64]:
         """Answers in `Fitted.predict`'s shape from the library's scores, (n,) or (n, present); None: nothing learnt."""
@@ -122,7 +134,7 @@ class Labels:
             shares = np.exp(scores)
             return np.asarray(shares / shares.sum(axis=1, keepdims=True))
         scores = np.tile(self.base, rows) if raw is None else raw.astype(np.float64)
-        if self.is_count:
+        if self.is_exponential:
             return np.asarray(np.exp(np.clip(scores, LOWEST_RATE, self.highest)) * self.scale)
         if self.task == "regression":
             return scores * self.scale + self.center
@@ -132,6 +144,11 @@ class Labels:
     def targets(self) -> Sequence[int]:
         """The output that each of the library's scores belongs to."""
         return self.present.tolist() if self.task == "multiclass" else [0]
+
+
+def is_log(params: Mapping[str, Any]) -> bool:
+    """Whether a value is to be learnt by its logarithm: `links.Linked` asks for it."""
+    return params.get("link") == "log"
 
 
 def quantile_of(values: NDArray[np.float64], quantile: float, weights: NDArray[np.float64] | None = None) -> float:

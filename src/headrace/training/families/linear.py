@@ -1,4 +1,4 @@
-"""Ridge, logistic and multinomial regression by scikit-learn: the plain model that every other has to beat.
+"""Ridge, lasso, elastic net, logistic and multinomial regression: the plain model that every other has to beat.
 
 A number is standardised, clipped to ten standard deviations (one wild value must neither steer the fit nor overflow
 float32) and, when missing, takes the median, with a weight of its own for "was missing". A category has a weight for
@@ -22,8 +22,8 @@ from headrace.definition.model import Objective, Task
 from headrace.training.families import EVERY, MEAN, Check, Fitted, Params, Single, SingleFitted
 from headrace.training.families.boosted import last_nodes
 from headrace.training.families.ensemble import Tree, ensemble_attributes
-from headrace.training.families.labels import Labels
-from headrace.training.families.penalised import fit_quantile
+from headrace.training.families.labels import Labels, is_log
+from headrace.training.families.penalised import chances, fit_quantile, nothing, rates, solve, squares
 from headrace.training.onnx_ops import ML, model_bytes
 
 if TYPE_CHECKING:
@@ -41,14 +41,15 @@ class Linear(Single):
     compiles = True
 
     def defaults(self) -> Sequence[Params]:
-        """scikit-learn's own penalty, then a strong one."""
-        return ({"l2": 1.0}, {"l2": 100.0})
+        """scikit-learn's own penalty of squares; an elastic net, which leaves weights out; a stronger one."""
+        return ({"l2": 1.0, "l1": 0.0}, {"l2": 1.0, "l1": 3.0}, {"l2": 20.0, "l1": 0.0})
 
     def space(self) -> Mapping[str, BaseDistribution]:
-        """The penalty: 1/C of the logistic models, alpha of ridge."""
+        """What squared weights cost (1/C of the logistic models, alpha of ridge), and absolute ones: none is ridge,
+        both the elastic net, hardly any of squares the lasso."""
         from optuna.distributions import FloatDistribution
 
-        return {"l2": FloatDistribution(1e-2, 1e4, log=True)}
+        return {"l2": FloatDistribution(1e-2, 1e4, log=True), "l1": FloatDistribution(0.0, 100.0)}
 
     def fit(
         self,
@@ -70,44 +71,65 @@ class Linear(Single):
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         design = Design.learn(X, levels)
-        labels = Labels.learn(y, task, n_classes, objective, weights)
+        labels = Labels.learn(y, task, n_classes, objective, weights, log=is_log(params))
         # two threads took four times the processor time of one: the solver's parallel sections are too short to share
         with warnings.catch_warnings(), threadpool_limits(1):
             # a fit that has not quite converged is a candidate like any other: its folds say what it is worth
             warnings.simplefilter("ignore", ConvergenceWarning)
-            solved = _solve(design.rows(X), y, labels, params["l2"], weights)
+            solved = _solve(design.rows(X), y, labels, params, weights)
         return FittedLinear(*solved, design, labels, dict(params))
 
 
 def _solve(
-    rows: csr_array, y: NDArray[Any], labels: Labels, l2: float, weights: NDArray[np.float64] | None
+    rows: csr_array, y: NDArray[Any], labels: Labels, params: Params, weights: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights, shape (n_weights, outputs), and intercepts, shape (outputs,), of the scores."""
+    if labels.constant and labels.task != "regression":
+        return np.zeros((rows.shape[1], labels.outputs)), labels.base
+    l1, l2 = params.get("l1", 0.0), params["l2"]
+    own = labels.encode(y)
+    if labels.kind == "quantile":
+        return fit_quantile(rows, own, labels.quantile, weights, l1=l1 / len(y), l2=l2 / len(y))
+    solved = _squares_only(rows, own, labels, l2, weights) if l1 == 0 else _both(rows, own, labels, l1, l2, weights)
+    if labels.task != "multiclass":
+        return solved
+    every, level = np.zeros((rows.shape[1], labels.outputs)), labels.base
+    every[:, labels.present], level[labels.present] = solved
+    return every, level
+
+
+def _squares_only(
+    rows: csr_array, own: NDArray[Any], labels: Labels, l2: float, weights: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """By scikit-learn's solvers: of all scores, or of those of the classes that are present."""
     from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
     if labels.task == "regression":
-        own = labels.encode(y)
-        if labels.kind == "quantile":
-            return fit_quantile(rows, own, labels.quantile, weights, l1=0.0, l2=l2 / len(y))
         model = Ridge(alpha=l2, solver="sparse_cg")
-        if labels.is_count:
-            model = PoissonRegressor(alpha=l2 / len(y), max_iter=200)
+        if labels.is_exponential:
+            model = PoissonRegressor(alpha=l2 / len(own), max_iter=200)
         model.fit(rows, own, sample_weight=weights)
         return model.coef_[:, None], np.array([model.intercept_ - labels.before])
-    if labels.constant:
-        return np.zeros((rows.shape[1], labels.outputs)), labels.base
     model = LogisticRegression(C=1.0 / l2, max_iter=200)
-    model.fit(rows, y, sample_weight=weights)
+    model.fit(rows, own, sample_weight=weights)
     coefficients, intercepts = np.asarray(model.coef_, np.float64).T, np.asarray(model.intercept_, np.float64)
-    if labels.task == "binary":
-        return coefficients, intercepts
-    present = labels.present
-    if len(present) == 2:  # scikit-learn keeps one column for two classes
-        coefficients = np.hstack([np.zeros_like(coefficients), coefficients])
-        intercepts = np.array([0.0, intercepts[0]])
-    every, level = np.zeros((rows.shape[1], labels.outputs)), labels.base
-    every[:, present], level[present] = coefficients, intercepts
-    return every, level
+    if labels.task == "multiclass" and len(labels.present) == 2:  # scikit-learn keeps one column for two classes
+        return np.hstack([np.zeros_like(coefficients), coefficients]), np.array([0.0, intercepts[0]])
+    return coefficients, intercepts
+
+
+def _both(
+    rows: csr_array, own: NDArray[Any], labels: Labels, l1: float, l2: float, weights: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same with a penalty of absolute values too."""
+    outputs = max(len(labels.present), 1) if labels.task == "multiclass" else 1
+    if labels.task != "regression":
+        loss = chances(own, outputs, weights)
+    elif labels.is_exponential:
+        loss = rates(own, weights, labels.before)
+    else:
+        loss = squares(own, weights)
+    return solve(rows, loss, nothing(rows, outputs), l1=l1 / len(own), l2=l2 / len(own))
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +220,7 @@ class FittedLinear(SingleFitted):
 
         design, outputs = self.design, self.labels.outputs
         weights, intercepts = self.weights, self.intercepts
-        if is_value := self.labels.task == "regression" and not self.labels.is_count:  # in the label's own unit
+        if is_value := self.labels.task == "regression" and not self.labels.is_exponential:  # in the label's own unit
             weights, intercepts = weights * self.labels.scale, intercepts * self.labels.scale + self.labels.center
         ensemble = ensemble_attributes(_weight_trees(design, weights, intercepts), outputs)
         nodes = [helper.make_node("TreeEnsembleRegressor", ["x"], ["levels"], domain=ML, **ensemble)]

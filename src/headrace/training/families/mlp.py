@@ -131,7 +131,7 @@ def _own(labels: Labels, y: NDArray[Any]) -> NDArray[np.float64]:
     own = labels.encode(y)
     if labels.task == "multiclass":
         return np.asarray(np.eye(len(labels.present))[own])
-    return np.asarray(own, np.float64)[:, None] / (labels.scale if labels.is_count else 1.0)
+    return np.asarray(own, np.float64)[:, None] / (labels.scale if labels.kind == "poisson" else 1.0)
 
 
 def _of_steps(steps: Steps, layers: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:

@@ -22,7 +22,7 @@ from headrace.errors import MissingDependency
 from headrace.training.families import EVERY, MEAN, Check, Fitted, Params
 from headrace.training.families.boosted import boosting_bytes, patience
 from headrace.training.families.ensemble import TOGETHER, Tree
-from headrace.training.families.labels import Labels, quantile_of
+from headrace.training.families.labels import Labels, is_log, quantile_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -99,15 +99,15 @@ class XGBoost:
         objective: Objective = MEAN,
     ) -> Fitted:
         """See `Family.fit`."""
-        labels = Labels.learn(y, task, n_classes, objective, weights)
+        labels = Labels.learn(y, task, n_classes, objective, weights, log=is_log(params))
         if labels.constant:
             return FittedXGBoost(None, labels, np.zeros(0), X.shape[1], dict(params) | {"rounds": 1})
         library = _library()
-        loss, metric = _VALUES.get(labels.kind, _OBJECTIVES[task])
+        loss, metric = _VALUES.get("poisson" if labels.is_exponential else labels.kind, _OBJECTIVES[task])
         settings = {
             "objective": loss,
             "eval_metric": metric,
-            "base_score": 0.5 if task != "regression" else 1.0 if labels.is_count else 0.0,
+            "base_score": 0.5 if task != "regression" else 1.0 if labels.is_exponential else 0.0,
             "tree_method": "hist",
             "max_bin": 256,
             "grow_policy": "lossguide" if params["max_leaves"] else "depthwise",
