@@ -15,6 +15,7 @@ from headrace.training.comparing import asked_ratio
 from headrace.training.data import Examples
 from headrace.training.errors import BudgetTooSmall, CurrencyNotPriced, NothingFitted
 from headrace.training.families import load_family, usual_families
+from headrace.training.families.links import with_links
 from headrace.training.flight import Flight, Recorder
 from headrace.training.folding import Clock, EncodedFolds
 from headrace.training.metrics import asked_metric

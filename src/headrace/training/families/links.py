@@ -2,7 +2,7 @@
 
 Prices, durations and amounts are made of factors more than of summands, and an error of a tenth is as bad at any size.
 Such a label gets further configurations of a family, `link = "log"`, beside the plain ones: the folds say which is
-better. On ames, diamonds and diabetes they were, for boosted trees and linear models (`python -m benchmarks.links`).
+better.
 """
 
 from __future__ import annotations
