@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +17,26 @@ from headrace.scoring.model import Lineage
 from headrace.stages.model import Checked, Compiled, Page, Registered, SplitAdvice, Workspace
 from headrace.stages.pages import lay_out
 from headrace.training.automatic_model import Automatic
-from headrace.training.model import Choice, Evaluation, SearchResult
+from headrace.training.model import Choice, Evaluation, SearchResult, Trial
 
 if TYPE_CHECKING:
     from headrace.registry.model import Version
     from headrace.runs.runner import Run
+
+
+_ALWAYS = ("lightgbm", "numpy", "onnx", "polars", "scikit-learn")
+_EXTRAS = {"catboost": ("catboost",), "xgboost": ("xgboost", "xgboost-cpu")}
+"""By family: the distributions that its library may come in."""
+
+
+def libraries_of(trial: Trial) -> dict[str, str]:
+    """Versions of the libraries that the version was made with; of extras those that fitted one of its models."""
+    families = {member.family for member in trial.members} or {trial.family}
+    found = {name: library_version(name) for name in _ALWAYS}
+    for name in (name for family in sorted(families) for name in _EXTRAS.get(family, ())):
+        with suppress(PackageNotFoundError):
+            found[name] = library_version(name)
+    return found
 
 
 def register(
@@ -47,7 +64,7 @@ def register(
         trial=trial.number,
         family=trial.family,
         params=trial.settled or trial.params,
-        libraries={name: library_version(name) for name in ("lightgbm", "numpy", "onnx", "polars", "scikit-learn")},
+        libraries=libraries_of(trial),
         headrace=library_version("headrace"),
         refitted=definition.training.refit,
     )

@@ -50,10 +50,10 @@ class CatBoost:
     bags = True
 
     def defaults(self) -> Sequence[Params]:
-        """CatBoost's own, with fewer columns a split; shallow, for few rows; deep and slow."""
+        """Shallow and quick; near CatBoost's own; deep and slow."""
         return (
-            _DEFAULT,
             _DEFAULT | {"depth": 4, "learning_rate": 0.08, "feature_fraction": 0.7},
+            _DEFAULT,
             _DEFAULT | {"depth": 8, "learning_rate": 0.05, "feature_fraction": 0.5, "l2": 6.0},
         )
 

@@ -26,7 +26,7 @@ from headrace.definition.model import Objective, Task
 from headrace.scoring.errors import GraphRefused
 from headrace.scoring.graph import Graph
 from headrace.training.errors import OwnModelUnusable
-from headrace.training.families import EVERY, MEAN, Check, Fitted, Params, Single, SingleFitted
+from headrace.training.families import MEAN, Check, Fitted, Params, Single, SingleFitted
 from headrace.training.families.labels import Labels
 from headrace.training.families.places import MARK, ONNX, module_file
 
@@ -71,6 +71,7 @@ def _class(name: str, root: Path) -> Any:
 class OwnEstimator(Single):
     """`Family` of one scikit-learn-compatible class, with the settings that it is made with."""
 
+    objectives = frozenset({"mean"})  # so far as is known: see `load_family`
     compiles = False
 
     def __init__(self, name: str, kind: Any) -> None:
@@ -187,7 +188,7 @@ class OwnGraph(Single):
     """`Family` of one graph that is already trained."""
 
     tasks: frozenset[Task] = frozenset({"binary", "multiclass", "regression"})
-    objectives = EVERY
+    objectives = frozenset({"mean"})
     compiles = True
 
     def __init__(self, name: str, file: Path) -> None:
