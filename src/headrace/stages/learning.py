@@ -270,6 +270,7 @@ def learn_from_all(
         from headrace.training.measure import agreement_limit, largest_difference
 
         examples = everything(frame, read_frame(ctx, frame, definition), definition.split)
+        examples = replace(examples, left_out=trials.left_out)  # seen without the holdout
         with own_models_in(work.root):
             fitted = fit_chosen(
                 examples,
@@ -423,7 +424,13 @@ def look_at_holdout(
             answers=lambda trial: None if trial.answers is None else unpack_answers(ctx.fetch(trial.answers)),
             learning=learning.curve,
         )
-        return msgspec.structs.replace(evaluation, holdout=data.held_out, verdicts=verdicts, learning=learning.curve)
+        return msgspec.structs.replace(
+            evaluation,
+            holdout=data.held_out,
+            verdicts=verdicts,
+            learning=learning.curve,
+            left_out=trials.left_out,
+        )
 
     return run.stage(
         "evaluate",

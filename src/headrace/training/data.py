@@ -15,6 +15,7 @@ from headrace.definition.model import Split, Task
 from headrace.features.holdout import key_hashes
 from headrace.features.model import Frame
 from headrace.training.errors import GroupColumnMissing, NoNewGroup, SegmentColumnMissing, TargetUnusable
+from headrace.training.model import LeftOut
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,6 +44,8 @@ class Examples:
     twins: NDArray[np.int64] | None = None
     """Codes of the key, where several rows have one, and of repeats: rows of a code are never divided by chance."""
 
+    left_out: tuple[LeftOut, ...] | None = None
+    """Columns of `outputs` that training leaves out (`headrace.training.guards`); None: that was not looked for."""
     beside: pl.DataFrame | None = None
     """Further columns, of the holdout: those that `[evaluation]` names."""
 
@@ -64,7 +67,13 @@ class Examples:
 
     def with_outputs(self, outputs: tuple[Field, ...]) -> Examples:
         """With these columns only."""
-        return replace(self, outputs=outputs, rows=self.rows.select(field.name for field in outputs))
+        rows = self.rows.select(field.name for field in outputs)
+        return replace(self, outputs=outputs, rows=rows, left_out=None)
+
+    @property
+    def unlearnt(self) -> frozenset[str]:
+        """The names of `left_out`."""
+        return frozenset(each.name for each in self.left_out or ())
 
     @property
     def n_classes(self) -> int:

@@ -17,6 +17,7 @@ from headrace.training.candidates import unpack_models
 from headrace.training.data import Examples
 from headrace.training.families import Fitted, load_family
 from headrace.training.folding import levels_of
+from headrace.training.guards import guarded
 from headrace.training.imbalance import corrected, resample
 from headrace.training.lessons import labels_of
 from headrace.training.mean_graph import mean_graph
@@ -63,8 +64,9 @@ def fit_chosen(
     fetch : reads what the search has put away; needed by bags and ensembles
     afresh : the examples are more than the search had: a bag's models learn anew, each from its part of them
     """
+    examples = guarded(examples, encodings)
     labels = labels_of(examples, split)
-    encoder = fit_encoder(examples.outputs, examples.rows, encodings, labels)
+    encoder = fit_encoder(examples.outputs, examples.rows, encodings, labels, left_out=examples.unlearnt)
     by_number = {each.number: each for each in trials}
     parts = [(member.weight, by_number[member.trial]) for member in trial.members] or [(1.0, trial)]
     X: NDArray[np.float32] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from headrace.definition.model import Encoding, Split
 from headrace.features.encoder import encode_columns, encode_training, fit_encoder
+from headrace.features.encodings.targets import Labels
 from headrace.features.model import CategoryLevels, Encoder, TargetMean
 from headrace.training.answers import Answers
 from headrace.training.data import Examples
@@ -24,6 +25,9 @@ from headrace.training.trial_worker import EncodedFold as EncodedFold
 from headrace.training.trial_worker import FoldAnswer, Job
 from headrace.training.workers import Clock as Clock
 from headrace.training.workers import Executor, Outcome
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FIRST_WAVE = 2
 """Folds that are asked before anything is decided of a candidate."""
@@ -77,7 +81,7 @@ class EncodedFolds:
         examples, fold = self._examples, self.folds[number]
         if self.alike and self._common is None:
             labels = labels_of(examples, self._split) if self._encodings else None
-            self._common = fit_encoder(examples.outputs, examples.rows, self._encodings, labels)
+            self._common = self._fitted(examples.rows, labels)
             self._all = encode_columns(self._common, examples.rows)
         if self._common is not None and not _learns_labels(self._common):
             assert self._all is not None, "encoded with the encoder"
@@ -86,7 +90,7 @@ class EncodedFolds:
         else:
             train = examples.rows[fold.train]
             labels = labels_of(examples, self._split, fold.train)
-            encoder = self._with_common(fit_encoder(examples.outputs, train, self._encodings, labels))
+            encoder = self._with_common(self._fitted(train, labels))
             levels = levels_of(encoder)
             X_train = encode_training(encoder, train, labels)
             X_validation = encode_columns(encoder, examples.rows[fold.validation])
@@ -104,6 +108,10 @@ class EncodedFolds:
         if self._some is None:
             self._some = self[len(self.folds) - 1].X_validation[:n].copy()
         return self._some
+
+    def _fitted(self, rows: pl.DataFrame, labels: Labels | None) -> Encoder:
+        own = self._examples
+        return fit_encoder(own.outputs, rows, self._encodings, labels, left_out=own.unlearnt)
 
     def _with_common(self, encoder: Encoder) -> Encoder:
         """The fold's encoder, of which only what it learnt of labels is kept where folds are alike."""

@@ -12,6 +12,7 @@ from headrace.definition.model import Encoding, Split, Training
 from headrace.training.data import Examples
 from headrace.training.families import path_of
 from headrace.training.folding import EncodedFolds
+from headrace.training.guards import guarded
 from headrace.training.metrics import asked_metric
 from headrace.training.model import LearningCurve, Trial
 from headrace.training.splits import make_folds
@@ -57,6 +58,7 @@ def learning_curve(
     if trial.members:
         heaviest = max(trial.members, key=lambda member: (member.weight, -member.trial))
         asked = next(t for t in trials if t.number == heaviest.trial)
+    examples = guarded(examples, encodings)
     metric = asked_metric(training, examples.task)
     folds = EncodedFolds(examples, make_folds(examples, split), metric, split=split, encodings=encodings)
     wanted = len(folds) if asked.fit_s <= MOST_S else max(2, int(len(folds) * MOST_S / asked.fit_s))

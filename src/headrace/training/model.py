@@ -119,6 +119,21 @@ def is_candidate(trial: Trial) -> bool:
     return trial.state == "done" and trial.graph is not None and proven
 
 
+Why = Literal["missing", "constant", "repeats"]
+
+
+class LeftOut(Struct, frozen=True, kw_only=True):
+    """A column of the model's input that training leaves out; requests carry it as before."""
+
+    name: str
+    why: Why
+    """Missing in all training rows; of one value in all of them, as the model sees values; or in all of them equal to
+    `of`, a column before it."""
+    of: str = ""
+    rows: int
+    """The training rows that this was seen in."""
+
+
 class SearchResult(Struct, frozen=True, kw_only=True):
     """Every trial of a search, by number."""
 
@@ -132,6 +147,8 @@ class SearchResult(Struct, frozen=True, kw_only=True):
     trials: tuple[Trial, ...]
     stopped: str = ""
     """Why the search ended before its budget did."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Columns that no trial was given."""
 
 
 class Money(Struct, frozen=True, kw_only=True):
@@ -357,5 +374,7 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     verdicts: tuple[Verdict, ...] = ()
     learning: LearningCurve | None = None
     """None: too few rows or folds."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Columns that the model takes and does not look at."""
     holdout: str = ""
     """Names the rows that were asked and their labels, by content: looks at equal ones are counted."""

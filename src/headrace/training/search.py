@@ -18,6 +18,7 @@ from headrace.training.families import load_family, usual_families
 from headrace.training.families.links import with_links
 from headrace.training.flight import Flight, Recorder
 from headrace.training.folding import Clock, EncodedFolds
+from headrace.training.guards import guarded
 from headrace.training.metrics import asked_metric
 from headrace.training.model import SearchResult
 from headrace.training.objectives import check_objective
@@ -63,6 +64,7 @@ def search(
     pricing_of(examples, costs)  # refuses amounts that cannot be used now, not after the first fit
     if examples.task == "multiclass":
         cost_matrix(examples.task, examples.classes, costs)  # refuses unknown classes now, not after the first fit
+    examples = guarded(examples, encodings)
     check_objective(examples, training.objective)
     metric = asked_metric(training, examples.task)
     names = training.families or usual_families(training.objective)
@@ -88,4 +90,5 @@ def search(
         ratio=asked_ratio(split, len(folds)),
         trials=tuple(trials),
         stopped=flight.stopped,
+        left_out=examples.left_out or (),
     )

@@ -17,6 +17,7 @@ from headrace.training.model import (
     Evaluation,
     Interval,
     LearningCurve,
+    LeftOut,
     Race,
     SearchResult,
     Trial,
@@ -70,11 +71,37 @@ def verdicts_on(
         quantile(evaluation),
         rivals(chosen, done, metric, split),
         strategies(trials.trials),
+        inputs(trials.left_out),
         more_rows(learning),
         segments(evaluation),
         fairness(evaluation),
     ]
     return tuple(verdict for verdict in said if verdict is not None)
+
+
+TOLD = 4
+"""Columns that are left out and named in a sentence; the run's record has them all."""
+
+
+def inputs(left_out: Sequence[LeftOut]) -> Verdict | None:
+    """Which columns training has left out, and what was seen of them."""
+    if not left_out:
+        return None
+    seen = {
+        "missing": "{0.name} is missing in all {0.rows:,} training rows",
+        "constant": "{0.name} has one value in all {0.rows:,}",
+        "repeats": "{0.name} equals {0.of} in all {0.rows:,}",
+    }
+    said = [seen[each.why].format(each) for each in left_out[:TOLD]]
+    if len(left_out) > TOLD:
+        said.append(f"and {len(left_out) - TOLD:,} more")
+    count = "One column is" if len(left_out) == 1 else f"{len(left_out):,} columns are"
+    return Verdict(
+        topic="inputs",
+        level="look",
+        says=f"{count} left out of training: {'; '.join(said)}. Requests carry them as before; the model "
+        "does not look at them.",
+    )
 
 
 def skill(evaluation: Evaluation) -> Verdict | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 
 
 def fit_encoder(
-    outputs: Sequence[Field], rows: pl.DataFrame, encodings: Sequence[Encoding] = (), labels: Labels | None = None
+    outputs: Sequence[Field],
+    rows: pl.DataFrame,
+    encodings: Sequence[Encoding] = (),
+    labels: Labels | None = None,
+    *,
+    left_out: Container[str] = (),
 ) -> Encoder:
     """Learn levels, statistics and typical values from training rows.
 
@@ -43,8 +48,10 @@ def fit_encoder(
     rows : training rows, which hold these columns
     encodings : of the definition; an output that none names is encoded by its code or as the number that it is
     labels : of the rows; needed by target encodings only
+    left_out : outputs that are taken and not encoded
     """
-    columns = tuple(column for planned in plan_inputs(outputs, encodings) for column in _fit(planned, rows, labels))
+    planned = [each for each in plan_inputs(outputs, encodings) if each.of.name not in left_out]
+    columns = tuple(column for each in planned for column in _fit(each, rows, labels))
     takes = () if _is_plain(outputs, columns) else tuple(outputs)
     return Encoder(columns=columns, takes=takes)
 
