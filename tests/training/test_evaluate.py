@@ -86,7 +86,7 @@ def test_importances_find_what_the_label_depends_on() -> None:
     assert [i.feature for i in found.importances[:3]] == ["speed", "open", "city"]
     drops = {i.feature: i for i in found.importances}
     assert drops["speed"].low > 0.3
-    assert drops["empty"].drop == drops["same"].drop == 0.0
+    assert not drops.keys() & {"empty", "same"}, "nothing can be learnt from them"
     assert all(i.low <= i.drop <= i.high for i in found.importances)
     assert [m.name for m in found.metrics][:3] == ["rmse", "mae", "r2"]
     assert "poisson_deviance" not in {m.name for m in found.metrics}, "labels below 0 leave it undefined"

@@ -124,5 +124,5 @@ def test_a_search_with_encodings_compiles_what_it_tried() -> None:
         make_examples(400), result.trials[1], training, split, TARGET, trials=result.trials, fetch=recorder.fetch
     )
     assert [column.name for column in candidate.encoder.columns] == [
-        *("speed", "count_frequency", "city_target", "open", "empty", "same")
+        *("speed", "count_frequency", "city_target", "open")
     ]

@@ -527,7 +527,7 @@ TRAINING = Section(
             "imbalance",
             ListOf(
                 Choice(
-                    ("none", "weights", "oversample", "undersample", "smote", "adasyn"),
+                    ("none", "weights", "oversample", "undersample", "smote", "adasyn", "balanced_ensemble"),
                     {"class_weight": "weights", "balanced": "weights", "smotenc": "smote"},
                 ),
                 "strategies",

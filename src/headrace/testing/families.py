@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from headrace.definition.model import Objective, Task
 from headrace.scoring.graph import Graph
-from headrace.training.families import Check, Family, Fitted, Params
+from headrace.training.families import Check, Family, Fitted, Params, Shortens
 from headrace.training.measure import agreement_limit, spread_of_labels
 from headrace.training.metrics import metric_of
 
@@ -239,6 +239,24 @@ class FamilySuite:
         again = self.learn(family, case, X, y, stopped.settled)
         np.testing.assert_allclose(again.predict(X), stopped.predict(X), rtol=1e-6, atol=1e-9)
         assert again.settled == stopped.settled
+
+    @pytest.mark.parametrize("case", CASES)
+    def test_its_first_steps_are_the_model_that_so_many_steps_fit(self, family: Family, case: Case) -> None:
+        needs(family, case)
+        whole = self.fit(family, case)
+        if not isinstance(whole, Shortens):
+            pytest.skip("it does not learn step by step")
+        X, y = family_rows(2_000, case, seed=1)
+        before = whole.predict(X)
+        short = whole.shortened(0.25)
+        again = self.learn(family, case, X, y, short.settled)
+        np.testing.assert_allclose(again.predict(X), short.predict(X), rtol=1e-6, atol=1e-9)
+        np.testing.assert_array_equal(whole.predict(X), before)
+        np.testing.assert_array_equal(family.restore(short.keep()).predict(X), short.predict(X))
+        onnx = short.to_onnx()
+        assert len(onnx) < len(whole.to_onnx())
+        limit = agreement_limit(task_of(case), spread_of_labels(y, objective_of(case)))
+        assert np.abs(Graph(onnx).raw(X) - short.predict(X)).max() <= limit
 
     @pytest.mark.parametrize("case", CASES)
     def test_a_kept_model_of_a_bagging_family_comes_back_to_the_bit(self, family: Family, case: Case) -> None:

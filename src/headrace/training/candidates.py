@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
 
-import msgspec
 import numpy as np
 import zstandard
 
@@ -17,16 +16,20 @@ from headrace.training.answers import Answers, pack_answers, unpack_answers
 from headrace.training.calibration import decide
 from headrace.training.data import Examples
 from headrace.training.families import Family, path_of
-from headrace.training.folding import Attempt, Clock, CrossValidated, EncodedFolds, TrialFailed, settle
+from headrace.training.folding import Attempt, Clock, CrossValidated, EncodedFolds, TrialFailed
 from headrace.training.greedy import Member as Choosable
 from headrace.training.greedy import select_members
+from headrace.training.kept import pack_models
+from headrace.training.learn import BALANCED
 from headrace.training.mean_graph import mean_graph
 from headrace.training.measure import agreement_limit, estimated_us, spread_of_labels, time_one_row
 from headrace.training.metrics import Metric, measure
-from headrace.training.model import Member, Trial, is_candidate
+from headrace.training.model import Member, Shortened, Trial, is_candidate
 from headrace.training.pricing import pricing_of
 from headrace.training.proposals import Proposal
 from headrace.training.races import race
+from headrace.training.settled import settle
+from headrace.training.shorter import SHARES, Shorter, put_away
 from headrace.training.trial_worker import FoldAnswer, Job, failure
 from headrace.training.workers import Executor
 
@@ -43,15 +46,6 @@ class Store(Protocol):
 
     def keep_bytes(self, data: bytes, kind: str, suffix: str) -> ObjectRef: ...
     def fetch(self, ref: ObjectRef) -> bytes: ...
-
-
-class KeptModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One fold's model of a bag."""
-
-    data: bytes
-    """`Fitted.keep`."""
-    shift: tuple[float, ...]
-    """By how much the odds of each class are brought back; empty: not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +66,27 @@ class Bench:
         """The candidate before its first fold."""
         return Attempt(self.folds, self._job(proposal), width=self.executor.width, go_on=go_on)
 
-    def trial(self, number: int, proposal: Proposal, attempt: Attempt, against: Trial | None = None) -> Trial:
+    def trial(
+        self,
+        number: int,
+        proposal: Proposal,
+        attempt: Attempt,
+        against: Trial | None = None,
+        to_beat: float | None = None,
+    ) -> tuple[Trial, tuple[Shorter, ...]]:
         """The attempt, which has ended, as a trial; its failure is noted and never ends the search.
 
         Parameters
         ----------
         against : of a strategy against imbalance: the same model without it
+        to_beat : the score beyond which its shorter forms are put away; None: any
         """
         try:
             result = attempt.result()
             if result.stopped:
                 scores = result.fold_scores
-                return self._trial(
-                    number, proposal, "pruned", note=result.stopped, fold_scores=scores, fit_s=result.fit_s
-                )
+                note = result.stopped
+                return self._trial(number, proposal, "pruned", note=note, fold_scores=scores, fit_s=result.fit_s), ()
             facts = self._measured(proposal, result)
             if against is not None and against.decision is not None:
                 facts["race"] = race(
@@ -97,19 +98,48 @@ class Bench:
                     other=(result.answers, facts["decision"]),
                     seed=self.training.seed,
                 )
-            return self._trial(number, proposal, "done", **facts)
+            shorter: tuple[Shorter, ...] = ()
+            if to_beat is None or facts["score"] > to_beat:
+                shorter = put_away(self.store, result, bag=self._bags(proposal))
+            return self._trial(number, proposal, "done", **facts), shorter
         except TrialFailed as error:
-            return self._trial(number, proposal, "failed", note=str(error))
+            return self._trial(number, proposal, "failed", note=str(error)), ()
         except GraphRefused as error:  # the folds' graphs together are larger than a package may hold
-            return self._trial(number, proposal, "failed", note=failure(error))
+            return self._trial(number, proposal, "failed", note=failure(error)), ()
 
     def not_tried(self, number: int, proposal: Proposal, why: str) -> Trial:
         """A trial of which nothing was fitted."""
         return self._trial(number, proposal, "pruned", note=why)
 
+    def shortened(self, trials: Sequence[Trial], of: Trial, shorter: Sequence[Shorter]) -> list[Trial]:
+        """The trial's models after shares of their steps, as candidates of their own, numbered after `trials`."""
+        return [
+            Trial(
+                number=len(trials) + place,
+                family=of.family,
+                params=of.params,
+                settled=each.settled,
+                form=of.form,
+                shortened=Shortened(of=of.number, share=each.share),
+                kept=each.kept,
+                state="done",
+                metric=of.metric,
+                score=float(np.mean(each.fold_scores)),
+                fold_scores=each.fold_scores,
+                train_score=each.train_score,
+                fit_s=each.fit_s,
+                **self._decided(
+                    unpack_answers(self.store.fetch(each.answers)), zstandard.decompress(self.store.fetch(each.graph))
+                ),
+            )
+            for place, each in enumerate(shorter)
+        ]
+
     def ensemble(self, trials: Sequence[Trial]) -> Trial | None:
-        """The best trials together; None when no set of them is better than the best alone, or fits into a package."""
-        usable = [trial for trial in trials if is_candidate(trial)]
+        """The best trials together; None when no set of them is better than the best alone, or fits into a package.
+
+        Shorter forms are no members: they know nothing that their trial does not know."""
+        usable = [trial for trial in trials if is_candidate(trial) and trial.shortened is None]
         if len(usable) < 2:
             return None
         answers = {trial.number: self._answers(trial) for trial in usable}
@@ -171,6 +201,7 @@ class Bench:
             # of a model of all rows the last fold's stands in: under a time split it has learnt from most
             compiled=tuple(range(len(self.folds))) if bag else (len(self.folds) - 1,),
             kept=bag,
+            shares=SHARES if proposal.imbalance == "none" else (),
         )
 
     def _trial(
@@ -201,13 +232,16 @@ class Bench:
         if self._bags(proposal):
             facts["form"] = "bag"
             graph = mean_graph([(1.0 / len(folds), fold.onnx) for fold in folds])
-            facts["kept"] = self.store.keep_bytes(_packed(folds), "models", ".zst")
+            facts["kept"] = self.store.keep_bytes(pack_models(folds), "models", ".zst")
         return facts | self._decided(result.answers, graph)
 
     def _bags(self, proposal: Proposal) -> bool:
         """Whether the folds' models are kept together: a class has so few rows that one model of all rows depends on
-        the luck of its draws, and the folds' models take one input."""
+        the luck of its draws, and the folds' models take one input. A balanced ensemble is a mean of several already.
+        """
         examples = self.examples
+        if proposal.imbalance == BALANCED:
+            return False
         if not (self.families[proposal.family].bags and self.folds.alike) or examples.task == "regression":
             return False
         return int(np.bincount(examples.y).min()) < FEW_ROWS
@@ -252,13 +286,3 @@ class Bench:
     def _graph(self, trial: Trial) -> bytes:
         assert trial.graph is not None, "asked of what compiles"
         return zstandard.decompress(self.store.fetch(trial.graph))
-
-
-def _packed(folds: Sequence[FoldAnswer]) -> bytes:
-    kept = [KeptModel(fold.kept, () if fold.shift is None else tuple(fold.shift.tolist())) for fold in folds]
-    return zstandard.compress(msgspec.msgpack.encode(kept), 3)
-
-
-def unpack_models(data: bytes) -> list[KeptModel]:
-    """The models of a bag."""
-    return msgspec.msgpack.decode(zstandard.decompress(data), type=list[KeptModel])

@@ -13,12 +13,13 @@ from headrace.definition.model import Encoding, Split, Training
 from headrace.features.encoder import encode_training, fit_encoder
 from headrace.features.model import Encoder
 from headrace.runs.model import ObjectRef
-from headrace.training.candidates import unpack_models
 from headrace.training.data import Examples
 from headrace.training.families import Fitted, load_family
 from headrace.training.folding import levels_of
 from headrace.training.guards import guarded
-from headrace.training.imbalance import corrected, resample
+from headrace.training.imbalance import corrected
+from headrace.training.kept import unpack_models
+from headrace.training.learn import Rows, learn
 from headrace.training.lessons import labels_of
 from headrace.training.mean_graph import mean_graph
 from headrace.training.measure import spread_of_labels
@@ -116,18 +117,16 @@ def _refitted(
 ) -> Fitted:
     """The trial's model of the rows at these positions, which `X` has encoded."""
     family = load_family(trial.family, examples.task)
-    levels = levels_of(encoder)
-    learnt = resample(trial.imbalance, X[rows], examples.y[rows], levels, examples.n_classes, training.seed)
-    fitted = family.fit(
-        learnt.X,
-        learnt.y,
+    fitted, shift = learn(
+        trial.imbalance,
+        family,
+        Rows(X[rows], examples.y[rows]),
         trial.settled or trial.params,
         task=examples.task,
         objective=training.objective,
         n_classes=examples.n_classes,
-        levels=levels,
+        levels=levels_of(encoder),
         seed=training.seed,
         threads=training.threads,
-        weights=learnt.weights,
     )
-    return corrected(fitted, learnt.shift)
+    return corrected(fitted, shift)

@@ -20,6 +20,7 @@ from headrace.training.errors import ReplayDiffers
 from headrace.training.folding import Attempt
 from headrace.training.model import Trial
 from headrace.training.proposals import Proposal, Proposer
+from headrace.training.shorter import Shorter
 from headrace.training.stopping import Worth, expected_saving
 from headrace.training.trial_worker import FoldAnswer
 from headrace.training.workers import OutOfTime
@@ -53,6 +54,8 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the proposer learnt: the score, or an estimate of a pruned trial's; None: it failed."""
     spent_s: float
     """Of the budget, up to the end of this trial."""
+    shorter: tuple[Shorter, ...] = ()
+    """Of the best trial so far that learns step by step: its models after shares of their steps."""
 
 
 @dataclass(slots=True)
@@ -91,6 +94,8 @@ class Flight:
         self._fold_of: dict[int, tuple[_Flying, int]] = {}
         self._parts: list[tuple[Proposal, Part]] = []
         """Of concluded trials."""
+        self._in_steps: Part | None = None
+        """The best of them that learns step by step."""
         self._told = 0
         """Trials that the proposer, and those who are proposed now, know."""
         self._best: Trial | None = None
@@ -132,6 +137,17 @@ class Flight:
                 flying, fold = self._fold_of.pop(fit)
                 assert flying.attempt is not None, "it has folds"
                 flying.attempt.take(fold, outcome)
+
+    def shorter_forms(self) -> list[Trial]:
+        """Of the best trial that learns step by step: its models after shares of their steps; measured once."""
+        part, name = self._in_steps, f"shorter-{len(self._parts)}"
+        if part is None:
+            return []
+        if recorded := self._recorder.recorded().get(name):
+            return msgspec.json.decode(recorded, type=list[Trial])
+        forms = self._bench.shortened(self.trials, part.trial, part.shorter)
+        self._recorder.record(name, msgspec.json.encode(forms))
+        return forms
 
     def _start_folds(self) -> None:
         """Give every free place a fold, of the oldest trial that has one to start; propose where none has."""
@@ -208,11 +224,13 @@ class Flight:
         part = flying.part
         if part is None:
             number, proposal, best = flying.number, flying.proposal, flying.best
+            shorter: tuple[Shorter, ...] = ()
             if flying.attempt is None or not flying.attempt.ended:
                 trial = self._bench.not_tried(number, proposal, NO_TIME)
             else:
                 began = self._bench.clock()
-                trial = self._bench.trial(number, proposal, flying.attempt, self._plain(proposal))
+                to_beat = None if self._in_steps is None else self._in_steps.trial.score
+                trial, shorter = self._bench.trial(number, proposal, flying.attempt, self._plain(proposal), to_beat)
                 if trial.state == "done":
                     fits_s = sum(fold.took_s for fold in flying.attempt.result().folds)
                     took = fits_s / self._executor.width + self._bench.clock() - began
@@ -220,9 +238,11 @@ class Flight:
             told = trial.score
             if trial.state == "pruned" and best is not None and best.score is not None and trial.fold_scores:
                 told = best.score - _shortfall(trial.fold_scores, best)
-            part = Part(trial, told, self._seconds())
+            part = Part(trial, told, self._seconds(), shorter)
             self._recorder.record(f"trial-{number}", msgspec.json.encode(part))
         self._parts.append((flying.proposal, part))
+        if part.shorter:
+            self._in_steps = part
         self._skipped = self._skipped + 1 if part.trial.note == NO_TIME else 0
         self._say(part.spent_s)
 

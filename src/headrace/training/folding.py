@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -17,7 +17,6 @@ from headrace.features.model import CategoryLevels, Encoder, TargetMean
 from headrace.training.answers import Answers
 from headrace.training.data import Examples
 from headrace.training.errors import FoldsImpossible
-from headrace.training.families import Params
 from headrace.training.lessons import labels_of
 from headrace.training.metrics import Metric, measure
 from headrace.training.splits import Fold
@@ -234,14 +233,3 @@ def cross_validate(executor: Executor, folds: EncodedFolds, job: Job) -> CrossVa
         for number, outcome in executor.wait(None).items():
             attempt.take(fold_of.pop(number), outcome)
     return attempt.result()
-
-
-def settle(settled: Sequence[Params]) -> dict[str, Any]:
-    """One point of the space for a model of all rows: what the folds agree on, else the median."""
-    point = dict(settled[0])
-    for name, first in point.items():
-        found = [each[name] for each in settled]
-        if any(each != first for each in found):
-            middle = float(np.median(found))
-            point[name] = round(middle) if isinstance(first, int) else middle
-    return point

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from headrace.training.families import Fitted, Params
 
 STRATEGIES: Final = ("none", "weights", "oversample", "undersample", "smote", "adasyn")
-"""`smote` is SMOTENC where there are categories."""
+"""`smote` is SMOTENC where there are categories. What several models learn together is in `learn`."""
 NEIGHBOURS: Final = 5
 
 
@@ -64,15 +64,15 @@ def resample(
     present = before > 0
     if strategy == "weights":
         each = np.where(present, len(y) / np.maximum(before, 1) / present.sum(), 0.0)
-        return Resampled(X, y, each[y], _shift(before, before * each))
+        return Resampled(X, y, each[y], shift_of(before, before * each))
     if strategy == "oversample" or strategy == "undersample":
         rng = np.random.Generator(np.random.PCG64(seed))
         size = int(before[present].max() if strategy == "oversample" else before[present].min())
         rows = np.concatenate([_drawn(np.flatnonzero(y == code), size, rng) for code in np.flatnonzero(present)])
         rows.sort()
-        return Resampled(X[rows], y[rows], None, _shift(before, np.bincount(y[rows], minlength=n_classes)))
+        return Resampled(X[rows], y[rows], None, shift_of(before, np.bincount(y[rows], minlength=n_classes)))
     X_made, y_made = _synthesised(strategy, X, y, levels, before[present], seed)
-    return Resampled(X_made, y_made, None, _shift(before, np.bincount(y_made, minlength=n_classes)))
+    return Resampled(X_made, y_made, None, shift_of(before, np.bincount(y_made, minlength=n_classes)))
 
 
 def _drawn(rows: NDArray[np.intp], size: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -125,7 +125,7 @@ def _synthesised(
     return np.vstack([X, added]), np.asarray(labels)
 
 
-def _shift(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.float64]:
+def shift_of(before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.float64]:
     """By how much the odds of each class were too large."""
     true, seen = before / before.sum(), after / after.sum()
     shift: NDArray[np.float64] = np.divide(true, seen, out=np.ones(len(true)), where=seen > 0)

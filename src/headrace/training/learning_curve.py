@@ -46,7 +46,7 @@ def learning_curve(
 
     Parameters
     ----------
-    trial : the chosen one; of an ensemble the heaviest member is asked
+    trial : the chosen one; of an ensemble the heaviest member is asked, of a shorter form the whole one
     executor : where the parts are fitted
     clock : seconds
 
@@ -58,6 +58,8 @@ def learning_curve(
     if trial.members:
         heaviest = max(trial.members, key=lambda member: (member.weight, -member.trial))
         asked = next(t for t in trials if t.number == heaviest.trial)
+    elif trial.shortened is not None:
+        asked = next(t for t in trials if t.number == trial.shortened.of)
     examples = guarded(examples, encodings)
     metric = asked_metric(training, examples.task)
     folds = EncodedFolds(examples, make_folds(examples, split), metric, split=split, encodings=encodings)

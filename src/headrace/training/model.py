@@ -63,6 +63,15 @@ class Race(Struct, frozen=True, kw_only=True):
     """The whole interval is above 0; else it is no candidate."""
 
 
+class Shortened(Struct, frozen=True, kw_only=True):
+    """A smaller and faster form: the first steps of another trial's models."""
+
+    of: int
+    """That trial."""
+    share: float
+    """Of its steps."""
+
+
 class Trial(Struct, frozen=True, kw_only=True):
     """One candidate fitted under cross-validation. Scores are out of fold; higher `score` is better."""
 
@@ -79,6 +88,7 @@ class Trial(Struct, frozen=True, kw_only=True):
     """What is packed if it is chosen: a model of all training rows, the mean of the folds' models, or the weighted mean
     of `members`."""
     members: tuple[Member, ...] = ()
+    shortened: Shortened | None = None
     answers: ObjectRef | None = None
     """Its out-of-fold answers (`headrace.training.answers`)."""
     graph: ObjectRef | None = None
@@ -111,6 +121,19 @@ class Trial(Struct, frozen=True, kw_only=True):
     """The same, estimated from the graph alone: equal on every run, so ensembles are limited by it."""
     note: str = ""
     """Why it failed or was pruned."""
+
+
+def form_of(trial: Trial) -> str:
+    """Which form of its family's model it is, in words; empty: the usual one."""
+    if trial.shortened is None:
+        return ""
+    return f"the first 1/{1 / trial.shortened.share:.0f} of trial {trial.shortened.of}"
+
+
+def named(trial: Trial) -> str:
+    """Its family, and the form where it is not the usual one."""
+    form = form_of(trial)
+    return f"{trial.family}, {form}" if form else trial.family
 
 
 def is_candidate(trial: Trial) -> bool:
@@ -169,6 +192,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
     trial: int
     family: str
+    form: str = ""
+    """`form_of` the trial."""
     score: float
     money: Money | None = None
     on_frontier: bool

@@ -80,6 +80,7 @@ def search(
         if trials:
             raise NothingFitted([trial.note for trial in trials])
         raise BudgetTooSmall(seconds=training.budget.seconds or 0.0, spent=clock() - started)
+    trials += flight.shorter_forms()
     together = bench.ensemble(trials)
     if together is not None:
         trials.append(together)

@@ -14,7 +14,17 @@ from headrace.cost.prices import PriceBook, amortised, price_usage, serving_pric
 from headrace.definition.model import Costs, Selection
 from headrace.training.comparing import p_worse
 from headrace.training.errors import CostsMissing, NothingFitted, NothingToRegister
-from headrace.training.model import Candidate, Choice, Money, SearchResult, Sensitivity, Trial, is_candidate
+from headrace.training.model import (
+    Candidate,
+    Choice,
+    Money,
+    SearchResult,
+    Sensitivity,
+    Trial,
+    form_of,
+    is_candidate,
+    named,
+)
 from headrace.training.pricing import predictions_until_trained_anew
 
 LEVEL = 0.05
@@ -51,6 +61,7 @@ def select(
         Candidate(
             trial=trial.number,
             family=trial.family,
+            form=form_of(trial),
             score=_score(trial),
             money=money[trial.number],
             on_frontier=not any(_dominates(other, trial, money) for other in trials),
@@ -154,7 +165,7 @@ def _reason(ranked: Sequence[Trial], selection: Selection, money: dict[int, Mone
 
     def says(trial: Trial) -> str:
         errors = "" if trial.error_cost is None else f" and errors of {money[trial.number].errors:,.0f} a million"
-        return f"trial {trial.number} ({trial.family}), {result.metric} {sign * _score(trial):.4g} out of fold{errors}"
+        return f"trial {trial.number} ({named(trial)}), {result.metric} {sign * _score(trial):.4g} out of fold{errors}"
 
     why = {
         "best_metric": f"best {result.metric}",

@@ -6,7 +6,7 @@ Loads no table engine: a child that is killed for its memory or its time takes n
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.definition.model import Objective, Task
-from headrace.training.families import MEAN, Check, Params, load_from
-from headrace.training.imbalance import corrected, resample
+from headrace.training.families import MEAN, Family, Fitted, Params, Shortens, load_from
+from headrace.training.imbalance import corrected
+from headrace.training.learn import Rows, learn
 from headrace.training.metrics import measure, metric_of
 
 TRAIN_SAMPLE = 20_000
@@ -56,6 +57,8 @@ class Job:
     kept: bool = False
     """Whether the folds' models are put away."""
     objective: Objective = MEAN
+    shares: tuple[float, ...] = ()
+    """Shares of its steps after which a model that learns step by step is asked too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +80,18 @@ class FoldAnswer:
     """The model in its library's own data format; empty: it was not asked for."""
     shift: NDArray[np.float64] | None
     """By how much the odds of each class were brought back."""
+    shorter: tuple[FoldAnswer, ...] = ()
+    """The same model after each of the job's shares of its steps; empty: it does not learn step by step."""
 
 
 def fit_fold(job: Job, number: int, fold: EncodedFold, clock: Callable[[], float]) -> FoldAnswer:
     """Fit, ask, measure and compile; raises what the library raises, `ArithmeticError` for answers that cannot be."""
     family = load_from(job.family)
-    metric = metric_of(job.metric, job.task)
     started = clock()
-    X, y, weights, shift = resample(job.imbalance, fold.X_train, fold.y_train, fold.levels, job.n_classes, job.seed)
-    fitted = family.fit(
-        X,
-        y,
+    fitted, shift = learn(
+        job.imbalance,
+        family,
+        Rows(fold.X_train, fold.y_train),
         job.params,
         task=job.task,
         objective=job.objective,
@@ -95,10 +99,25 @@ def fit_fold(job: Job, number: int, fold: EncodedFold, clock: Callable[[], float
         levels=fold.levels,
         seed=job.seed,
         threads=job.threads,
-        weights=weights,
-        check=Check(fold.X_validation, fold.y_validation, None if shift is None else 1.0 / shift[fold.y_validation]),
+        check=Rows(fold.X_validation, fold.y_validation),
     )
     fit_s = clock() - started
+    shorter = [fitted.shortened(share) for share in job.shares] if isinstance(fitted, Shortens) else []
+    whole, *parts = [_answer(job, number, fold, family, each, shift, fit_s) for each in (fitted, *shorter)]
+    return replace(whole, shorter=tuple(parts), took_s=clock() - started)
+
+
+def _answer(
+    job: Job,
+    number: int,
+    fold: EncodedFold,
+    family: Family,
+    fitted: Fitted,
+    shift: NDArray[np.float64] | None,
+    fit_s: float,
+) -> FoldAnswer:
+    """What a fitted model says of the fold, measured, compiled and put away as the job asks."""
+    metric = metric_of(job.metric, job.task)
     fitted = corrected(fitted, shift)
     scores = fitted.predict(fold.X_validation)
     if not np.isfinite(scores).all():
@@ -122,7 +141,7 @@ def fit_fold(job: Job, number: int, fold: EncodedFold, clock: Callable[[], float
         train_score=train_score,
         settled=fitted.settled,
         fit_s=fit_s,
-        took_s=clock() - started,
+        took_s=fit_s,
         onnx=onnx,
         kept=fitted.keep() if job.kept else b"",
         shift=shift,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +88,15 @@ class Fitted(Protocol):
 
     def keep(self) -> bytes:
         """The model as data, for `Family.restore`: no code, no pickle. Asked only of families that bag."""
+        ...
+
+
+@runtime_checkable
+class Shortens(Protocol):
+    """A model that learnt step by step, so that its first steps are a smaller and faster model."""
+
+    def shortened(self, share: float) -> Fitted:
+        """The model after this share of its steps, one at least; `settled` says how many. Nothing is learnt again."""
         ...
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +175,14 @@ class FittedCatBoost:
             return self.labels.answers(None, len(X))
         raw = self.model.predict(np.ascontiguousarray(X), prediction_type="RawFormulaVal", thread_count=1)
         return self.labels.answers(np.asarray(raw, np.float64), len(X))
+
+    def shortened(self, share: float) -> FittedCatBoost:
+        """See `Shortens`."""
+        rounds = max(1, round(self.settled["rounds"] * share))
+        model = None if self.model is None else self.model.copy()
+        if model is not None and rounds < model.tree_count_:
+            model.shrink(rounds)
+        return replace(self, model=model, settled={**self.settled, "rounds": rounds})
 
     def keep(self) -> bytes:
         """See `Fitted.keep`: CatBoost's own binary form, and what is beside it."""

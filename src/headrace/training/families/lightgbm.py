@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -168,6 +168,10 @@ class FittedTrees:
         answer = self.booster.predict(X, num_iteration=self.settled["rounds"], raw_score=raw)
         scores = np.asarray(answer, dtype=np.float64)
         return self.labels.answers(scores, len(X)) if raw else scores
+
+    def shortened(self, share: float) -> FittedTrees:
+        """See `Shortens`."""
+        return replace(self, settled={**self.settled, "rounds": max(1, round(self.settled["rounds"] * share))})
 
     def keep(self) -> bytes:
         """See `Fitted.keep`: LightGBM's own text, and what is beside it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -211,6 +211,12 @@ class FittedXGBoost:
             part = self.booster.inplace_predict(X, iteration_range=(start, end), predict_type="margin")
             raw += part.reshape(len(X), -1).astype(np.float64) - base
         return self.labels.answers(raw if self.labels.task == "multiclass" else raw[:, 0], len(X))
+
+    def shortened(self, share: float) -> FittedXGBoost:
+        """See `Shortens`."""
+        rounds = max(1, round(self.settled["rounds"] * share))
+        booster = None if self.booster is None else self.booster[:rounds]
+        return replace(self, booster=booster, settled={**self.settled, "rounds": rounds})
 
     def keep(self) -> bytes:
         """See `Fitted.keep`: XGBoost's own JSON, and what is beside it."""

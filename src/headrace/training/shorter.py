@@ -1,0 +1,77 @@
+"""Smaller and faster forms: what a model that learns step by step says after its first steps.
+
+The first trees of a boosted model are a model that was fitted with fewer rounds, so nothing is learnt again: the folds'
+models are asked after shares of their steps, out of fold as the whole ones are. Of the best such trial each share
+becomes a candidate with its own score, time, size and price, and the choice weighs what it loses against what it saves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final, Protocol
+
+import msgspec
+import numpy as np
+import zstandard
+
+from headrace.runs.model import ObjectRef
+from headrace.training.answers import pack_answers
+from headrace.training.folding import CrossValidated
+from headrace.training.kept import pack_models
+from headrace.training.mean_graph import mean_graph
+from headrace.training.settled import settle
+
+SHARES: Final = (0.5, 0.25, 0.125)
+"""Of the steps of the best trial that learns step by step: each is a smaller and faster candidate."""
+
+
+class Shorter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A trial's models after a share of their steps: what is recorded with the trial."""
+
+    share: float
+    settled: dict[str, Any]
+    fold_scores: tuple[float, ...]
+    train_score: float | None
+    fit_s: float
+    """Of the whole model: less was not tried."""
+    answers: ObjectRef
+    graph: ObjectRef
+    kept: ObjectRef | None
+
+
+class Keeps(Protocol):
+    """Where what is put away goes."""
+
+    def keep_bytes(self, data: bytes, kind: str, suffix: str) -> ObjectRef: ...
+
+
+def put_away(store: Keeps, result: CrossValidated, *, bag: bool) -> tuple[Shorter, ...]:
+    """The models of a candidate after each of `SHARES`; empty where they do not learn step by step, or do not compile.
+
+    Parameters
+    ----------
+    result : of all folds, asked after these shares
+    bag : whether the folds' models are kept together
+    """
+    last = result.folds[-1].shorter
+    if not last or not last[-1].onnx:
+        return ()
+    made = []
+    for place, share in enumerate(SHARES):
+        folds = [fold.shorter[place] for fold in result.folds]
+        graph = mean_graph([(1.0 / len(folds), fold.onnx) for fold in folds]) if bag else folds[-1].onnx
+        answers = replace(result.answers, scores=np.concatenate([fold.scores for fold in folds]))
+        train_score = float(np.mean([fold.train_score for fold in folds]))
+        made.append(
+            Shorter(
+                share=share,
+                settled=settle([fold.settled for fold in folds]),
+                fold_scores=tuple(fold.score for fold in folds),
+                train_score=train_score if np.isfinite(train_score) else None,
+                fit_s=result.fit_s,
+                answers=store.keep_bytes(pack_answers(answers), "answers", ".msgpack"),
+                graph=store.keep_bytes(zstandard.compress(graph, 3), "graphs", ".onnx.zst"),
+                kept=store.keep_bytes(pack_models(folds), "models", ".zst") if bag else None,
+            )
+        )
+    return tuple(made)
