@@ -8,7 +8,7 @@ quantiles, bars, kinds of personal data) is of a sample: every k-th row, the sam
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -46,7 +46,13 @@ def profile(table: Path, fields: Mapping[str, Type]) -> tuple[ColumnProfile, ...
     scan = pl.scan_parquet(table)
     sample = scan.gather_every(max(1, -(-rows // SAMPLE_ROWS))).collect()
     counted = scan.select(_counts(fields)).collect().row(0, named=True)
-    levels = _count_levels(scan, fields, counted, sample)
+    is_whole = sample.height == rows
+
+    def column(name: str) -> pl.LazyFrame:
+        # each look into a file of thousands of columns reads what it says of all of them: that would grow as the square
+        return sample.select(name).lazy() if is_whole else scan.select(name)
+
+    levels = _count_levels(column, fields, counted, sample)
     is_detailed = len(fields) <= DETAILED_COLUMNS
     personal = find_personal(sample, fields) if is_detailed else {}
     return tuple(
@@ -86,32 +92,32 @@ def _finite(column: pl.Expr, type_: Type) -> pl.Expr:
 
 
 def _count_levels(
-    scan: pl.LazyFrame, fields: Mapping[str, Type], counted: Mapping[str, Any], sample: pl.DataFrame
+    column: Callable[[str], pl.LazyFrame], fields: Mapping[str, Type], counted: Mapping[str, Any], sample: pl.DataFrame
 ) -> dict[str, _Levels]:
     """Distinct values and most frequent levels of every column, a few columns at a time."""
     found: dict[str, _Levels] = {}
     few = [name for name in fields if counted[f"distinct {name}"] <= _ROUGHLY * EXACT_LEVELS]
     for start in range(0, len(few), _AT_ONCE):
         names = few[start : start + _AT_ONCE]
-        queries = [scan.select(pl.col(name)).drop_nulls().group_by(name).len() for name in names]
+        queries = [column(name).drop_nulls().group_by(name).len() for name in names]
         for name, counts in zip(names, pl.collect_all(queries), strict=True):
             top = _top(counts, name) if fields[name] in (*_TEXTS, Type.BOOLEAN) else ()
             found[name] = _Levels(counts.height, None, top)
     many = [name for name in fields if name not in found]
     for start in range(0, len(many), _AT_ONCE):
         names = many[start : start + _AT_ONCE]
-        queries = [_fraction(scan, name, counted[f"distinct {name}"])[0] for name in names]
+        queries = [_fraction(column(name), name, counted[f"distinct {name}"])[0] for name in names]
         texts = [name for name in names if fields[name] in _TEXTS]
-        queries += [_candidates(scan, name, sample[name]) for name in texts]
+        queries += [_candidates(column(name), name, sample[name]) for name in texts]
         collected = pl.collect_all(queries)
         tops = {name: _top(counts, name) for name, counts in zip(texts, collected[len(names) :], strict=True)}
         for name, held in zip(names, collected, strict=False):
-            fraction = _fraction(scan, name, counted[f"distinct {name}"])[1]
+            fraction = _fraction(column(name), name, counted[f"distinct {name}"])[1]
             found[name] = _estimate(int(held.item()), fraction, tops.get(name, ()))
     return found
 
 
-def _fraction(scan: pl.LazyFrame, name: str, roughly: int) -> tuple[pl.LazyFrame, float]:
+def _fraction(column: pl.LazyFrame, name: str, roughly: int) -> tuple[pl.LazyFrame, float]:
     """How many distinct values fall into a fraction of all hashes, and that fraction.
 
     Distinct sampling: Gibbons, "Distinct Sampling for Highly-Accurate Answers to Distinct Values Queries", VLDB 2001.
@@ -120,7 +126,7 @@ def _fraction(scan: pl.LazyFrame, name: str, roughly: int) -> tuple[pl.LazyFrame
     mixed = pl.col(name).hash(seed=7)
     mixed = (mixed ^ (mixed // 2**31)).hash(seed=11)
     is_held = mixed < 2 ** (64 - power) if power else pl.lit(value=True)
-    query = scan.select(pl.col(name)).drop_nulls().filter(is_held).unique().select(pl.len())
+    query = column.drop_nulls().filter(is_held).unique().select(pl.len())
     return query, 2.0**-power
 
 
@@ -132,11 +138,11 @@ def _estimate(held: int, fraction: float, top: tuple[tuple[str, int], ...]) -> _
     return _Levels(round(held / fraction), float(f"{error:.2g}"), top)
 
 
-def _candidates(scan: pl.LazyFrame, name: str, sample: pl.Series) -> pl.LazyFrame:
+def _candidates(column: pl.LazyFrame, name: str, sample: pl.Series) -> pl.LazyFrame:
     """Exact counts of the levels that are frequent in the sample."""
     named = sample.cast(pl.String).drop_nulls().value_counts(sort=False).sort("count", name, descending=[True, False])
-    column = scan.select(pl.col(name).cast(pl.String))
-    return column.filter(pl.col(name).is_in(named.head(10 * TOP)[name].implode())).group_by(name).len()
+    texts = column.select(pl.col(name).cast(pl.String))
+    return texts.filter(pl.col(name).is_in(named.head(10 * TOP)[name].implode())).group_by(name).len()
 
 
 def _top(counts: pl.DataFrame, name: str) -> tuple[tuple[str, int], ...]:
