@@ -29,7 +29,7 @@ from stdnum.tr import tckimlik
 from tests.examples import example_data
 
 from headrace.data.identifiers import IDENTIFIERS
-from headrace.data.personal import find_personal, words_of
+from headrace.data.personal import SHORTEST, find_personal, words_of
 from headrace.language.types import Type
 from headrace.language.values import type_of_dtype
 
@@ -209,3 +209,23 @@ def test_every_kind_has_its_checksum() -> None:
     for one in IDENTIFIERS:
         if one.module:
             assert callable(importlib.import_module(f"stdnum.{one.module}").is_valid)
+
+
+def test_no_kind_that_its_shape_alone_tells_is_shorter_than_what_is_looked_at() -> None:
+    draw = random.Random(4)
+    for one in IDENTIFIERS:
+        if one.chance < 1.0 and one.kind != "ip-address":
+            short = pl.Series(
+                ["".join(draw.choices("0123456789AX@.-:/ +", k=draw.randint(1, SHORTEST - 1))) for _ in range(5_000)]
+            )
+            assert not short.str.contains(rf"^(?:{one.pattern})$").any(), one.kind
+
+
+def test_measurements_are_no_identifiers_and_whole_numbers_stored_as_floats_are() -> None:
+    draw = random.Random(4)
+    numbers = [f"{draw.randrange(10**9):09}" for _ in range(200_000)]
+    valid = [float(number) for number in numbers if bsn.is_valid(number)][:300]
+    found = find_personal(pl.DataFrame({"bsn": valid}), {"bsn": Type.FLOAT})
+    assert [one.kind for one in found["bsn"]][:1] == ["nl-bsn"]
+    measured = [value / 1e5 for value in valid]
+    assert not find_personal(pl.DataFrame({"bsn": measured}), {"bsn": Type.FLOAT})

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 LOOKED_AT: Final = 500
 """Distinct values of a column that are looked at."""
+SHORTEST: Final = 6
+"""Characters of the shortest identifier that is found without a name that says so; an IP address may have two."""
 HIDDEN: Final = ("high", "medium")
 """With this confidence, a column's values are kept out of reports and pages."""
 _ACCIDENT: Final = 6.0
@@ -76,7 +78,10 @@ def find_personal(sample: pl.DataFrame, fields: Mapping[str, Type]) -> dict[str,
         if values is None or values.is_empty():
             continue
         texts[name] = values
-        kinds = _identifiers(values, words_of(name)) if type_ is not Type.DATE and type_ is not Type.TIMESTAMP else []
+        # measurements are most of what a table of thousands of columns has: a number with decimals identifies nobody
+        is_measured = type_ in (Type.FLOAT, Type.DECIMAL) and "." in values[0]
+        is_instant = type_ in (Type.DATE, Type.TIMESTAMP)
+        kinds = [] if is_measured or is_instant else _identifiers(values, words_of(name))
         kinds += _people(values, name, type_)
         if kinds:
             found[name] = kinds
@@ -129,7 +134,10 @@ def _distinct(column: pl.Series, type_: Type) -> pl.Series | None:
 def _identifiers(values: pl.Series, words: str) -> list[Personal]:
     import polars as pl
 
-    candidates = [one for one in IDENTIFIERS if one.chance < 1.0 or _says(words, one.names)]
+    longest = int(values.str.len_chars().max())  # type: ignore[arg-type]  # lengths are whole numbers
+    candidates = [one for one in IDENTIFIERS if _says(words, one.names) or (one.chance < 1.0 and longest >= SHORTEST)]
+    if not candidates:
+        return []
     text = values.alias("text").to_frame()
     is_shaped = [pl.col("text").str.contains(rf"^(?:{one.pattern})$") for one in candidates]
     shaped = text.select(shape.sum().alias(one.kind) for one, shape in zip(candidates, is_shaped, strict=True)).row(0)
