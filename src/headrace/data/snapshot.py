@@ -86,7 +86,8 @@ def take_snapshot(
     if copied.rows + copied.malformed_rows == 0:
         raise SourceEmpty(source.name, " and ".join(map(redact, source.read)))
     names = dict(source.rename)
-    missing = [name for name in types if name not in {names.get(column, column) for column in copied.columns}]
+    present = {names.get(column, column) for column in copied.columns}
+    missing = [name for name in types if name not in present]
     if missing and source.schema.breaking == "fail":
         raise _missing(source, types, missing, target, copied.columns, before)
     ctx.count(rows_in=read, rows_out=copied.rows, bytes_in=sum(size for _, size, _ in state.parts))

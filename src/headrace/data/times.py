@@ -46,6 +46,8 @@ datetime.datetime(2013, 1, 31, 10, 0, tzinfo=zoneinfo.ZoneInfo(key='UTC')), None
     valid = pl.DataFrame({"at": pl.int_range(len(texts), dtype=pl.UInt32, eager=True), "text": texts}).filter(
         pl.col("text").str.contains(ISO_TIMESTAMP)
     )
+    if valid.is_empty():
+        return pl.repeat(None, len(texts), dtype=TIMESTAMP, eager=True)
     whole = pl.col("text").str.replace(" ", "T", literal=True, n=1)
     whole = pl.when(pl.col("text").str.len_bytes() == 10).then(whole + "T00:00").otherwise(whole)
     left = valid.with_columns(whole) if not _is_plain(valid["text"]) else valid
@@ -97,7 +99,10 @@ def _within(result: pl.DataFrame) -> pl.DataFrame:
 
 def to_dates(texts: pl.Series) -> pl.Series:
     """Dates of texts like 2013-01-31; null where a text is none."""
-    shaped = pl.select(pl.when(texts.str.contains(ISO_DATE)).then(texts)).to_series()
+    is_shaped = texts.str.contains(ISO_DATE)
+    if not is_shaped.any():
+        return pl.repeat(None, len(texts), dtype=pl.Date, eager=True)
+    shaped = pl.select(pl.when(is_shaped).then(texts)).to_series()
     days = shaped.str.to_date("%Y-%m-%d", strict=False)
     return days.set(days.cast(pl.Int32) < FIRST_DAY, None)
 
