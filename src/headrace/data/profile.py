@@ -50,7 +50,7 @@ def profile(table: Path, fields: Mapping[str, Type]) -> tuple[ColumnProfile, ...
 
     def column(name: str) -> pl.LazyFrame:
         # each look into a file of thousands of columns reads what it says of all of them: that would grow as the square
-        return sample.select(name).lazy() if is_whole else scan.select(name)
+        return sample.get_column(name).to_frame().lazy() if is_whole else scan.select(name)
 
     levels = _count_levels(column, fields, counted, sample)
     is_detailed = len(fields) <= DETAILED_COLUMNS
