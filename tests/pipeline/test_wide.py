@@ -64,9 +64,7 @@ def test_columns_that_say_nothing_are_left_out_and_still_taken(tmp_path: Path) -
     model = headrace.load("wide@1", project=root)
     asked = table.drop("bought").head(20)
     answers = model.predict(asked)
-    others = asked.with_columns(
-        constant0=pl.lit(77, pl.Int64), empty0=pl.lit(1.5), again3=pl.lit(-4.0)
-    )
+    others = asked.with_columns(constant0=pl.lit(77, pl.Int64), empty0=pl.lit(1.5), again3=pl.lit(-4.0))
     assert model.predict(others) == answers
     changed = asked.with_columns(n0_0=pl.col("n0_0") + 3.0)
     assert model.predict(changed) != answers
