@@ -40,7 +40,7 @@ def wide() -> pl.DataFrame:
             columns[f"n{tens}_{place}"] = pl.Series(rng.normal(size=ROWS))
         columns[f"constant{tens}"] = pl.Series(np.full(ROWS, tens))
         columns[f"empty{tens}"] = pl.Series([None] * ROWS, dtype=pl.Float64)
-        columns[f"again{tens}"] = columns[f"n{tens}_0"]
+        columns[f"repeated{tens}"] = columns[f"n{tens}_0"]
     score = columns["n0_0"].to_numpy() + columns["n1_1"].to_numpy()
     columns["bought"] = pl.Series(np.where(score > 0.5, "yes", "no"))
     return pl.DataFrame(columns)
@@ -54,7 +54,7 @@ def test_columns_that_say_nothing_are_left_out_and_still_taken(tmp_path: Path) -
     outcome = Project.open(root).run()
     left_out = {each.name: each for each in outcome.evaluation.left_out}
     assert len(left_out) == 3 * COLUMNS // 10
-    assert (left_out["again3"].why, left_out["again3"].of) == ("repeats", "n3_0")
+    assert (left_out["repeated3"].why, left_out["repeated3"].of) == ("repeats", "n3_0")
     verdict = next(verdict for verdict in outcome.summary()["verdicts"] if verdict["topic"] == "inputs")
     assert verdict["says"].startswith("360 columns are left out of training: constant0 has one value in all ")
     assert "left out of training" in outcome.run_page.read_text()
@@ -64,7 +64,7 @@ def test_columns_that_say_nothing_are_left_out_and_still_taken(tmp_path: Path) -
     model = headrace.load("wide@1", project=root)
     asked = table.drop("bought").head(20)
     answers = model.predict(asked)
-    others = asked.with_columns(constant0=pl.lit(77, pl.Int64), empty0=pl.lit(1.5), again3=pl.lit(-4.0))
+    others = asked.with_columns(constant0=pl.lit(77, pl.Int64), empty0=pl.lit("x"), repeated3=pl.lit(-4.0))
     assert model.predict(others) == answers
     changed = asked.with_columns(n0_0=pl.col("n0_0") + 3.0)
     assert model.predict(changed) != answers

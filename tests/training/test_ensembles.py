@@ -174,7 +174,7 @@ def test_of_more_rows_a_bag_learns_anew_each_model_from_its_part() -> None:
     whole, recorder, split = make_examples(200, "binary"), MemoryRecorder(), Split(by="random", folds=3)
     training = Training(families=("lightgbm",), budget=Budget(trials=1), threads=1)
     result = search(whole.at(np.arange(160)), training, split, None, recorder=recorder, clock=StepClock(0.001))
-    (trial,) = result.trials
+    trial = result.trials[0]
     assert trial.form == "bag"
     kept = fit_chosen(whole.at(np.arange(160)), trial, training, split, trials=result.trials, fetch=recorder.fetch)
     anew = fit_chosen(whole, trial, training, split, trials=result.trials, fetch=recorder.fetch, afresh=True)

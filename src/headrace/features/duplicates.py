@@ -44,8 +44,8 @@ def grain_of(rows: pl.DataFrame) -> Grain | None:
     """
     varied: list[tuple[int, str]] = []
     for name in rows.columns:
-        levels = rows[name].n_unique()
-        kind = rows.schema[name]
+        column = rows[name]
+        levels, kind = column.n_unique(), column.dtype
         names_rows = levels == rows.height and (kind.is_integer() or kind == pl.String)
         if levels > 1 and not names_rows:
             varied.append((-levels, name))
@@ -56,7 +56,7 @@ def grain_of(rows: pl.DataFrame) -> Grain | None:
     first = tuple(name for place, name in enumerate(names) if (place + 1) // 2 % 2 == 0)
     steps = {}
     for name in names:
-        if rows.schema[name].is_float():
+        if rows[name].dtype.is_float():
             low, high = (rows[name].fill_nan(None).quantile(q) or 0.0 for q in (0.05, 0.95))
             if np.isfinite(high - low) and high > low:
                 steps[name] = (high - low) / GRAIN
