@@ -24,6 +24,7 @@ QUICK = (
     ("online",),
     ("quality",),
     ("automatic",),
+    ("evaluation",),
     ("checks",),
     ("profile",),
     ("combine",),

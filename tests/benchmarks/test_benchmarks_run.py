@@ -12,6 +12,7 @@ from benchmarks import __main__ as whole
 from benchmarks import (
     automatic,
     command_start,
+    evaluation,
     expressions,
     harness,
     leaks,
@@ -35,6 +36,14 @@ def test_every_benchmark_that_exists_is_listed() -> None:
     found |= {path.parent.name for path in (ROOT / "benchmarks").glob("*/__main__.py")}
     assert found == {step[0] for step in whole.WHOLE}
     assert found == {step[0] for step in whole.QUICK}
+
+
+def test_the_look_at_the_holdout_and_effects_of_features(results: Path) -> None:
+    evaluation.main(["2e3"])
+    text = results.read_text(encoding="utf-8")
+    assert "| 2,000 | 20 | 28 | 20 |" in text
+    rows = dict(re.findall(r"^\| (\w+) \| .* \| (\S*) \|$", text, re.MULTILINE))
+    assert float(rows["linear"]) == pytest.approx(1.0, abs=0.15), "estimates are about as large as exact effects"
 
 
 def test_expressions_of_one_row(results: Path) -> None:

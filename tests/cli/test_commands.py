@@ -42,7 +42,17 @@ def test_run_says_what_it_made(call: Call, delays: Path) -> None:
     found = said.document
     assert found.keys() == {
         *("run", "model", "version", "aliases", "package", "family", "reason", "metrics", "cost_per_million"),
-        *("currency", "holdout_looks", "verdicts", "stages_computed", "wall_s", "cost_usd", "pages"),
+        *(
+            "sensitivity",
+            "serving",
+            "currency",
+            "holdout_looks",
+            "verdicts",
+            "stages_computed",
+            "wall_s",
+            "cost_usd",
+            "pages",
+        ),
     }
     assert (found["model"], found["version"], found["aliases"]) == ("flight-delays", 1, ["champion"])
     assert DIGEST.fullmatch(found["package"])

@@ -42,6 +42,12 @@ def test_a_cost_may_be_a_column_by_name_or_with_its_currency(read: Callable[[str
     assert (costs.matrix, costs.amounts) == ((("cat", "dog", 3.0),), (("dog>cat", "amount"),))
 
 
+def test_predictions_are_priced_as_they_are_asked_for(read: Callable[[str], Definition]) -> None:
+    text = BASE + 'false_positive = "4 EUR"\nfalse_negative = "9 EUR"\n'
+    found = [read(text + line).costs for line in ("", 'served = "batch"')]
+    assert [None if costs is None else costs.served for costs in found] == ["request", "batch"]
+
+
 def test_what_is_nearly_best_is_a_share_or_the_folds_interval(read: Callable[[str], Definition]) -> None:
     text = BASE.replace("[costs]", '[selection]\nrule = "cheapest_within"\n')
     assert read(text + 'within = "interval"').selection == Selection(rule="cheapest_within", interval=True)

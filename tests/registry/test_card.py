@@ -16,7 +16,7 @@ from tests.scoring.made import decision, lineage, program
 from headrace.definition.model import Costs, Definition, Project, Source, Task
 from headrace.registry.card import model_card
 from headrace.scoring.model import Decision
-from headrace.training.model import Candidate, Choice, Evaluation, Importance, Interval, Money
+from headrace.training.model import Candidate, Choice, Evaluation, Importance, Interval, Money, Verdict
 
 HOSTILE = [
     "a`b",
@@ -133,6 +133,19 @@ def test_the_card_says_what_a_reader_needs() -> None:
     tops = [line for line in text.splitlines() if line.startswith("| `dep_hour")]
     assert len(tops) == 15
     assert tops[0].startswith("| `dep_hour19`")
+
+
+def test_the_card_says_whether_to_believe_it_and_nothing_that_a_clock_had_a_part_in() -> None:
+    verdicts = (
+        Verdict(topic="skill", level="good", says="Better than guessing, <b>0.8</b>."),
+        Verdict(topic="optimism", level="look", says="The holdout is worse than was promised."),
+        Verdict(topic="costs", level="look", says="Much depends on what errors cost."),
+    )
+    text = card(evaluation=msgspec.structs.replace(evaluation(), verdicts=verdicts))
+    assert "| fine | skill | Better than guessing, \\<b\\>0.8\\</b\\>. |" in text
+    assert "| asks for a look | optimism |" in text
+    assert "Much depends" not in text
+    assert "Can it be believed?" not in card()
 
 
 @pytest.mark.parametrize("task", ["multiclass", "regression"])

@@ -52,7 +52,11 @@ def run(
 
 def unmeasured(trials: Sequence[Trial]) -> list[Trial]:
     """Trials without what a clock measured."""
-    return [msgspec.structs.replace(trial, fit_s=0.0, row_us=None) for trial in trials if trial.form != "ensemble"]
+    return [
+        msgspec.structs.replace(trial, fit_s=0.0, row_us=None, batch_us=None)
+        for trial in trials
+        if trial.form != "ensemble"
+    ]
 
 
 def tried(recorder: MemoryRecorder) -> list[bytes]:

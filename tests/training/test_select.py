@@ -66,6 +66,17 @@ def test_money_is_of_a_million_predictions() -> None:
     assert money.total == money.errors + money.serving + money.training
 
 
+def test_batches_are_priced_by_their_own_time_where_predictions_are_made_in_batches() -> None:
+    slow = trial(0, 0.5, row_us=36.0, batch_us=9.0)
+    batches = msgspec.structs.replace(COSTS, served="batch")
+    candidates = [choose(slow, costs=costs).candidates[0] for costs in (COSTS, batches)]
+    served = [None if one.money is None else one.money.serving for one in candidates]
+    assert served == [candidates[0].by_request, candidates[0].by_batch]
+    assert served[0] == pytest.approx(4 * (served[1] or 0.0))
+    # of trials that an earlier release measured there is no time of batches
+    assert choose(trial(0, 0.5, row_us=36.0), costs=batches).candidates[0].money == candidates[0].money
+
+
 def test_training_is_spread_over_the_predictions_until_the_next() -> None:
     week = msgspec.structs.replace(COSTS, retrain_us=round(365.25 / 12 * 86_400_000_000 / 4))
     monthly = choose(trial(0, 0.5)).candidates[0].money
@@ -116,6 +127,9 @@ def test_wrong_costs_are_answered_for_with_the_regret_of_the_choice() -> None:
     (alone,) = choose(chosen).sensitivity
     assert alone.trial == 0
     assert alone.regret == pytest.approx(0.5e6), "its threshold is wrong all the same"
+    no_cheaper = trial(1, 0.5, error_cost=2.1, cost_ifs=ifs(4.4, 4.2))
+    (wrong,) = choose(msgspec.structs.replace(chosen, cost_ifs=ifs(4.0, 4.3)), no_cheaper).sensitivity
+    assert (wrong.trial, wrong.regret) == (0, 0.0), "what would be chosen anew costs more than the choice as it is"
     assert choose(trial(0, 0.5), costs=None, rule="best_metric").sensitivity == ()
 
 

@@ -16,26 +16,31 @@ from headrace.training.comparing import p_differs
 from headrace.training.metrics import METRICS
 from headrace.training.model import (
     CalibrationGain,
+    Candidate,
+    Choice,
     Coverage,
     Curve,
     Evaluation,
     Interval,
+    Money,
     Race,
+    SearchResult,
     Segment,
     Segments,
+    Sensitivity,
     Trial,
     Verdict,
 )
+from headrace.training.money_words import costs_wrong
+from headrace.training.search_words import ended, rivals, strategies
 from headrace.training.verdicts import (
     calibration,
     coverage,
     gap,
     optimism,
-    rivals,
     search_bias,
     segments,
     skill,
-    strategies,
 )
 
 AP, RMSE = METRICS["average_precision"], METRICS["rmse"]
@@ -93,6 +98,50 @@ def test_a_holdout_that_breaks_the_promise_is_told() -> None:
     values = evaluation(interval("rmse", 3.0, 2.8, 3.2, higher=False))
     assert level(optimism(trial(0, -2.0, -2.0), RMSE, values, None, 1)) == "look"
     assert level(optimism(trial(0, -2.9, -2.9), RMSE, values, None, 1)) == "good"
+
+
+def test_the_search_s_own_optimism_is_said_also_where_folds_and_holdout_cannot_be_compared() -> None:
+    found = optimism(trial(0, 0.6, 0.6), METRICS["f1"], evaluation(interval("f1", 0.5, 0.4, 0.6)), 0.0123, 9)
+    assert found is not None
+    assert found.says == "Choosing the best of 9 trials flatters by about 0.0123."
+    assert optimism(trial(0, 0.6, 0.6), METRICS["f1"], evaluation(), None, 1) is None
+
+
+def test_what_wrong_costs_would_lose_is_said_by_its_share_of_the_cost() -> None:
+    def choice(*sensitivity: Sensitivity) -> Choice:
+        money = Money(errors=1000.0, serving=0.0, training=0.0)
+        chosen = Candidate(trial=2, family="linear", score=0.5, money=money, on_frontier=True)
+        return Choice(rule="least_cost", trial=2, candidates=(chosen,), reason="", sensitivity=sensitivity)
+
+    assert costs_wrong(choice()) is None
+    kept = Sensitivity(key="false_positive", factor=2.0, trial=2, regret=30.0)
+    assert costs_wrong(choice(kept)) == Verdict(
+        topic="costs",
+        level="good",
+        says="Costs may be wrong by half or by two and little is lost: the choice stays, at most 30 USD a million "
+        "predictions are lost, 3.0% of their cost (if false_positive were 2 times what is said).",
+    )
+    moved = Sensitivity(key="false_negative", factor=0.5, trial=7, regret=200.0)
+    found = costs_wrong(choice(kept, moved))
+    assert level(found) == "look"
+    assert found is not None
+    assert "the better choice would be trial 7; at most 200 USD" in found.says
+    assert "20.0% of their cost (if false_negative were 0.5 times" in found.says
+
+
+def test_a_search_that_ended_before_its_budget_says_why() -> None:
+    found = SearchResult(metric="roc_auc", higher_is_better=True, folds=3, trials=(), stopped="after 9 trials enough")
+    said = ended(found)
+    assert said is not None
+    assert said.says == "The search ended before its budget: after 9 trials enough."
+    assert ended(SearchResult(metric="roc_auc", higher_is_better=True, folds=3, trials=())) is None
+
+
+def test_segments_of_which_none_is_large_enough_are_not_said_to_be_fine() -> None:
+    small = Segments(column="city", metrics=("roc_auc",), segments=(Segment(value="a", rows=3),))
+    found = segments(evaluation(segments=(small,)))
+    assert found is not None
+    assert "too small" in found.says
 
 
 def test_choosing_among_equals_by_luck_flatters_and_one_clearly_best_does_not() -> None:
@@ -183,8 +232,8 @@ def test_what_strategies_against_rare_classes_won_is_said() -> None:
     said = strategies([none, lost, failed])
     assert said is not None
     assert said.says == (
-        "Doing nothing about rare classes is as good: weights lost 0.02 a prediction (95 % -0.05 to 0.01); "
-        "adasyn could not be tried."
+        "Plain calibration and a moved threshold are as good as changing the training rows: weights lost 0.02 a "
+        "prediction (95 % -0.05 to 0.01); adasyn could not be tried."
     )
     said = strategies([none, raced("smote", 0.1, 0.04, 0.2)])
     assert said is not None

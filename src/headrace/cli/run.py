@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from headrace.runs.model import Progress
     from headrace.stages.model import Outcome
     from headrace.training.automatic_model import Automatic
-    from headrace.training.model import Choice
 
 
 def run(*, refresh: Flag = False, memory: Memory = None, project: ProjectPath = None, as_json: AsJson = False) -> int:
@@ -120,14 +119,6 @@ def _proposed(automatic: Automatic) -> str:
     return f"{len(kept)} of {tried} families that were tried pay" + (f": {', '.join(kept)}" if kept else "")
 
 
-def _sensitivity(choice: Choice) -> str:
-    """What is lost where a cost is half or twice what it is said to be, at most, and whether the choice stays."""
-    worst = max(choice.sensitivity, key=lambda one: one.regret)
-    others = sorted({one.trial for one in choice.sensitivity} - {choice.trial})
-    stays = "the choice stays" if not others else f"the choice would be trial {' or '.join(map(str, others))}"
-    return f"{stays}; at most {money(worst.regret, choice.currency)} lost ({worst.key} times {worst.factor:g})"
-
-
 _TOLD = 12
 """Broken rules that are told of one source; the page has them all."""
 
@@ -200,8 +191,9 @@ def _tell(outcome: Outcome) -> None:
         parts = {"errors": chosen.money.errors, "serving": chosen.money.serving, "training": chosen.money.training}
         split = ", ".join(f"{part} {money(value, choice.currency)}" for part, value in parts.items())
         print_line(f"  {'cost a million predictions':<26} {money(chosen.money.total, choice.currency)}   ({split})")
-    if choice.sensitivity:
-        print_line(f"  {'costs wrong by two':<26} {_sensitivity(choice)}")
+    if chosen.by_request is not None and chosen.by_batch is not None:
+        prices = f"{money(chosen.by_request)} by the request, {money(chosen.by_batch)} in batches"
+        print_line(f"  {'serving a million':<26} {prices}")
     if outcome.split is not None and (outcome.split.leaks or outcome.split.column):
         by = outcome.split.by if outcome.split.column is None else f"{outcome.split.by}, {outcome.split.column}"
         print_line(f"  {'split':<26} by {by}: {outcome.split.reason}")

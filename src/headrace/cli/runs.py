@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from headrace.cli.options import AsJson, Flag, ProjectPath
 from headrace.cli.output import count, instant, money, print_json, print_line, print_table, seconds, size
 from headrace.cli.recent import print_runs
-from headrace.cli.run import verdict_lines
+from headrace.cli.result import print_result
 from headrace.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -61,14 +61,8 @@ def show(run: str = "last", *, project: ProjectPath = None, as_json: AsJson = Fa
         ["stage", "state", "wall", "CPU", "memory", "read", "written", "rows", "rows/s", "cost"],
         [_stage(s) for s in record.stages],
     )
-    told = dict(record.result)
-    verdicts = told.pop("verdicts", None)
-    for name, value in told.items():
-        print_line(f"{name}: {value}")
-    if isinstance(verdicts, list) and verdicts:
-        print_line("can it be believed:")
-        for line in verdict_lines(verdicts):
-            print_line(line)
+    if record.result:
+        print_result(record.result)
     return 0
 
 

@@ -401,6 +401,7 @@ def build_costs(fields: Fields, project: Project) -> Costs:
         volume_per_month=fields.get("volume"),
         capacity_per_day=fields.get("capacity"),
         retrain_us=fields.get("retrain") or None,
+        served=fields.get("served", "request"),
         **single,
     )
 

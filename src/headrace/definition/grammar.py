@@ -601,6 +601,12 @@ COSTS = Section(
         ),
         Key("reject", MoneyAmount(), "Binary, multiclass: of a row that is left to people."),
         Key("retrain", DURATION, "How long a model is used before the next is trained; a month when left out."),
+        Key(
+            "served",
+            Choice(("request", "batch")),
+            "By which time a prediction is priced: of a row alone, or of one among a thousand.",
+            default="request",
+        ),
     ),
 )
 

@@ -544,6 +544,8 @@ class Costs(Struct, frozen=True, kw_only=True):
     volume_per_month: float | None = None
     retrain_us: int | None = None
     """How long a model is used before the next one is trained; a month when left out."""
+    served: Literal["request", "batch"] = "request"
+    """Whether a prediction is priced by the time that a row takes alone, or among others."""
 
 
 class Selection(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from headrace.errors import MissingDependency
-from headrace.pages.scale import short
+from headrace.pages.scale import amount, short
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -30,6 +30,7 @@ def _environment() -> Environment:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = short
+    environment.filters["money"] = amount
     environment.filters["count"] = lambda value: f"{value:,.0f}"
     environment.filters["share"] = lambda value: f"{100 * value:.2f} %"
     return environment

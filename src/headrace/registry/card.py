@@ -14,7 +14,7 @@ from headrace.definition.model import Definition, Task
 from headrace.features.encodings.plan import count_inputs
 from headrace.features.model import ExpressionStep, LookupStep, Program, WindowStep
 from headrace.scoring.model import Decision, Lineage
-from headrace.training.model import Choice, Evaluation, Importance, Interval
+from headrace.training.model import Choice, Evaluation, Importance, Interval, Verdict
 
 _PIPELINE: Final[Mapping[Task, str]] = {
     "binary": "tabular-classification",
@@ -22,6 +22,8 @@ _PIPELINE: Final[Mapping[Task, str]] = {
     "regression": "tabular-regression",
 }
 _MOST_IMPORTANCES: Final = 15
+_TIMED: Final = ("costs", "more rows", "search")
+"""Topics of verdicts that measured times have a part in: the same choice could say them otherwise another time."""
 
 
 def model_card(
@@ -52,6 +54,7 @@ def model_card(
         _use(definition, decision),
         _inputs(program, definition, decision),
         _evaluation(evaluation, choice, decision),
+        _verdicts(evaluation.verdicts),
         _importances(evaluation.importances),
         _lineage(lineage),
         _loading(definition.project.name),
@@ -176,6 +179,13 @@ def _metric_row(metric: Interval, choice: Choice) -> tuple[str, ...]:
         f"[{metric.low:.6g}, {metric.high:.6g}]",
         "higher" if metric.higher_is_better else "lower",
     )
+
+
+def _verdicts(verdicts: Sequence[Verdict]) -> str:
+    """Whether to believe it, as the run's page says it."""
+    words = {"good": "fine", "look": "asks for a look", "bad": "bad"}
+    rows = [(words[each.level], _text(each.topic), _text(each.says)) for each in verdicts if each.topic not in _TIMED]
+    return "## Can it be believed?\n\n" + _table(("", "topic", "verdict"), rows) if rows else ""
 
 
 def _importances(importances: Sequence[Importance]) -> str:

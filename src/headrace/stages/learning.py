@@ -178,6 +178,7 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
         from headrace.features.profile import profile_frame
         from headrace.training.answers import unpack_answers
         from headrace.training.conformal import with_uncertainty
+        from headrace.training.effects import exact_effects
         from headrace.training.families.places import own_models_in
         from headrace.training.fit import fit_chosen
         from headrace.training.maps import calibrate
@@ -193,7 +194,8 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
                 trials=trials.trials,
                 fetch=ctx.fetch,
             )
-        answers = fitted.predict(encode_columns(fitted.encoder, data.holdout.rows))
+        X = encode_columns(fitted.encoder, data.holdout.rows)
+        answers = fitted.predict(X)
         assert trial.answers is not None, "a trial that is done has answers"
         asked = unpack_answers(ctx.fetch(trial.answers))
         y, said = data.train.y[asked.rows], asked.scores
@@ -213,6 +215,9 @@ def compile_chosen(run: Run, work: Workspace, frame: Frame, trials: SearchResult
             profile=ctx.keep_bytes(profile_frame(frame.program, data.train.rows), "profiles", ".json"),
             label_spread=fitted.label_spread,
             library=ctx.keep_bytes(answers.tobytes(), "answers", ".f64"),
+            effects=exact_effects(
+                fitted.models, fitted.onnx, X, [column.name for column in fitted.encoder.columns], frame.task
+            ),
         )
 
     return run.stage(
@@ -414,6 +419,7 @@ def look_at_holdout(
             seed=definition.training.seed,
             beside=holdout.beside,
             plan=definition.evaluation,
+            effects=compiled.effects,
         )
         verdicts = verdicts_on(
             trials,

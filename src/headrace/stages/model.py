@@ -18,7 +18,7 @@ from headrace.runs.model import ObjectRef
 from headrace.scoring.model import Decision
 from headrace.training.automatic_model import Automatic
 from headrace.training.leak_model import Leak
-from headrace.training.model import Choice, Evaluation, LearningCurve
+from headrace.training.model import Choice, Effects, Evaluation, LearningCurve
 
 if TYPE_CHECKING:
     from headrace.cost.prices import PriceBook
@@ -118,6 +118,8 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     label_spread: float
     library: ObjectRef
     """The library's own answers on the holdout, float64 by row: what the compiled package must agree with."""
+    effects: Effects | None = None
+    """What each feature did to rows of the holdout, where the library says so exactly."""
 
 
 class Learning(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +184,10 @@ class Outcome:
             "cost_per_million": None
             if chosen.money is None
             else {**msgspec.to_builtins(chosen.money), "total": chosen.money.total},
+            "sensitivity": [
+                {**msgspec.to_builtins(one), "stays": one.trial == self.choice.trial} for one in self.choice.sensitivity
+            ],
+            "serving": {"by_request": chosen.by_request, "by_batch": chosen.by_batch},
             "currency": self.choice.currency,
             "holdout_looks": self.holdout_looks,
             "stages_computed": self.stages_done,

@@ -22,7 +22,7 @@ from headrace.training.greedy import select_members
 from headrace.training.kept import pack_models
 from headrace.training.learn import BALANCED
 from headrace.training.mean_graph import mean_graph
-from headrace.training.measure import agreement_limit, estimated_us, spread_of_labels, time_one_row
+from headrace.training.measure import agreement_limit, estimated_us, spread_of_labels, time_rows
 from headrace.training.metrics import Metric, measure
 from headrace.training.model import Member, Shortened, Trial, is_candidate
 from headrace.training.pricing import pricing_of
@@ -271,11 +271,12 @@ class Bench:
         }
         if not graph:  # compared, never packed
             return facts
-        X = self.folds.some_validation_rows(TIMED_ROWS)
+        took = time_rows(graph, decided.decision, self.folds.some_validation_rows(TIMED_ROWS), clock=self.clock)
         return facts | {
             "model_bytes": len(graph),
             "estimated_us": estimated_us(graph),
-            "row_us": time_one_row(graph, decided.decision, X, clock=self.clock),
+            "row_us": took.alone,
+            "batch_us": took.batched,
             "graph": self.store.keep_bytes(zstandard.compress(graph, 3), "graphs", ".onnx.zst"),
         }
 

@@ -14,9 +14,10 @@ from headrace.scoring.decision import Decider
 from headrace.scoring.graph import Graph
 from headrace.scoring.model import Decision
 from headrace.training.curves import curves_of
+from headrace.training.effects import sampled_effects
 from headrace.training.errors import PackageDisagrees
 from headrace.training.families.labels import quantile_of
-from headrace.training.measure import agreement_limit
+from headrace.training.measure import agreement_limit, difference, estimated_us
 from headrace.training.metrics import (
     Metric,
     Weighted,
@@ -29,7 +30,7 @@ from headrace.training.metrics import (
     spread_of,
 )
 from headrace.training.metrics.values import pinball
-from headrace.training.model import Below, Coverage, Evaluation, Fairness, Importance, Interval, Segments
+from headrace.training.model import Below, Coverage, Effects, Evaluation, Fairness, Importance, Interval, Segments
 from headrace.training.pricing import Pricing, decisions, row_costs
 from headrace.training.segments import by_segment, fairness_of
 
@@ -79,6 +80,7 @@ def evaluate(
     seed: int = 0,
     beside: pl.DataFrame | None = None,
     plan: EvaluationPlan | None = None,
+    effects: Effects | None = None,
 ) -> Evaluation:
     """Measure the compiled model on the holdout.
 
@@ -89,6 +91,7 @@ def evaluate(
     quantile : which one the model answers; None: a mean
     seed : of the bootstrap and the shuffling
     beside, plan : the columns that the plan names, by the holdout's rows
+    effects : those that the model's library gives; None: they are estimated
 
     Raises
     ------
@@ -97,10 +100,9 @@ def evaluate(
     task = decision.task
     graph, decider = Graph(onnx), Decider(decision)
     raw = graph.raw(holdout.X)
-    difference = float(np.max(np.abs(raw.astype(np.float64) - holdout.library), initial=0.0))
-    limit = agreement_limit(task, label_spread)
-    if not difference <= limit:  # also when either has a NaN
-        raise PackageDisagrees(difference=difference, limit=limit, rows=len(raw))
+    off, limit = difference(raw, holdout.library), agreement_limit(task, label_spread)
+    if not off <= limit:  # also when either has a NaN
+        raise PackageDisagrees(difference=off, limit=limit, rows=len(raw))
     answer = decider.probabilities(raw)
     y = holdout.y
     decided = answer if task == "regression" else decisions(answer, decision, holdout.pricing.of(decision))
@@ -112,6 +114,18 @@ def evaluate(
         segments = tuple(by_segment(beside[name], task, y, answer, decided, seed=seed) for name in plan.segments)
         if task == "binary":
             fairness = tuple(fairness_of(beside[name], y, answer, decided, seed=seed) for name in plan.fairness)
+    importances = _importances(holdout, lambda X: decider.probabilities(graph.raw(X)), decision, asked, seed=seed)
+    if effects is None:
+        named = [importance.feature for importance in importances] or holdout.features
+        effects = sampled_effects(
+            lambda X: decider.probabilities(graph.raw(X)),
+            holdout.X,
+            holdout.features,
+            task,
+            named,
+            row_us=estimated_us(onnx),
+            seed=seed,
+        )
     return Evaluation(
         task=task,
         rows=len(y),
@@ -129,8 +143,9 @@ def evaluate(
             threshold=None if decision.cost_matrix else decision.threshold,
             classes=decision.classes,
         ),
-        importances=_importances(holdout, lambda X: decider.probabilities(graph.raw(X)), decision, asked, seed=seed),
-        agreement=difference,
+        importances=importances,
+        effects=effects,
+        agreement=off,
         agreement_limit=limit,
         coverage=coverage,
         below=None if quantile is None else _below(y, answer, quantile, seed=seed),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ PROBABILITY_LIMIT = 1e-6
 VALUE_LIMIT = 1e-5
 """Times the spread (standard deviation) of the training label."""
 TIMED_ROWS = 200
+BATCH_ROWS = 1_000
+MOST_BATCHES = 5
+BATCHES_S = 0.02
 
 
 def spread_of_labels(y: NDArray[Any], objective: Objective) -> float:
@@ -33,12 +36,25 @@ def agreement_limit(task: Task, label_spread: float) -> float:
 
 def largest_difference(onnx: bytes, X: NDArray[np.float32], library: NDArray[np.float64]) -> float:
     """The largest absolute difference between graph and library over all rows (and classes); NaN if either has one."""
-    raw = Graph(onnx).raw(X)
+    return difference(Graph(onnx).raw(X), library)
+
+
+def difference(raw: NDArray[np.floating[Any]], library: NDArray[np.float64]) -> float:
+    """The largest absolute difference between a graph's answers and the library's; NaN if either has one."""
     return float(np.max(np.abs(raw.astype(np.float64) - library), initial=0.0))
 
 
-def time_one_row(onnx: bytes, decision: Decision, X: NDArray[np.float32], *, clock: Callable[[], float]) -> float:
-    """Microseconds for one encoded row through graph and calibration: the median of `TIMED_ROWS` rows."""
+class RowTimes(NamedTuple):
+    """Microseconds that one encoded row takes, through graph and calibration."""
+
+    alone: float
+    """At a request: the median of `TIMED_ROWS` rows."""
+    batched: float
+    """Among `BATCH_ROWS`, on one core: the quickest of a few batches."""
+
+
+def time_rows(onnx: bytes, decision: Decision, X: NDArray[np.float32], *, clock: Callable[[], float]) -> RowTimes:
+    """How long a row takes alone and in a batch; batches are repeated for at most about `BATCHES_S`."""
     graph, decider = Graph(onnx), Decider(decision)
     rows = [X[i % len(X)].tobytes() for i in range(TIMED_ROWS)]
     took = []
@@ -48,7 +64,22 @@ def time_one_row(onnx: bytes, decision: Decision, X: NDArray[np.float32], *, clo
         if decision.task == "binary":
             decider.probability(float(answer[0]))
         took.append(clock() - started)
-    return float(np.median(took)) * 1e6
+    many = np.resize(X, (BATCH_ROWS, X.shape[1]))
+    batches: list[float] = []
+    while len(batches) < MOST_BATCHES and sum(batches) < BATCHES_S:
+        started = clock()
+        decider.probabilities(graph.raw(many, threads=1))
+        batches.append(clock() - started)
+    return RowTimes(float(np.median(took)) * 1e6, min(batches) / BATCH_ROWS * 1e6)
+
+
+def leaves_in(onnx: bytes) -> int:
+    """Leaves of all trees in a graph."""
+    import onnx as library
+
+    nodes = library.load_model_from_string(onnx).graph.node
+    modes = [a.strings for node in nodes for a in node.attribute if a.name == "nodes_modes"]
+    return sum(mode == b"LEAF" for each in modes for mode in each)
 
 
 NODE_US = 1.0

@@ -116,7 +116,9 @@ class Trial(Struct, frozen=True, kw_only=True):
     fit_s: float = 0.0
     model_bytes: int = 0
     row_us: float | None = None
-    """Median time of one row through the compiled graph and calibration, microseconds."""
+    """Median time of one row alone through the compiled graph and calibration, microseconds."""
+    batch_us: float | None = None
+    """The same of one row among a thousand, on one core."""
     estimated_us: float | None = None
     """The same, estimated from the graph alone: equal on every run, so ensembles are limited by it."""
     note: str = ""
@@ -202,6 +204,10 @@ class Candidate(Struct, frozen=True, kw_only=True):
     """By how much its score is worse than the best one's."""
     extra: float | None = None
     """By how much a million predictions are dearer than with the cheapest candidate."""
+    by_request: float | None = None
+    """Serving a million predictions, one row a request."""
+    by_batch: float | None = None
+    """The same in batches; which of the two `money` counts, [costs] says."""
     p_worse: float | None = None
     """How likely folds as different as these are if it is no worse than the best (`headrace.training.comparing`); None
     for the best itself, and where folds cannot say."""
@@ -277,6 +283,33 @@ class Importance(Struct, frozen=True, kw_only=True):
     drop: float
     low: float
     high: float
+
+
+class Effect(Struct, frozen=True, kw_only=True):
+    """What one feature did to single answers, by rows of the holdout."""
+
+    feature: str
+    size: float
+    """Mean of its effects without their signs; of several classes, over all of them."""
+    trend: float | None
+    """Rank correlation of values and effects, -1 to 1: above 0, higher values raise the answer. None where there is
+    none: values or effects are all alike, or there are several classes."""
+    effects: tuple[float, ...]
+    """By row; of several classes, on the likeliest one."""
+    places: tuple[float | None, ...]
+    """Where the row's value stands among the others, 0 (lowest) to 1; None: it is missing, or there is no one value."""
+
+
+class Effects(Struct, frozen=True, kw_only=True):
+    """Shapley values: what each feature adds to a row's score, beside what all rows have alike."""
+
+    method: Literal["tree", "linear", "sampled"]
+    """`tree`: the library's own TreeSHAP; `linear`: exact by formula; `sampled`: estimated from answers."""
+    unit: Literal["log-odds", "label", "logarithm"]
+    """Of the scores: log-odds (of several classes, each beside their mean), the label's own unit, or its logarithm."""
+    rows: int
+    features: tuple[Effect, ...]
+    """The largest first, at most 20."""
 
 
 class Coverage(Struct, frozen=True, kw_only=True):
@@ -387,6 +420,8 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     """Truth by row, prediction by column, in the order of the classes."""
     curves: tuple[Curve, ...] = ()
     importances: tuple[Importance, ...] = ()
+    effects: Effects | None = None
+    """None: the rows are too few to ask."""
     agreement: float
     """Largest difference between the compiled package and the library that trained it, on the whole holdout."""
     agreement_limit: float

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-from headrace.pages.charts import Bar, Point, Series, bar_chart, line_chart, scatter_chart
+from headrace.definition.model import Task
 from headrace.pages.render import render
 from headrace.training.automatic_model import Automatic
-from headrace.training.model import Candidate, Choice, Curve, Evaluation, Trial
+from headrace.training.metrics import metric_of
+from headrace.training.model import Candidate, Choice, Evaluation, Interval, Trial
+from headrace.training.page_charts import (
+    curve_charts,
+    effects_chart,
+    frontier_chart,
+    importance_chart,
+    learning_curves,
+    money_chart,
+)
 
-MOST_BARS = 15
-TITLES = {
-    "roc": "ROC curve",
-    "precision_recall": "Precision and recall",
-    "gain": "Gain: positives found by looking at the likeliest rows",
-    "lift": "Lift: times what chance finds",
-    "learning": "Learning curve: would more rows help?",
-    "class_roc": "ROC curve of each class against the rest",
-    "calibration": "Calibration: said against happened",
-    "cost": "Expected cost of one prediction, by threshold",
-    "residuals": "Residuals",
-    "predicted_actual": "Predicted against actual",
+MAIN: Final[Mapping[Task, tuple[str, ...]]] = {
+    "binary": ("average_precision", "roc_auc", "log_loss", "brier", "precision", "recall", "f1"),
+    "multiclass": ("log_loss", "accuracy", "balanced_accuracy", "macro_f1", "macro_roc_auc", "kappa"),
+    "regression": ("rmse", "mae", "r2", "median_absolute_error"),
 }
 
 
@@ -52,6 +54,9 @@ def run_page(
         How rows were divided and why, where that was looked at.
     """
     by_number = {t.number: t for t in trials}
+    name = by_number[choice.trial].metric
+    sign = metric_of(name, evaluation.task).sign
+    words = name.replace("_", " ")
     return render(
         "training/run.html.j2",
         project=project,
@@ -65,68 +70,45 @@ def run_page(
         classes=classes,
         automatic=automatic,
         split=split,
-        frontier=frontier_chart(choice),
-        curves=curve_charts((*evaluation.curves, *_learning(evaluation))),
+        metric=words,
+        main=main_metrics(evaluation, name),
+        rest=[m for m in evaluation.metrics if m not in main_metrics(evaluation, name)],
+        sign=sign,
+        beside=compared(choice),
+        raced=[t for t in trials if t.imbalance != "none"],
+        frontier=frontier_chart(choice, words, sign),
+        money=money_chart(choice, words, sign),
+        curves=curve_charts((*evaluation.curves, *learning_curves(evaluation))),
         importances=importance_chart(evaluation),
+        effects=effects_chart(evaluation.effects),
     )
 
 
-def frontier_chart(choice: Choice) -> str:
-    """Every candidate: cost of a million predictions (or the metric's rank, without costs) against the metric."""
-    families = sorted({c.family for c in choice.candidates})
+def main_metrics(evaluation: Evaluation, metric: str) -> list[Interval]:
+    """The few that are looked at first: the metric that was searched by, then the task's own."""
+    by_name = {m.name: m for m in evaluation.metrics}
+    return [by_name[name] for name in dict.fromkeys([metric, *MAIN[evaluation.task]]) if name in by_name]
 
-    def cost(c: Candidate) -> float:
+
+def compared(choice: Choice) -> list[tuple[str, Candidate]]:
+    """The choice, and beside it the candidates that it gave up: the best, the cheapest and the quickest, each once,
+    with what it is known for."""
+
+    def total(c: Candidate) -> float:
         return 0.0 if c.money is None else c.money.total
 
-    points = [
-        Point(cost(c), c.score, f"{c.family} {c.trial}", families.index(c.family), marked=c.trial == choice.trial)
-        for c in choice.candidates
+    def serving(c: Candidate) -> float:
+        return 0.0 if c.money is None else c.money.serving
+
+    chosen = next(c for c in choice.candidates if c.trial == choice.trial)
+    known = [
+        ("chosen", chosen),
+        ("best", min(choice.candidates, key=lambda c: (c.loss, c.trial))),
+        ("cheapest", min(choice.candidates, key=lambda c: (total(c), c.trial))),
+        ("quickest", min(choice.candidates, key=lambda c: (serving(c), c.trial))),
     ]
-    label = f"{choice.currency} a million predictions"
-    return scatter_chart("Candidates", points, x_label=label, y_label="metric, out of fold", groups=families)
-
-
-def _learning(evaluation: Evaluation) -> list[Curve]:
-    """The learning curve as points, with intervals of twice the standard error."""
-    found = evaluation.learning
-    if found is None:
-        return []
-    return [
-        Curve(
-            name="learning",
-            x=tuple(float(rows) for rows in found.rows),
-            y=found.scores,
-            x_label="rows learnt from",
-            y_label=f"{found.metric.replace('_', ' ')}, out of fold",
-            low=tuple(y - 2 * s for y, s in zip(found.scores, found.spread, strict=True)),
-            high=tuple(y + 2 * s for y, s in zip(found.scores, found.spread, strict=True)),
-        )
-    ]
-
-
-def curve_charts(curves: Sequence[Curve]) -> list[tuple[str, str]]:
-    """Titles and charts; curves of one name stand in one chart."""
-    named: dict[str, list[Curve]] = {}
-    for curve in curves:
-        named.setdefault(curve.name, []).append(curve)
-    return [(TITLES[name], curve_chart(*several)) for name, several in named.items()]
-
-
-def curve_chart(*curves: Curve) -> str:
-    """Curves over one pair of axes, with the line of reference where there is one, and the threshold's place."""
-    first = curves[0]
-    series = [
-        Series(curve.of or curve.name.replace("_", " "), curve.x, curve.y, low=curve.low, high=curve.high)
-        for curve in curves
-    ]
-    if first.name in ("roc", "class_roc", "gain", "calibration"):
-        words = "perfect" if first.name == "calibration" else "chance"
-        series.append(Series(words, (0.0, 1.0), (0.0, 1.0), dashed=True))
-    marks = [Point(*first.mark, "threshold", marked=True)] if first.mark is not None else []
-    return line_chart(TITLES[first.name], series, x_label=first.x_label, y_label=first.y_label, marks=marks)
-
-
-def importance_chart(evaluation: Evaluation) -> str:
-    """The features that matter most."""
-    largest = sorted(evaluation.importances, key=lambda i: (-i.drop, i.feature))[:MOST_BARS]
-    return bar_chart("Importances", [Bar(i.feature, i.drop, i.low, i.high) for i in largest])
+    found: dict[int, list[str]] = {}
+    for what, candidate in known:
+        found.setdefault(candidate.trial, []).append(what)
+    by_number = {c.trial: c for c in choice.candidates}
+    return [(", ".join(words), by_number[trial]) for trial, words in found.items()]

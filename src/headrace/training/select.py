@@ -67,6 +67,8 @@ def select(
             on_frontier=not any(_dominates(other, trial, money) for other in trials),
             loss=_score(best) - _score(trial),
             extra=_total(money[trial.number]) - least,
+            by_request=serving_price(prices, trial.row_us or 0.0, at_us=at_us),
+            by_batch=None if trial.batch_us is None else serving_price(prices, trial.batch_us, at_us=at_us),
             p_worse=None if trial is best else p_worse(best.fold_scores, trial.fold_scores, ratio=result.ratio),
         )
         for trial in ranked
@@ -94,15 +96,20 @@ def _sensitivity(chosen: Trial, trials: Sequence[Trial], money: dict[int, Money]
         priced = [trial for trial in trials if len(trial.cost_ifs) == len(chosen.cost_ifs)]
         then = min(priced, key=lambda t: (total(t, t.cost_ifs[place].moved), t.number != chosen.number, t.number))
         regret = total(chosen, now.kept) - total(then, then.cost_ifs[place].moved)
-        found.append(Sensitivity(key=now.key, factor=now.factor, trial=then.number, regret=max(regret, 0.0)))
+        # decided anew by a threshold that holds for any rows, another may be no cheaper than this one as it is
+        better = then.number if regret > 0 else chosen.number
+        found.append(Sensitivity(key=now.key, factor=now.factor, trial=better, regret=max(regret, 0.0)))
     return tuple(found)
 
 
 def _money(trial: Trial, costs: Costs | None, prices: PriceBook, threads: int, at_us: int) -> Money:
+    us = trial.row_us
+    if costs is not None and costs.served == "batch" and trial.batch_us is not None:
+        us = trial.batch_us
     fit_usd, _ = price_usage(prices, cpu_s=trial.fit_s * threads, memory_byte_s=0.0, at_us=at_us)
     return Money(
         errors=(trial.error_cost or 0.0) * 1e6,
-        serving=serving_price(prices, trial.row_us or 0.0, at_us=at_us),
+        serving=serving_price(prices, us or 0.0, at_us=at_us),
         training=amortised(fit_usd, predictions_until_trained_anew(costs)),
     )
 

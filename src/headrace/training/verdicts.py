@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from headrace.definition.model import Split, Task
 from headrace.pages.scale import short
 from headrace.training.answers import Answers
-from headrace.training.comparing import asked_ratio, p_differs
 from headrace.training.metrics import Metric, metric_of, plain_decisions
 from headrace.training.model import (
     Choice,
@@ -18,12 +17,12 @@ from headrace.training.model import (
     Interval,
     LearningCurve,
     LeftOut,
-    Race,
     SearchResult,
     Trial,
     Verdict,
-    is_candidate,
 )
+from headrace.training.money_words import costs_wrong
+from headrace.training.search_words import ended, rivals, strategies
 
 Floats = NDArray[np.float64]
 
@@ -72,6 +71,8 @@ def verdicts_on(
         rivals(chosen, done, metric, split),
         strategies(trials.trials),
         inputs(trials.left_out),
+        costs_wrong(choice),
+        ended(trials),
         more_rows(learning),
         segments(evaluation),
         fairness(evaluation),
@@ -150,22 +151,20 @@ def gap(chosen: Trial, metric: Metric) -> Verdict | None:
 def optimism(chosen: Trial, metric: Metric, evaluation: Evaluation, bias: float | None, trials: int) -> Verdict | None:
     """Whether the holdout holds what the search promised."""
     found = _metric(evaluation, metric.name)
+    flatters = "" if bias is None else f" Choosing the best of {trials} trials flatters by about {short(bias)}."
     if found is None or chosen.score is None or metric.of == "decision":
-        return None
+        return Verdict(topic="optimism", level="good", says=flatters.strip()) if flatters else None
     promised = metric.sign * chosen.score
     figure = f"{_words(metric.name)} {short(promised)} out of fold, {_interval(found)} on the holdout"
-    flatters = ""
-    if bias is not None:
-        little = bias < 0.05 * (found.high - found.low)
-        flatters = f" Choosing the best of {trials} trials " + (
-            "hardly flatters." if little else f"flatters by about {short(bias)}."
-        )
+    if bias is not None and bias < 0.05 * (found.high - found.low):
+        flatters = f" Choosing the best of {trials} trials hardly flatters."
     if metric.sign * promised <= metric.sign * (found.high if metric.higher_is_better else found.low):
         return Verdict(topic="optimism", level="good", says=f"The holdout holds what was promised: {figure}.{flatters}")
     return Verdict(
         topic="optimism",
         level="look",
-        says=f"The holdout is worse than was promised: {figure}.{flatters} Its rows may be of another kind or time.",
+        says=f"The holdout is worse than was promised: {figure}.{flatters} Its rows may be of another kind or time, or "
+        f"its {evaluation.rows:,} rows unlucky.",
     )
 
 
@@ -235,7 +234,7 @@ def coverage(evaluation: Evaluation) -> Verdict | None:
     )
     figure = f"{found.share.value:.1%} of the holdout (95 % {found.share.low:.1%} to {found.share.high:.1%}), {size}"
     if found.share.high < found.wanted:
-        says = f"The {what} promise {found.wanted:.0%} and hold {figure}: rows have changed since training."
+        says = f"The {what} promise {found.wanted:.0%} and hold {figure}: rows may have changed since training."
         return Verdict(topic="coverage", level="look", says=says)
     return Verdict(topic="coverage", level="good", says=f"The {what} promise {found.wanted:.0%} and hold {figure}.")
 
@@ -251,45 +250,6 @@ def quantile(evaluation: Evaluation) -> Verdict | None:
     if share.low <= found.wanted <= share.high:
         return Verdict(topic="quantile", level="good", says=f"{says}.")
     return Verdict(topic="quantile", level="look", says=f"{says}: rows have changed, or there are too few.")
-
-
-def rivals(chosen: Trial, done: Sequence[Trial], metric: Metric, split: Split) -> Verdict | None:
-    """Which other candidates are as good, by the corrected resampled t-test."""
-    others = [t for t in done if t.number != chosen.number and is_candidate(t)]
-    ratio = asked_ratio(split, len(chosen.fold_scores))
-    level = [(p, t) for t in others if (p := p_differs(chosen.fold_scores, t.fold_scores, ratio=ratio)) is not None]
-    if not level:
-        return None
-    same = sorted((t for p, t in level if p > 0.05), key=lambda t: (t.estimated_us is None, t.estimated_us or 0.0))
-    beaten = len(level) - len(same)
-    says = f"{beaten} of {len(level)} other candidates differ from it beyond chance in {_words(metric.name)}"
-    own, least = chosen.estimated_us, same[0].estimated_us if same else None
-    if own and least and least < own / 2:
-        says += (
-            f"; trial {same[0].number} ({same[0].family}) does not, and answers about {own / least:.1f} times as fast"
-        )
-    return Verdict(topic="rivals", level="good" if beaten else "look", says=f"{says}.")
-
-
-def strategies(trials: Sequence[Trial]) -> Verdict | None:
-    """What changing the training rows of rare classes won or lost."""
-    raced = [(t.imbalance, t.race) for t in trials if t.race is not None]
-    failed = [t.imbalance for t in trials if t.imbalance != "none" and t.race is None]
-    if not raced and not failed:
-        return None
-    said = [
-        f"{name} {'won' if race.won >= 0 else 'lost'} {short(abs(race.won))} {_unit(race)} "
-        f"(95 % {short(race.low)} to {short(race.high)})" + (", adopted" if race.adopted else "")
-        for name, race in raced
-    ]
-    said += [f"{name} could not be tried" for name in failed]
-    adopted = any(race.adopted for _, race in raced)
-    begins = "Beside doing nothing about rare classes" if adopted else "Doing nothing about rare classes is as good"
-    return Verdict(topic="rare classes", level="good", says=f"{begins}: {'; '.join(said)}.")
-
-
-def _unit(race: Race) -> str:
-    return "a prediction" if race.measure == "cost" else f"of {_words(race.measure)}"
 
 
 def more_rows(learning: LearningCurve | None) -> Verdict | None:
@@ -310,6 +270,8 @@ def segments(evaluation: Evaluation) -> Verdict | None:
     if not evaluation.segments:
         return None
     parts = [(one.column, part) for one in evaluation.segments for part in one.segments if part.metrics]
+    if not parts:
+        return Verdict(topic="segments", level="good", says="All segments are too small to say anything of.")
     worse = [(column, part) for column, part in parts if part.worse]
     if not worse:
         return Verdict(

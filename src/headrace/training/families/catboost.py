@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
@@ -183,6 +183,19 @@ class FittedCatBoost:
         if model is not None and rounds < model.tree_count_:
             model.shrink(rounds)
         return replace(self, model=model, settled={**self.settled, "rounds": rounds})
+
+    @property
+    def explained_by(self) -> Literal["tree", "linear"]:
+        """See `headrace.training.effects.Explains`."""
+        return "tree"
+
+    def contributions(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """See `headrace.training.effects.Explains`."""
+        if self.model is None:
+            return self.labels.parts(None, len(X), self.width)
+        rows = _library().Pool(np.ascontiguousarray(X))
+        raw = self.model.get_feature_importance(rows, type="ShapValues", thread_count=1)
+        return self.labels.parts(np.asarray(raw, np.float64), len(X), self.width)
 
     def keep(self) -> bytes:
         """See `Fitted.keep`: CatBoost's own binary form, and what is beside it."""

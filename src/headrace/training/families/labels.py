@@ -141,6 +141,23 @@ class Labels:
         with np.errstate(over="ignore"):
             return np.asarray(1.0 / (1.0 + np.exp(-scores)))
 
+    def parts(self, raw: NDArray[np.float64] | None, rows: int, width: int) -> NDArray[np.float64]:
+        """What each of `width` columns adds to a value, to the logarithm of an exponential, or to the scores of
+        classes: shape (n, outputs, width + 1), last what all rows have alike.
+
+        Parameters
+        ----------
+        raw : the same of the library's scores: (n, width + 1) or (n, present, width + 1); None: nothing learnt
+        """
+        found = np.zeros((rows, self.outputs, width + 1))
+        found[:, :, -1] = self.base
+        if raw is not None:
+            found[:, list(self.targets())] += raw.reshape(rows, -1, width + 1)
+        if self.task == "regression":
+            found *= 1.0 if self.is_exponential else self.scale
+            found[:, :, -1] += self.center
+        return found
+
     def targets(self) -> Sequence[int]:
         """The output that each of the library's scores belongs to."""
         return self.present.tolist() if self.task == "multiclass" else [0]

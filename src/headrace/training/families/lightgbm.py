@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
@@ -172,6 +172,17 @@ class FittedTrees:
     def shortened(self, share: float) -> FittedTrees:
         """See `Shortens`."""
         return replace(self, settled={**self.settled, "rounds": max(1, round(self.settled["rounds"] * share))})
+
+    @property
+    def explained_by(self) -> Literal["tree", "linear"]:
+        """See `headrace.training.effects.Explains`."""
+        return "tree"
+
+    def contributions(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """See `headrace.training.effects.Explains`."""
+        found = self.booster.predict(X, num_iteration=self.settled["rounds"], pred_contrib=True)
+        parts: NDArray[np.float64] = np.asarray(found, np.float64).reshape(len(X), self.labels.outputs, -1)
+        return self.labels.parts(parts, len(X), self.width) if self.labels.task == "regression" else parts
 
     def keep(self) -> bytes:
         """See `Fitted.keep`: LightGBM's own text, and what is beside it."""

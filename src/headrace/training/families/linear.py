@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,6 +213,25 @@ class FittedLinear(SingleFitted):
             scores = scores[:, self.labels.present]
             return self.labels.answers(scores, len(X))
         return self.labels.answers(scores[:, 0], len(X))
+
+    @property
+    def explained_by(self) -> Literal["tree", "linear"]:
+        """See `headrace.training.effects.Explains`."""
+        return "linear"
+
+    def contributions(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """See `headrace.training.effects.Explains`: what all rows have alike is the mean of the rows given."""
+        design, labels = self.design, self.labels
+        rows = design.rows(X)
+        values, places = rows.data.reshape(len(X), -1), rows.indices.reshape(len(X), -1)
+        columns = [*design.numbers.tolist(), *design.gaps.tolist(), *(j for j, _ in design.categories)]
+        parts = np.zeros((len(X), labels.outputs, design.width + 1))
+        for entry, column in enumerate(columns):
+            parts[:, :, column] += values[:, entry, None] * self.weights[places[:, entry]]
+        alike = parts.mean(axis=0)
+        parts -= alike
+        parts[:, :, -1] = alike.sum(axis=1) + self.intercepts
+        return labels.parts(parts[:, list(labels.targets())], len(X), design.width)
 
     def to_onnx(self) -> bytes:
         """See `Fitted.to_onnx`."""

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
@@ -217,6 +217,20 @@ class FittedXGBoost:
         rounds = max(1, round(self.settled["rounds"] * share))
         booster = None if self.booster is None else self.booster[:rounds]
         return replace(self, booster=booster, settled={**self.settled, "rounds": rounds})
+
+    @property
+    def explained_by(self) -> Literal["tree", "linear"]:
+        """See `headrace.training.effects.Explains`."""
+        return "tree"
+
+    def contributions(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """See `headrace.training.effects.Explains`."""
+        if self.booster is None:
+            return self.labels.parts(None, len(X), self.width)
+        rows = _library().DMatrix(X, nthread=1)
+        raw = self.booster.predict(rows, pred_contribs=True).astype(np.float64).reshape(len(X), -1, self.width + 1)
+        raw[:, :, -1] += self.prior - (0.5 if self.labels.task == "multiclass" else 0.0)  # see `predict`
+        return self.labels.parts(raw, len(X), self.width)
 
     def keep(self) -> bytes:
         """See `Fitted.keep`: XGBoost's own JSON, and what is beside it."""
