@@ -31,12 +31,14 @@ QUICK = (
     ("database_readers",),
     ("iceberg",),
     ("schema_change",),
+    ("automl", "--tasks", "diabetes,german", "--contenders", "headrace,lightgbm"),
     ("memory_limit", "1", "2GB"),
     ("matching", PEERS, "1e4"),
     ("history_path", "1"),
 )
 WHOLE = (
-    *(entry for entry in QUICK[:-3] if entry[0] not in ("parity", "window_aggregates")),
+    *(entry for entry in QUICK[:-3] if entry[0] not in ("automl", "parity", "window_aggregates")),
+    ("automl",),
     ("window_aggregates",),
     ("parity",),
     ("matching", PEERS),

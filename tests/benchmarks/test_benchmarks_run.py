@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import json
+import random
 import re
 from pathlib import Path
 
+import polars as pl
 import pytest
+from benchmarks.automl import __main__ as automl
 
 from benchmarks import __main__ as whole
 from benchmarks import (
@@ -44,6 +48,27 @@ def test_the_look_at_the_holdout_and_effects_of_features(results: Path) -> None:
     assert "| 2,000 | 20 | 28 | 20 |" in text
     rows = dict(re.findall(r"^\| (\w+) \| .* \| (\S*) \|$", text, re.MULTILINE))
     assert float(rows["linear"]) == pytest.approx(1.0, abs=0.15), "estimates are about as large as exact effects"
+
+
+def test_automl_runs_us_on_a_task_and_ranks_by_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "tasks" / "small"
+    folder.mkdir(parents=True)
+    draw = random.Random(3)
+    rows = [(draw.gauss(0, 1), draw.choice(["red", "blue"]), draw.random()) for _ in range(400)]
+    frame = pl.DataFrame(rows, schema=["x", "colour", "luck"], orient="row").with_columns(
+        pl.when(pl.col("x") > 3 * pl.col("luck") - 1.5).then(pl.lit("yes")).otherwise(pl.lit("no")).alias("the-answer")
+    )
+    frame[:300].write_csv(folder / "train.csv")
+    frame[300:].drop("the-answer").write_csv(folder / "test.csv")
+    frame[300:].select("the-answer").write_csv(folder / "truth.csv")
+    about = {"task": "binary", "target": "the-answer", "positive": "yes", "rows": 300, "features": 3, "share": 0.5}
+    (folder / "task.json").write_text(json.dumps(about | {"budget_s": 8}))
+    monkeypatch.setattr(automl, "HOME", tmp_path)
+    automl.main(["--contenders", "headrace"])
+    assert re.search(r"\| small \(AUC; 300 rows, 3 columns\) \| 0\.[89]\d+ \|", capsys.readouterr().out)
+    assert automl.ranks([0.3, 0.1, 0.3, 0.2]) == [3.5, 1.0, 3.5, 2.0]
 
 
 def test_expressions_of_one_row(results: Path) -> None:
