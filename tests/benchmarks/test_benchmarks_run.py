@@ -64,7 +64,7 @@ def test_automl_runs_us_on_a_task_and_ranks_by_error(
     frame[300:].drop("the-answer").write_csv(folder / "test.csv")
     frame[300:].select("the-answer").write_csv(folder / "truth.csv")
     about = {"task": "binary", "target": "the-answer", "positive": "yes", "rows": 300, "features": 3, "share": 0.5}
-    (folder / "task.json").write_text(json.dumps(about | {"budget_s": 8}))
+    (folder / "task.json").write_text(json.dumps(about | {"budget_s": 24}))
     monkeypatch.setattr(automl, "HOME", tmp_path)
     automl.main(["--contenders", "headrace"])
     assert re.search(r"\| small \(AUC; 300 rows, 3 columns\) \| 0\.[89]\d+ \|", capsys.readouterr().out)
