@@ -31,13 +31,22 @@ QUICK = (
     ("database_readers",),
     ("iceberg",),
     ("schema_change",),
+    ("kills", "20"),
+    ("overhead",),
+    ("coverage", "1"),
+    ("keel", "1"),
     ("automl", "--tasks", "diabetes,german", "--contenders", "headrace,lightgbm"),
     ("memory_limit", "1", "2GB"),
     ("matching", PEERS, "1e4"),
     ("history_path", "1"),
 )
+REPEATED = ("parity", "window_aggregates", "kills", "coverage", "keel", "automl")
+"""Of these the whole run has another size."""
 WHOLE = (
-    *(entry for entry in QUICK[:-3] if entry[0] not in ("automl", "parity", "window_aggregates")),
+    *(entry for entry in QUICK[:-3] if entry[0] not in REPEATED),
+    ("kills",),
+    ("coverage",),
+    ("keel",),
     ("automl",),
     ("window_aggregates",),
     ("parity",),

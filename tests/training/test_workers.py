@@ -245,3 +245,39 @@ def test_what_children_used_is_counted_of_the_stage_that_asked_them(tmp_path: Pa
     used = watch.stop()
     assert used.cpu_s >= 2 * BURNT_S
     assert used.peak_memory_bytes >= 2 * 50_000_000  # each child holds more
+
+
+LOADING = """
+import sys, time
+from pathlib import Path
+from tests.training.test_workers import folds, job
+from headrace.training.workers import OutOfTime, Workers
+given = folds()
+began = time.monotonic()
+with Workers(2, time.monotonic, Path(sys.argv[1])) as workers:
+    workers.give(given)
+    try:
+        workers.run(job(), (0, 1), time.monotonic() + 0.2)
+    except OutOfTime:
+        print("out of time")
+print(time.monotonic() - began < 2.0)
+with Workers(2, time.monotonic, Path(sys.argv[1])) as workers:
+    workers.give(given)
+    print(*(type(answer).__name__ for answer in workers.run(job(), (0, 1), None)))
+"""
+
+
+def test_a_budget_ends_while_the_libraries_still_load_and_they_serve_the_next_search(tmp_path: Path) -> None:
+    (tmp_path / "lightgbm.py").write_text("import time\ntime.sleep(4)\n")
+    script = tmp_path / "script.py"
+    script.write_text(LOADING)
+    root = Path(__file__).parents[2]
+    run = subprocess.run(
+        [sys.executable, str(script), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(root)},
+    )
+    assert run.stdout.splitlines() == ["out of time", "True", "FoldAnswer FoldAnswer"]
+    assert run.stderr == ""

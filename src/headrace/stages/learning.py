@@ -81,13 +81,20 @@ def as_here(work: Workspace) -> Workspace:
 def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:
     """Candidates under one budget, each under the same folds; the holdout is not touched."""
     definition = work.definition
+    seconds = definition.training.budget.seconds
 
     def compute(ctx: StageContext) -> SearchResult:
+        began = time.monotonic()
         from headrace.training.families.places import own_models_in
         from headrace.training.search import search
+        from headrace.training.spending import counted
         from headrace.training.workers import Workers
 
-        with own_models_in(work.root), Workers(definition.training.threads, time.monotonic, ctx.workdir) as workers:
+        with (
+            counted(ctx, time.monotonic, began, seconds=seconds) as started,
+            own_models_in(work.root),
+            Workers(definition.training.threads, time.monotonic, ctx.workdir) as workers,
+        ):
             return search(
                 divided(ctx, frame, definition).train,
                 definition.training,
@@ -98,6 +105,7 @@ def find_candidates(run: Run, work: Workspace, frame: Frame) -> SearchResult:
                 encodings=definition.features.encodings,
                 executor=workers,
                 worth=worth,
+                started=started,
             )
 
     worth = _worth(work)

@@ -20,6 +20,7 @@ from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
+from select import select
 from typing import Final, NamedTuple
 
 LOADED: Final = (
@@ -34,9 +35,10 @@ LOADED: Final = (
 """Nothing here starts a thread when it is imported: what is forked afterwards is whole."""
 _FORK: Final = b"f"
 _WAIT: Final = b"w"
-_PID_BYTES: Final = 8
+_SIZE_BYTES: Final = 4
 _END: Final = struct.Struct("<qdq")
-"""How a child ended: exit code, CPU seconds of it (and of the nursery since it last said so), most bytes it held."""
+"""How a child ended: exit code, CPU seconds of it (and of the nursery since it last said so), most bytes it held. Of a
+new child its process stands in the place of the code."""
 
 
 class Ended(NamedTuple):
@@ -48,25 +50,44 @@ class Ended(NamedTuple):
     memory_bytes: int
 
 
-class Child:
-    """A process that serves `headrace.training.trial_worker.serve`, and the pipe to it."""
+_KILLED: Final = Ended(-signal.SIGKILL, 0.0, 0)
 
-    def __init__(self, nursery: Nursery, pid: int, connection: Connection) -> None:
-        self._nursery, self.pid, self.connection = nursery, pid, connection
+
+class Child:
+    """A process that serves `headrace.training.trial_worker.serve`, and the pipe to it.
+
+    It may be asked at once: what is sent waits until the nursery has loaded and the process is there.
+    """
+
+    def __init__(self, nursery: Nursery, request: int, connection: Connection) -> None:
+        self._nursery, self._request, self.connection = nursery, request, connection
+
+    @property
+    def pid(self) -> int:
+        """Its process, once it is there; raises `OSError` when the nursery is gone."""
+        return self._nursery.answer(self._request).code
 
     def end(self) -> Ended:
-        """Kill it if it runs."""
+        """Kill it if it runs. One that is not there yet will find that nobody waits for it, and go."""
         with suppress(OSError):
             self.connection.close()
-        with suppress(ProcessLookupError):
+        try:
+            if not self._nursery.has_answered(self._request):
+                return _KILLED
             os.kill(self.pid, signal.SIGKILL)
-        return self._nursery.wait(self.pid)
+        except OSError:  # it, or the nursery and with it every child, is gone
+            pass
+        return self.fate()
 
     def fate(self) -> Ended:
         """Of a child whose pipe has closed."""
         with suppress(OSError):
             self.connection.close()
-        return self._nursery.wait(self.pid)
+        try:
+            pid = self.pid
+        except OSError:
+            return _KILLED
+        return self._nursery.wait(pid)
 
 
 class Nursery:
@@ -87,25 +108,48 @@ class Nursery:
         other.close()
         self._socket = own
         self._lock = threading.Lock()
+        self._requests = 0
+        self._answers: list[Ended] = []
+        """By request: it answers in order."""
 
     def fork(self, folder: str) -> Child:
-        """A new child that finds its folds in `folder`."""
+        """A new child that finds its folds in `folder`; returns at once, also while the nursery still loads."""
         mine, its = socket.socketpair()
-        with self._lock:
-            socket.send_fds(self._socket, [_FORK + os.fsencode(folder)], [its.fileno()])
-            its.close()
-            pid = int.from_bytes(self._receive(_PID_BYTES), "big", signed=True)
-        return Child(self, pid, Connection(mine.detach()))
+        with its:
+            request = self._ask(_FORK + os.fsencode(folder), its)
+        return Child(self, request, Connection(mine.detach()))
 
     def wait(self, pid: int) -> Ended:
         """What became of a child that has ended or is about to; as if killed when the nursery is gone, and with it
         every child."""
         try:
-            with self._lock:
-                self._socket.sendall(_WAIT + str(pid).encode())
-                return Ended(*_END.unpack(self._receive(_END.size)))
+            return self.answer(self._ask(_WAIT + str(pid).encode()))
         except OSError:
-            return Ended(-signal.SIGKILL, 0.0, 0)
+            return _KILLED
+
+    def answer(self, request: int) -> Ended:
+        """What it says to a request, once it does; raises `OSError` when it is gone."""
+        with self._lock:
+            while len(self._answers) <= request:
+                self._hear()
+            return self._answers[request]
+
+    def has_answered(self, request: int) -> bool:
+        """Whether `answer` would come at once; raises `OSError` when it is gone."""
+        with self._lock:
+            while len(self._answers) <= request and select([self._socket], [], [], 0)[0]:
+                self._hear()
+            return len(self._answers) > request
+
+    def _ask(self, message: bytes, sent: socket.socket | None = None) -> int:
+        with self._lock:
+            size = len(message).to_bytes(_SIZE_BYTES, "big")
+            socket.send_fds(self._socket, [size, message], [] if sent is None else [sent.fileno()])
+            self._requests += 1
+            return self._requests - 1
+
+    def _hear(self) -> None:
+        self._answers.append(Ended(*_END.unpack(_receive(self._socket, _END.size))))
 
     @property
     def lives(self) -> bool:
@@ -118,14 +162,16 @@ class Nursery:
         self._process.kill()  # its children have asked the kernel to end with it
         self._process.wait()
 
-    def _receive(self, size: int) -> bytes:
-        data = b""
-        while len(data) < size:
-            part = self._socket.recv(size - len(data))
-            if not part:
-                raise OSError("the process that starts trials has ended")
-            data += part
-        return data
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    """So many bytes; raises `OSError` when the other end has closed."""
+    data = b""
+    while len(data) < size:
+        part = connection.recv(size - len(data))
+        if not part:
+            raise OSError("the other process has ended")
+        data += part
+    return data
 
 
 _ONE: list[Nursery] = []
@@ -146,9 +192,12 @@ def _serve(control: socket.socket) -> None:
 
     said_s = 0.0
     while True:
-        message, descriptors, _, _ = socket.recv_fds(control, 4096, 1)
-        if not message:
+        begin, descriptors, _, _ = socket.recv_fds(control, _SIZE_BYTES, 1)
+        if not begin:
             return
+        # requests may have come one after the other while this process was loading
+        size = int.from_bytes(begin + _receive(control, _SIZE_BYTES - len(begin)), "big")
+        message = _receive(control, size)
         if message[:1] == _FORK:
             pid = os.fork()
             if pid == 0:
@@ -157,7 +206,7 @@ def _serve(control: socket.socket) -> None:
                 serve(Connection(descriptors[0]), os.fsdecode(message[1:]))
                 os._exit(0)
             os.close(descriptors[0])
-            control.sendall(pid.to_bytes(_PID_BYTES, "big", signed=True))
+            control.sendall(_END.pack(pid, 0.0, 0))
         else:
             ended, own_s = _end_of(int(message[1:])), time.process_time()
             control.sendall(_END.pack(ended.code, ended.cpu_s + own_s - said_s, ended.memory_bytes))
@@ -190,7 +239,8 @@ def main(arguments: list[str]) -> None:
             import_module(name)
     # from here on the socket tells; the kernel would, also when only the thread ended that had started this
     _die_with_parent(0)
-    _serve(socket.socket(fileno=int(arguments[0])))
+    with suppress(OSError):  # who had asked has ended
+        _serve(socket.socket(fileno=int(arguments[0])))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ def search(
     encodings: Sequence[Encoding] = (),
     executor: Executor | None = None,
     worth: Worth | None = None,
+    started: float | None = None,
 ) -> SearchResult:
     """Try candidates until the budget is spent; the best of them together are one more candidate, the last.
 
@@ -50,6 +51,7 @@ def search(
     encodings : of the definition; fitted inside each fold
     worth : of a better model; None: the search does not ask whether it is worth going on
     executor : where folds are fitted; None: in this process, one after the other
+    started : when a budget in seconds began to run, by the clock (`headrace.training.spending`); None: now
 
     Raises
     ------
@@ -58,7 +60,7 @@ def search(
     FoldsImpossible, UnknownMetric, UnknownFamily, ObjectiveNotLearnt, TargetUnusable, UnknownClass, CurrencyNotPriced
         : before anything is fitted.
     """
-    started = clock()
+    started = clock() if started is None else started
     if costs is not None and costs.currency != "USD":
         raise CurrencyNotPriced(costs.currency)
     pricing_of(examples, costs)  # refuses amounts that cannot be used now, not after the first fit

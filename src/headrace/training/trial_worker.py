@@ -5,6 +5,7 @@ Loads no table engine: a child that is killed for its memory or its time takes n
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -159,13 +160,25 @@ def serve(connection: Any, folder: str) -> None:
             number, job = connection.recv()
         except (EOFError, OSError):
             return
+        if _is_alone(connection):
+            return
         try:
             if number not in folds:
                 folds[number] = load_fold(folder, number)
             answer: FoldAnswer | str = fit_fold(job, number, folds[number], time.monotonic)
         except Exception as error:
             answer = failure(error)
-        connection.send(answer)
+        try:
+            connection.send(answer)
+        except OSError:  # who asked has gone
+            return
+
+
+def _is_alone(connection: Any) -> bool:
+    """Whether who asked does not wait any more."""
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLHUP)
+    return bool(poller.poll(0))
 
 
 def failure(error: BaseException) -> str:
