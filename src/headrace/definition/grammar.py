@@ -638,6 +638,12 @@ EVALUATION = Section(
         ),
         Key("segments", COLUMNS, "Inputs or key columns, by each of whose values the metrics are told."),
         Key("fairness", COLUMNS, "Inputs or key columns whose groups are to be treated alike."),
+        Key(
+            "nested",
+            Number(2, 20, whole=True),
+            "Parts of the training rows: search, choice and fit are done again without each, with an equal share of "
+            "the budget, and asked about it.",
+        ),
     ),
 )
 

@@ -567,6 +567,8 @@ class EvaluationPlan(Struct, frozen=True, kw_only=True):
     """Inputs or key columns, by each of whose values the metrics are told."""
     fairness: tuple[str, ...] = ()
     """Inputs or key columns whose groups are to be treated alike."""
+    nested: int = 0
+    """Parts of the training rows without each of which the search is done again; 0: none."""
 
 
 class Stores(Struct, frozen=True, kw_only=True):

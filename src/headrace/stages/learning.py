@@ -454,7 +454,8 @@ def look_at_holdout(
             "split": definition.split,
             "costs": definition.costs,
             "quantile": definition.training.objective.quantile,
-            "evaluation": definition.evaluation,
+            # nested validation is a stage of its own: it makes no further look
+            "evaluation": msgspec.structs.replace(definition.evaluation, nested=0),
             "trials": trials,
             "chosen": choice.trial,
             "learning": learning,

@@ -19,6 +19,7 @@ from headrace.scoring.model import Decision
 from headrace.training.automatic_model import Automatic
 from headrace.training.leak_model import Leak
 from headrace.training.model import Choice, Effects, Evaluation, LearningCurve
+from headrace.training.nested_model import Nested
 
 if TYPE_CHECKING:
     from headrace.cost.prices import PriceBook
@@ -161,6 +162,8 @@ class Outcome:
     """How often the holdout had been looked at by then, this run's look included."""
     split: SplitAdvice | None = None
     """What was looked at before rows were drawn."""
+    nested: Nested | None = None
+    """What search and choice are worth; None: the definition does not ask."""
 
     def summary(self) -> dict[str, Any]:
         """What `run --json` prints, and what the run record keeps."""
@@ -171,6 +174,8 @@ class Outcome:
             proposed = {"proposed_features": {"tried": tried, "kept": sorted(self.automatic.kept)}}
         if self.split is not None:
             proposed["split"] = {"by": self.split.by, "column": self.split.column, "why": self.split.reason}
+        if self.nested is not None:
+            proposed["nested"] = msgspec.to_builtins(self.nested)
         return {
             "run": self.run,
             "model": self.version.model,
