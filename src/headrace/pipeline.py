@@ -25,6 +25,7 @@ from headrace.stages.learning import (
     learn_from_all,
     look_at_holdout,
 )
+from headrace.stages.learnt import look_at_rows, with_learnt
 from headrace.stages.looks import count_looks
 from headrace.stages.model import Checked, ContractBroken, Outcome, Workspace
 from headrace.stages.nested import validate_procedure, with_procedure
@@ -53,17 +54,18 @@ def run_pipeline(work: Workspace, *, refresh: bool = False) -> Outcome:
         else:
             frame = _gather(run, work, checked, label)
         certificate = certify_frame(run, checked, frame)
+        learnt = look_at_rows(run, work, frame)
         trials = find_candidates(run, work, frame)
         choice = choose(run, work, trials)
         compiled = compile_chosen(run, work, frame, trials, choice)
         learning = ask_for_more_rows(run, work, frame, trials, choice)
         procedure = validate_procedure(run, work, frame)
         looked = look_at_holdout(run, work, frame, compiled, trials, choice, learning)
-        evaluation = with_procedure(looked, procedure)
+        evaluation = with_learnt(with_procedure(looked, procedure), learnt)
         packed = learn_from_all(run, work, frame, trials, choice, compiled)
         version = register(run, work, checked, frame, certificate, trials, choice, packed, evaluation)
         looks = count_looks(work, looked)
-        page = write_run_page(run, work, frame, trials, choice, evaluation, version, automatic, looks, advice)
+        page = write_run_page(run, work, frame, trials, choice, evaluation, version, automatic, looks, advice, learnt)
         outcome = Outcome(
             run=run.id,
             version=version,

@@ -11,6 +11,7 @@ import pytest
 from headrace.data.model import Field
 from headrace.definition.model import Task
 from headrace.language.types import Type
+from headrace.training.leak_model import Leak, Untried
 from headrace.training.leaks import Sample, group_columns, group_leak, time_leak
 
 N = 6000
@@ -37,7 +38,7 @@ def test_a_label_that_drifts_with_a_number_shows_a_leak_in_time(task: Task) -> N
     meter = np.linspace(0, 1, N)  # a counter that only grows: neighbours in it are neighbours in time
     y = labels(rng, 2 * np.sin(meter * 12), task)
     leak = time_leak(sample(y, task, meter=meter), "at", np.arange(N), seed=0, threads=1)
-    assert leak is not None
+    assert isinstance(leak, Leak)
     assert leak.shown
     assert leak.drawn > leak.honest + 0.1
     assert f"{leak.drawn:.3f}" in str(leak)
@@ -53,7 +54,7 @@ def test_labels_without_order_show_none(seed: int) -> None:
         time_leak(sample(y, x=x), "at", rng.permutation(N), seed=seed, threads=1),
         group_leak(sample(y, x=x), "who", rng.integers(0, 900, N), seed=seed, threads=1),
     ):
-        assert leak is not None
+        assert isinstance(leak, Leak)
         assert not leak.shown
 
 
@@ -63,7 +64,7 @@ def test_rows_of_a_person_with_traits_and_a_label_of_their_own_show_a_leak_over_
     trait, taste = rng.normal(size=700), rng.normal(size=700)  # the trait names the person, and says nothing else
     y = labels(rng, 1.5 * taste[who], "binary")
     leak = group_leak(sample(y, trait=trait[who]), "who", who, seed=0, threads=1)
-    assert leak is not None
+    assert isinstance(leak, Leak)
     assert leak.shown
     assert leak.drawn > leak.honest + 0.05
     assert group_columns([("who", who), ("any", rng.integers(0, 700, N))], y, "binary") == ["who"]
@@ -76,9 +77,13 @@ def test_columns_that_name_rows_or_a_few_large_groups_are_not_tried() -> None:
     assert group_columns([("row", np.arange(N)), ("few", few)], y, "binary") == []
 
 
-def test_too_few_rows_or_one_class_show_nothing() -> None:
+def test_what_could_not_be_tried_says_why() -> None:
     y = np.array([0, 1] * 40)
-    assert time_leak(sample(y), "at", np.arange(80), seed=0, threads=1) is None
+    few = time_leak(sample(y), "at", np.arange(80), seed=0, threads=1)
+    assert str(few) == "by time, at: could not be tried, with 10 rows to ask and 40 to learn from"
     y = np.array([0] * 3000 + [1] * 3000)
-    assert time_leak(sample(y), "at", np.arange(N), seed=0, threads=1) is None
-    assert time_leak(sample(y), "at", np.zeros(N, np.int64), seed=0, threads=1) is None
+    one_class = time_leak(sample(y), "at", np.arange(N), seed=0, threads=1)
+    assert isinstance(one_class, Untried)
+    assert one_class.why == "the rows to learn from have one class or value only"
+    assert isinstance(time_leak(sample(y), "at", np.zeros(N, np.int64), seed=0, threads=1), Untried)
+    assert isinstance(group_leak(sample(y), "who", np.arange(N) // 5000, seed=0, threads=1), Untried)

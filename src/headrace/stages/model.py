@@ -17,7 +17,7 @@ from headrace.language.types import Type
 from headrace.runs.model import ObjectRef
 from headrace.scoring.model import Decision
 from headrace.training.automatic_model import Automatic
-from headrace.training.leak_model import Leak
+from headrace.training.leak_model import Leak, Untried
 from headrace.training.model import Choice, Effects, Evaluation, LearningCurve
 from headrace.training.nested_model import Nested
 
@@ -107,6 +107,8 @@ class SplitAdvice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     reason: str
     leaks: tuple[Leak, ...] = ()
     """All that was tried."""
+    untried: tuple[Untried, ...] = ()
+    """What could not be, and why."""
 
 
 class Compiled(msgspec.Struct, frozen=True, kw_only=True):

@@ -150,6 +150,7 @@ def _looked_at(
     from headrace.features.errors import LabelUnfit, OneClass
     from headrace.features.levels import target_of
     from headrace.language.columns import to_polars
+    from headrace.training.leak_model import Leak, Untried
     from headrace.training.leaks import (
         FEWEST_ROWS,
         MOST_COLUMNS,
@@ -167,7 +168,9 @@ def _looked_at(
         node = pl.when(node.is_finite()).then(node)
     found = rows.select(*columns, node.alias("_label")).filter(pl.col("_label").is_not_null()).collect()
     if found.height < FEWEST_ROWS or not outputs or not (instants or named):
-        return SplitAdvice(by=split.by, reason="too few rows to show a leak" if outputs else "nothing to show it by")
+        few = f"leaks could not be tried, with {found.height:,} labelled rows (fewer than {FEWEST_ROWS})"
+        no_column = "there is no column to show a leak by"
+        return SplitAdvice(by=split.by, reason=few if outputs and (instants or named) else no_column)
     try:
         target = target_of(label, found["_label"])
     except (OneClass, LabelUnfit):  # the frame says so
@@ -189,8 +192,12 @@ def _looked_at(
         group_leak(sample, name, by_name[name], seed=split.seed, threads=threads)
         for name in group_columns(codes, np.asarray(y), target.task)
     ]
-    seen = tuple(leak for leak in leaks if leak is not None)
+    seen = tuple(leak for leak in leaks if isinstance(leak, Leak))
+    untried = tuple(leak for leak in leaks if isinstance(leak, Untried))
     shown = next((leak for leak in seen if leak.shown), None)
     if shown is not None:
-        return SplitAdvice(by=shown.kind, column=shown.column, reason=str(shown), leaks=seen)
-    return SplitAdvice(by=split.by, reason="nothing shows that drawing rows flatters", leaks=seen)
+        return SplitAdvice(by=shown.kind, column=shown.column, reason=str(shown), leaks=seen, untried=untried)
+    reason = "nothing shows that drawing rows flatters" if seen or not untried else "no leak could be tried"
+    if untried:
+        reason += f" ({'; '.join(map(str, untried))})"
+    return SplitAdvice(by=split.by, reason=reason, leaks=seen, untried=untried)

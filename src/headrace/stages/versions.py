@@ -17,6 +17,7 @@ from headrace.scoring.model import Lineage
 from headrace.stages.model import Checked, Compiled, Page, Registered, SplitAdvice, Workspace
 from headrace.stages.pages import lay_out
 from headrace.training.automatic_model import Automatic
+from headrace.training.leak_model import Learnt
 from headrace.training.model import Choice, Evaluation, SearchResult, Trial
 
 if TYPE_CHECKING:
@@ -119,12 +120,14 @@ def write_run_page(
     automatic: Automatic | None,
     looks: int,
     advice: SplitAdvice | None,
+    learnt: Learnt,
 ) -> Path:
     counts = [
         ("rows with a label", frame.rows),
         ("held out for the one last look", frame.holdout_rows),
         ("without a label: counted, never trained on", frame.unlabelled),
         ("label known before the prediction was asked for: left out", frame.label_too_early),
+        ("label not known before the holdout began: left out", learnt.purged),
         ("another row again, exactly or nearly", frame.repeats),
         ("of the holdout, a row before it again", frame.repeats_held_out),
         ("times that the holdout has been looked at, this one included", looks),

@@ -140,6 +140,13 @@ def divide(frame: Frame, table: pl.DataFrame, split: Split, beside: Sequence[str
         held_out=_content(table.filter(pl.Series(held)), frame.program.key),
         unasked=unasked,
     )
+    if purged and not len(data.train):
+        raise TargetUnusable(
+            f"known too late: of {purged:,} rows before the holdout none had its label known when it began",
+            expected="labels that become known while there are rows to come",
+            fix="lower [split] holdout or embargo, or correct the `known` of the columns that the label uses",
+            rows=purged,
+        )
     check_target(data.train)
     return data
 

@@ -19,7 +19,7 @@ from headrace.features.encoder import encode_columns, fit_encoder
 from headrace.training.automatic import FAST
 from headrace.training.families import Params, load_family
 from headrace.training.folding import levels_of
-from headrace.training.leak_model import Leak
+from headrace.training.leak_model import Leak, Untried
 from headrace.training.metrics import measure, metric_of
 
 MOST_ROWS: Final = 12_000
@@ -56,7 +56,7 @@ class Sample:
     y: NDArray[Any]
 
 
-def time_leak(sample: Sample, column: str, instants: NDArray[np.int64], *, seed: int, threads: int) -> Leak | None:
+def time_leak(sample: Sample, column: str, instants: NDArray[np.int64], *, seed: int, threads: int) -> Leak | Untried:
     """Learn from the first half in time and be asked about half of the third quarter, or learn from any other rows; and
     the same of three quarters and the last. Only what both show is shown: a single model may fail the future by chance.
     """
@@ -70,8 +70,8 @@ def time_leak(sample: Sample, column: str, instants: NDArray[np.int64], *, seed:
         honest, other = np.arange(start), np.setdiff1d(np.arange(len(order)), asked)
         cluster = np.arange(len(asked)) * BLOCKS // max(len(asked), 1)
         leak = _leak("time", column, sample, order[asked], order[honest], order[other], cluster, rng, threads)
-        if leak is None:
-            return None
+        if isinstance(leak, str):
+            return Untried(kind="time", column=column, why=leak)
         leaks.append(leak)
     return min(leaks, key=lambda leak: (leak.shown, leak.share))
 
@@ -83,7 +83,7 @@ def _cut(ordered: NDArray[np.int64], place: int) -> int:
     return place
 
 
-def group_leak(sample: Sample, column: str, groups: NDArray[np.int64], *, seed: int, threads: int) -> Leak | None:
+def group_leak(sample: Sample, column: str, groups: NDArray[np.int64], *, seed: int, threads: int) -> Leak | Untried:
     """Be asked about half of the rows of a third of the groups, and learn from other groups; or from any other rows."""
     rng = np.random.Generator(np.random.PCG64(seed))
     names, code, sizes = np.unique(groups, return_inverse=True, return_counts=True)
@@ -100,7 +100,8 @@ def group_leak(sample: Sample, column: str, groups: NDArray[np.int64], *, seed: 
     asked = np.flatnonzero(tested[code] & (place % 2 == 1))
     honest = np.flatnonzero(kept[code] & ~tested[code])
     other = np.setdiff1d(np.flatnonzero(kept[code]), asked)
-    return _leak("group", column, sample, asked, honest, other, code[asked], rng, threads)
+    leak = _leak("group", column, sample, asked, honest, other, code[asked], rng, threads)
+    return Untried(kind="group", column=column, why=leak) if isinstance(leak, str) else leak
 
 
 def group_columns(columns: Sequence[tuple[str, NDArray[np.int64]]], y: NDArray[Any], task: Task) -> list[str]:
@@ -132,15 +133,16 @@ def _leak(
     cluster: NDArray[np.intp],
     rng: np.random.Generator,
     threads: int,
-) -> Leak | None:
+) -> Leak | str:
+    """What was shown, or why nothing could be."""
     size = min(len(honest), len(other))
     if len(asked) < FEWEST_ROWS // 3 or size < FEWEST_ROWS // 3:
-        return None
+        return f"with {len(asked):,} rows to ask and {size:,} to learn from"
     answers = []
     for rows in (other, honest):
         learnt = np.sort(rng.permutation(rows)[:size])
         if len(np.unique(sample.y[learnt])) < 2:
-            return None
+            return "the rows to learn from have one class or value only"
         answers.append(_answers(sample, learnt, asked, threads))
     y = sample.y[asked]
     drawn_loss, honest_loss = (_losses(y, answer, sample.task) for answer in answers)
@@ -149,7 +151,7 @@ def _leak(
     metric = metric_of(SCORES[sample.task], sample.task)
     drawn, fair = (measure(metric, y, answer, sample.task) for answer in answers)
     if not np.isfinite(drawn) or not np.isfinite(fair):
-        return None
+        return f"{metric.name} is undefined on the rows that are asked"
     share = float(gap.mean() / honest_loss.mean()) if honest_loss.mean() > 0 else 0.0
     return Leak(
         kind=kind,
