@@ -2,6 +2,7 @@
 
 Each is handed on as knots of a piecewise linear map, so that the package applies all of them by one piece of code. The
 map is the one of least log loss on rows that it was not fitted on: a fold's rows are mapped by what the others taught.
+A map whose gain is within its noise is not taken: on few rows it would learn their luck.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ Floats = NDArray[np.float64]
 Knots = tuple[tuple[float, float], ...]
 MOST_KNOTS = 128
 """Of an isotonic map."""
+BEYOND = 1.645
+"""Standard errors that a map's gain has to exceed: chance alone would make it seem so large once in twenty."""
 FEWEST = 20
 """Rows of either class that a calibration map needs."""
 CURVED_KNOTS, EVEN_KNOTS = 230, 17
@@ -59,19 +62,21 @@ def calibrate(y: NDArray[Any], scores: Floats, fold: NDArray[np.intp]) -> tuple[
 
     Returns
     -------
-    No knots, and the scores themselves, when no map has a smaller log loss.
+    No knots, and the scores themselves, when no map has a smaller log loss beyond chance.
     """
     part = fold if fold.min() < fold.max() else np.arange(len(y)) % 2
     fits = BINARY if scores.ndim == 1 else SEVERAL
-    before = float(row_log_loss(y, scores).mean())
+    plain = row_log_loss(y, scores)
+    before = float(plain.mean())
     best: MapName = "none"
-    best_loss, crossed = before, scores
+    best_loss, best_noise, crossed = before, None, scores
     for name, fit in fits.items():
         mapped = _crossed(fit, y, scores, part)
-        loss = float(row_log_loss(y, mapped).mean())
-        if loss < best_loss:
-            best, best_loss, crossed = name, loss, mapped
-    gain = CalibrationGain(map=best, before=before, after=best_loss)
+        each = row_log_loss(y, mapped)
+        loss, noise = float(each.mean()), float(np.std(plain - each) / np.sqrt(len(y)))
+        if loss < best_loss and before - loss > BEYOND * noise:
+            best, best_loss, best_noise, crossed = name, loss, noise, mapped
+    gain = CalibrationGain(map=best, before=before, after=best_loss, noise=best_noise)
     if best == "none":
         return (), scores, gain
     fitted = fits[best](y, scores)

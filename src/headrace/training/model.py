@@ -34,6 +34,8 @@ class CalibrationGain(Struct, frozen=True, kw_only=True):
     before: float
     """Log loss of the scores as they are."""
     after: float
+    noise: float | None = None
+    """Standard error of what is gained; None: no map was chosen."""
 
 
 class CostIf(Struct, frozen=True, kw_only=True):
