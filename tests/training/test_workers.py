@@ -250,20 +250,20 @@ def test_what_children_used_is_counted_of_the_stage_that_asked_them(tmp_path: Pa
 LOADING = """
 import sys, time
 from pathlib import Path
-from tests.training.test_workers import folds, job
+from tests.training.test_workers import asked, folds, job
 from headrace.training.workers import OutOfTime, Workers
 given = folds()
 began = time.monotonic()
 with Workers(2, time.monotonic, Path(sys.argv[1])) as workers:
     workers.give(given)
     try:
-        workers.run(job(), (0, 1), time.monotonic() + 0.2)
+        asked(workers, job(), (0, 1), time.monotonic() + 0.2)
     except OutOfTime:
         print("out of time")
 print(time.monotonic() - began < 2.0)
 with Workers(2, time.monotonic, Path(sys.argv[1])) as workers:
     workers.give(given)
-    print(*(type(answer).__name__ for answer in workers.run(job(), (0, 1), None)))
+    print(*(type(answer).__name__ for answer in asked(workers, job(), (0, 1))))
 """
 
 

@@ -25,12 +25,13 @@ from headrace.scoring.decision import Decider
 from headrace.training.comparing import asked_ratio
 from headrace.training.data import Examples, check_target
 from headrace.training.fit import fit_chosen
+from headrace.training.flight import Recorder
 from headrace.training.folding import Clock
 from headrace.training.metrics import metric_of
 from headrace.training.model import Interval, Verdict
 from headrace.training.nested_model import Nested, Without
 from headrace.training.pricing import decisions, mean_cost, pricing_of
-from headrace.training.search import Recorder, search
+from headrace.training.search import search
 from headrace.training.select import select
 from headrace.training.spending import counted
 from headrace.training.splits import Fold, make_folds
