@@ -52,7 +52,7 @@ def test_calibrated_scores_are_left_alone() -> None:
 
 
 def test_of_few_calibrated_scores_a_map_is_hardly_ever_chosen_and_new_rows_are_not_harmed() -> None:
-    """Each map would seem to gain about every other time; what it then does to new rows is harm."""
+    """One of the maps would seem to gain for every fourth; what it then does to new rows is harm."""
     chosen, harm = 0, []
     for seed in range(150):
         y, scores, fold = sample(200, power=1.0, seed=seed)
@@ -63,7 +63,7 @@ def test_of_few_calibrated_scores_a_map_is_hardly_ever_chosen_and_new_rows_are_n
         loss = METRICS["log_loss"]
         harm.append(loss.value(fresh_y, Calibration(knots).column(fresh)) - loss.value(fresh_y, fresh))
     assert chosen <= 15
-    assert np.mean(harm) < 5e-4
+    assert np.mean(harm) < 1.5e-3
 
 
 def test_scores_that_say_nothing_are_not_fitted_to_their_noise() -> None:

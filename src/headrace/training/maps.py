@@ -22,8 +22,10 @@ Floats = NDArray[np.float64]
 Knots = tuple[tuple[float, float], ...]
 MOST_KNOTS = 128
 """Of an isotonic map."""
-BEYOND = 1.645
-"""Standard errors that a map's gain has to exceed: chance alone would make it seem so large once in twenty."""
+BEYOND = 1.0
+"""Standard errors that a map's gain has to exceed. On 99 models of ten small public tables maps won 0.0074 of log loss
+on new rows with 0, 0.0058 with 1, 0.0035 with 1.645; of calibrated scores of 200 rows 0 took a map for every fourth, 1
+for every twentieth."""
 FEWEST = 20
 """Rows of either class that a calibration map needs."""
 CURVED_KNOTS, EVEN_KNOTS = 230, 17
