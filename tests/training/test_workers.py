@@ -253,14 +253,12 @@ from pathlib import Path
 from tests.training.test_workers import asked, folds, job
 from headrace.training.workers import OutOfTime, Workers
 given = folds()
-began = time.monotonic()
 with Workers(2, time.monotonic, Path(sys.argv[1])) as workers:
     workers.give(given)
     try:
         asked(workers, job(), (0, 1), time.monotonic() + 0.2)
     except OutOfTime:
-        print("out of time")
-print(time.monotonic() - began < 2.0)
+        print("out of time", workers._nursery.has_answered(0))
 with Workers(2, time.monotonic, Path(sys.argv[1])) as workers:
     workers.give(given)
     print(*(type(answer).__name__ for answer in asked(workers, job(), (0, 1))))
@@ -268,7 +266,7 @@ with Workers(2, time.monotonic, Path(sys.argv[1])) as workers:
 
 
 def test_a_budget_ends_while_the_libraries_still_load_and_they_serve_the_next_search(tmp_path: Path) -> None:
-    (tmp_path / "lightgbm.py").write_text("import time\ntime.sleep(4)\n")
+    (tmp_path / "lightgbm.py").write_text("import time\ntime.sleep(8)\n")
     script = tmp_path / "script.py"
     script.write_text(LOADING)
     root = Path(__file__).parents[2]
@@ -279,5 +277,5 @@ def test_a_budget_ends_while_the_libraries_still_load_and_they_serve_the_next_se
         check=True,
         env=os.environ | {"PYTHONPATH": str(root)},
     )
-    assert run.stdout.splitlines() == ["out of time", "True", "FoldAnswer FoldAnswer"]
+    assert run.stdout.splitlines() == ["out of time False", "FoldAnswer FoldAnswer"]
     assert run.stderr == ""
