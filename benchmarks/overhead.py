@@ -26,7 +26,7 @@ import polars as pl
 from benchmarks.harness import newest, record, table
 from headrace.app import Project
 from headrace.runs.stage import WorkingStage
-from headrace.training import candidates, folding, workers
+from headrace.training import candidates, folding, trial_worker, workers
 from headrace.training import search as searching
 from headrace.training.model import SearchResult
 from headrace.training.nursery import nursery
@@ -125,7 +125,7 @@ def watched(parts: Parts) -> Iterator[None]:
         (candidates.Bench, "ensemble", parts.timed("the ensemble", candidates.Bench.ensemble)),
         (WorkingStage, "record", parts.timed("recording", WorkingStage.record)),
         (WorkingStage, "keep_bytes", parts.timed("keeping graphs and answers", WorkingStage.keep_bytes)),
-        (workers, "save_fold", parts.timed("encoding and writing folds", workers.save_fold)),
+        (workers, "save_fold", parts.timed("encoding and writing folds", trial_worker.save_fold)),
         (
             folding.EncodedFolds,
             "__getitem__",

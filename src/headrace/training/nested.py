@@ -27,7 +27,7 @@ from headrace.training.data import Examples, check_target
 from headrace.training.fit import fit_chosen
 from headrace.training.flight import Recorder
 from headrace.training.folding import Clock
-from headrace.training.metrics import metric_of
+from headrace.training.metrics import asked_metric
 from headrace.training.model import Interval, Verdict
 from headrace.training.nested_model import Nested, Without
 from headrace.training.pricing import decisions, mean_cost, pricing_of
@@ -100,7 +100,7 @@ def nested(
     ------
     FoldsImpossible : no part can be asked about.
     """
-    metric = metric_of(procedure.training.metric, examples.task)
+    metric = asked_metric(procedure.training, examples.task)
     folds = make_folds(examples, msgspec.structs.replace(procedure.split, folds=parts))
     training, said = share_of(procedure.training, parts)
     done = recorder.recorded()
@@ -189,7 +189,7 @@ def _without(
     fitted = fit_chosen(own, trial, training, split, procedure.encodings, trials=result.trials, fetch=recorder.fetch)
     raw = fitted.predict(encode_columns(fitted.encoder, asked.rows))
     answer = Decider(trial.decision).probabilities(raw.astype(np.float32))
-    metric, pricing = metric_of(training.metric, examples.task), pricing_of(asked, costs)
+    metric, pricing = asked_metric(training, examples.task), pricing_of(asked, costs)
     is_score = metric.of == "score"
     value = metric.value(asked.y, answer if is_score else decisions(answer, trial.decision, pricing.of(trial.decision)))
     cost = mean_cost(asked.y, answer, trial.decision, costs, pricing)
