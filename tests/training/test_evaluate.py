@@ -16,6 +16,7 @@ from headrace.training.errors import PackageDisagrees
 from headrace.training.evaluate import MOST_SHUFFLED, Holdout, confusion, evaluate
 from headrace.training.families.linear import Linear
 from headrace.training.fit import FittedCandidate, fit_chosen
+from headrace.training.measure import BATCH_ROWS, TIMED_ROWS, time_rows
 from headrace.training.model import Evaluation, Trial
 from headrace.training.search import search
 
@@ -168,3 +169,13 @@ def test_the_cost_curve_counts_errors_at_every_threshold() -> None:
 
 def test_confusion_is_truth_by_decision() -> None:
     assert confusion(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), 3) == ((1, 1, 0), (0, 1, 0), (1, 0, 0))
+
+
+def test_a_row_is_timed_alone_and_in_batches_of_which_the_quickest_counts() -> None:
+    candidate, trial, holdout = fitted("binary")
+    assert trial.decision is not None
+    steps = [*([1e-5, 0.0] * TIMED_ROWS), *(step for batch in (0.1, 0.05, 0.2) for step in (batch, 0.0))]
+    moments = iter(np.cumsum([0.0, *steps]).tolist())
+    took = time_rows(candidate.onnx, trial.decision, holdout.X, clock=lambda: next(moments))
+    assert took.alone == pytest.approx(10.0)
+    assert took.batched == pytest.approx(0.05 / BATCH_ROWS * 1e6)

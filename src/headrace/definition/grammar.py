@@ -604,7 +604,7 @@ COSTS = Section(
         Key(
             "served",
             Choice(("request", "batch")),
-            "By which time a prediction is priced: of a row alone, or of one among a thousand.",
+            "By which time a prediction is priced: of a row alone, or of one in a batch.",
             default="request",
         ),
     ),

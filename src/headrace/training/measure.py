@@ -17,9 +17,10 @@ PROBABILITY_LIMIT = 1e-6
 VALUE_LIMIT = 1e-5
 """Times the spread (standard deviation) of the training label."""
 TIMED_ROWS = 200
-BATCH_ROWS = 1_000
-MOST_BATCHES = 5
-BATCHES_S = 0.02
+BATCH_ROWS = 250
+"""As many as take a few milliseconds: of larger ones, other work on the machine is in every time."""
+FEWEST_BATCHES, MOST_BATCHES = 3, 8
+BATCHES_S = 0.015
 
 
 def spread_of_labels(y: NDArray[Any], objective: Objective) -> float:
@@ -50,11 +51,11 @@ class RowTimes(NamedTuple):
     alone: float
     """At a request: the median of `TIMED_ROWS` rows."""
     batched: float
-    """Among `BATCH_ROWS`, on one core: the quickest of a few batches."""
+    """In a batch of `BATCH_ROWS`, on one core: the quickest of a few."""
 
 
 def time_rows(onnx: bytes, decision: Decision, X: NDArray[np.float32], *, clock: Callable[[], float]) -> RowTimes:
-    """How long a row takes alone and in a batch; batches are repeated for at most about `BATCHES_S`."""
+    """How long a row takes alone and in a batch; batches are repeated for about `BATCHES_S`."""
     graph, decider = Graph(onnx), Decider(decision)
     rows = [X[i % len(X)].tobytes() for i in range(TIMED_ROWS)]
     took = []
@@ -66,7 +67,7 @@ def time_rows(onnx: bytes, decision: Decision, X: NDArray[np.float32], *, clock:
         took.append(clock() - started)
     many = np.resize(X, (BATCH_ROWS, X.shape[1]))
     batches: list[float] = []
-    while len(batches) < MOST_BATCHES and sum(batches) < BATCHES_S:
+    while len(batches) < FEWEST_BATCHES or (len(batches) < MOST_BATCHES and sum(batches) < BATCHES_S):
         started = clock()
         decider.probabilities(graph.raw(many, threads=1))
         batches.append(clock() - started)

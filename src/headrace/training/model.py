@@ -120,7 +120,7 @@ class Trial(Struct, frozen=True, kw_only=True):
     row_us: float | None = None
     """Median time of one row alone through the compiled graph and calibration, microseconds."""
     batch_us: float | None = None
-    """The same of one row among a thousand, on one core."""
+    """The same of one row in a batch, on one core."""
     estimated_us: float | None = None
     """The same, estimated from the graph alone: equal on every run, so ensembles are limited by it."""
     note: str = ""
