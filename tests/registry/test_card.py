@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from tests.scoring.made import decision, lineage, program
 
-from headrace.definition.model import Costs, Definition, Project, Source, Task
+from headrace.definition.model import Costs, Definition, Objective, Project, Source, Task
 from headrace.registry.card import model_card
 from headrace.scoring.model import Decision
 from headrace.training.model import Candidate, Choice, Evaluation, Importance, Interval, Money, Verdict
@@ -157,6 +157,21 @@ def test_other_tasks_have_a_card_too(task: Task) -> None:
     )
     assert front_matter(text)["pipeline_tag"].startswith("tabular-")
     assert "USD against" not in text
+
+
+@pytest.mark.parametrize(
+    ("objective", "says"),
+    [
+        (Objective(kind="poisson"), "Predicts the mean count of `days`"),
+        (Objective(kind="quantile", quantile=0.975), "Predicts the 97.5 % quantile of `days`"),
+    ],
+)
+def test_a_count_and_a_quantile_are_called_so(objective: Objective, says: str) -> None:
+    asked = definition(label="days")
+    asked = msgspec.structs.replace(
+        asked, costs=None, training=msgspec.structs.replace(asked.training, objective=objective)
+    )
+    assert says in card(evaluation=evaluation("regression"), decision=decision("regression"), definition=asked)
 
 
 def test_equal_choices_give_equal_bytes_and_no_instant_stands_in_them() -> None:

@@ -89,6 +89,9 @@ def _summary(definition: Definition, decision: Decision, choice: Choice, lineage
         "multiclass": "the probability of each class of",
         "regression": "the value of",
     }[decision.task]
+    aim = definition.training.objective
+    if decision.task == "regression" and aim.kind != "mean":
+        what = "the mean count of" if aim.quantile is None else f"the {100 * aim.quantile:.4g} % quantile of"
     label = _code(project.label or "the label")
     lines = [f"Predicts {what} {label} for rows of {_code(project.source)}."]
     if decision.task != "regression" and decision.classes:
