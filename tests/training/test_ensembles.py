@@ -70,12 +70,13 @@ def test_answers_are_unpacked_as_they_were_packed(shape: tuple[int, ...]) -> Non
 
 
 def mixed(n: int, task: Task, *, seed: int = 0) -> Examples:
-    """Rows of which a linear model and trees each see what the other does not."""
+    """Rows of which a linear model and trees each see what the other does not, in such shares that both are needed."""
     examples = make_examples(n, task, seed=seed)
     rows = examples.rows.select(pl.col("speed").fill_null(0.0), "count", "open")
     speed, count, opened = (rows[name].cast(pl.Float64).to_numpy() for name in rows.columns)
     noise = np.random.default_rng(seed + 100).normal(size=n)
-    score = speed + opened * np.sin(2 * count) + noise
+    slope, bend = {"binary": (2.0, 1.0), "multiclass": (3.0, 2.0), "regression": (3.0, 1.0)}[task]
+    score = slope * speed + bend * opened * np.sin(2 * count) + noise
     y = {
         "binary": (score > np.quantile(score, 0.8)).astype(np.int64),
         "multiclass": np.searchsorted(np.quantile(score, [0.3, 0.6, 0.8]), score).astype(np.int64),

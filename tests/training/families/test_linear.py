@@ -43,7 +43,7 @@ def test_an_elastic_net_is_scikit_learn_s_and_leaves_weights_out(task: Task, n_c
     y: Any = {"regression": score, "binary": (score > 0).astype(int), "multiclass": np.digitize(score, [-0.8, 0.8])}[
         task
     ]
-    params = {"l2": 5.0, "l1": 30.0}
+    params = {"l2": 5.0, "l1": 30.0 / 1_500**0.5}
     fitted = Linear().fit(X, y, params, task=task, n_classes=n_classes, levels=[None] * 30, seed=0, threads=1)
     assert isinstance(fitted, FittedLinear)
     design = fitted.design.rows(X).toarray()
