@@ -24,6 +24,8 @@ ALL_ROWS = 1_000_000
 """Rows read of all files of a source; each gives as many, from its begin."""
 FEWEST_ROWS = 100
 """Rows read of each file, however many there are."""
+_YEAR = r"^[0-9]{4}-"
+"""How every date and every instant begins."""
 CATEGORY_LEVELS = 1_000
 CATEGORY_SHARE = 4
 """Text is a category up to this many levels, if each occurs this many times on average."""
@@ -146,8 +148,9 @@ def _note_texts(seen: _Seen, texts: pl.Series, *, is_all_text: bool) -> None:
 
     if len(seen.levels) <= CATEGORY_LEVELS:
         seen.levels.update(texts.unique(maintain_order=True).head(CATEGORY_LEVELS + 1).to_list())
-    seen.fits[Type.DATE] += int(to_dates(texts).is_not_null().sum())
-    seen.fits[Type.TIMESTAMP] += int(to_timestamps(texts, "UTC").is_not_null().sum())
+    if texts.str.contains(_YEAR).any():  # of thousands of columns few are dates
+        seen.fits[Type.DATE] += int(to_dates(texts).is_not_null().sum())
+        seen.fits[Type.TIMESTAMP] += int(to_timestamps(texts, "UTC").is_not_null().sum())
     if is_all_text:
         _note_numbers(seen, texts)
 
