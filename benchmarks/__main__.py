@@ -36,11 +36,12 @@ QUICK = (
     ("coverage", "1"),
     ("keel", "1"),
     ("automl", "--tasks", "diabetes,german", "--contenders", "headrace,lightgbm"),
+    ("wide", "2000", "300"),
     ("memory_limit", "1", "2GB"),
     ("matching", PEERS, "1e4"),
     ("history_path", "1"),
 )
-REPEATED = ("parity", "window_aggregates", "kills", "coverage", "keel", "automl")
+REPEATED = ("parity", "window_aggregates", "kills", "coverage", "keel", "automl", "wide")
 """Of these the whole run has another size."""
 WHOLE = (
     *(entry for entry in QUICK[:-3] if entry[0] not in REPEATED),
@@ -54,6 +55,7 @@ WHOLE = (
     ("windows", "1e7", "--duckdb"),
     ("history_path", "1", "10", "30"),
     ("memory_limit",),
+    ("wide",),
 )
 
 

@@ -111,7 +111,7 @@ def test_a_killed_search_finds_the_same_shorter_forms(killed_at: int) -> None:
         again(recorder)
 
     def facts(result: SearchResult) -> list[Trial]:
-        return [msgspec.structs.replace(trial, fit_s=0.0, row_us=None) for trial in short(result)]
+        return [msgspec.structs.replace(trial, fit_s=0.0, row_us=None, batch_us=None) for trial in short(result)]
 
     found = facts(again(MemoryRecorder(recorder)))
     assert len(found) == len(SHARES)

@@ -8,7 +8,7 @@ from headrace.definition.model import Split
 from headrace.pages.scale import short
 from headrace.training.comparing import asked_ratio, p_differs
 from headrace.training.metrics import Metric
-from headrace.training.model import Race, SearchResult, Trial, Verdict, is_candidate
+from headrace.training.model import Race, SearchResult, Trial, Verdict, is_candidate, named
 
 
 def rivals(chosen: Trial, done: Sequence[Trial], metric: Metric, split: Split) -> Verdict | None:
@@ -24,7 +24,7 @@ def rivals(chosen: Trial, done: Sequence[Trial], metric: Metric, split: Split) -
     own, least = chosen.estimated_us, same[0].estimated_us if same else None
     if own and least and least < own / 2:
         says += (
-            f"; trial {same[0].number} ({same[0].family}) does not, and answers about {own / least:.1f} times as fast"
+            f"; trial {same[0].number} ({named(same[0])}) does not, and answers about {own / least:.1f} times as fast"
         )
     return Verdict(topic="rivals", level="good" if beaten else "look", says=f"{says}.")
 
