@@ -11,8 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SEARCHES = 5
-BUSY_TICKS = 10
-"""Slack for a machine that does other things as well: the process that is killed, and this one, wait their turn."""
+BUSY_S = 20.0
+"""Slack for a machine that runs other tests as well: each execution's last step waits its turn. How exactly a budget is
+kept is told by the bench on a quiet machine, and what is counted by tests/training/test_spending.py."""
 
 
 @pytest.mark.heavy
@@ -31,4 +32,4 @@ def test_random_searches_under_kill_9_keep_to_their_budget_and_lose_nothing() ->
             assert one["ended"] == "done"
             assert one["trials"] <= one["budget"]
         else:
-            assert one["over"] <= 1 + BUSY_TICKS
+            assert sum(one["took_s"]) <= one["limit_s"] + BUSY_S
