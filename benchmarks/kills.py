@@ -320,7 +320,7 @@ def outcome(root: Path, pipe: int) -> None:
     from headrace.training.model import SearchResult
 
     found = newest(Project.open(root, environment=environment(root)), "search", SearchResult)
-    names = [f"trial-{trial.number}" for trial in found.trials if trial.form != "ensemble"]
+    names = [f"trial-{trial.number}" for trial in found.trials if trial.form != "ensemble" and not trial.shortened]
     os.write(pipe, json.dumps(names).encode() + b"\n")
 
 

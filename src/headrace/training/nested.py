@@ -197,7 +197,7 @@ def _without(
         learnt=len(own),
         asked=len(asked),
         family=trial.family,
-        trials=sum(t.form != "ensemble" for t in result.trials),
+        trials=sum(t.form != "ensemble" and t.shortened is None for t in result.trials),
         promised=None if trial.score is None else metric.sign * trial.score,
         found=float(value) if np.isfinite(value) else None,
         error_cost=cost,
