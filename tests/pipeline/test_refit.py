@@ -64,7 +64,7 @@ def test_the_packed_model_has_learnt_from_the_holdout_and_the_figures_are_those_
     assert after.evaluation == before.evaluation
     assert after.stages_done <= 5  # refit, register and pages; nothing is searched again
     old, new = headrace.load("claims@2", project=root).predict(asked)
-    assert value(unseen[1]) < value(unseen[0]) + 100  # a level that it has not seen
+    assert value(unseen[1]) < value(new) - 50  # of a level that it has hardly seen
     assert value(new) > value(old) + 250
     registry = Project.open(root).registry()
     cards = [registry.read(one.version).files["README.md"].decode() for one in (before, after)]
