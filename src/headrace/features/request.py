@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from difflib import get_close_matches
 
 from headrace.data.model import Field
@@ -20,11 +21,13 @@ def request_columns(definition: Definition, columns: SourceColumns, errors: list
     names = project.request or _default(definition, columns)
     label = _label_columns(definition)
     fields: list[Field] = []
+    seen: set[str] = set()
     for name in names:
-        error = _refusal(name, definition, columns, seen=[field.name for field in fields])
+        error = _refusal(name, definition, columns, seen=seen)
         if error is not None:
             errors.append(error)
         else:
+            seen.add(name)
             fields.append(Field(name=name, type=columns.types[name]))
     if label and not errors and columns.computable(label, frozenset(names)):
         errors.append(
@@ -81,7 +84,7 @@ def _label_columns(definition: Definition) -> frozenset[str]:
         return frozenset()  # reported where the label is read
 
 
-def _refusal(name: str, definition: Definition, columns: SourceColumns, seen: list[str]) -> FeatureError | None:
+def _refusal(name: str, definition: Definition, columns: SourceColumns, seen: Container[str]) -> FeatureError | None:
     source, time = definition.project.source, definition.project.time
     if name in seen:
         return FeatureError("project.request", f"{name!r} is listed twice", fix=f"list {name!r} once")
