@@ -36,6 +36,8 @@ from headrace.training.trial_worker import FoldAnswer
 TRIALS: Final = 60
 WANTED_MS: Final = 50.0
 ROWS: Final = 4_000
+FEWEST_ROWS: Final = 1_500
+"""With fewer a class is so rare that the folds' own models are kept, and each is compiled."""
 COLUMNS: Final = 12
 THREADS: Final = 2
 LIMIT: Final = 0.10
@@ -193,7 +195,7 @@ def main(arguments: Sequence[str]) -> None:
         rows = ROWS
         for attempt in range(2):  # so many rows that a fit takes about so long
             parts, _ = run(folder / f"size-{attempt}", rows, max(trials // 4, 2))
-            rows = max(int(rows * (wanted_ms / 1000 * parts.fits / parts.fit_s) ** 1.3), 300)
+            rows = max(int(rows * (wanted_ms / 1000 * parts.fits / parts.fit_s) ** 1.3), FEWEST_ROWS)
         parts, result = run(folder / "whole", rows, trials)
     record(
         "Overhead of the search",
