@@ -34,6 +34,10 @@ PROJECTED = 1.1
 """A trial ends after its first folds when all of them would take this share of the time that is left."""
 KEPT_SHARE = 3
 """Under halving one trial of so many goes on."""
+AFTERWARDS = 5.0
+"""What comes after the last trial takes about as long as judging so many."""
+MOST_AFTERWARDS = 0.05
+"""Share of a budget in seconds that is kept for it, at most."""
 MOST_SKIPPED = 5
 """Proposals in a row for which no time is left; then the search ends."""
 
@@ -111,8 +115,18 @@ class Flight:
         ]
         # what a killed execution spent up to its last finished trial is spent
         self._zero = started - max((part.spent_s for part in self._recorded), default=0.0)
+        self._judged_s: float | None = None
+        """Of the trial that was judged quickest, this time."""
+
+    @property
+    def _until(self) -> float | None:
+        """When the last fit has to end, so that what comes after it (shorter forms, the candidates together) ends
+        within the budget too; None: the budget is in trials."""
         seconds = self._budget.seconds
-        self._until = None if seconds is None else self._zero + seconds
+        if seconds is None:
+            return None
+        afterwards = AFTERWARDS * self._judged_s if self._judged_s is not None else seconds * bool(self._recorded)
+        return self._zero + seconds - min(afterwards, MOST_AFTERWARDS * seconds)
 
     @property
     def trials(self) -> list[Trial]:
@@ -232,6 +246,8 @@ class Flight:
                 to_beat = None if self._in_steps is None else self._in_steps.trial.score
                 trial, shorter = self._bench.trial(number, proposal, flying.attempt, self._plain(proposal), to_beat)
                 if trial.state == "done":
+                    judged = self._bench.clock() - began
+                    self._judged_s = min(judged, self._judged_s or judged)
                     fits_s = sum(fold.took_s for fold in flying.attempt.result().folds)
                     took = fits_s / self._executor.width + self._bench.clock() - began
                     self._took[proposal.family] = min(took, self._took.get(proposal.family, took))
@@ -262,7 +278,7 @@ class Flight:
     def _is_spent(self, number: int) -> bool:
         if self._budget.trials is not None:
             return number >= self._budget.trials
-        return self._seconds() >= (self._budget.seconds or 0.0)
+        return self._until is None or self._bench.clock() >= self._until
 
     def _is_enough(self) -> bool:
         """Whether one more trial is expected to save less than it costs, where that has a price. Not under a budget in
