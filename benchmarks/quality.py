@@ -103,9 +103,10 @@ def main(project: Path = FLIGHTS) -> None:
     data = divide(frame, pl.read_parquet(opened.objects.scan_target(frame.ref.key).url), opened.definition.split)
     ours = scorer.decider.probabilities(scorer.graph.raw(encode_columns(scorer.encoder, data.holdout.rows), threads=1))
     others = contenders(data, scorer.encoder)
+    tried = [trial for trial in search.trials if trial.form != "ensemble" and trial.shortened is None]
     body = (
         f"{len(data.train):,} training rows, {len(data.holdout):,} in the holdout, "
-        f"{data.holdout.y.mean():.1%} of them positive; {len(search.trials)} trials under a budget of "
+        f"{data.holdout.y.mean():.1%} of them positive; {len(tried)} trials under a budget of "
         f"{spoken(opened.definition.training.budget)}.\n\n" + report(data.holdout.y, np.asarray(ours), others)
     )
     record("Quality", "python -m benchmarks.quality", body, libraries=["lightgbm", "scikit-learn", "polars"])

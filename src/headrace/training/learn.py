@@ -105,7 +105,7 @@ def balanced_samples(y: NDArray[Any], n_classes: int, seed: int) -> list[NDArray
     --------
     >>> import numpy as np
     >>> [sorted(sample.tolist()) for sample in balanced_samples(np.array([0, 0, 0, 0, 1, 1]), 2, seed=0)]
-    [[1, 2, 4, 5], [0, 3, 4, 5]]
+    [[0, 2, 4, 5], [1, 3, 4, 5]]
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     classes = [rng.permutation(np.flatnonzero(y == code)) for code in range(n_classes)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import select
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -192,9 +193,19 @@ def failure(error: BaseException) -> str:
 def save_fold(folder: str, number: int, fold: EncodedFold) -> None:
     """Write a fold where children can map it."""
     for name in ("X_train", "y_train", "X_validation", "y_validation", "validation"):
-        np.save(Path(folder, f"{number}-{name}.npy"), getattr(fold, name))
+        _save(Path(folder, f"{number}-{name}.npy"), getattr(fold, name))
     levels = np.array([-1 if n is None else n for n in fold.levels], np.int64)
-    np.save(Path(folder, f"{number}-levels.npy"), levels)
+    _save(Path(folder, f"{number}-levels.npy"), levels)
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    """As `np.save`, which would say how many items it could not write, and not that the disk is full."""
+    head = BytesIO()
+    header = np.lib.format.header_data_from_array_1_0(array)
+    np.lib.format.write_array_header_1_0(head, header)
+    with path.open("wb") as file:
+        file.write(head.getvalue())
+        file.write(array.tobytes("F" if header["fortran_order"] else "C"))
 
 
 def load_fold(folder: str, number: int) -> EncodedFold:
