@@ -15,12 +15,12 @@ class ObjectNotFound(TroubleOutside):
 
 
 class InvalidKey(WrongUse):
-    """A key that is not segments of letters, digits, `.`, `_` and `-` joined by `/`, or that the store cannot hold."""
+    """A key that is not segments of letters, digits and `._-=` joined by `/`, or that the store cannot hold."""
 
     code = "invalid-key"
 
     def __init__(
-        self, key: str, reason: str = "a key is segments of A-Z a-z 0-9 . _ - joined by /, none of them . or .."
+        self, key: str, reason: str = "a key is segments of A-Z a-z 0-9 . _ - = joined by /, none of them . or .."
     ) -> None:
         super().__init__(f"{key!r} is not a key of this store: {reason}", key=key, reason=reason)
 
@@ -129,6 +129,21 @@ class TableCorrupted(TroubleOutside):
             fix="restore the table from a backup; only a torn last entry can be repaired in place",
             table=table,
             entry=entry,
+        )
+
+
+class TableMoved(TroubleOutside):
+    """Another process has written to the table meanwhile."""
+
+    code = "table-moved"
+
+    def __init__(self, table: str, after: int | None) -> None:
+        since = "meanwhile" if after is None else f"since version {after}"
+        super().__init__(
+            f"somebody else wrote to table {table!r} {since}; nothing of ours is in it",
+            fix="look at what was written and try again",
+            table=table,
+            after=after,
         )
 
 

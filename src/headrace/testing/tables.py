@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from headrace.stores.errors import ObjectNotFound, TableCorrupted, TableSchemaMismatch
+from headrace.stores.errors import ObjectNotFound, TableCorrupted, TableMoved, TableSchemaMismatch
 from headrace.stores.objects import ObjectStore
 from headrace.stores.tables import TableStore
 from headrace.testing.damage import MUTATIONS, Mutation
@@ -130,6 +130,72 @@ class TableStoreSuite:
         tables.append(TABLE, _rows(2).select("name", "n"))
         tables.compact(TABLE)
         assert tables.scan(TABLE).sort("n").collect().equals(_rows(1, 2))
+
+    def test_marks_are_set_with_the_rows_or_not_at_all(self, tables: TableStore, opener: Opener) -> None:
+        assert tables.marks(TABLE) == {}
+        tables.append(TABLE, _rows(1), marks={"a": 1})
+        tables.append(TABLE, _rows(2), marks={"b": 5})
+        tables.append(TABLE, _rows())
+        tables.append(TABLE, _rows(), marks={"a": 3})
+        tables.compact(TABLE)
+        for one in (tables, opener()[0]):
+            assert one.marks(TABLE) == {"a": 3, "b": 5}
+
+    def test_rows_for_another_version_are_refused(self, tables: TableStore) -> None:
+        with pytest.raises(TableMoved):
+            tables.append(TABLE, _rows(1), after=0)
+        assert tables.append(TABLE, _rows(1), after=-1) == 0
+        for after in (-1, 1):
+            with pytest.raises(TableMoved):
+                tables.append(TABLE, _rows(2), after=after)
+        assert tables.append(TABLE, _rows(2), after=0) == 1
+        assert _numbers(tables) == [1, 2]
+
+    def test_what_many_processes_count_in_a_mark_is_counted_once(self, tables: TableStore, opener: Opener) -> None:
+        race(8, _count_up, opener, 4)
+        assert tables.marks(TABLE) == {"count": 32}
+        assert _numbers(tables) == [*range(32)]
+
+    def test_a_partitioned_table_is_one_table(self, tables: TableStore, opener: Opener, objects: ObjectStore) -> None:
+        import polars as pl
+
+        days = [date(2026, 11, day) for day in (1, 2, 1, 3)]
+        rows = _rows(1, 2, 3, 4).with_columns(day=pl.Series(days))
+        tables.append(TABLE, rows, partition="day")
+        tables.append(TABLE, rows.with_columns(pl.col("n") + 10))
+        assert len(_data_files(objects)) == 6
+        assert all(f"{TABLE}/day=2026-11-0" in key for key in _data_files(objects))
+        both = pl.concat([rows, rows.with_columns(pl.col("n") + 10)])
+        tables.compact(TABLE)
+        assert tables.vacuum(TABLE, keep_hours=0) == 6
+        for one in (tables, opener()[0]):
+            found = one.scan(TABLE).sort("n").collect()
+            assert found.select(both.columns).equals(both)
+            assert found.schema["day"] == pl.Date
+        assert tables.scan(TABLE).filter(day=date(2026, 11, 1)).collect()["n"].sort().to_list() == [1, 3, 11, 13]
+        assert tables.delete_where(TABLE, "day = DATE '2026-11-01' AND n > 1") == 3
+        assert tables.delete_where(TABLE, "n = 2") == 1
+        assert _numbers(tables) == [1, 4, 12, 14]
+
+    def test_other_delta_readers_understand_partitions_and_marks(
+        self, tables: TableStore, objects: ObjectStore
+    ) -> None:
+        import deltalake
+        import polars as pl
+
+        rows = _rows(1, 2).with_columns(day=pl.Series([date(2026, 11, 1), date(2026, 11, 2)]))
+        tables.append(TABLE, rows, partition="day", marks={"a": 7})
+        url, options = objects.scan_target(TABLE)
+        theirs = deltalake.DeltaTable(url, storage_options=options)
+        assert theirs.metadata().partition_columns == ["day"]
+        assert theirs.transaction_version("a") == 7
+        assert theirs.count() == 2
+        deltalake.write_deltalake(url, rows, mode="append", storage_options=options)
+        assert _numbers(tables) == [1, 1, 2, 2]
+
+    def test_only_text_and_dates_part_a_table(self, tables: TableStore) -> None:
+        with pytest.raises(TableSchemaMismatch, match="date or string"):
+            tables.append(TABLE, _rows(1), partition="n")
 
     def test_delete_where_deletes_what_is_true_and_counts(self, tables: TableStore) -> None:
         import polars as pl
@@ -300,6 +366,20 @@ def _data_files(objects: ObjectStore) -> list[str]:
 def _append_some(who: int, opener: Opener, times: int) -> list[int]:
     tables, _ = opener()
     return [tables.append(TABLE, _rows(who * 100 + number)) for number in range(times)]
+
+
+def _count_up(who: int, opener: Opener, times: int) -> None:
+    del who
+    tables, _ = opener()
+    done = 0
+    while done < times:
+        version = tables.version(TABLE)
+        count = tables.marks(TABLE).get("count", 0)
+        try:
+            tables.append(TABLE, _rows(count), marks={"count": count + 1}, after=-1 if version is None else version)
+        except TableMoved:
+            continue
+        done += 1
 
 
 def _append_or_rewrite(who: int, opener: Opener) -> None:

@@ -6,9 +6,9 @@ import re
 
 from headrace.stores.errors import InvalidKey
 
-_SEGMENT = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._-]{1,200}"
+_SEGMENT = r"(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._=-]{1,200}"
 _KEY = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*\Z")
-_PREFIX = re.compile(rf"(?:{_SEGMENT}/)*(?:[A-Za-z0-9._-]{{1,200}})?\Z")
+_PREFIX = re.compile(rf"(?:{_SEGMENT}/)*(?:[A-Za-z0-9._=-]{{1,200}})?\Z")
 MAX_KEY_LENGTH = 800
 """S3 allows 1,024 bytes of key, a prefix of the store's own included."""
 

@@ -7,6 +7,7 @@ until `vacuum`; a torn tail left by a power cut is repaired on open, and a damag
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -16,14 +17,38 @@ if TYPE_CHECKING:
 class TableStore(Protocol):
     """Named Delta tables."""
 
-    def append(self, table: str, rows: pl.DataFrame) -> int:
+    def append(
+        self,
+        table: str,
+        rows: pl.DataFrame,
+        *,
+        partition: str | None = None,
+        marks: Mapping[str, int] | None = None,
+        after: int | None = None,
+    ) -> int:
         """Create the table with the rows' schema or append to it; the new version.
+
+        Parameters
+        ----------
+        partition
+            A column of text or dates without nulls: each value's rows lie in files of their own. Of a new table; one
+            that is there keeps what it has.
+        marks
+            Set together with the rows, all or nothing: per name how far its writer has come (`marks`).
+        after
+            The version that the rows were made for, -1 for a table that is not there: nothing is appended to another.
 
         Raises
         ------
         TableSchemaMismatch
             The rows do not have the table's columns, or a column has a type that Delta does not know.
+        TableMoved
+            The table has another version than `after`, or somebody else set one of the marks meanwhile.
         """
+        ...
+
+    def marks(self, table: str) -> Mapping[str, int]:
+        """What appends have set; empty when the table does not exist."""
         ...
 
     def scan(self, table: str, *, version: int | None = None) -> pl.LazyFrame:

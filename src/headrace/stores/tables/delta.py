@@ -27,11 +27,19 @@ from urllib.parse import unquote
 import structlog
 
 from headrace.stores.durable import open_folder, translated
-from headrace.stores.errors import ObjectCorrupted, ObjectNotFound, TableCorrupted, TableSchemaMismatch, TableTooNew
+from headrace.stores.errors import (
+    ObjectCorrupted,
+    ObjectNotFound,
+    TableCorrupted,
+    TableMoved,
+    TableSchemaMismatch,
+    TableTooNew,
+)
 from headrace.stores.objects import ObjectStore
 from headrace.stores.objects.keys import safe_key
 from headrace.stores.tables.log import (
     ENTRY_NAME,
+    PARTITION_TYPES,
     DamagedEntryError,
     DataFile,
     Entry,
@@ -50,7 +58,7 @@ COMPACT_BELOW_BYTES = 32 << 20
 """`compact` joins files smaller than this."""
 COMPACT_TO_BYTES = 128 << 20
 
-_NAMED_BY_DIGEST = re.compile(r"part-([0-9a-f]{64})-[0-9a-f]{32}\.parquet\Z")
+_NAMED_BY_DIGEST = re.compile(r"(?:[^/]+/)?part-([0-9a-f]{64})-[0-9a-f]{32}\.parquet\Z")
 _log = structlog.get_logger(__name__)
 
 
@@ -66,26 +74,53 @@ class DeltaTableStore:
         self._verified: set[str] = set()
         self._guard = Lock()
 
-    def append(self, table: str, rows: pl.DataFrame) -> int:
+    def append(
+        self,
+        table: str,
+        rows: pl.DataFrame,
+        *,
+        partition: str | None = None,
+        marks: Mapping[str, int] | None = None,
+        after: int | None = None,
+    ) -> int:
         columns = _delta_columns(table, rows)
         added: list[DataFile] | None = None
         while True:
             state = self._state(table)
+            if after is not None and after != (-1 if state is None else state.version):
+                raise TableMoved(table, after)
             if state is not None:
                 _check_columns(table, expected=state.schema, found=columns)
+                partition = state.partition
+            elif partition is not None and columns.get(partition) not in PARTITION_TYPES:
+                raise TableSchemaMismatch(
+                    table, partition, expected=" or ".join(sorted(PARTITION_TYPES)), found=str(columns.get(partition))
+                )
             if added is None:
-                added = [self._put_rows(table, rows)] if rows.height else []
+                added = self._put_parts(table, rows, partition)
             if state is None:
                 entry = encode_entry(
-                    operation="CREATE TABLE", at_ms=_now_ms(), create=(str(uuid.uuid4()), columns), adds=added
+                    operation="CREATE TABLE",
+                    at_ms=_now_ms(),
+                    create=(str(uuid.uuid4()), columns),
+                    adds=added,
+                    partition=partition,
+                    marks=marks,
                 )
                 if self._objects.put_if_absent(entry_key(table, 0), entry):
                     return 0
-                continue  # somebody else created it just now: look at theirs
-            entry = encode_entry(operation="WRITE", at_ms=_now_ms(), adds=added)
-            version = self._commit(table, entry, after=state.version, removes=())
+                added = None
+                continue  # somebody else created it just now: look at theirs, which may be parted otherwise
+            entry = encode_entry(operation="WRITE", at_ms=_now_ms(), adds=added, partition=state.partition, marks=marks)
+            version = self._commit(table, entry, after=state.version, marks=marks or {}, only=after is not None)
             if version is not None:
                 return version
+            if marks or after is not None:
+                raise TableMoved(table, after)
+
+    def marks(self, table: str) -> Mapping[str, int]:
+        state = self._state(table)
+        return {} if state is None else state.marks
 
     def scan(self, table: str, *, version: int | None = None) -> pl.LazyFrame:
         import polars as pl
@@ -105,13 +140,12 @@ class DeltaTableStore:
             state = self._existing(table)
             removed, added, deleted = [], [], 0
             for file in state.files.values():
-                rows = self._rows(table, file)
+                rows = self._rows(table, file, state)
                 kept = _without(rows, predicate)
                 if kept.height < rows.height:
                     deleted += rows.height - kept.height
                     removed.append(file)
-                    if kept.height:
-                        added.append(self._put_rows(table, kept))
+                    added += self._put_parts(table, kept, state.partition)
             if not removed or self._rewrite(table, state, "DELETE", removed, added) is not None:
                 return deleted
 
@@ -121,10 +155,10 @@ class DeltaTableStore:
         while True:
             state = self._existing(table)
             groups = [group for group in _small_files(state.files.values()) if len(group) > 1]
-            joined = [
-                self._put_rows(table, pl.concat([self._rows(table, one) for one in group], how="diagonal"))
-                for group in groups
-            ]
+            joined = []
+            for group in groups:
+                rows = pl.concat([self._rows(table, one, state) for one in group], how="diagonal")
+                joined += self._put_parts(table, rows, state.partition)
             removed = [file for group in groups for file in group]
             if not removed or self._rewrite(table, state, "OPTIMIZE", removed, joined, changes_data=False) is not None:
                 return
@@ -148,19 +182,36 @@ class DeltaTableStore:
             self._verified.difference_update(unneeded)
         return len(unneeded)
 
-    def _put_rows(self, table: str, rows: pl.DataFrame) -> DataFile:
+    def _put_parts(self, table: str, rows: pl.DataFrame, partition: str | None) -> list[DataFile]:
+        """The rows as data files: one, or one for each value of the partition column."""
+        if not rows.height:
+            return []
+        if partition is None:
+            return [self._put_rows(table, rows)]
+        return [
+            self._put_rows(table, part.drop(partition), f"{partition}={value}/", str(value))
+            for (value,), part in rows.partition_by(partition, as_dict=True).items()
+        ]
+
+    def _put_rows(self, table: str, rows: pl.DataFrame, folder: str = "", value: str | None = None) -> DataFile:
         buffer = io.BytesIO()
         rows.write_parquet(buffer, statistics=False)
         data = buffer.getvalue()
-        path = f"part-{hashlib.sha256(data).hexdigest()}-{uuid.uuid4().hex}.parquet"
+        path = f"{folder}part-{hashlib.sha256(data).hexdigest()}-{uuid.uuid4().hex}.parquet"
         self._objects.put(f"{table}/{path}", data)
-        return DataFile(path, len(data), rows.height)
+        return DataFile(path, len(data), rows.height, value)
 
-    def _rows(self, table: str, file: DataFile) -> pl.DataFrame:
+    def _rows(self, table: str, file: DataFile, state: State) -> pl.DataFrame:
         import polars as pl
 
         self._verify(table, [file])
-        return pl.read_parquet(io.BytesIO(self._objects.get(f"{table}/{unquote(file.path)}")))
+        rows = pl.read_parquet(io.BytesIO(self._objects.get(f"{table}/{unquote(file.path)}")))
+        if state.partition is None:
+            return rows
+        value = pl.lit(file.partition, pl.String)
+        if state.schema[state.partition] == "date":
+            value = value.str.to_date("%Y-%m-%d")
+        return rows.with_columns(value.alias(state.partition))
 
     def _rewrite(
         self,
@@ -173,15 +224,30 @@ class DeltaTableStore:
         changes_data: bool = True,
     ) -> int | None:
         entry = encode_entry(
-            operation=operation, at_ms=_now_ms(), adds=added, removes=removed, changes_data=changes_data
+            operation=operation,
+            at_ms=_now_ms(),
+            adds=added,
+            removes=removed,
+            changes_data=changes_data,
+            partition=state.partition,
         )
         return self._commit(table, entry, after=state.version, removes=[file.path for file in removed])
 
-    def _commit(self, table: str, entry: bytes, *, after: int, removes: Sequence[str]) -> int | None:
-        """Give the entry the first free version; None if another commit came first that makes it wrong."""
+    def _commit(
+        self,
+        table: str,
+        entry: bytes,
+        *,
+        after: int,
+        removes: Sequence[str] = (),
+        marks: Iterable[str] = (),
+        only: bool = False,
+    ) -> int | None:
+        """Give the entry the first free version; None if another commit came first that makes it wrong, or, with
+        `only`, if any came."""
         version = after + 1
         while not self._objects.put_if_absent(entry_key(table, version), entry):
-            if clashes(self._entry(table, version), removes):
+            if only or clashes(self._entry(table, version), removes, marks):
                 return None
             version += 1
         return version
@@ -208,7 +274,7 @@ class DeltaTableStore:
                 while True:
                     state.apply(self._entry(table, state.version + 1))
             self._states[table] = state
-            return State(state.version, state.schema, dict(state.files), dict(state.removed_ms))
+            return state.copy()
 
     def _at(self, table: str, version: int) -> State:
         newest = self._existing(table).version
@@ -281,15 +347,16 @@ class DeltaTableStore:
 
 
 def _small_files(files: Iterable[DataFile]) -> Iterator[list[DataFile]]:
-    """Small files in groups that make one large file each."""
-    group: list[DataFile] = []
+    """Small files of one partition in groups that make one large file each."""
+    groups: dict[str | None, list[DataFile]] = {}
     for file in files:
         if file.size < COMPACT_BELOW_BYTES:
+            group = groups.setdefault(file.partition, [])
             if sum(one.size for one in group) + file.size > COMPACT_TO_BYTES:
-                yield group
-                group = []
+                yield groups.pop(file.partition)
+                group = groups.setdefault(file.partition, [])
             group.append(file)
-    yield group
+    yield from groups.values()
 
 
 def _without(rows: pl.DataFrame, predicate: str) -> pl.DataFrame:

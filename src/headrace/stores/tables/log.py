@@ -19,6 +19,9 @@ ENTRY_NAME = re.compile(r"(\d{20})\.json\Z")
 READER, WRITER = 1, 2
 """The protocol that we write, and the newest that we understand."""
 
+PARTITION_TYPES = frozenset({"string", "date"})
+"""Types that a partition column may have."""
+
 _DIGEST = "headraceSha256"
 
 
@@ -39,6 +42,8 @@ class DataFile:
     size: int
     rows: int | None
     """None where another writer did not say."""
+    partition: str | None = None
+    """The value that all its rows have in the partition column, as Delta writes it; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,10 @@ class Entry:
     """Column → Delta type, where the entry sets it."""
     at_ms: int = 0
     """When it was committed, by its writer's clock; 0 where another writer did not say."""
+    partition: str | None = None
+    """The partition column, where the entry sets the columns and there is one."""
+    marks: Mapping[str, int] = field(default_factory=dict)
+    """What Delta calls transactions: per application how far it has come."""
     needs: str | None = None
     """What another writer has made of the table that we do not understand, and must not touch."""
 
@@ -64,16 +73,25 @@ class State:
     files: dict[str, DataFile] = field(default_factory=dict)
     removed_ms: dict[str, int] = field(default_factory=dict)
     """When a file that is alive no more was removed."""
+    partition: str | None = None
+    marks: dict[str, int] = field(default_factory=dict)
 
     def apply(self, entry: Entry) -> None:
         """Step to the next version."""
         self.version += 1
         if entry.schema is not None:
-            self.schema = entry.schema
+            self.schema, self.partition = entry.schema, entry.partition
         for path in entry.removes:
             self.files.pop(path, None)
             self.removed_ms[path] = entry.at_ms
         self.files.update((added.path, added) for added in entry.adds)
+        self.marks.update(entry.marks)
+
+    def copy(self) -> State:
+        """Another, which changes by itself."""
+        return State(
+            self.version, self.schema, dict(self.files), dict(self.removed_ms), self.partition, dict(self.marks)
+        )
 
 
 def entry_key(table: str, version: int) -> str:
@@ -88,17 +106,22 @@ def encode_entry(
     adds: Sequence[DataFile] = (),
     removes: Iterable[DataFile] = (),
     changes_data: bool = True,
+    partition: str | None = None,
+    marks: Mapping[str, int] | None = None,
 ) -> bytes:
-    """One entry's bytes; `create` is the new table's id and columns."""
+    """One entry's bytes; `create` is the new table's id and columns, `partition` the table's partition column."""
     lines: list[dict[str, Any]] = []
     if create is not None:
         lines.append({"protocol": {"minReaderVersion": READER, "minWriterVersion": WRITER}})
-        lines.append({"metaData": _metadata(*create, at_ms)})
+        lines.append({"metaData": _metadata(*create, at_ms, partition)})
+    lines += [
+        {"txn": {"appId": name, "version": mark, "lastUpdated": at_ms}} for name, mark in sorted((marks or {}).items())
+    ]
     lines += [
         {
             "add": {
                 "path": added.path,
-                "partitionValues": {},
+                "partitionValues": {partition: added.partition} if partition else {},
                 "size": added.size,
                 "modificationTime": at_ms,
                 "dataChange": changes_data,
@@ -114,7 +137,7 @@ def encode_entry(
                 "deletionTimestamp": at_ms,
                 "dataChange": changes_data,
                 "extendedFileMetadata": True,
-                "partitionValues": {},
+                "partitionValues": {partition: removed.partition} if partition else {},
                 "size": removed.size,
             }
         }
@@ -146,40 +169,52 @@ def decode_entry(data: bytes) -> Entry:
     return entry
 
 
-def clashes(theirs: Entry, our_removes: Iterable[str]) -> bool:
-    """Whether an entry that came first makes ours wrong: it set the columns, or removed a file that ours removes."""
-    return theirs.schema is not None or not theirs.removes.isdisjoint(our_removes)
+def clashes(theirs: Entry, our_removes: Iterable[str], our_marks: Iterable[str] = ()) -> bool:
+    """Whether an entry that came first makes ours wrong: it set the columns, removed a file that ours removes, or set
+    a mark that ours sets."""
+    return (
+        theirs.schema is not None
+        or not theirs.removes.isdisjoint(our_removes)
+        or not theirs.marks.keys().isdisjoint(our_marks)
+    )
 
 
 def _entry(actions: Sequence[Mapping[str, Any]]) -> Entry:
-    adds, removes, schema, at_ms, needs = [], set(), None, 0, None
+    adds, removes, marks = [], set(), {}
+    schema, partition, at_ms, needs = None, None, 0, None
     for action in actions:
         if (added := action.get("add")) is not None:
             stats = msgspec.json.decode(added.get("stats") or "{}", type=dict[str, Any])
-            adds.append(DataFile(str(added["path"]), int(added["size"]), stats.get("numRecords")))
+            values = list(added.get("partitionValues", {}).values())
+            value = None if not values or values[0] is None else str(values[0])
+            adds.append(DataFile(str(added["path"]), int(added["size"]), stats.get("numRecords"), value))
         elif (removed := action.get("remove")) is not None:
             removes.add(str(removed["path"]))
         elif (metadata := action.get("metaData")) is not None:
             columns = msgspec.json.decode(metadata["schemaString"], type=dict[str, Any])["fields"]
             schema = {str(column["name"]): str(column["type"]) for column in columns}
-            if metadata.get("partitionColumns"):
-                needs = "partitions"
+            by = [str(column) for column in metadata.get("partitionColumns", [])]
+            partition = by[0] if by else None
+            if len(by) > 1 or any(schema.get(column) not in PARTITION_TYPES for column in by):
+                needs = f"partitions by {', '.join(by)}"
+        elif (transaction := action.get("txn")) is not None:
+            marks[str(transaction["appId"])] = int(transaction["version"])
         elif (protocol := action.get("protocol")) is not None:
             reader, writer = int(protocol["minReaderVersion"]), int(protocol["minWriterVersion"])
             if reader > READER or writer > WRITER:
                 needs = f"Delta reader {reader} and writer {writer}"
         elif (info := action.get("commitInfo")) is not None:
             at_ms = int(info.get("timestamp", 0))
-    return Entry(tuple(adds), frozenset(removes), schema, at_ms, needs)
+    return Entry(tuple(adds), frozenset(removes), schema, at_ms, partition, marks, needs)
 
 
-def _metadata(table_id: str, columns: Mapping[str, str], at_ms: int) -> dict[str, Any]:
+def _metadata(table_id: str, columns: Mapping[str, str], at_ms: int, partition: str | None) -> dict[str, Any]:
     fields = [{"name": name, "type": kind, "nullable": True, "metadata": {}} for name, kind in columns.items()]
     return {
         "id": table_id,
         "format": {"provider": "parquet", "options": {}},
         "schemaString": msgspec.json.encode({"type": "struct", "fields": fields}).decode(),
-        "partitionColumns": [],
+        "partitionColumns": [partition] if partition else [],
         "configuration": {},
         "createdTime": at_ms,
     }
