@@ -22,6 +22,7 @@ QUICK = (
     ("window_aggregates", "1e5"),
     ("leaks",),
     ("online",),
+    ("prediction_log",),
     ("quality",),
     ("automatic",),
     ("evaluation",),

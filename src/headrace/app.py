@@ -46,11 +46,13 @@ if TYPE_CHECKING:
     from headrace.stores.catalog import Catalog, Reader
     from headrace.stores.objects import ObjectStore
     from headrace.stores.online import OnlineStore
+    from headrace.stores.tables import TableStore
 
 Features: TypeAlias = Literal["history", "online"]
 WORKDIR = ".headrace/work"
 REPORTS = ".headrace/reports"
 SPOOL = ".headrace/lineage"
+PREDICTION_LOG = ".headrace/predictions"
 
 
 def now_us() -> int:
@@ -136,6 +138,18 @@ class Project:
         from headrace.stores.objects.open import open_objects
 
         return open_objects(self._resolved(self.definition.stores.objects), self.root, self.environment)
+
+    @property
+    def prediction_log(self) -> Path:
+        """Where the workers of this host's prediction server log what they answer."""
+        return self.root / PREDICTION_LOG
+
+    @cached_property
+    def growing(self) -> TableStore:
+        """The tables that grow: shipped predictions and their outcomes."""
+        from headrace.stores.tables.delta import DeltaTableStore
+
+        return DeltaTableStore(self.objects)
 
     def registry(self, key: SigningKey | None = None, *, catalog: Catalog | None = None) -> Registry:
         """The versions of this project; signing needs the user's key. A run brings its fenced `catalog`."""

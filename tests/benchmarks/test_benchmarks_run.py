@@ -21,6 +21,7 @@ from benchmarks import (
     harness,
     leaks,
     online,
+    prediction_log,
     quality,
     row_form,
     window_aggregates,
@@ -48,6 +49,16 @@ def test_the_look_at_the_holdout_and_effects_of_features(results: Path) -> None:
     assert "| 2,000 | 20 | 28 | 20 |" in text
     rows = dict(re.findall(r"^\| (\w+) \| .* \| (\S*) \|$", text, re.MULTILINE))
     assert float(rows["linear"]) == pytest.approx(1.0, abs=0.15), "estimates are about as large as exact effects"
+
+
+def test_the_prediction_log_beside_a_bare_write(tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prediction_log, "RECORDS", 64)
+    monkeypatch.setattr(prediction_log, "REPEATS", 3)
+    monkeypatch.setattr(prediction_log, "RATES", (200,))
+    prediction_log.main(["0.2", str(tmp_path)])
+    text = results.read_text(encoding="utf-8")
+    assert "| 16 records a call |" in text
+    assert "| 200 a second |" in text
 
 
 def test_automl_runs_us_on_a_task_and_ranks_by_error(

@@ -48,6 +48,12 @@ COMMANDS = (
     Command("features build", "headrace.cli.features:build", "The training table, without training"),
     Command("features certify", "headrace.cli.features:certify", "Replay history row by row and compare"),
     Command("materialize", "headrace.cli.materialize:materialize", "Fill the online store from history"),
+    Command("predictions", "headrace.cli.predictions:status", "What was answered: logged, shipped, missing, known"),
+    Command("predictions show", "headrace.cli.predictions:show", "One request: who answered, when, why, from what"),
+    Command("predictions ship", "headrace.cli.predictions:ship_log", "Move the log into the table of predictions"),
+    Command("predictions outcomes", "headrace.cli.predictions:outcomes", "Add truths about predictions from a file"),
+    Command("predictions verify", "headrace.cli.predictions:verify_log", "Check every byte of the log"),
+    Command("replay", "headrace.cli.replay:replay", "Compute logged predictions again and compare them, to the bit"),
     Command("schema", "headrace.cli.start:schema", "Print the JSON Schema of headrace.toml, for editors"),
     Command("keys", "headrace.cli.start:keys", "Show the public key that signs this user's packages"),
 )
@@ -55,7 +61,7 @@ COMMANDS = (
 GROUPS = (
     ("Start", ("init", "schema", "keys")),
     ("Work", ("check", "features build", "run", "schedule", "predict", "materialize")),
-    ("Look", ("features", "runs", "show", "models", "data")),
+    ("Look", ("features", "runs", "show", "models", "data", "predictions", "replay")),
 )
 
 

@@ -138,14 +138,7 @@ class Registry:
 
     def read(self, version: Version) -> Package:
         """The version's package, every byte checked; raises `PackageRefused` or `RecordMismatch`."""
-        prefix = _key(version.package, "")
-        listing = {info.key.removeprefix(prefix): info.size for info in self._objects.list(prefix)}
-        package = read_package(
-            lambda name: self._objects.get(_key(version.package, name)),
-            package=version.package,
-            signers=self._signers,
-            listing=listing,
-        )
+        package = self.package(version.package)
         if package.manifest.model != version.model:
             raise PackageMismatch(what="model", expected=version.model, found=package.manifest.model)
         if package.signer != version.signer:
@@ -153,6 +146,16 @@ class Registry:
                 version.model, version.number, what="the signer", expected=version.signer, found=str(package.signer)
             )
         return package
+
+    def package(self, package: str) -> Package:
+        """A package by its content id, every byte checked, whether or not a version has it; raises `PackageRefused`."""
+        prefix = _key(package, "")
+        return read_package(
+            lambda name: self._objects.get(_key(package, name)),
+            package=package,
+            signers=self._signers,
+            listing={info.key.removeprefix(prefix): info.size for info in self._objects.list(prefix)},
+        )
 
     def promote(
         self,

@@ -1,0 +1,386 @@
+"""Appends to the log: the only part of it on the hot path.
+
+One call of `append` is one `write` of one frame for all records of an event-loop turn. With durability `process` it is
+in the kernel when the call returns and survives kill -9; with `power` a thread syncs, and `when_durable` calls back.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from headrace.errors import HeadraceError
+from headrace.serving.log.epochs import new_epoch
+from headrace.serving.log.errors import LogBehind, LogFull, LogUnavailable
+from headrace.serving.log.frames import CHECK, END, HEAD, Kind, encode_frame
+from headrace.serving.log.gap_slot import GapSlot, Missed, Reason
+from headrace.serving.log.record import FORMAT, Gap, Outcome, Record, Route, SegmentHeader
+from headrace.serving.log.segment import Segment
+from headrace.serving.log.syncing import Asked, Loop, Syncer
+from headrace.stores.durable import from_os_error, translated
+from headrace.stores.errors import StoreFull
+
+Durability = Literal["process", "power"]
+OnFull = Literal["refuse", "gap"]
+Callback = Callable[[HeadraceError | None], object]
+
+SEGMENT_BYTES: Final = 64 << 20
+SEGMENT_S: Final = 600.0
+WAITING_BYTES: Final = 64 << 20
+"""Most bytes that wait to become durable."""
+TRIES: Final = 3
+"""New segments that are tried in a row when the disk refuses to sync."""
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_pack: Final = HEAD.pack
+_check: Final = CHECK.pack
+
+
+class LogHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose log it is."""
+
+    project: str
+    worker: str
+    """Which worker of which host, for people: every start of a worker is an epoch of its own."""
+
+
+class LogWriter:
+    """The log of one worker. Not for several threads: it belongs to the thread of its event loop.
+
+    Parameters
+    ----------
+    folder
+        Of all workers' logs; the writer makes a folder for its epoch there.
+    durability
+        `process` or `power`.
+    on_full
+        What becomes of answers when the log cannot be written. `refuse`: `append` raises and they must not leave.
+        `gap`: they leave, are counted, and the count stands in the log in their place.
+    clock
+        Microseconds since 1970 UTC; for people only, it may jump.
+    loop
+        The running event loop; needed for `power`.
+
+    Raises
+    ------
+    StoreFull, StoreUnavailable : the folder cannot be made.
+    LogFull, LogUnavailable : the first segment cannot be made.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        header: LogHeader,
+        durability: Durability,
+        on_full: OnFull,
+        clock: Callable[[], int],
+        loop: Loop | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+        segment_s: float = SEGMENT_S,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if durability == "power" and loop is None:
+            raise ValueError("durability = 'power' needs the running event loop")
+        self._header: Final = header
+        self._on_full: Final = on_full
+        self._clock: Final = clock
+        self._monotonic: Final = monotonic
+        self._segment_bytes: Final = segment_bytes
+        self._segment_s: Final = segment_s
+        with translated(str(folder)):
+            self.epoch, self._folder = new_epoch(folder, header.worker, clock())
+            self._slot: Final = GapSlot(self._folder)
+        self._where: Final = str(folder / self.epoch)
+        self._routes: dict[int, bytes] = {}
+        self._introduced = 0
+        self._forgotten: list[int] = []
+        self._ahead = b""
+        """Frames that go before the next one."""
+        self._sequence = 0
+        self._missed: Missed | None = None
+        self.missed_total = 0
+        """Answers that left without being logged, in this life of the worker."""
+        self._number = 0
+        self._segment: Segment | None = None
+        self._until = 0.0
+        self._waiting: deque[tuple[int, Callback]] = deque()
+        self._unsynced: deque[_Unsynced] = deque()
+        self._unsynced_bytes = 0
+        self._unproved: tuple[Missed, int] | None = None
+        """A gap that was written up to a ticket and is not known to be durable."""
+        self._durable = 0
+        self._generation = 0
+        self._failures = 0
+        self._syncer: Syncer | None = None
+        if durability == "power" and loop is not None:
+            self._syncer = Syncer(loop, durable=self._became_durable, failed=self._sync_failed)
+        try:
+            self._open_segment()
+        except OSError as error:
+            self.close()
+            raise self._error(error) from error
+
+    @property
+    def sequence(self) -> int:
+        """The number that the next record gets: so many were answered in this epoch."""
+        return self._sequence
+
+    def introduce(self, route: Route) -> int:
+        """The number by which records name a route. Never fails: it is written together with the next records."""
+        self._introduced += 1
+        frame = encode_frame(Kind.ROUTE, self._sequence, 0, _encode((self._introduced, route)))
+        self._routes[self._introduced] = frame
+        self._ahead += frame
+        return self._introduced
+
+    def forget(self, route: int) -> None:
+        """No record will name this route any more: segments to come need not introduce it."""
+        self._forgotten.append(route)
+
+    def append(self, records: Sequence[Record]) -> int:
+        """Log answers, all or none of them; a ticket for `when_durable`.
+
+        Raises
+        ------
+        LogFull, LogUnavailable, LogBehind : with `on_full = "refuse"`; none of the answers may leave.
+        """
+        return self._write(Kind.RECORDS, len(records), _encode(records))
+
+    def append_outcomes(self, outcomes: Sequence[Outcome]) -> int:
+        """Log truths, all or none of them; a ticket for `when_durable`.
+
+        Raises
+        ------
+        LogFull, LogUnavailable, LogBehind : whatever the policy for answers; the sender may try again.
+        """
+        return self._write(Kind.OUTCOMES, len(outcomes), _encode(outcomes))
+
+    def when_durable(self, ticket: int, callback: Callback) -> None:
+        """Call back once everything up to the ticket is as durable as was asked for.
+
+        At once with durability `process`. With `power` from the loop, in order of tickets: with None when the answers
+        may leave, with the error when they must not.
+        """
+        if self._syncer is None or ticket <= self._durable:
+            callback(None)
+        else:
+            self._waiting.append((ticket, callback))
+
+    def close(self) -> None:
+        """Make everything durable, mark the segment's end and let go of the files."""
+        segment = self._segment
+        if segment is not None:
+            try:
+                segment.write(self._before() + encode_frame(Kind.CLOSE, self._sequence, 0, b""))
+            except OSError:
+                pass  # a segment without its end is one of a worker that was killed; the slot keeps the gap
+            else:
+                self._went_on()
+            if self._syncer is None:
+                with suppress(OSError):  # durability process promises less
+                    segment.sync()
+            self._let_go(segment)
+            self._segment = None
+        if self._syncer is not None:
+            self._syncer.close()
+        if self._folder >= 0:
+            self._slot.close()
+            os.close(self._folder)
+            self._folder = -1
+
+    def _write(self, kind: Kind, count: int, payload: bytes) -> int:
+        head = _pack(len(payload), count, self._sequence, kind, crc32(payload))
+        data = b"".join((head, _check(crc32(head)), payload, END))
+        segment = self._segment
+        if segment is None or segment.size > self._segment_bytes or self._monotonic() > self._until:
+            segment = self._rotate()
+        if self._ahead or self._missed is not None:
+            data = self._before() + data
+        try:
+            if segment is None:
+                segment = self._open_segment()
+            if self._unsynced_bytes > WAITING_BYTES:
+                raise LogBehind(self._where, self._unsynced_bytes)
+            segment.write(data)
+        except (OSError, LogBehind) as error:
+            return self._not_written(kind, count, error)
+        if self._ahead or self._missed is not None:
+            self._went_on()
+        self._sequence = ticket = self._sequence + count
+        if self._syncer is not None:
+            self._unsynced.append(_Unsynced(ticket, count, data, kind is Kind.OUTCOMES))
+            self._unsynced_bytes += len(data)
+            self._syncer.submit(Asked(segment, ticket, self._generation))
+        return ticket
+
+    def _before(self) -> bytes:
+        """What has to be written before the next records: the gap, and routes that are new."""
+        missed = self._missed
+        if missed is None:
+            return self._ahead
+        gap = Gap(n=missed.n, since_us=missed.since_us, until_us=missed.until_us, reason=missed.reason)
+        return encode_frame(Kind.GAP, missed.first, missed.n, _encode(gap)) + self._ahead
+
+    def _went_on(self) -> None:
+        """It was written."""
+        missed, before = self._missed, self._unproved
+        if missed is not None and self._syncer is not None:
+            if before is not None:
+                missed = missed._replace(first=before[0].first, since_us=before[0].since_us)
+            self._unproved = (missed, self._sequence)
+        self._ahead = b""
+        self._missed = None
+
+    def _not_written(self, kind: Kind, count: int, error: OSError | LogBehind) -> int:
+        """The policy for what the log did not take."""
+        if self._segment is not None and self._segment.size < 0:
+            self._abandon()
+        ours = error if isinstance(error, LogBehind) else self._error(error)
+        if self._on_full == "refuse" or kind is not Kind.RECORDS:
+            raise ours
+        before, now = self._missed, self._clock()
+        reason: Reason = "full" if isinstance(ours, LogFull) else "failed"
+        self._miss(
+            Missed(self._sequence, count, now, now, reason)
+            if before is None
+            else Missed(before.first, before.n + count, before.since_us, now, before.reason)
+        )
+        self.missed_total += count
+        self._sequence = ticket = self._sequence + count
+        if self._syncer is not None:
+            self._unsynced.append(_Unsynced(ticket, count, b"", False))
+            self._syncer.submit(Asked(self._slot, ticket, self._generation))
+        return ticket
+
+    def _miss(self, missed: Missed) -> None:
+        self._missed = missed
+        self._slot.put(missed)
+
+    def _error(self, error: OSError) -> LogFull | LogUnavailable:
+        if isinstance(from_os_error(error, self._where), StoreFull):
+            return LogFull(self._where)
+        return LogUnavailable(self._where, error.strerror or str(error))
+
+    def _open_segment(self) -> Segment:
+        self._number += 1
+        pending = [one for one in (self._missed, self._unproved and self._unproved[0]) if one is not None]
+        waits = [self._durable] if self._unsynced else []
+        header = SegmentHeader(
+            format=FORMAT,
+            project=self._header.project,
+            worker=self._header.worker,
+            epoch=self.epoch,
+            number=self._number,
+            first=min([self._sequence, *waits, *(one.first for one in pending)]),
+            opened_us=self._clock(),
+        )
+        beginning = encode_frame(Kind.HEADER, header.first, 0, _encode(header)) + b"".join(self._routes.values())
+        try:
+            self._segment = Segment(self._folder, self._number, beginning)
+        except OSError:
+            self._number -= 1
+            raise
+        self._until = self._monotonic() + self._segment_s
+        return self._segment
+
+    def _rotate(self) -> Segment | None:
+        """Begin a new segment; while there is no space for one, the old one goes on."""
+        old = self._segment
+        if old is None:
+            return None
+        if not self._unsynced:  # else what waits may have to be written anew, with the routes that it names
+            for route in self._forgotten:
+                self._routes.pop(route, None)
+            self._forgotten.clear()
+        try:
+            self._open_segment()
+        except OSError:
+            return old
+        with suppress(OSError):  # without it the old one's end is found by what the new one begins with
+            old.write(encode_frame(Kind.CLOSE, self._sequence, 0, b""))
+        self._let_go(old)
+        return self._segment
+
+    def _abandon(self) -> None:
+        if self._segment is not None:
+            self._let_go(self._segment)
+            self._segment = None
+
+    def _let_go(self, segment: Segment) -> None:
+        if self._syncer is None:
+            segment.close()
+        else:
+            self._syncer.submit(Asked(segment, self._sequence, self._generation, last=True))
+
+    def _became_durable(self, ticket: int, generation: int) -> None:
+        if generation != self._generation:
+            return
+        self._failures = 0
+        self._durable = max(self._durable, ticket)
+        while self._unsynced and self._unsynced[0].ticket <= ticket:
+            self._unsynced_bytes -= len(self._unsynced.popleft().data)
+        if self._unproved is not None and self._unproved[1] < ticket:
+            self._unproved = None
+        while self._waiting and self._waiting[0][0] <= ticket:
+            self._waiting.popleft()[1](None)
+
+    def _sync_failed(self, error: OSError, generation: int) -> None:
+        """The disk did not take a segment: what is not known to be durable goes into a new one."""
+        if generation != self._generation:
+            return
+        self._abandon()
+        self._generation += 1
+        if not self._unsynced:
+            return
+        self._failures += 1
+        try:
+            if self._failures > TRIES:
+                raise error
+            fresh = self._open_segment()
+            fresh.write(b"".join(one.data for one in self._unsynced))
+        except OSError as last:
+            self._give_up(self._error(last))
+        else:
+            if self._syncer is not None:
+                self._syncer.submit(Asked(fresh, self._sequence, self._generation))
+
+    def _give_up(self, error: LogFull | LogUnavailable) -> None:
+        """No segment takes what waits: the answers are refused, or they leave and are counted, as the policy says."""
+        self._abandon()
+        refuse = self._on_full == "refuse"
+        reason: Reason = "refused" if refuse else "full" if isinstance(error, LogFull) else "failed"
+        pending = [one for one in (self._missed, self._unproved and self._unproved[0]) if one is not None]
+        first = min([self._durable, *(one.first for one in pending)])
+        now = self._clock()
+        since = min([now, *(one.since_us for one in pending)])
+        self._miss(Missed(first, self._sequence - first, since, now, reason))
+        if not refuse:
+            self.missed_total += sum(one.n for one in self._unsynced if one.data)
+        outcomes = {one.ticket for one in self._unsynced if one.outcomes}
+        self._unsynced.clear()
+        self._unsynced_bytes = 0
+        self._unproved = None
+        self._failures = 0
+        self._durable = self._sequence
+        waiting, self._waiting = self._waiting, deque()
+        for ticket, callback in waiting:
+            callback(error if refuse or ticket in outcomes else None)
+
+
+class _Unsynced(NamedTuple):
+    """What was written and is not known to be durable."""
+
+    ticket: int
+    n: int
+    data: bytes
+    """Frames; empty for answers that left without being logged."""
+    outcomes: bool
