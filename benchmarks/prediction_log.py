@@ -2,9 +2,10 @@
 
 Records as a server writes them: 28 float32 inputs, one sticky column. Durability `process`: CPU of `append` by records
 a call, in turn with `os.write`. Durability `power`: how long answers wait and how many syncs they share, by how many
-come a second, beside an fdatasync for each; the load is open: it does not wait for the disk.
+come a second, beside an fdatasync for each; the load is open: it does not wait for the disk. Shipping: records a second
+from two workers' logs into the table, a hundredth of them retried on the other worker, and again beside what is there.
 
-usage: python -m benchmarks.prediction_log [SECONDS [FOLDER]]    FOLDER: on the disk that is measured
+usage: python -m benchmarks.prediction_log [SECONDS [FOLDER [SHIPPED]]]    FOLDER: on the disk that is measured
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Final
 from benchmarks.harness import ROOT, record, table
 from headrace.serving.log.epochs import epochs, segments
 from headrace.serving.log.record import Record, Route
+from headrace.serving.log.ship import ship
 from headrace.serving.log.writer import Durability, LogHeader, LogWriter
 
 INPUTS: Final = 28
@@ -170,6 +172,31 @@ def one_by_one(folder: Path, seconds: float) -> float:
     return n / seconds
 
 
+def shipping(folder: Path, records: int) -> list[tuple[str, int, float, float]]:
+    """Two times: what was shipped, how many, seconds, records a second."""
+    from headrace.stores.objects.local import LocalObjectStore
+    from headrace.stores.tables.delta import DeltaTableStore
+
+    tables, log, found = DeltaTableStore(LocalObjectStore(folder / "objects")), folder / "shipped", []
+    for turn, name in enumerate(("into an empty table", "beside as many of the same day")):
+        for worker in range(2):
+            writer = opened(log, "process")
+            route, start = writer.introduce(ROUTE), turn * records + worker * (records // 2)
+            numbers = [*range(start, start + records // 2)] + [
+                turn * records + n for n in range(records // 100)
+            ] * worker
+            for at in range(0, len(numbers), 16):
+                writer.append([made(number, route) for number in numbers[at : at + 16]])
+            writer.close()
+        started = time.perf_counter()
+        done = ship(log, tables, "bench")
+        took = time.perf_counter() - started
+        if (done.predictions, done.repeats) != (records, records // 100):
+            raise SystemExit(f"shipped {done}")
+        found.append((name, records, took, records / took))
+    return found
+
+
 def main(arguments: Sequence[str]) -> None:
     """Measure and record."""
     seconds = float(arguments[0]) if arguments else 4.0
@@ -177,12 +204,13 @@ def main(arguments: Sequence[str]) -> None:
         folder = Path(name)
         costs = process_costs(folder)
         alone = one_by_one(folder, seconds)
+        shipped = shipping(folder, int(float(arguments[2])) if len(arguments) > 2 else 200_000)
         power = [(rate, *asyncio.run(power_waits(folder, rate, seconds))) for rate in RATES]
     rows = [
         (f"{size} records a call", f"{held:.0f}", f"{whole:.2f}", f"{each:.2f}", f"{bare:.2f}", f"{each / bare:.1f}")
         for size, held, whole, each, bare in costs
     ]
-    headings = ["", "bytes a record", "record and append, µs", "append, µs", "bare write, µs", "append ÷ bare"]
+    headings = ["", "bytes a record", "made and appended, µs", "append, µs", "bare write, µs", "append ÷ bare"]
     waits = [
         (f"{rate:,} a second", f"{done:,.0f}", f"{p50:.1f}", f"{p99:.1f}", f"{syncs:,}", f"{shared:.1f}")
         for rate, done, p50, p99, syncs, shared in power
@@ -194,7 +222,9 @@ def main(arguments: Sequence[str]) -> None:
         "records a second:\n\n"
         + table(["asked", "acknowledged a second", "p50 wait, ms", "p99 wait, ms", "syncs", "records a sync"], waits)
     )
-    record("Prediction log", "python -m benchmarks.prediction_log", body, libraries=["msgspec"])
+    moved = [(name, f"{n:,}", f"{took:.1f}", f"{each:,.0f}") for name, n, took, each in shipped]
+    body += "\n\nShipping:\n\n" + table(["", "predictions", "seconds", "predictions a second"], moved)
+    record("Prediction log", "python -m benchmarks.prediction_log", body, libraries=["msgspec", "polars"])
 
 
 if __name__ == "__main__":

@@ -55,10 +55,11 @@ def test_the_prediction_log_beside_a_bare_write(tmp_path: Path, results: Path, m
     monkeypatch.setattr(prediction_log, "RECORDS", 64)
     monkeypatch.setattr(prediction_log, "REPEATS", 3)
     monkeypatch.setattr(prediction_log, "RATES", (200,))
-    prediction_log.main(["0.2", str(tmp_path)])
+    prediction_log.main(["0.2", str(tmp_path), "400"])
     text = results.read_text(encoding="utf-8")
     assert "| 16 records a call |" in text
     assert "| 200 a second |" in text
+    assert "| into an empty table | 400 |" in text
 
 
 def test_automl_runs_us_on_a_task_and_ranks_by_error(

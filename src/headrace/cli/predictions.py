@@ -42,6 +42,8 @@ def status(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
     return 0
 
 
+TIDY_S = 3600.0
+"""How often small files are joined."""
 REASONS = {
     "full": "they left while the disk was full, as on_full = gap allows",
     "failed": "they left while the disk refused, as on_full = gap allows",
@@ -145,10 +147,11 @@ def _print(one: dict[str, Any]) -> None:
         print_line(f"  {'input':<14}{name} = {value}")
 
 
-def ship_log(*, once: Flag = False, every: str = "10s", project: ProjectPath = None, as_json: AsJson = False) -> int:
+def ship_log(*, once: Flag = False, every: str = "60s", project: ProjectPath = None, as_json: AsJson = False) -> int:
     """Move what this host's workers have logged into the table of predictions, until told to stop.
 
-    Each prediction is moved exactly once, whatever is killed, and removed from the log when it is in the table.
+    Each prediction is moved exactly once, whatever is killed, and removed from the log when it is in the table. Every
+    hour the small files of the table are joined.
 
     Parameters
     ----------
@@ -159,13 +162,14 @@ def ship_log(*, once: Flag = False, every: str = "10s", project: ProjectPath = N
     """
     import signal
     import threading
+    import time
 
     from headrace.app import Project
     from headrace.cli.instants import duration_s
-    from headrace.serving.log.ship import Shipped, ship
+    from headrace.serving.log.ship import Shipped, ship, tidy
 
     pause_s = duration_s(every)
-    stop = threading.Event()
+    stop, tidied = threading.Event(), time.monotonic()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with Project.open(project) as opened:
@@ -177,6 +181,9 @@ def ship_log(*, once: Flag = False, every: str = "10s", project: ProjectPath = N
                         raise
                     print_error(error, as_json=as_json)
                 else:
+                    if time.monotonic() - tidied >= TIDY_S:
+                        tidied = time.monotonic()
+                        tidy(opened.growing, opened.name)
                     if once or done != Shipped():
                         _say(done, as_json=as_json)
                 if once or stop.wait(pause_s):

@@ -14,8 +14,9 @@ from tests.serving.log.samples import ROUTE, now_us, record, writer
 from headrace.serving.log.epochs import epochs, segments
 from headrace.serving.log.errors import LogCorrupted, ShippingBusy
 from headrace.serving.log.find import find, sample
+from headrace.serving.log.reader import verify
 from headrace.serving.log.record import Outcome, Record
-from headrace.serving.log.ship import REPEATS, Shipped, ship
+from headrace.serving.log.ship import REPEATS, Shipped, ship, tidy
 from headrace.serving.log.summary import summary
 from headrace.serving.log.table import OUTCOMES, PREDICTIONS, table_name
 from headrace.serving.log.writer import LogHeader, LogWriter
@@ -141,6 +142,23 @@ def test_a_shadow_s_answer_is_no_repeat(tmp_path: Path) -> None:
     assert [found.route.shadow for found in find(tmp_path / "log", tables, "p", "r0")] == [False, True]
 
 
+@pytest.mark.heavy
+def test_what_is_shipped_is_found_while_it_moves(tmp_path: Path) -> None:
+    tables = tables_at(tmp_path)
+    with working(_answer_for_ever, tmp_path / "log", 0, 0) as one, working(_ship_for_ever, tmp_path) as shipping:
+        assert one.poll(30)
+        until = time.monotonic() + 2.0
+        looks = 0
+        while time.monotonic() < until:
+            request_id = one.recv()
+            assert find(tmp_path / "log", tables, "p", request_id)[0].record.request_id == request_id
+            assert verify(tmp_path / "log").problems == []
+            looks += 1
+        while shipping.poll(0):
+            shipping.recv()
+    assert looks > 10
+
+
 def test_days_lie_apart(tmp_path: Path) -> None:
     one = writer(tmp_path / "log")
     route = one.introduce(ROUTE)
@@ -162,6 +180,18 @@ def test_few_records_a_commit_end_in_the_same_table(tmp_path: Path) -> None:
     version = tables.version(NAME)
     assert version is not None
     assert version > 10
+
+
+def test_small_files_are_joined_and_nothing_else_changes(tmp_path: Path) -> None:
+    two_workers(tmp_path / "log")
+    tables = tables_at(tmp_path)
+    ship(tmp_path / "log", tables, "p", most=3)
+    before, marks = tables.scan(NAME).sort("request_id").collect(), tables.marks(NAME)
+    assert tidy(tables, "p", keep_hours=0) > 10
+    assert tables.scan(NAME).sort("request_id").collect().equals(before)
+    assert tables.marks(NAME) == marks
+    assert tidy(tables, "p", keep_hours=0) == 0
+    assert ship(tmp_path / "log", tables, "p") == Shipped()
 
 
 def test_damage_is_told_after_everything_else_was_moved(tmp_path: Path) -> None:

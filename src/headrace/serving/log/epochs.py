@@ -49,15 +49,20 @@ def epochs(log: Path) -> list[Path]:
 
 def is_alive(epoch: Path) -> bool:
     """Whether its worker lives: the kernel lets go of the lock when it does not."""
-    with open_folder(epoch) as folder:
-        try:
+    try:
+        with open_folder(epoch) as folder:
             fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:  # shipped meanwhile
         return False
+    return False
 
 
 def segments(epoch: Path) -> list[tuple[int, Path]]:
-    """The segments of an epoch by number."""
-    found = ((SEGMENT.match(path.name), path) for path in epoch.iterdir())
+    """The segments of an epoch by number; none once all of it was shipped."""
+    try:
+        found = [(SEGMENT.match(path.name), path) for path in epoch.iterdir()]
+    except FileNotFoundError:
+        return []
     return sorted((int(name[1]), path) for name, path in found if name)

@@ -22,18 +22,17 @@ def find(log: Path, tables: TableStore, project: str, request_id: str) -> list[L
     ------
     PredictionUnknown, LogCorrupted, TableCorrupted
     """
-    name = table_name(project, PREDICTIONS)
-    marks = tables.marks(name)
-    found: dict[tuple[int, str], Logged] = {}
-    if tables.version(name) is not None:
-        rows = tables.scan(name).filter(request_id=request_id).collect()
-        found = {_key(one): one for one in map(from_row, rows.iter_rows(named=True))}
+    # The log first: what is shipped meanwhile is in the table by then, where it may be another worker's answer.
+    name, found = table_name(project, PREDICTIONS), {}
     for folder in epochs(log):
-        for read in EpochReader(folder, marks.get(folder.name, 0), alive=True):
-            if isinstance(read, Predictions):
+        for read in EpochReader(folder, alive=True):
+            if isinstance(read, Predictions) and any(one.request_id == request_id for one in read.records):
                 for one in logged(read):
                     if one.record.request_id == request_id:
                         found.setdefault(_key(one), one)
+    if tables.version(name) is not None:
+        rows = tables.scan(name).filter(request_id=request_id).collect()
+        found |= {_key(one): one for one in map(from_row, rows.iter_rows(named=True))}
     if not found:
         raise PredictionUnknown(request_id)
     return [found[key] for key in sorted(found)]

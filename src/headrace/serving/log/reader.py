@@ -20,6 +20,7 @@ from headrace.serving.log.frames import COUNTED, DamagedFrameError, Frame, Frame
 from headrace.serving.log.gap_slot import read_slot
 from headrace.serving.log.record import FORMAT, Gap, Outcome, Record, Route, SegmentHeader
 from headrace.stores.durable import translated
+from headrace.stores.errors import StoreUnavailable
 
 _header: Final = msgspec.msgpack.Decoder(SegmentHeader).decode
 _route: Final = msgspec.msgpack.Decoder(tuple[int, Route]).decode
@@ -80,7 +81,7 @@ class EpochReader:
     folder
         The epoch's.
     start
-        Sequence number from which on records are wanted; None: from the first that is there.
+        Sequence number from which on records are wanted; None: whatever is there, also while it is being shipped.
     alive
         Whether its worker may still write (`epochs.is_alive`, asked before).
 
@@ -94,6 +95,7 @@ class EpochReader:
         self._folder: Final = folder
         self._alive: Final = alive
         self.epoch: Final = folder.name
+        self._start: Final = start
         self.next = start
         """Everything before this sequence number was yielded; None: nothing is there."""
         self.segments: list[SegmentRead] = []
@@ -121,7 +123,13 @@ class EpochReader:
         try:
             with translated(str(path)):
                 frames = Frames(path.read_bytes())
-                yield from self._frames(frames, number, path)
+        except StoreUnavailable:
+            if self._start is None and not path.exists():  # shipped meanwhile
+                self.next = None
+                return
+            raise
+        try:
+            yield from self._frames(frames, number, path)
         except DamagedFrameError as damage:
             raise LogCorrupted(str(path), damage.offset, damage.what) from damage
         if self.next is not None:

@@ -79,6 +79,18 @@ def ship(log: Path, tables: TableStore, project: str, *, most: int = MOST) -> Sh
     return done
 
 
+def tidy(tables: TableStore, project: str, *, keep_hours: float = 24.0) -> int:
+    """Join the small files that shipping leaves, and delete those that no version younger than `keep_hours` needs; how
+    many were deleted. Readers and shipping notice nothing."""
+    deleted = 0
+    for table in (PREDICTIONS, OUTCOMES, GAPS):
+        name = table_name(project, table)
+        if tables.version(name) is not None:
+            tables.compact(name)
+            deleted += tables.vacuum(name, keep_hours=keep_hours)
+    return deleted
+
+
 @dataclass(slots=True)
 class _Batch:
     """What goes into one commit."""

@@ -56,8 +56,8 @@ def summary(log: Path, tables: TableStore, project: str, *, days: int = DAYS) ->
     marks = tables.marks(name)
     waiting = 0
     for folder in epochs(log):
-        reader = EpochReader(folder, marks.get(folder.name, 0), alive=is_alive(folder))
-        waiting += sum(len(read.records) for read in reader if isinstance(read, Predictions))
+        reader, start = EpochReader(folder, alive=is_alive(folder)), marks.get(folder.name, 0)
+        waiting += sum(len(r.records) for r in reader if isinstance(r, Predictions) and r.sequence >= start)
     with_truth = joined(tables, project)
     if with_truth is None:
         return Summary(waiting=waiting)
