@@ -23,7 +23,8 @@ def find(log: Path, tables: TableStore, project: str, request_id: str) -> list[L
     PredictionUnknown, LogCorrupted, TableCorrupted
     """
     # The log first: what is shipped meanwhile is in the table by then, where it may be another worker's answer.
-    name, found = table_name(project, PREDICTIONS), {}
+    name = table_name(project, PREDICTIONS)
+    found: dict[tuple[int, str], Logged] = {}
     for folder in epochs(log):
         for read in EpochReader(folder, alive=True):
             if isinstance(read, Predictions) and any(one.request_id == request_id for one in read.records):
