@@ -24,6 +24,7 @@ QUICK = (
     ("online",),
     ("prediction_log",),
     ("quality",),
+    ("experiments", "400"),
     ("automatic",),
     ("evaluation",),
     ("checks",),
@@ -42,10 +43,11 @@ QUICK = (
     ("matching", PEERS, "1e4"),
     ("history_path", "1"),
 )
-REPEATED = ("parity", "window_aggregates", "kills", "coverage", "keel", "automl", "wide")
+REPEATED = ("experiments", "parity", "window_aggregates", "kills", "coverage", "keel", "automl", "wide")
 """Of these the whole run has another size."""
 WHOLE = (
     *(entry for entry in QUICK[:-3] if entry[0] not in REPEATED),
+    ("experiments",),
     ("kills",),
     ("coverage",),
     ("keel",),

@@ -11,7 +11,7 @@ from headrace.pages.scale import amount, short
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-STATIONS = ("pages", "data", "training")
+STATIONS = ("pages", "data", "training", "serving")
 
 
 def render(template: str, **values: object) -> str:

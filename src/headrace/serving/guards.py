@@ -1,7 +1,7 @@
 """What watches a canary: errors, latency, scores, cost, each against the version that it is to replace.
 
 A guard is *broken* only where it is so for certain, at whatever moment one looks; *near* where the canary seems to be
-beyond the limit by more than one standard error; else *fine*.
+beyond the limit by more than two standard errors, which one who looked once would call certain; else *fine*.
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ from headrace.serving.model import Counts, Guard, Outcomes, Struct
 ALPHA: Final = 0.01
 """The chance that a guard takes a canary back at one weight although it is just within the limit. A canary that is as
 good as the other is further from it, and rarer taken back: `tests/serving/test_rollout.py` says how rarely."""
+COST_ALPHA: Final = ALPHA / 4
+"""The same for cost, where the usual limit is none more, so that a canary as good as the other is at it."""
 BEST_AT: Final = 1_000
 """Observations at which means are told apart soonest."""
+
+NEAR: Final = 2.0
+"""Standard errors. With one a canary that is as good as the other would wait at its cost guard for very long."""
 
 State = Literal["fine", "near", "broken"]
 
@@ -37,8 +42,10 @@ class Watched(Struct, frozen=True, kw_only=True):
     p: float
     """Of "it is within the limit"; valid at every look."""
     state: State
+    is_near: bool
+    """Whether it seems to be beyond the limit, be that certain or not."""
     words: str
-    """`errors of v4: 4.1 % against 0.2 % of v3, beyond what 1 % more allows`."""
+    """`4.1 % against 0.2 % of v3`; `sentence` makes one of it."""
     rows: int
     """Of the arm, that this was seen on; entities for cost."""
     than_rows: int
@@ -63,7 +70,7 @@ def watch(
     match guard.kind:
         case "errors":
             seen = _errors(guard.limit, errors(mine), errors(theirs))
-            rows = (mine.rows + mine.failed, theirs.rows + theirs.failed)
+            rows = (errors(mine).n, errors(theirs).n)
         case "latency":
             seen = _latency(guard.limit, latency(mine), latency(theirs), alpha)
             rows = (mine.rows, theirs.rows)
@@ -75,9 +82,6 @@ def watch(
             rows = (outcomes[0].n, outcomes[1].n)
     found, near, p, words = seen
     state: State = "broken" if p <= alpha else "near" if near else "fine"
-    said = f"{guard.kind} of {arm}: {words.format(than=than)}"
-    if state == "broken":
-        said += f", beyond what {_allowance(guard)} allows"
     return Watched(
         kind=guard.kind,
         arm=arm,
@@ -86,16 +90,24 @@ def watch(
         found=found,
         p=p,
         state=state,
-        words=said,
+        is_near=near,
+        words=words.format(than=than),
         rows=rows[0],
         than_rows=rows[1],
     )
 
 
+def sentence(seen: Watched, *, broken: bool) -> str:
+    """What was seen: `errors of v4: 4.1 % against 0.2 % of v3, beyond what 1 % more allows`."""
+    said = f"{seen.kind} of {seen.arm}: {seen.words}"
+    return f"{said}, beyond what {_allowance(seen.kind, seen.limit)} allows" if broken else said
+
+
 def errors(counts: Counts) -> Rate:
-    """Requests that the arm itself did not answer, of all that came to it."""
-    n = counts.rows + counts.failed
-    return Rate(n, min(n, counts.failed + counts.fell_back))
+    """What the arm itself did not answer, of all that came to it; what a fallback answered is among both rows and
+    failures, and counts once."""
+    bad = max(counts.failed, counts.fell_back)
+    return Rate(counts.rows + bad - counts.fell_back, bad)
 
 
 def latency(counts: Counts) -> Sample:
@@ -113,7 +125,7 @@ def _errors(limit: float, of: Rate, than: Rate) -> _Seen:
     found = of.share - than.share
     spread = sqrt(_binomial(of) + _binomial(than))
     words = f"{percent(of.share)} against {percent(than.share)} of {{than}}"
-    return found, found - spread > limit, p_more(of, than, by=limit), words
+    return found, found - NEAR * spread > limit, p_more(of, than, by=limit), words
 
 
 def _binomial(rate: Rate) -> float:
@@ -149,26 +161,26 @@ def _cost(limit: float, of: Sample, than: Sample, alpha: float) -> _Seen:
 
 
 def _near(beyond: Estimate | None) -> bool:
-    return beyond is not None and beyond.value > sqrt(beyond.variance)
+    return beyond is not None and beyond.value > NEAR * sqrt(beyond.variance)
 
 
-def _allowance(guard: Guard) -> str:
-    match guard.kind:
+def _allowance(kind: str, limit: float) -> str:
+    match kind:
         case "latency":
-            return f"{guard.limit:g} times"
+            return f"{limit:g} times"
         case "scores":
-            return f"an index of {guard.limit:g}"
+            return f"an index of {limit:g}"
         case _:
-            return f"{percent(guard.limit)} more"
+            return f"{percent(limit)} more"
 
 
 def percent(share: float) -> str:
     """4.1 %, 0.02 %, 12 %.
 
-    >>> [percent(share) for share in (0.041, 0.0002, 0.123, 0.01, 0.0)]
-    ['4.1 %', '0.02 %', '12 %', '1 %', '0 %']
+    >>> [percent(share) for share in (0.041, 0.0002, 0.123, 0.01, 0.0, 0.998, 3.0)]
+    ['4.1 %', '0.02 %', '12 %', '1 %', '0 %', '99.8 %', '300 %']
     """
-    return f"{100.0 * share:.2g} %"
+    return f"{100.0 * share:.{2 if abs(share) < 0.9 else 3}g} %"
 
 
 def milliseconds(us: float) -> str:

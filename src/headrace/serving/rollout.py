@@ -13,7 +13,8 @@ import msgspec
 
 from headrace.serving.experiments import cuped, thompson
 from headrace.serving.experiments.confidence import LEAST
-from headrace.serving.guards import ALPHA, Watched, watch
+from headrace.serving.experiments.model import Status
+from headrace.serving.guards import ALPHA, COST_ALPHA, Watched, sentence, watch
 from headrace.serving.model import Arm, Counts, Deployment, Outcomes, Ramp
 from headrace.serving.revisions import (
     SERVER,
@@ -43,6 +44,7 @@ __all__ = [
     "deploy_whole",
     "promote",
     "rollback",
+    "settle",
     "watched",
     "with_shadow",
     "without_shadows",
@@ -81,7 +83,7 @@ def decide(
 
 
 def watched(
-    deployment: Deployment, counts: Mapping[str, Counts], outcomes: Mapping[str, Outcomes], *, alpha: float = ALPHA
+    deployment: Deployment, counts: Mapping[str, Counts], outcomes: Mapping[str, Outcomes]
 ) -> tuple[Watched, ...]:
     """What the guards of a ramp see now, in their order; without a ramp none."""
     ramp = deployment.ramp
@@ -90,7 +92,10 @@ def watched(
     than = other_arm(deployment, ramp.arm).name
     both = (counts.get(ramp.arm, Counts()), counts.get(than, Counts()))
     costs = (outcomes.get(ramp.arm, Outcomes()), outcomes.get(than, Outcomes()))
-    return tuple(watch(guard, ramp.arm, than, both, costs, alpha=alpha) for guard in ramp.guards)
+    levels = {"cost": COST_ALPHA}
+    return tuple(
+        watch(guard, ramp.arm, than, both, costs, alpha=levels.get(guard.kind, ALPHA)) for guard in ramp.guards
+    )
 
 
 def _climb(
@@ -103,11 +108,11 @@ def _climb(
     seen = watched(deployment, counts, outcomes)
     canary, incumbent = arm_of(deployment, ramp.arm), other_arm(deployment, ramp.arm)
     rows = counts.get(ramp.arm, Counts()).rows
-    facts: dict[str, Any] = {"rows": rows, "weight": ramp.steps[ramp.at], "guards": msgspec.to_builtins(seen)}
+    facts: dict[str, Any] = {"rows": rows, "weight": ramp.steps[ramp.at], "guards": _plain(seen)}
     change = _change(deployment, now_us)
     broken = [each for each in seen if each.state == "broken"]
     if broken:
-        said = "; ".join(each.words for each in broken)
+        said = "; ".join(sentence(each, broken=True) for each in broken)
         said += f"; {version_of(incumbent.serves)} answers all again"
         return whole(deployment, incumbent, change, "rollback", said, facts=facts)
     held_s = (now_us - ramp.since_us) / _US
@@ -157,6 +162,11 @@ def _shift(deployment: Deployment, outcomes: Mapping[str, Outcomes], now_us: int
     return following(deployment, _change(deployment, now_us), "weights", said, arms=arms, facts=facts)
 
 
+def _plain(value: object) -> Any:
+    """As it is after it has been stored: lists for tuples."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 def _weighed(arm: Arm, weight: float) -> Arm:
     return msgspec.structs.replace(arm, weight=weight)
 
@@ -164,3 +174,22 @@ def _weighed(arm: Arm, weight: float) -> Arm:
 def _change(deployment: Deployment, now_us: int) -> Change:
     """By the server itself; the salt stays, so that entities stay with their arms."""
     return Change(at_us=now_us, by=SERVER, salt=deployment.salt)
+
+
+def settle(deployment: Deployment, status: Status, change: Change) -> Deployment | None:
+    """What an experiment decided, done: "ship" promotes its arm, "stop" leaves the first one alone; else None, and so
+    where the deployment has been changed since it was judged.
+
+    Raises
+    ------
+    ArmUnknown : the status is of another deployment
+    """
+    if status.revision != deployment.revision:
+        return None
+    facts = {"experiment": _plain(status)}
+    arm = arm_of(deployment, status.arm)
+    if status.decision == "ship":
+        return whole(deployment, arm, change, "promote", status.reason, facts=facts)
+    if status.decision == "stop":
+        return whole(deployment, arm, change, "stop", status.reason, facts=facts)
+    return None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import fsum
 from typing import NamedTuple
 
-from headrace.serving.experiments.confidence import LEAST, Estimate, Sample
+from headrace.serving.experiments.confidence import LEAST, Estimate, Sample, worth
 from headrace.serving.model import Outcomes
 
 
@@ -67,7 +67,7 @@ def adjust(arms: Sequence[Outcomes]) -> Adjusted | None:
 
 def apart(of: Estimate, less: Estimate) -> Estimate:
     """The difference of two adjusted means. That θ and the centre are estimated of both is of lower order."""
-    return Estimate(of.value - less.value, of.variance + less.variance, of.n + less.n)
+    return Estimate(of.value - less.value, of.variance + less.variance, worth(round(of.n), round(less.n)))
 
 
 def cost(arm: Outcomes) -> Sample:

@@ -14,6 +14,8 @@ from math import exp, fsum, log
 from headrace.serving.experiments.rates import Rate, evidence_above, evidence_below
 
 _STEPS = 40
+_WORTH_ASKING = 2.0
+"""Evidence of any difference, below which there is none of a large one either: such a question adds nothing."""
 _MOST = 600.0
 """Evidence beyond which a float holds no more."""
 
@@ -69,7 +71,8 @@ def p_beyond(of: Sequence[int], to: Sequence[int], limit: float) -> float:
         if _index(_inside(mine.share), _inside(theirs.share)) > limit:
             if mine.share < theirs.share:  # the rest is the larger share
                 mine, theirs = Rate(n, n - a), Rate(m, m - b)
-            found += exp(min(_apart(mine, theirs, limit), _MOST))
+            if evidence_above(mine, theirs.share) > _WORTH_ASKING:
+                found += exp(min(_apart(mine, theirs, limit), _MOST))
     return min(1.0, questions / found) if found > 0.0 else 1.0
 
 

@@ -137,7 +137,7 @@ def p_more(of: Rate, than: Rate, *, by: float = 0.0) -> float:
     >>> p_more(Rate(500, 5), Rate(9_500, 95), by=0.01)
     1.0
     """
-    if of.share <= than.share + by:
+    if not than.n or of.share <= than.share + by:
         return 1.0
 
     def evidence(q: float) -> float:

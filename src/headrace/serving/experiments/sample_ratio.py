@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from math import exp, fsum, lgamma, log
 from typing import Final
 
-CONCENTRATION: Final = 100.0
+CONCENTRATION: Final = 1_000.0
 """Of the alternative around the weights: how near to them a wrong ratio is looked for first. Any value is valid."""
 
 
