@@ -38,7 +38,7 @@ read = "{folder / "train.csv"}"
 holdout = 0.1
 [training]
 metric = "{METRICS[task]}"
-budget = "{budget_s * SEARCHED:g}s"
+budget = "{int(budget_s * SEARCHED)}s"
 refit = true
 seed = {seed}
 """

@@ -150,7 +150,7 @@ def main(contender: str, folder: Path, seed: int, out: Path) -> None:
     )
     fit_s = time.perf_counter() - started
     answers = np.asarray(predict(test))
-    columns = ["value"] if classes is None else [str(name) for name in classes]
+    columns = ["value"] if task == "regression" else [str(name) for name in classes]
     pd.DataFrame(answers.reshape(len(test), -1), columns=columns).to_csv(out, index=False)
     took = []
     for place in range(ROWS_TIMED + WARM):

@@ -15,20 +15,19 @@ from typing import TYPE_CHECKING
 
 from headrace.stages.automatic import keep_what_pays, propose_features
 from headrace.stages.certificate import certify_frame
+from headrace.stages.compiling import compile_chosen, learn_from_all
 from headrace.stages.learning import (
     as_here,
     ask_for_more_rows,
     choose,
-    compile_chosen,
     find_candidates,
     gather,
-    learn_from_all,
     look_at_holdout,
 )
-from headrace.stages.learnt import look_at_rows, with_learnt
 from headrace.stages.looks import count_looks
 from headrace.stages.model import Checked, ContractBroken, Outcome, Workspace
 from headrace.stages.nested import validate_procedure, with_procedure
+from headrace.stages.rows import look_at_rows, with_learnt
 from headrace.stages.sources import check_sources
 from headrace.stages.splitting import settle_split
 from headrace.stages.versions import register, write_run_page

@@ -51,6 +51,13 @@ def test_the_time_of_a_row_limits_an_ensemble() -> None:
     assert len(select_members(members, y, AUC, "binary", row_limit_us=60.0)) == 2
 
 
+@pytest.mark.parametrize(("second_us", "chosen"), [(25.0, {0, 1}), (25.1, {0})])
+def test_where_the_best_alone_is_slow_an_ensemble_may_take_a_quarter_more(second_us: float, chosen: set[int]) -> None:
+    y, a, b = truth()
+    members = {0: Member(0.9 * a + 0.1 * b, 100.0), 1: Member(b, second_us)}
+    assert select_members(members, y, AUC, "binary", row_limit_us=10.0).keys() == chosen
+
+
 def test_a_member_that_brings_next_to_nothing_is_left_out() -> None:
     y, a, _ = truth()
     noise = 1e-6 * np.random.default_rng(1).normal(size=len(y))

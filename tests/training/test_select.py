@@ -49,6 +49,20 @@ def test_least_cost_takes_the_cheaper_errors_and_says_what_was_given_up() -> Non
     )
 
 
+def test_the_reason_says_that_the_search_ended_early() -> None:
+    result = SearchResult(
+        metric="average_precision",
+        higher_is_better=True,
+        folds=5,
+        trials=(trial(0, 0.5),),
+        stopped="after 9 trials one more was expected to save 1 USD and to cost 2",
+    )
+    choice = select(result, selection=Selection(), costs=None, prices=load_prices(), threads=2, at_us=AT_US)
+    assert choice.reason.endswith(
+        " The search ended early: after 9 trials one more was expected to save 1 USD and to cost 2."
+    )
+
+
 def test_families_that_are_compared_only_cannot_be_chosen() -> None:
     assert choose(trial(0, 0.5), trial(1, 0.9, family="knn", graph=None)).trial == 0
     with pytest.raises(NothingToRegister, match="knn, my:Own can be compared and not registered"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -187,3 +188,20 @@ def test_no_usable_fold_is_an_error_that_says_why() -> None:
         make_folds(same, Split(by="time", folds=5))
     with pytest.raises(FoldsImpossible, match="time is not set"):
         make_folds(dataclasses.replace(examples, time_us=None), Split(by="time", folds=5))
+
+
+@pytest.mark.parametrize(
+    ("rows", "positives", "folds"),
+    [(9_000, 0.5, 5), (15_000, 0.5, 3), (25_000, 0.5, 2), (25_000, 0.05, 2), (25_000, 0.02, 4), (25_000, 0.015, 5)],
+)
+def test_where_no_number_is_named_a_large_table_is_asked_about_in_fewer_folds(
+    rows: int, positives: float, folds: int
+) -> None:
+    y = (np.arange(rows) < positives * rows).astype(np.int64)
+    examples = dataclasses.replace(make_examples(rows), y=y)
+    split = Split(by="stratified", folds=5)
+    every, few = make_folds(examples, split), make_folds(examples, msgspec.structs.replace(split, few=True))
+    assert len(every) == 5
+    assert len(few) == folds
+    for asked, same in zip(few, every[-folds:], strict=True):
+        assert (asked.validation == same.validation).all()

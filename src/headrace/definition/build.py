@@ -363,6 +363,7 @@ def build_split(fields: Fields, project: Project) -> Split:
         embargo_us=fields.get("embargo") or 0,
         is_open=by == "random" and "by" not in fields.values and not at.key("by").is_broken,
         **fields.only("group", "time", "holdout", "folds", "seed", "trust"),
+        few="folds" not in fields.values,
     )
 
 

@@ -465,7 +465,11 @@ SPLIT = Section(
         Key("group", COLUMN, "group: rows with the same value stay together; time: only new values are asked about."),
         Key("embargo", DURATION, "time: how long before what is asked the labels that are learnt from are known."),
         Key("holdout", Number(0, 1, exclusive=True), "The share kept for the one look at the end.", default=0.2),
-        Key("folds", Number(2, 50, whole=True), "Folds of cross-validation; expanding under time.", default=5),
+        Key(
+            "folds",
+            Number(2, 50, whole=True),
+            "Folds of cross-validation; expanding under time. Left out: 5, of large tables fewer are asked.",
+        ),
         Key("seed", _SEED, "Of whatever is random in it.", default=0),
         Key("trust", YesNo(), "random, stratified: rows are drawn also where a leak can be shown.", default=False),
     ),

@@ -468,6 +468,8 @@ class Split(Struct, frozen=True, kw_only=True):
     """time: how long before the rows that are asked the labels of those that are learnt from have to be known."""
     holdout: float = 0.2
     folds: int = 5
+    few: bool = False
+    """Whether of a large table only as many of the folds are asked as say enough: where the definition names none."""
     seed: int = 0
     trust: bool = False
     """Whether rows are drawn although a leak can be shown."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.runs.model import StageContext
-from headrace.stages.learning import TRAINING, divided
+from headrace.stages.learning import TRAINING, divided, searched
 from headrace.stages.model import Workspace
 from headrace.training.families.places import own_digests
 from headrace.training.nested_model import Nested
@@ -56,7 +56,7 @@ def validate_procedure(run: Run, work: Workspace, frame: Frame) -> Nested | None
         depends={
             "frame": frame,
             "parts": parts,
-            "training": definition.training,
+            "training": searched(definition.training),
             "split": definition.split,
             "costs": definition.costs,
             "selection": definition.selection,

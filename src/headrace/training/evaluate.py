@@ -177,10 +177,9 @@ def _measured(
     *,
     seed: int,
 ) -> tuple[tuple[Interval, ...], Interval | None, Coverage | None]:
-    """Every metric of the task that is defined on these rows, what errors cost, and how often the truth was held."""
-    metrics = metrics_of(decision.task)
-    if asked.name not in {metric.name for metric in metrics}:
-        metrics.append(asked)
+    """Every metric of the task that is defined on these rows, the one that was searched by first; what errors cost; and
+    how often the truth was held."""
+    metrics = [asked, *(metric for metric in metrics_of(decision.task) if metric.name != asked.name)]
     measured = prepare_all(metrics, y, answer, decided)
     priced = row_costs(y, answer, decision, costs, pricing)
     if priced is not None:

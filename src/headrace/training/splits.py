@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 from headrace.definition.model import Split
 from headrace.training.data import Examples, known_in_time
 from headrace.training.errors import FoldsImpossible
+
+FEWEST_FOLDS: Final = 2
+ENOUGH_ROWS: Final = 8_000
+"""Answers out of fold by which candidates can be told apart, weighed and calibrated."""
+ENOUGH_OF_A_CLASS: Final = 400
+"""Of them of the rarest class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,22 @@ def make_folds(examples: Examples, split: Split) -> tuple[Fold, ...]:
         elif not any(len(f.validation) for f in folds):
             why = "every row that would be asked is of a group that comes before it too"
         raise FoldsImpossible(why, by=split.by, folds=split.folds, rows=len(examples))
-    return usable
+    return _enough(usable, examples) if split.few else usable
+
+
+def _enough(folds: tuple[Fold, ...], examples: Examples) -> tuple[Fold, ...]:
+    """The last of the folds, as many as say enough about a candidate: each that is left out is a fit that another
+    candidate can have."""
+    for number in range(FEWEST_FOLDS, len(folds)):
+        asked = examples.y[np.concatenate([fold.validation for fold in folds[-number:]])]
+        if len(asked) < ENOUGH_ROWS:
+            continue
+        if examples.task == "regression":
+            return folds[-number:]
+        counts = np.bincount(asked.astype(np.intp), minlength=len(examples.classes))
+        if counts.min() >= ENOUGH_OF_A_CLASS:
+            return folds[-number:]
+    return folds
 
 
 def _folds(examples: Examples, split: Split) -> list[Fold]:

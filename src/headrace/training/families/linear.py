@@ -19,11 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.definition.model import Objective, Task
-from headrace.training.families import EVERY, MEAN, Check, Fitted, Params, Single, SingleFitted
+from headrace.training.families import EVERY, MEAN, Check, Fitted, Params, Single, SingleFitted, newton
 from headrace.training.families.boosted import last_nodes
 from headrace.training.families.ensemble import Tree, ensemble_attributes
 from headrace.training.families.labels import Labels, is_log
-from headrace.training.families.penalised import chances, fit_quantile, nothing, rates, solve, squares
+from headrace.training.families.penalised import (
+    MOST_SCORE,
+    chances,
+    fit_quantile,
+    nothing,
+    rates,
+    shares,
+    solve,
+    squares,
+)
 from headrace.training.onnx_ops import ML, model_bytes
 
 if TYPE_CHECKING:
@@ -77,18 +86,27 @@ class Linear(Single):
         with warnings.catch_warnings(), threadpool_limits(1):
             # a fit that has not quite converged is a candidate like any other: its folds say what it is worth
             warnings.simplefilter("ignore", ConvergenceWarning)
-            solved = _solve(design.rows(X), y, labels, params, weights)
+            solved = _solve(design, X, y, labels, params, weights)
         return FittedLinear(*solved, design, labels, dict(params))
 
 
 def _solve(
-    rows: csr_array, y: NDArray[Any], labels: Labels, params: Params, weights: NDArray[np.float64] | None
+    design: Design,
+    X: NDArray[np.float32],
+    y: NDArray[Any],
+    labels: Labels,
+    params: Params,
+    weights: NDArray[np.float64] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights, shape (n_weights, outputs), and intercepts, shape (outputs,), of the scores."""
     if labels.constant and labels.task != "regression":
-        return np.zeros((rows.shape[1], labels.outputs)), labels.base
+        return np.zeros((design.n_weights, labels.outputs)), labels.base
     l1, l2 = params.get("l1", 0.0) * len(y) ** 0.5, params["l2"]
     own = labels.encode(y)
+    is_curved = labels.kind != "quantile" and labels.task != "multiclass"
+    if l1 == 0 and is_curved and design.n_weights <= newton.MOST_COLUMNS:
+        return _by_newton(design.blocks(X), own, labels, l2, weights)
+    rows = design.rows(X)
     if labels.kind == "quantile":
         return fit_quantile(rows, own, labels.quantile, weights, l1=l1 / len(y), l2=l2 / len(y))
     solved = _squares_only(rows, own, labels, l2, weights) if l1 == 0 else _both(rows, own, labels, l1, l2, weights)
@@ -97,6 +115,24 @@ def _solve(
     every, level = np.zeros((rows.shape[1], labels.outputs)), labels.base
     every[:, labels.present], level[labels.present] = solved
     return every, level
+
+
+def _by_newton(
+    blocks: newton.Blocks, own: NDArray[Any], labels: Labels, l2: float, weights: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One score, and no penalty but of squares; to be minimised is what scikit-learn's models minimise."""
+    heavy = shares(len(own), weights)
+    l2 /= len(own) if weights is None or labels.is_exponential else float(weights.sum())
+    truth = own.astype(np.float64)
+    if labels.task == "binary":
+        mean = float(heavy @ truth)
+        loss, start = newton.chances(truth, heavy), float(np.log(mean / (1.0 - mean)))
+    elif labels.is_exponential:
+        loss, start = newton.rates(truth, heavy, labels.before, MOST_SCORE), 0.0
+    else:
+        loss, start = newton.squares(truth, heavy), float(heavy @ truth)
+    found, intercept = newton.descend(blocks, loss, start, l2=l2)
+    return found[:, None], np.array([intercept])
 
 
 def _squares_only(
@@ -173,27 +209,51 @@ class Design:
         return len(self.numbers) + len(self.gaps) + sum(n + 2 for _, n in self.categories)
 
     def rows(self, X: NDArray[np.float32]) -> csr_array:
-        """The rows that the solver sees: shape (n, n_weights), the same number of entries in each."""
+        """The rows that a solver sees: shape (n, n_weights), the same number of entries in each."""
         from scipy.sparse import csr_array
 
-        n, p, g, c = len(X), len(self.numbers), len(self.gaps), len(self.categories)
-        values = np.ones((n, p + g + c))
-        places = np.empty((n, p + g + c), np.int32)
-        places[:, : p + g] = np.arange(p + g)
+        dense, codes = self._dense(X), self._codes(X)
+        n, d, c = len(X), dense.shape[1], codes.shape[1]
+        values = np.ones((n, d + c))
+        values[:, :d] = dense
+        places = np.empty((n, d + c), np.int32)
+        places[:, :d] = np.arange(d)
+        places[:, d:] = codes + d
+        pointers = np.arange(n + 1, dtype=np.int32) * (d + c)
+        return csr_array((values.ravel(), places.ravel(), pointers), shape=(n, self.n_weights))
+
+    def blocks(self, X: NDArray[np.float32]) -> newton.Blocks:
+        """The same, dense columns and levels apart."""
+        from scipy.sparse import csr_array
+
+        dense, codes = self._dense(X), self._codes(X)
+        n, c = codes.shape
+        pointers = np.arange(n + 1, dtype=np.int32) * c
+        shape = (n, self.n_weights - dense.shape[1])
+        return newton.Blocks(dense, csr_array((np.ones(n * c), codes.ravel(), pointers), shape=shape))
+
+    def _dense(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Numbers, standardised, then gaps."""
+        p, g = len(self.numbers), len(self.gaps)
+        values = np.empty((len(X), p + g))
         if p:
             numbers = X[:, self.numbers].astype(np.float64)
             filled = np.where(np.isnan(numbers), self.median.astype(np.float64), numbers)
             standard = (filled - self.mean.astype(np.float64)) * self.inverse_std.astype(np.float64)
             values[:, :p] = np.clip(standard, -CLIP, CLIP)
         if g:
-            values[:, p : p + g] = np.isnan(X[:, self.gaps])
-        start = p + g
+            values[:, p:] = np.isnan(X[:, self.gaps])
+        return values
+
+    def _codes(self, X: NDArray[np.float32]) -> NDArray[np.int32]:
+        """Of each category the place of its level among the levels of all."""
+        places = np.empty((len(X), len(self.categories)), np.int32)
+        start = 0
         for place, (j, levels) in enumerate(self.categories):
             codes = X[:, j]
-            places[:, p + g + place] = start + np.where(np.isnan(codes), levels + 1, codes).astype(np.int32)
+            places[:, place] = start + np.where(np.isnan(codes), levels + 1, codes).astype(np.int32)
             start += levels + 2
-        pointers = np.arange(n + 1, dtype=np.int32) * (p + g + c)
-        return csr_array((values.ravel(), places.ravel(), pointers), shape=(n, self.n_weights))
+        return places
 
 
 @dataclass(frozen=True)
