@@ -60,13 +60,16 @@ def family_rows(n: int, case: Case, *, seed: int, unseen: bool = False) -> tuple
                 X[rng.random(n) < 0.1, j] = -largest
     match case:
         case "binary":
-            return X, (score > np.median(score)).astype(np.int64)
+            y: NDArray[Any] = (score > np.median(score)).astype(np.int64)
         case "multiclass":
-            return X, np.searchsorted(np.quantile(score, [0.3, 0.6, 0.9]), score).astype(np.int64)
+            y = np.searchsorted(np.quantile(score, [0.3, 0.6, 0.9]), score).astype(np.int64)
         case "counts":
-            return X, rng.poisson(np.exp(np.clip(0.6 * score, -3.0, 4.0))).astype(np.float64)
+            y = rng.poisson(np.exp(np.clip(0.6 * score, -3.0, 4.0))).astype(np.float64)
         case _:
-            return X, 40.0 + 3.0 * score
+            y = 40.0 + 3.0 * score
+    for each in (X, y):  # as those that a search maps
+        each.setflags(write=False)
+    return X, y
 
 
 def needs(family: Family, case: Case, *, compiled: bool = False) -> None:
@@ -239,6 +242,20 @@ class FamilySuite:
         again = self.learn(family, case, X, y, stopped.settled)
         np.testing.assert_allclose(again.predict(X), stopped.predict(X), rtol=1e-6, atol=1e-9)
         assert again.settled == stopped.settled
+
+    def test_a_fit_that_has_a_time_to_end_ends_with_what_it_has(self, family: Family) -> None:
+        needs(family, "binary")
+        X, y = family_rows(4_000, "binary", seed=17)
+        both = family_rows(600, "binary", seed=18)
+        params = dict(family.defaults()[0])
+        steps = next((name for name in ("rounds", "epochs") if name in params), None)
+        if steps is None:
+            pytest.skip("the family does not learn step by step")
+        given: dict[str, Any] = {"task": "binary", "n_classes": 2, "levels": LEVELS, "seed": 3, "threads": 1}
+        whole = family.fit(X, y, params, check=Check(*both), **given)
+        ended = family.fit(X, y, params, check=Check(*both, seconds=0.0), **given)
+        assert 0 < ended.settled[steps] < whole.settled[steps]
+        assert np.isfinite(ended.predict(both[0])).all()
 
     @pytest.mark.parametrize("case", CASES)
     def test_its_first_steps_are_the_model_that_so_many_steps_fit(self, family: Family, case: Case) -> None:

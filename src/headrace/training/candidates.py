@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Protocol
 
 import numpy as np
@@ -33,7 +33,7 @@ from headrace.training.shorter import SHARES, Shorter, put_away
 from headrace.training.trial_worker import FoldAnswer, Job, failure
 from headrace.training.workers import Executor
 
-ROW_LIMIT_US: Final = 50.0
+ROW_LIMIT_US: Final = 80.0
 """Time of one row that an ensemble may take."""
 FEW_ROWS: Final = 100
 """Of a class: with fewer, the mean of the folds' models is kept and not one model of all rows. On ten public tasks such
@@ -62,9 +62,12 @@ class Bench:
     store: Store
     clock: Clock
 
-    def attempt(self, proposal: Proposal, go_on: Callable[[Sequence[FoldAnswer]], str]) -> Attempt:
-        """The candidate before its first fold."""
-        return Attempt(self.folds, self._job(proposal), width=self.executor.width, go_on=go_on)
+    def attempt(
+        self, proposal: Proposal, go_on: Callable[[Sequence[FoldAnswer]], str], seconds: float | None = None
+    ) -> Attempt:
+        """The candidate before its first fold; each of its fits ends after `seconds`, if it can."""
+        job = replace(self._job(proposal), seconds=seconds)
+        return Attempt(self.folds, job, width=self.executor.width, go_on=go_on)
 
     def trial(
         self,

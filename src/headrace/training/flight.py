@@ -32,6 +32,9 @@ FEWEST_FOLDS = 2
 """Folds that a trial must have lost before it can be ended."""
 PROJECTED = 1.1
 """A trial ends after its first folds when all of them would take this share of the time that is left."""
+TRIAL_SHARE = 0.5
+"""Of the time that is left: the most that the fits of one trial take, where its family can end them."""
+LEAST_FIT_S = 0.5
 KEPT_SHARE = 3
 """Under halving one trial of so many goes on."""
 AFTERWARDS = 5.0
@@ -202,8 +205,16 @@ class Flight:
         if self._until is not None and self._took.get(proposal.family, 0.0) > self._until - self._bench.clock():
             return _Flying(number, proposal)
         flying = _Flying(number, proposal, best=self._best)
-        flying.attempt = self._bench.attempt(proposal, self._go_on(flying, self._told))
+        flying.attempt = self._bench.attempt(proposal, self._go_on(flying, self._told), self._seconds_a_fit())
         return flying
+
+    def _seconds_a_fit(self) -> float | None:
+        """So that no trial takes more than a share of the time that is left: several that are not quite done are worth
+        more together than one that is. None: the budget is in trials."""
+        if self._until is None:
+            return None
+        waves = -(-len(self._bench.folds) // self._executor.width)
+        return max(TRIAL_SHARE * (self._until - self._bench.clock()) / waves, LEAST_FIT_S)
 
     def _go_on(self, flying: _Flying, known: int) -> Callable[[Sequence[FoldAnswer]], str]:
         """Why the trial is to end after some of its folds; empty: it goes on.

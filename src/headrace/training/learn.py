@@ -48,6 +48,7 @@ def learn(
     seed: int,
     threads: int,
     check: Rows | None = None,
+    seconds: float | None = None,
 ) -> tuple[Fitted, NDArray[np.float64] | None]:
     """A model of the rows under a strategy against rare classes, and what `corrected` brings it back with.
 
@@ -55,6 +56,7 @@ def learn(
     ----------
     strategy : one of `imbalance.STRATEGIES`, or `BALANCED`
     check : rows to stop early by; they weigh as the training rows do
+    seconds : with `check`: as in `families.Check`
 
     Raises
     ------
@@ -69,7 +71,7 @@ def learn(
     ) -> Fitted:
         checked = None
         if check is not None:
-            checked = Check(check.X, check.y, None if shift is None else 1.0 / shift[check.y])
+            checked = Check(check.X, check.y, None if shift is None else 1.0 / shift[check.y], seconds)
         return family.fit(
             X,
             y,

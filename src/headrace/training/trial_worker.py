@@ -61,6 +61,8 @@ class Job:
     kept: bool = False
     """Whether the folds' models are put away."""
     objective: Objective = MEAN
+    seconds: float | None = None
+    """After so long a fit that learns step by step ends with what it has; None: it takes what it needs."""
     shares: tuple[float, ...] = ()
     """Shares of its steps after which a model that learns step by step is asked too."""
 
@@ -104,6 +106,7 @@ def fit_fold(job: Job, number: int, fold: EncodedFold, clock: Callable[[], float
         seed=job.seed,
         threads=job.threads,
         check=Rows(fold.X_validation, fold.y_validation),
+        seconds=job.seconds,
     )
     fit_s = clock() - started
     shorter = [fitted.shortened(share) for share in job.shares] if isinstance(fitted, Shortens) else []

@@ -39,6 +39,7 @@ def prices(n: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and labels made of factors, whose noise is a factor too."""
     X, y = family_rows(n, "regression", seed=seed)
     numbers = [j for j, levels in enumerate(LEVELS) if levels is None]
+    X = X.copy()
     X[:, numbers] = np.log1p(X[:, numbers])  # what factors are made of
     noise = np.random.default_rng(seed).normal(size=n)
     return X, 1_000.0 * np.exp(np.clip((y - 40.0) / 8.0 + 0.3 * noise, -3.0, 3.0))

@@ -64,6 +64,8 @@ class Check:
     weights: NDArray[np.float64] | None = None
     """Shape (n,), positive: how much each row counts; None: all alike. Where training rows were weighed or sampled
     these are too, so that both are of one world."""
+    seconds: float | None = None
+    """After so long a family that learns step by step ends with what it has; None: it takes what it needs."""
 
 
 class Fitted(Protocol):

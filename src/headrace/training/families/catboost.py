@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -128,7 +129,8 @@ class CatBoost:
             heavy = None if check.weights is None else check.weights[known]
             checked = pool(np.ascontiguousarray(check.X[known]), check.y[known], heavy)
             wait = patience(params["learning_rate"])
-            model.fit(data, eval_set=checked, use_best_model=True, early_stopping_rounds=wait)
+            ends = None if check.seconds is None else [_Until(time.monotonic() + check.seconds)]
+            model.fit(data, eval_set=checked, use_best_model=True, early_stopping_rounds=wait, callbacks=ends)
             settled["rounds"] = max(1, model.tree_count_)
         return FittedCatBoost(model, labels, X.shape[1], settled)
 
@@ -137,6 +139,16 @@ class CatBoost:
         labels, width, settled, form = msgspec.msgpack.decode(kept)
         model = None if form is None else _library().CatBoost().load_model(blob=form)
         return FittedCatBoost(model, Labels.restore(labels), width, settled)
+
+
+class _Until:
+    """A callback of the library: no further round after an instant of the monotonic clock."""
+
+    def __init__(self, until: float) -> None:
+        self._until = until
+
+    def after_iteration(self, _: Any) -> bool:
+        return time.monotonic() < self._until
 
 
 def _loss(labels: Labels) -> str:

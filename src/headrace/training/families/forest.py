@@ -95,6 +95,8 @@ class _Forests(Single):
             else:
                 y = (y - center) / scale
         model = getattr(ensemble, self._kind + ("Regressor" if task == "regression" else "Classifier"))(**settings)
+        if not X.flags.writeable and np.isnan(X).any():  # which it refuses; the folds of a search are mapped so
+            X = X.copy()
         with np.errstate(over="ignore", invalid="ignore"):  # it adds up all values to see whether one is infinite
             model.fit(X, y, sample_weight=weights)
         model.n_jobs = 1  # with more, the trees' answers are added in the order in which threads end

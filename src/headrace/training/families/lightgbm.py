@@ -7,7 +7,8 @@ categories. `rounds` is an upper limit where there are rows to check by; what wa
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -135,8 +136,10 @@ class LightGBM:
             booster = lightgbm.train(settings, rows, num_boost_round=rounds)
             return FittedTrees(booster, labels, X.shape[1], dict(params))
         checked = data(check.X, check.y, check.weights, rows)
-        stop = lightgbm.early_stopping(patience(own["learning_rate"]), verbose=False)
-        booster = lightgbm.train(settings, rows, num_boost_round=rounds, valid_sets=[checked], callbacks=[stop])
+        stop: list[Any] = [lightgbm.early_stopping(patience(own["learning_rate"]), verbose=False)]
+        if check.seconds is not None:
+            stop.append(_ends_at(time.monotonic() + check.seconds))
+        booster = lightgbm.train(settings, rows, num_boost_round=rounds, valid_sets=[checked], callbacks=stop)
         return FittedTrees(booster, labels, X.shape[1], {**params, "rounds": max(booster.best_iteration, 1)})
 
     def restore(self, kept: bytes) -> Fitted:
@@ -145,6 +148,17 @@ class LightGBM:
 
         labels, width, settled, text = msgspec.msgpack.decode(kept)
         return FittedTrees(lightgbm.Booster(model_str=text), Labels.restore(labels), width, settled)
+
+
+def _ends_at(until: float) -> Callable[[Any], None]:
+    """A callback of the library: no further round after an instant of the monotonic clock."""
+    from lightgbm.callback import EarlyStopException
+
+    def after(environment: Any) -> None:
+        if time.monotonic() >= until:
+            raise EarlyStopException(environment.iteration, environment.evaluation_result_list)
+
+    return after
 
 
 @dataclass(frozen=True, slots=True)

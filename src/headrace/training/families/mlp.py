@@ -111,14 +111,17 @@ class MLP:
             dropout=params["dropout"],
             epochs=params["epochs"],
             seed=seed,
+            horizon=params.get("horizon"),
         )
         heavy = None if weights is None else weights.astype(np.float32)
         with threadpool_limits(threads):
-            layers, epochs = train(rows, _own(labels, y), labels, recipe, heavy, checked)
+            seconds = None if check is None else check.seconds
+            layers, epochs, total = train(rows, _own(labels, y), labels, recipe, heavy, checked, seconds)
         if not all(np.isfinite(layer).all() for layer in layers):
             raise FloatingPointError("its weights grew beyond all bounds")
         found = epochs if checked is not None else params["epochs"]
-        return FittedMLP(_of_steps(steps, layers), steps, labels, dict(params) | {"epochs": found})
+        settled = dict(params) | {"epochs": found} | ({"horizon": total} if seconds is not None else {})
+        return FittedMLP(_of_steps(steps, layers), steps, labels, settled)
 
     def restore(self, kept: bytes) -> Fitted:
         """See `Family.restore`."""

@@ -2,12 +2,13 @@
 
 They differ in what they were drawn from and in which units drop out; the mean of their scores is the answer. The
 learning rate rises over the first epoch and falls as a cosine over a number of epochs that depends on the number of
-rows alone, so that stopping earlier learns the very same steps. Rows of a minibatch are shared, so that the first layer
-of all members is one matrix product.
+rows alone (fewer where a fit has a time to end), so that stopping earlier learns the very same steps. Rows of a
+minibatch are shared, so that the first layer of all members is one matrix product.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from headrace.training.families.labels import Labels, quantile_of
 
 EPOCHS = 40
+FEWEST_EPOCHS = 4
 ROWS_IN_ALL = 4_000_000
 """With more than a hundred thousand rows there are fewer epochs, so that about as many are seen."""
 _BETA1, _BETA2 = np.float32(0.9), np.float32(0.999)
@@ -39,6 +41,8 @@ class Recipe:
     epochs: int
     """After which they stop, however long the learning rate would fall."""
     seed: int
+    horizon: int | None = None
+    """Epochs over which the learning rate falls; None: as many as `horizon` says."""
 
 
 def horizon(rows: int) -> int:
@@ -49,7 +53,7 @@ def horizon(rows: int) -> int:
     >>> horizon(1_000), horizon(400_000), horizon(10_000_000)
     (40, 10, 4)
     """
-    return max(4, min(EPOCHS, ROWS_IN_ALL // max(rows, 1)))
+    return max(FEWEST_EPOCHS, min(EPOCHS, ROWS_IN_ALL // max(rows, 1)))
 
 
 def batch_rows(rows: int) -> int:
@@ -75,14 +79,17 @@ def train(
     recipe: Recipe,
     weights: F32 | None,
     check: tuple[F32, NDArray[np.float64], NDArray[np.float64]] | None,
-) -> tuple[list[F32], int]:
-    """Weights and biases, layer by layer, each with the members first; and the epochs that they were trained for.
+    seconds: float | None = None,
+) -> tuple[list[F32], int, int]:
+    """Weights and biases, layer by layer, each with the members first; the epochs that they were trained for; and the
+    epochs over which the rates fall.
 
     Parameters
     ----------
     rows : the design of the rows at some positions
     own : shape (n, k): shares of the classes, P(positive), standardised values, or counts by their mean
     check : design, own labels and weights of rows to stop early by: the best epoch's weights are given back
+    seconds : with `check`: as many epochs as they are about enough for
     """
     rng = np.random.Generator(np.random.PCG64(recipe.seed))
     n, k = own.shape
@@ -93,9 +100,11 @@ def train(
     squares = [np.zeros_like(each) for each in layers]
     target = own.astype(np.float32)
     size = min(batch_rows(n), n)
-    steps, total, done = max(1, n // size), horizon(n), 0
+    steps, total, done = max(1, n // size), recipe.horizon or horizon(n), 0
     best, best_epoch, kept = np.inf, 0, layers
-    for epoch in range(1, min(recipe.epochs, total) + 1):
+    began, epoch = time.monotonic(), 0
+    while epoch < min(recipe.epochs, total):
+        epoch += 1
         for places in np.array_split(rng.permutation(n), steps):
             share = done / (total * steps)
             done += 1
@@ -111,7 +120,9 @@ def train(
             best, best_epoch, kept = loss, epoch, [each.copy() for each in layers]
         elif epoch - best_epoch > max(3, total * 3 // 10):
             break
-    return (layers if check is None or best_epoch == 0 else kept), max(best_epoch, 1)
+        if epoch == 1 and seconds is not None:  # the rates fall over as many epochs as there is time for
+            total = min(total, max(int(seconds / max(time.monotonic() - began, 1e-9)), FEWEST_EPOCHS))
+    return (layers if check is None or best_epoch == 0 else kept), max(best_epoch, 1), total
 
 
 def _drawn(rng: np.random.Generator, recipe: Recipe, width: int, k: int) -> list[F32]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -146,12 +147,15 @@ class XGBoost:
                 base_margin=margin(int(known.sum())),
                 nthread=threads,
             )
+            stop = [library.callback.EarlyStopping(rounds=patience(params["learning_rate"]))]
+            if check.seconds is not None:  # after the other, which has to have seen the last round
+                stop.append(_until(library, time.monotonic() + check.seconds))
             booster = library.train(
                 settings,
                 data,
                 num_boost_round=params["rounds"],
                 evals=[(checked, "check")],
-                early_stopping_rounds=patience(params["learning_rate"]),
+                callbacks=stop,
                 verbose_eval=False,
             )
             settled["rounds"] = booster.best_iteration + 1
@@ -187,6 +191,16 @@ def _prior(own: NDArray[Any], weights: NDArray[np.float64] | None, labels: Label
     shares = np.bincount(own, weights, minlength=len(labels.present)) / (len(own) if weights is None else weights.sum())
     logs = np.log(shares)
     return logs if labels.task == "multiclass" else logs[1:] - logs[:1]
+
+
+def _until(library: Any, until: float) -> Any:
+    """A callback of the library: no further round after an instant of the monotonic clock."""
+
+    class Until(library.callback.TrainingCallback):  # type: ignore[misc]
+        def after_iteration(self, *_: Any) -> bool:
+            return time.monotonic() >= until
+
+    return Until()
 
 
 @dataclass(frozen=True, slots=True)
