@@ -22,6 +22,8 @@ from headrace.definition.lockfile import read_lock
 from headrace.definition.model import Definition, Lineage, Online, Stores, Trust
 
 if TYPE_CHECKING:
+    from datetime import date
+
     import polars as pl
 
     from headrace.data.combine.explain import Explanation
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from headrace.runs.runner import Listener, Runner, Ticket
     from headrace.scoring.batch import Scored
     from headrace.scoring.scorer import Scorer
+    from headrace.serving.log.outcomes import Joined
     from headrace.stages.model import Checked, Outcome, Workspace
     from headrace.stores.catalog import Catalog, Reader
     from headrace.stores.objects import ObjectStore
@@ -52,7 +55,7 @@ Features: TypeAlias = Literal["history", "online"]
 WORKDIR = ".headrace/work"
 REPORTS = ".headrace/reports"
 SPOOL = ".headrace/lineage"
-PREDICTION_LOG = ".headrace/predictions"
+PREDICTION_LOG = ".headrace/serving/log"
 
 
 def now_us() -> int:
@@ -150,6 +153,13 @@ class Project:
         from headrace.stores.tables.delta import DeltaTableStore
 
         return DeltaTableStore(self.objects)
+
+    def predictions(self, *, since: date | None = None, until: date | None = None) -> Joined | None:
+        """The shipped predictions of days (UTC, both ends in) with what is known of them by now; None before there are
+        any. See `headrace.serving.log.outcomes.joined`."""
+        from headrace.serving.log.outcomes import joined
+
+        return joined(self.growing, self.name, since=since, until=until)
 
     def registry(self, key: SigningKey | None = None, *, catalog: Catalog | None = None) -> Registry:
         """The versions of this project; signing needs the user's key. A run brings its fenced `catalog`."""

@@ -82,6 +82,10 @@ def test_predictions_are_shown_shipped_joined_and_replayed(call: Call, answered:
     found = call("predictions", "--json").document
     assert (found["shipped"], found["waiting"], found["outcomes"], found["unmatched"]) == (3, 0, 3, 1)
     assert [day["known"] for day in found["days"]] == [2]
+    with Project.open() as project:
+        with_truth = project.predictions()
+        assert with_truth is not None
+        assert sorted(with_truth.rows.collect()["truth"].drop_nulls()) == [0.0, 1.0]
     assert "flight-delays" in call("predictions").out
     day = found["days"][0]["day"]
     said = call("replay", "--day", day, "--sample", "2")

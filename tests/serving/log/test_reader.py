@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import re
 import shutil
 from pathlib import Path
@@ -157,6 +159,42 @@ def test_a_block_of_zeros_in_the_middle_is_refused(tmp_path: Path) -> None:
     first.write_bytes(data[:half] + bytes(64) + data[half + 64 :])
     with pytest.raises(LogCorrupted):
         [*read_log(tmp_path)]
+
+
+def test_of_a_thousand_damaged_logs_none_gives_a_record_that_was_not_logged(tmp_path: Path) -> None:
+    """And none loses one silently: each is refused, or says how many are missing. Only what cuts the last segment short
+    looks like the tail of a killed worker."""
+    paths = three_segments(tmp_path)
+    whole = {path: path.read_bytes() for path in paths}
+    draw, refused, counted = random.Random(7), 0, 0
+    for mutant in range(1_000):
+        path = draw.choice(paths)
+        data = bytearray(whole[path])
+        place = draw.randrange(len(data))
+        kind = mutant % 4
+        if kind == 0:
+            data[place] ^= 1 << draw.randrange(8)
+        elif kind == 1 and path is not paths[-1]:
+            del data[place:]
+        elif kind == 2:
+            end = min(len(data) - 1, place + 64)  # zeros to the end are a power cut's
+            data[place:end] = bytes(end - place)
+        else:
+            at = draw.randrange(len(data))
+            data[place : place + 40], data[at : at + 40] = data[at : at + 40], data[place : place + 40]
+        if bytes(data) != whole[path]:
+            path.write_bytes(data)
+            found = verify(tmp_path)
+            held: list[int] = []
+            with contextlib.suppress(LogCorrupted, LogTooNew):
+                held = numbers(tmp_path)
+            assert held == sorted(set(held))
+            refused += bool(found.problems)
+            counted += not found.problems and sum(found.missing.values()) == 30 - found.predictions > 0
+            assert found.problems or sum(found.missing.values()) == 30 - found.predictions, (mutant, path, place)
+            path.write_bytes(whole[path])
+    assert refused + counted > 900
+    assert counted > 20
 
 
 def test_two_segments_that_were_swapped_are_refused(tmp_path: Path) -> None:

@@ -107,6 +107,8 @@ class EpochReader:
         for number, path in segments(self._folder):
             if before is not None and number != before + 1:
                 raise LogCorrupted(str(path), 0, f"the segment before it, number {number - 1}, is missing")
+            if before is None and number == 1 and self.next is None:
+                self.next = 0  # so that a first segment without its header is missed
             before = number
             yield from self._segment(number, path)
         missed = read_slot(self._folder)
