@@ -156,7 +156,9 @@ class Outcomes(Struct, frozen=True, kw_only=True):
     cost_sum: float = 0.0
     cost_squares: float = 0.0
     covariate_sum: float = 0.0
-    """Of what was known before the answer and goes with the cost: the expected cost of the decision as it was taken."""
+    """Of what was known before the arm was drawn and goes with the cost: the score of a shadow that all arms share, or
+    what the entity cost before. Never what the arm itself expects: a better arm expects less, and its gain would be
+    taken for luck."""
     covariate_squares: float = 0.0
     product_sum: float = 0.0
     """Of cost times covariate."""
