@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from headrace.stores.durable import TEMPORARY_PREFIX, make_folder, open_folder
+from headrace.stores.durable import TEMPORARY_PREFIX, make_folder, open_folder, translated
 
 SEGMENT: Final = re.compile(r"(\d{4,})\.log\Z")
 
@@ -42,27 +42,32 @@ def new_epoch(log: Path, worker: str, now_us: int) -> tuple[str, int]:
 
 def epochs(log: Path) -> list[Path]:
     """The folders of epochs, by name."""
-    if not log.is_dir():
-        return []
-    return sorted(f for f in log.iterdir() if f.is_dir() and not f.name.startswith(TEMPORARY_PREFIX))
+    with translated(str(log)):
+        try:
+            found = list(log.iterdir())
+        except FileNotFoundError:
+            return []
+        return sorted(one for one in found if one.is_dir() and not one.name.startswith(TEMPORARY_PREFIX))
 
 
 def is_alive(epoch: Path) -> bool:
     """Whether its worker lives: the kernel lets go of the lock when it does not."""
-    try:
-        with open_folder(epoch) as folder:
-            fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:  # shipped meanwhile
-        return False
+    with translated(str(epoch)):
+        try:
+            with open_folder(epoch) as folder:
+                fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:  # shipped meanwhile
+            return False
     return False
 
 
 def segments(epoch: Path) -> list[tuple[int, Path]]:
     """The segments of an epoch by number; none once all of it was shipped."""
-    try:
-        found = [(SEGMENT.match(path.name), path) for path in epoch.iterdir()]
-    except FileNotFoundError:
-        return []
+    with translated(str(epoch)):
+        try:
+            found = [(SEGMENT.match(path.name), path) for path in epoch.iterdir()]
+        except FileNotFoundError:
+            return []
     return sorted((int(name[1]), path) for name, path in found if name)

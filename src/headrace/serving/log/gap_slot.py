@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 from zlib import crc32
 
+from headrace.stores.durable import translated
+
 NAME: Final = "gap"
 _SLOT: Final = struct.Struct("<QQqqI")
 _CHECK: Final = struct.Struct("<I")
@@ -55,10 +57,11 @@ class GapSlot:
 
 def read_slot(folder: Path) -> Missed | None:
     """What the slot of an epoch's folder counts; None where it counts nothing."""
-    try:
-        data = (folder / NAME).read_bytes()
-    except FileNotFoundError:
-        return None
+    with translated(str(folder)):
+        try:
+            data = (folder / NAME).read_bytes()
+        except FileNotFoundError:
+            return None
     if len(data) != _SLOT.size + _CHECK.size or crc32(data[: _SLOT.size]) != _CHECK.unpack_from(data, _SLOT.size)[0]:
         return None
     first, n, since_us, until_us, reason = _SLOT.unpack_from(data)

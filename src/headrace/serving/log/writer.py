@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 from zlib import crc32
 
 import msgspec
 
-from headrace.errors import HeadraceError
 from headrace.serving.log.epochs import new_epoch
 from headrace.serving.log.errors import LogBehind, LogFull, LogUnavailable
 from headrace.serving.log.frames import CHECK, END, HEAD, Kind, encode_frame
@@ -25,12 +23,12 @@ from headrace.serving.log.gap_slot import GapSlot, Missed, Reason
 from headrace.serving.log.record import FORMAT, Gap, Outcome, Record, Route, SegmentHeader
 from headrace.serving.log.segment import Segment
 from headrace.serving.log.syncing import Asked, Loop, Syncer
+from headrace.serving.log.waiting import Callback, Unsynced, Waiting
 from headrace.stores.durable import from_os_error, translated
 from headrace.stores.errors import StoreFull
 
 Durability = Literal["process", "power"]
 OnFull = Literal["refuse", "gap"]
-Callback = Callable[[HeadraceError | None], object]
 
 SEGMENT_BYTES: Final = 64 << 20
 SEGMENT_S: Final = 600.0
@@ -112,12 +110,9 @@ class LogWriter:
         self._number = 0
         self._segment: Segment | None = None
         self._until = 0.0
-        self._waiting: deque[tuple[int, Callback]] = deque()
-        self._unsynced: deque[_Unsynced] = deque()
-        self._unsynced_bytes = 0
+        self._waiting: Final = Waiting()
         self._unproved: tuple[Missed, int] | None = None
         """A gap that was written up to a ticket and is not known to be durable."""
-        self._durable = 0
         self._generation = 0
         self._failures = 0
         self._syncer: Syncer | None = None
@@ -170,10 +165,10 @@ class LogWriter:
         At once with durability `process`. With `power` from the loop, in order of tickets: with None when the answers
         may leave, with the error when they must not.
         """
-        if self._syncer is None or ticket <= self._durable:
+        if self._syncer is None or ticket <= self._waiting.durable:
             callback(None)
         else:
-            self._waiting.append((ticket, callback))
+            self._waiting.when(ticket, callback)
 
     def close(self) -> None:
         """Make everything durable, mark the segment's end and let go of the files."""
@@ -208,8 +203,8 @@ class LogWriter:
         try:
             if segment is None:
                 segment = self._open_segment()
-            if self._unsynced_bytes > WAITING_BYTES:
-                raise LogBehind(self._where, self._unsynced_bytes)
+            if self._waiting.bytes > WAITING_BYTES:
+                raise LogBehind(self._where, self._waiting.bytes)
             segment.write(data)
         except (OSError, LogBehind) as error:
             return self._not_written(kind, count, error)
@@ -217,8 +212,7 @@ class LogWriter:
             self._went_on()
         self._sequence = ticket = self._sequence + count
         if self._syncer is not None:
-            self._unsynced.append(_Unsynced(ticket, count, data, kind is Kind.OUTCOMES))
-            self._unsynced_bytes += len(data)
+            self._waiting.add(Unsynced(ticket, count, data, kind is Kind.OUTCOMES))
             self._syncer.submit(Asked(segment, ticket, self._generation))
         return ticket
 
@@ -257,7 +251,7 @@ class LogWriter:
         self.missed_total += count
         self._sequence = ticket = self._sequence + count
         if self._syncer is not None:
-            self._unsynced.append(_Unsynced(ticket, count, b"", False))
+            self._waiting.add(Unsynced(ticket, count, b"", outcomes=False))
             self._syncer.submit(Asked(self._slot, ticket, self._generation))
         return ticket
 
@@ -272,15 +266,14 @@ class LogWriter:
 
     def _open_segment(self) -> Segment:
         self._number += 1
-        pending = [one for one in (self._missed, self._unproved and self._unproved[0]) if one is not None]
-        waits = [self._durable] if self._unsynced else []
+        waits = [self._waiting.durable] if self._waiting else []
         header = SegmentHeader(
             format=FORMAT,
             project=self._header.project,
             worker=self._header.worker,
             epoch=self.epoch,
             number=self._number,
-            first=min([self._sequence, *waits, *(one.first for one in pending)]),
+            first=min([self._sequence, *waits, *(one.first for one in self._pending())]),
             opened_us=self._clock(),
         )
         beginning = encode_frame(Kind.HEADER, header.first, 0, _encode(header)) + b"".join(self._routes.values())
@@ -297,7 +290,7 @@ class LogWriter:
         old = self._segment
         if old is None:
             return None
-        if not self._unsynced:  # else what waits may have to be written anew, with the routes that it names
+        if not self._waiting:  # else what waits may have to be written anew, with the routes that it names
             for route in self._forgotten:
                 self._routes.pop(route, None)
             self._forgotten.clear()
@@ -325,13 +318,9 @@ class LogWriter:
         if generation != self._generation:
             return
         self._failures = 0
-        self._durable = max(self._durable, ticket)
-        while self._unsynced and self._unsynced[0].ticket <= ticket:
-            self._unsynced_bytes -= len(self._unsynced.popleft().data)
         if self._unproved is not None and self._unproved[1] < ticket:
             self._unproved = None
-        while self._waiting and self._waiting[0][0] <= ticket:
-            self._waiting.popleft()[1](None)
+        self._waiting.became_durable(ticket)
 
     def _sync_failed(self, error: OSError, generation: int) -> None:
         """The disk did not take a segment: what is not known to be durable goes into a new one."""
@@ -339,14 +328,14 @@ class LogWriter:
             return
         self._abandon()
         self._generation += 1
-        if not self._unsynced:
+        if not self._waiting:
             return
         self._failures += 1
         try:
             if self._failures > TRIES:
                 raise error
             fresh = self._open_segment()
-            fresh.write(b"".join(one.data for one in self._unsynced))
+            fresh.write(self._waiting.frames())
         except OSError as last:
             self._give_up(self._error(last))
         else:
@@ -358,29 +347,16 @@ class LogWriter:
         self._abandon()
         refuse = self._on_full == "refuse"
         reason: Reason = "refused" if refuse else "full" if isinstance(error, LogFull) else "failed"
-        pending = [one for one in (self._missed, self._unproved and self._unproved[0]) if one is not None]
-        first = min([self._durable, *(one.first for one in pending)])
-        now = self._clock()
+        pending, now = self._pending(), self._clock()
+        first = min([self._waiting.durable, *(one.first for one in pending)])
         since = min([now, *(one.since_us for one in pending)])
         self._miss(Missed(first, self._sequence - first, since, now, reason))
-        if not refuse:
-            self.missed_total += sum(one.n for one in self._unsynced if one.data)
-        outcomes = {one.ticket for one in self._unsynced if one.outcomes}
-        self._unsynced.clear()
-        self._unsynced_bytes = 0
         self._unproved = None
         self._failures = 0
-        self._durable = self._sequence
-        waiting, self._waiting = self._waiting, deque()
-        for ticket, callback in waiting:
-            callback(error if refuse or ticket in outcomes else None)
+        n = self._waiting.give_up(self._sequence, error, refuse=refuse)
+        if not refuse:
+            self.missed_total += n
 
-
-class _Unsynced(NamedTuple):
-    """What was written and is not known to be durable."""
-
-    ticket: int
-    n: int
-    data: bytes
-    """Frames; empty for answers that left without being logged."""
-    outcomes: bool
+    def _pending(self) -> list[Missed]:
+        """Gaps that are not in the log for certain."""
+        return [one for one in (self._missed, self._unproved and self._unproved[0]) if one is not None]
