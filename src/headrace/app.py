@@ -161,6 +161,16 @@ class Project:
 
         return joined(self.growing, self.name, since=since, until=until)
 
+    def request_types(self) -> dict[str, Type]:
+        """The columns that a request for the champion carries, with their types."""
+        from headrace.features.model import Program
+        from headrace.scoring.package import decode_json
+
+        registry = self.registry()
+        champion = registry.get(self.name, model=self.name)
+        program = decode_json(registry.package(champion.package), "program.json", Program)
+        return {field.name: field.type for field in program.request}
+
     def registry(self, key: SigningKey | None = None, *, catalog: Catalog | None = None) -> Registry:
         """The versions of this project; signing needs the user's key. A run brings its fenced `catalog`."""
         from headrace.governance.signing import config_dir, load_key

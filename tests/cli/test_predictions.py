@@ -87,6 +87,10 @@ def test_predictions_are_shown_shipped_joined_and_replayed(call: Call, answered:
         assert with_truth is not None
         assert sorted(with_truth.rows.collect()["truth"].drop_nulls()) == [0.0, 1.0]
     assert "flight-delays" in call("predictions").out
+    tailnum = after[0]["entity"]["tailnum"]
+    truths.write_text(f"tailnum,at,value,known\n{tailnum},2100-01-01,true,2026-01-02\n")
+    by_entity = ("predictions", "outcomes", truths, "--deployment", "flight-delays", "--sticky", "tailnum")
+    assert call(*by_entity, "--json").document == {"outcomes": 1}
     day = found["days"][0]["day"]
     said = call("replay", "--day", day, "--sample", "2")
     assert said.code == 0

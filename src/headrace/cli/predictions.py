@@ -232,8 +232,9 @@ def outcomes(
     from headrace.serving.log.writer import LogHeader, LogWriter
 
     columns = tuple(name.strip() for name in sticky.split(",") if name.strip())
-    found = read_outcomes(file, sticky=columns, deployment=deployment)
     with Project.open(project) as opened:
+        types = opened.request_types() if columns else {}
+        found = read_outcomes(file, sticky=columns, deployment=deployment, types=types)
         header = LogHeader(project=opened.name, worker="outcomes")
         writer = LogWriter(opened.prediction_log, header=header, durability="process", on_full="refuse", clock=now_us)
         try:

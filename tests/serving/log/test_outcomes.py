@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from tests.serving.log.samples import ROUTE, record, writer
 
+from headrace.language.types import Type
 from headrace.serving.log.errors import OutcomesRefused
 from headrace.serving.log.outcomes import Joined, joined, outcome_of, read_outcomes
 from headrace.serving.log.record import Outcome
@@ -131,6 +132,12 @@ def test_a_file_of_truths_is_read(tmp_path: Path) -> None:
         Outcome(value=True, known_us=1_795_773_600_000_000, request_id="r1", row=0),
         Outcome(value=False, known_us=1_795_737_600_000_000, request_id="r2", row=1),
     ]
+    digits = tmp_path / "digits.csv"
+    digits.write_text("value,known,tailnum,at\n1.5,1970-01-01,007,1970-01-01\n")
+    [one] = read_outcomes(digits, sticky=["tailnum"], deployment="d", types={"tailnum": Type.CATEGORY})
+    assert one.entity == ("007",)
+    digits.write_text("value,known,request_id\n1.5,1970-01-01,0123\n")
+    assert read_outcomes(digits)[0].request_id == "0123"
     by_entity = tmp_path / "by_entity.ndjson"
     by_entity.write_text('{"tailnum": "N1", "at": "1970-01-01T00:00:02Z", "value": "late", "known": "1970-01-01"}\n')
     assert read_outcomes(by_entity, sticky=["tailnum"], deployment="d") == [
@@ -143,6 +150,7 @@ def test_a_file_of_truths_is_read(tmp_path: Path) -> None:
     [
         ({"request_id": "r1", "known": "2026-11-27"}, "value"),
         ({"request_id": "r1", "value": None, "known": "2026-11-27"}, "value"),
+        ({"request_id": "r1", "value": float("nan"), "known": "2026-11-27"}, "value"),
         ({"request_id": "r1", "value": 1.0}, "known"),
         ({"request_id": "r1", "value": 1.0, "known": "yesterday"}, "known"),
         ({"request_id": 7, "value": 1.0, "known": "2026-11-27"}, "request_id"),

@@ -95,7 +95,7 @@ class OutcomesRefused(WrongUse):
     code = "outcomes-refused"
 
     def __init__(self, row: int | None, column: str, expected: str) -> None:
-        where = "the file" if row is None else f"row {row}, column {column!r}"
+        where = column if row is None else f"row {row}, column {column!r}"
         super().__init__(
             f"outcomes are refused: {where} is not as expected: {expected}",
             fix="give each row value, known, and request_id (and row), or the deployment's sticky columns and at",

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from math import isfinite
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from headrace.language.errors import ValueMismatch
 from headrace.language.types import Type
-from headrace.language.values import decode
+from headrace.language.values import decode, decode_text
 from headrace.serving.log.errors import OutcomesRefused
 from headrace.serving.log.record import Outcome
 from headrace.serving.log.table import OUTCOMES, PREDICTIONS, table_name
@@ -23,15 +25,24 @@ if TYPE_CHECKING:
 READERS = {".csv": "scan_csv", ".parquet": "scan_parquet", ".ndjson": "scan_ndjson", ".jsonl": "scan_ndjson"}
 
 
-def outcome_of(row: Mapping[str, Any], number: int, *, sticky: Sequence[str] = (), deployment: str = "") -> Outcome:
+def outcome_of(
+    row: Mapping[str, Any],
+    number: int,
+    *,
+    sticky: Sequence[str] = (),
+    deployment: str = "",
+    types: Mapping[str, Type] = MappingProxyType({}),
+) -> Outcome:
     """An outcome of a mapping: `value` and `known`, and `request_id` (and `row`), or the sticky columns and `at`.
+
+    The values of sticky columns are taken as a request's are, by their `types`; without one as they are.
 
     Raises
     ------
     OutcomesRefused : naming the row and what is missing or wrong, never a value.
     """
     value = row.get("value")
-    if not isinstance(value, bool | int | float | str):
+    if not isinstance(value, bool | int | float | str) or (isinstance(value, float) and not isfinite(value)):
         raise OutcomesRefused(number, "value", "true or false, a number or a class")
     known_us = _instant(row.get("known"), number, "known")
     request_id = row.get("request_id")
@@ -49,12 +60,18 @@ def outcome_of(row: Mapping[str, Any], number: int, *, sticky: Sequence[str] = (
         value=value,
         known_us=known_us,
         deployment=deployment,
-        entity=tuple(row[name] for name in sticky),
+        entity=tuple(_entity_value(row[name], types.get(name), number, name) for name in sticky),
         at_us=_instant(row.get("at"), number, "at"),
     )
 
 
-def read_outcomes(path: Path, *, sticky: Sequence[str] = (), deployment: str = "") -> list[Outcome]:
+def read_outcomes(
+    path: Path,
+    *,
+    sticky: Sequence[str] = (),
+    deployment: str = "",
+    types: Mapping[str, Type] = MappingProxyType({}),
+) -> list[Outcome]:
     """The outcomes of a CSV, Parquet or NDJSON file.
 
     Raises
@@ -65,13 +82,15 @@ def read_outcomes(path: Path, *, sticky: Sequence[str] = (), deployment: str = "
 
     reader = READERS.get(path.suffix)
     if reader is None or not path.is_file():
-        raise OutcomesRefused(None, path.suffix, f"a file that ends in {', '.join(READERS)}")
+        raise OutcomesRefused(None, path.name, f"a file that ends in {', '.join(READERS)}")
     try:
-        rows: pl.DataFrame = getattr(pl, reader)(path).collect()
+        # In CSV an id of digits is text all the same.
+        texts = {"schema_overrides": dict.fromkeys(("request_id", *sticky), pl.String)} if reader == "scan_csv" else {}
+        rows: pl.DataFrame = getattr(pl, reader)(path, **texts).collect()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise OutcomesRefused(None, path.suffix, "a file that can be read as what its name says") from error
+        raise OutcomesRefused(None, path.name, "a file that can be read as what its name says") from error
     found = rows.iter_rows(named=True)
-    return [outcome_of(row, n, sticky=sticky, deployment=deployment) for n, row in enumerate(found)]
+    return [outcome_of(row, n, sticky=sticky, deployment=deployment, types=types) for n, row in enumerate(found)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +169,15 @@ def _by_entity(truths: pl.LazyFrame, predictions: pl.LazyFrame, within_days: flo
     return named.join_asof(
         asked, on="at", by=on, strategy="backward", tolerance=f"{round(within_days * 86_400_000_000)}us"
     ).filter(pl.col("request_id").is_not_null())
+
+
+def _entity_value(value: object, kind: Type | None, number: int, column: str) -> object:
+    if kind is None:
+        return value
+    try:
+        return decode_text(value, kind) if isinstance(value, str) else decode(value, kind)
+    except ValueMismatch:
+        raise OutcomesRefused(number, column, f"a value of type {kind}") from None
 
 
 def _instant(value: object, number: int, column: str) -> int:
