@@ -99,6 +99,13 @@ def test_nothing_is_known_before_anything_is_shipped(place: Place) -> None:
     assert place.evidence.outcomes("delays") == {}
 
 
+def test_reading_the_log_says_nothing_of_its_own(place: Place, capfd: pytest.CaptureFixture[str]) -> None:
+    with place:
+        place.answer(1, "v3", wrong=True)
+    assert place.evidence.outcomes("delays")
+    assert capfd.readouterr().err == ""
+
+
 def test_answers_become_cohorts_with_the_shadow_as_covariate(place: Place) -> None:
     with place:
         for n in range(10):

@@ -167,7 +167,12 @@ def _by_entity(truths: pl.LazyFrame, predictions: pl.LazyFrame, within_days: flo
     asked = predictions.filter(~pl.col("shadow")).select(*on, "at", "request_id", "row").sort("at")
     named = truths.filter(pl.col("request_id").is_null()).drop("request_id", "row").sort("at")
     return named.join_asof(
-        asked, on="at", by=on, strategy="backward", tolerance=f"{round(within_days * 86_400_000_000)}us"
+        asked,
+        on="at",
+        by=on,
+        strategy="backward",
+        tolerance=f"{round(within_days * 86_400_000_000)}us",
+        check_sortedness=False,  # both are sorted above; Polars cannot check it by group, and would say so each time
     ).filter(pl.col("request_id").is_not_null())
 
 
