@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from headrace.scoring.batch import Scored
     from headrace.scoring.scorer import Scorer
     from headrace.serving.log.outcomes import Joined
+    from headrace.serving.model import Deployment
     from headrace.stages.model import Checked, Outcome, Workspace
     from headrace.stores.catalog import Catalog, Reader
     from headrace.stores.objects import ObjectStore
@@ -160,6 +161,19 @@ class Project:
         from headrace.serving.log.outcomes import joined
 
         return joined(self.growing, self.name, since=since, until=until)
+
+    def deployment_revision(self, name: str, number: int) -> Deployment | None:
+        """One revision of a deployment; None where it is not kept here."""
+        import msgspec
+
+        from headrace.serving.model import Deployment
+        from headrace.stores.errors import ObjectNotFound
+
+        try:
+            found = self.objects.get(f"serving/{self.name}/deployments/{name}/{number:09d}.json")
+        except ObjectNotFound:
+            return None
+        return msgspec.json.decode(found, type=Deployment)
 
     def request_types(self) -> dict[str, Type]:
         """The columns that a request for the champion carries, with their types."""

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 from tests.cli.conftest import HEADRACE, Call
@@ -17,6 +18,7 @@ from headrace.app import Project, now_us
 from headrace.serving.log.epochs import epochs, segments
 from headrace.serving.log.record import Record, Route
 from headrace.serving.log.writer import LogHeader, LogWriter
+from headrace.serving.model import Arm, Deployment, Served
 
 
 @pytest.fixture
@@ -73,8 +75,26 @@ def test_predictions_are_shown_shipped_joined_and_replayed(call: Call, answered:
     assert (shipped.code, shipped.document["predictions"]) == (0, 3)
     after = call("predictions", "show", answered[0], "--reasons", "2", "--inputs", "--json").document
     assert after == before
+    with Project.open() as project:
+        arms = (Arm(name="v1", serves=Served(model="flight-delays", version=1, package="0" * 64), weight=1.0),)
+        revision = Deployment(
+            project=project.name,
+            name="flight-delays",
+            revision=1,
+            arms=arms,
+            salt="s",
+            at_us=0,
+            by="ada",
+            reason="deployed 1",
+            verb="deploy",
+        )
+        project.objects.put(
+            f"serving/{project.name}/deployments/flight-delays/000000001.json", msgspec.json.encode(revision)
+        )
     told = call("predictions", "show", answered[0], "--reasons", "1").out
     assert "arm v1 of revision 1 of flight-delays" in told
+    assert "whose share is 100 %: 0 ≤ 0." in told
+    assert "since 1970-01-01T00:00:00Z by ada: deployed 1" in told
     truths = tmp_path / "truths.csv"
     truths.write_text("request_id,value,known\nq0,true,2026-01-01\nq1,false,2026-01-01\nq9,true,2026-01-01\n")
     assert "3 outcomes logged" in call("predictions", "outcomes", truths).out

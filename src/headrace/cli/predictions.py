@@ -84,6 +84,8 @@ def _told(opened: Project, one: Logged, reasons: int, *, inputs: bool) -> dict[s
     """Everything about one answer as data."""
     import msgspec
 
+    from headrace.serving.log.why import assignment
+
     record, route = one.record, one.route
     told: dict[str, Any] = {
         "request_id": record.request_id,
@@ -100,6 +102,8 @@ def _told(opened: Project, one: Logged, reasons: int, *, inputs: bool) -> dict[s
         "fallback": route.fallback,
         "shadow": route.shadow,
     }
+    revision = opened.deployment_revision(route.deployment, route.revision)
+    told["assignment"] = None if revision is None else assignment(one, revision)
     if (reasons > 0 or inputs) and route.package:
         from headrace.scoring.scorer import Scorer
         from headrace.serving.log import replay
@@ -132,6 +136,10 @@ def _print(one: dict[str, Any]) -> None:
         ("decision", "left to people" if one["review"] else str(one["decision"])),
         ("latency", f"{one['latency_us'] / 1000:.2f} ms"),
     ]
+    if (why := one["assignment"]) is not None:
+        part = f"{why['start']:.6g} ≤ {why['place']:.6f} < {why['end']:.6g}"
+        lines.insert(3, ("", f"whose share is {100 * why['weight']:.4g} %: {part}"))
+        lines.insert(4, ("", f"since {utc(why['decided_us'])} by {why['by']}: {why['reason']}"))
     if one["fallback"]:
         lines.append(("note", "the arm's own version could not answer: this is a fallback"))
     if one["shadow"]:
