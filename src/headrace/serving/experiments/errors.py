@@ -15,7 +15,7 @@ class WeightsInvalid(WrongUse):
     def __init__(self, reason: str) -> None:
         super().__init__(
             f"expected two or more arms with weights above 0 that sum to 1; {reason}",
-            fix="for example --split v3=50,v4=50",
+            fix="for example --split 3=50,4=50",
             reason=reason,
         )
 
