@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -212,6 +214,12 @@ async def test_a_disk_that_hangs_refuses_once_too_much_waits(
     await until(lambda: len(told) > 5)
     one.append([record(len(told), route)])
     one.close()
+
+
+def test_logging_and_taking_truths_load_no_table_engine() -> None:
+    probe = "import sys, headrace.serving.log.writer, headrace.serving.log.posted; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"polars", "deltalake", "pyarrow", "sqlalchemy", "sklearn", "numpy"} & set(loaded)
 
 
 def test_power_needs_an_event_loop(tmp_path: Path) -> None:
