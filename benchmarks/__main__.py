@@ -23,6 +23,7 @@ QUICK = (
     ("leaks",),
     ("online",),
     ("prediction_log",),
+    ("serving", "--seconds", "2", "--times", "1"),
     ("quality",),
     ("experiments", "400"),
     ("automatic",),
@@ -43,7 +44,7 @@ QUICK = (
     ("matching", PEERS, "1e4"),
     ("history_path", "1"),
 )
-REPEATED = ("experiments", "parity", "window_aggregates", "kills", "coverage", "keel", "automl", "wide")
+REPEATED = ("experiments", "parity", "window_aggregates", "kills", "coverage", "keel", "automl", "wide", "serving")
 """Of these the whole run has another size."""
 WHOLE = (
     *(entry for entry in QUICK[:-3] if entry[0] not in REPEATED),
@@ -59,6 +60,7 @@ WHOLE = (
     ("history_path", "1", "10", "30"),
     ("memory_limit",),
     ("wide",),
+    ("serving",),
 )
 
 

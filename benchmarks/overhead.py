@@ -29,9 +29,9 @@ from headrace.runs.stage import WorkingStage
 from headrace.training import candidates, folding, trial_worker, workers
 from headrace.training import search as searching
 from headrace.training.model import SearchResult
-from headrace.training.nursery import nursery
 from headrace.training.proposals import Proposer
 from headrace.training.trial_worker import FoldAnswer
+from headrace.training.workers import nursery
 
 TRIALS: Final = 60
 WANTED_MS: Final = 50.0

@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 common=(--universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet "$@")
 .venv/bin/uv pip compile pyproject.toml "${common[@]}" --all-extras --group dev --group docs -o requirements-dev.lock
 # What runs leaves out the further model families: 400 MB that a first run does not need.
-runs=(--extra build --extra postgres --extra redis --extra mysql --extra avro --extra excel --extra iceberg)
+runs=(--extra build --extra serve --extra postgres --extra redis --extra mysql --extra avro --extra excel --extra iceberg)
 .venv/bin/uv pip compile pyproject.toml "${common[@]}" "${runs[@]}" -c requirements-dev.lock -o requirements.lock

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from headrace.definition.find import find_project
 from headrace.definition.lock import Lock
 from headrace.definition.lockfile import read_lock
-from headrace.definition.model import Definition, Lineage, Online, Stores, Trust
+from headrace.definition.model import Definition, Lineage, Online, Serving, Stores, Trust
 
 if TYPE_CHECKING:
     from datetime import date
@@ -38,14 +38,18 @@ if TYPE_CHECKING:
     from headrace.features.online import OnlineHistory
     from headrace.governance.signing import SigningKey
     from headrace.language.types import Type
+    from headrace.operations.deploying import Deploying
     from headrace.operations.times import Times
+    from headrace.registry.model import Version
     from headrace.registry.versions import Registry
     from headrace.runs.model import ObjectRef, Progress
     from headrace.runs.runner import Listener, Runner, Ticket
     from headrace.scoring.batch import Scored
     from headrace.scoring.scorer import Scorer
+    from headrace.serving.keys import Keys
     from headrace.serving.log.outcomes import Joined
     from headrace.serving.model import Deployment
+    from headrace.serving.supervisor import Supervisor, Tells
     from headrace.stages.model import Checked, Outcome, Workspace
     from headrace.stores.catalog import Catalog, Reader
     from headrace.stores.objects import ObjectStore
@@ -56,6 +60,7 @@ Features: TypeAlias = Literal["history", "online"]
 WORKDIR = ".headrace/work"
 REPORTS = ".headrace/reports"
 SPOOL = ".headrace/lineage"
+SERVING = ".headrace/serving"
 PREDICTION_LOG = ".headrace/serving/log"
 
 
@@ -117,11 +122,17 @@ class Project:
 
     @property
     def definition_sha256(self) -> str:
-        """Digest of what the definition says; not comments, stores, [online], signers, schedule, lineage."""
+        """Digest of what the definition says; not comments, stores, [online], [serving], signers, schedule, lineage."""
         import msgspec
 
         plain = msgspec.structs.replace(
-            self.definition, stores=Stores(), online=Online(), trust=Trust(), schedule=None, lineage=None
+            self.definition,
+            stores=Stores(),
+            online=Online(),
+            serving=Serving(),
+            trust=Trust(),
+            schedule=None,
+            lineage=None,
         )
         return hashlib.sha256(msgspec.json.encode(plain)).hexdigest()
 
@@ -669,6 +680,92 @@ class Project:
             ignore_unknown=ignore_unknown,
             progress=progress,
         )
+
+    def deploying(self) -> Deploying:
+        """The project's deployments, and what changes them."""
+        import getpass
+
+        from headrace.operations.deploying import Deploying
+
+        return Deploying(
+            self.objects,
+            self.registry(),
+            self.name,
+            prepare=self._make_online,
+            clock=now_us,
+            by=getpass.getuser(),
+            sticky=self.definition.serving.sticky,
+        )
+
+    def _make_online(self, version: Version) -> None:
+        """Fill the online store with what the version's lookups and windows read, if it has any."""
+        from headrace.features.model import ExpressionStep, Program
+        from headrace.scoring.package import decode_json
+
+        program = decode_json(self.registry().read(version), "program.json", Program)
+        if not all(isinstance(step, ExpressionStep) for step in program.steps):
+            self.materialize(f"{version.model}@{version.number}")
+
+    def api_keys(self) -> Keys:
+        """The keys of those who ask this project's prediction servers."""
+        from headrace.serving.keys import Keys
+
+        return Keys(self.objects, self.name, clock=now_us)
+
+    def tell_servers(self) -> None:
+        """Let every prediction server read deployments and keys anew."""
+        from headrace.serving.pulling import tell_changes
+
+        tell_changes(self.objects, self.name)
+
+    def supervisor(
+        self, *, host: str | None = None, port: int | None = None, workers: int | None = None, say: Tells
+    ) -> Supervisor:
+        """A prediction server of this project, not yet running; it is given a first deployment if there is none.
+
+        Raises
+        ------
+        PortTaken : and, without a deployment, what `Deploying.deploy` raises.
+        """
+        from headrace.governance.signing import config_dir, load_key
+        from headrace.serving.deployments import Deployments
+        from headrace.serving.limits import Limits
+        from headrace.serving.messages import Settings
+        from headrace.serving.pulling import Puller
+        from headrace.serving.supervisor import Supervisor
+
+        own = load_key(config_dir(self.environment))
+        signers = self.definition.trust.signers or (() if own is None else (own.public,))
+        rule, folder = self.definition.online, self.root / SERVING
+        serving = self.definition.serving
+        settings = Settings(
+            project=self.name,
+            root=str(self.root),
+            packages=str(folder / "packages"),
+            signers=signers,
+            hosts=("localhost", "127.0.0.1", "[::1]", host or serving.host, *serving.hosts),
+            limits=Limits(),
+            online=str(self._resolved(self.definition.stores.online)),  # plain: it goes to workers over a pipe
+            max_staleness_us=rule.max_staleness_us,
+            on_stale=rule.on_stale,
+            log=str(self.prediction_log),
+            durability=serving.log,
+            on_full=serving.on_full,
+        )
+        supervisor = Supervisor(
+            settings,
+            Puller(self.objects, self.name, folder, clock=now_us),
+            address=(host or serving.host, serving.port if port is None else port),
+            workers=workers or serving.workers,
+            max_stale_s=serving.max_stale_us / 1e6,
+            drain_s=serving.drain_us / 1e6,
+            say=say,
+            clock=now_us,
+        )
+        if not Deployments(self.objects, self.name).names():
+            deploying = self.deploying()
+            deploying.deploy(self.name, deploying.version(self.name, model=self.name))
+        return supervisor
 
     def schedule_times(self) -> Times:
         """What was decided about the times of `[schedule]`, which the definition must have."""

@@ -24,16 +24,17 @@ read = "flights.csv"
 
 def test_under_time_there_may_be_an_embargo_and_a_group(read: Callable[[str], Definition]) -> None:
     assert read(BASE + 'embargo = "1d"\ngroup = "carrier"').split == Split(
-        by="time", group="carrier", embargo_us=86_400_000_000
+        by="time", group="carrier", embargo_us=86_400_000_000, few=True
     )
 
 
 def test_without_a_word_of_it_the_split_is_open_unless_there_is_a_time(read: Callable[[str], Definition]) -> None:
-    assert read(BASE).split == Split(by="time")
+    assert read(BASE).split == Split(by="time", few=True)
     without = BASE.replace('time = "sched"\n', "")
-    assert read(without).split == Split(by="random", is_open=True)
-    assert read(without + 'by = "random"\ntrust = true').split == Split(by="random", trust=True)
-    assert read(without + 'time = "sched"').split == Split(by="time", time="sched")
+    assert read(without).split == Split(by="random", is_open=True, few=True)
+    assert read(without + 'by = "random"\ntrust = true').split == Split(by="random", trust=True, few=True)
+    assert read(without + 'time = "sched"').split == Split(by="time", time="sched", few=True)
+    assert not read(BASE + "folds = 5").split.few
 
 
 @pytest.mark.parametrize(

@@ -55,12 +55,24 @@ COMMANDS = (
     Command("predictions verify", "headrace.cli.predictions:verify_log", "Check every byte of the log"),
     Command("replay", "headrace.cli.replay:replay", "Compute logged predictions again and compare them, to the bit"),
     Command("schema", "headrace.cli.start:schema", "Print the JSON Schema of headrace.toml, for editors"),
+    Command("serve", "headrace.cli.serve:serve", "Answer predictions over HTTP"),
+    Command(
+        "deploy", "headrace.cli.deploy:deploy", "Let a version answer under a name: all, few, beside others, unseen"
+    ),
+    Command("promote", "headrace.cli.deploy:promote", "Let a canary, or an arm, answer everybody"),
+    Command("rollback", "headrace.cli.deploy:rollback", "Back to the version that answered everybody before"),
+    Command("deployments", "headrace.cli.deploy:deployments", "What answers under which name"),
+    Command("deployments history", "headrace.cli.deploy:history", "Every change of a deployment, and why"),
     Command("keys", "headrace.cli.start:keys", "Show the public key that signs this user's packages"),
+    Command("keys create", "headrace.cli.keys:create", "Make an API key for those who ask for predictions"),
+    Command("keys list", "headrace.cli.keys:list_keys", "The API keys: who may do what, until when"),
+    Command("keys revoke", "headrace.cli.keys:revoke", "End an API key"),
 )
 
 GROUPS = (
     ("Start", ("init", "schema", "keys")),
     ("Work", ("check", "features build", "run", "schedule", "predict", "materialize")),
+    ("Serve", ("serve", "deploy", "promote", "rollback", "deployments", "keys create")),
     ("Look", ("features", "runs", "show", "models", "data", "predictions", "replay")),
 )
 

@@ -28,6 +28,7 @@ from headrace.definition.model import (
     Project,
     SchemaPolicy,
     Selection,
+    Serving,
     Source,
     Split,
     Stores,
@@ -497,6 +498,24 @@ def build_stores(fields: Fields) -> Stores:
 def build_online(fields: Fields) -> Online:
     """[online]."""
     return Online(max_staleness_us=fields.get("max_staleness"), **fields.only("on_stale"))
+
+
+def build_serving(fields: Fields, project: Project) -> Serving:
+    """[serving]."""
+    for name in fields.get("sticky", ()):
+        if project.request and name not in project.request and name not in project.key:
+            fields.at.key("sticky").wrong(
+                f"{name!r} is no column that a request carries",
+                expected=f"one of {', '.join(project.request)}",
+                found=name,
+                fix="take it out, or add it to [project] request",
+                code="sticky-not-sent",
+            )
+    return Serving(
+        **fields.only("host", "port", "workers", "hosts", "sticky", "log", "on_full"),
+        max_stale_us=fields.get("max_stale", Serving().max_stale_us),
+        drain_us=fields.get("drain", 0),
+    )
 
 
 def build_trust(fields: Fields) -> Trust:

@@ -693,6 +693,59 @@ ONLINE = Section(
     ),
 )
 
+SERVING = Section(
+    "How `headrace serve` answers.",
+    (
+        Key(
+            "host",
+            Text("an address", "127.0.0.1", r"^[0-9A-Za-z.:-]+$"),
+            "The address it listens on. Others than this machine's own need TLS before it.",
+            default="127.0.0.1",
+        ),
+        Key("port", Number(0, 65_535, whole=True), "Its port; 0 for any that is free.", default=8000),
+        Key(
+            "workers",
+            Number(1, 256, whole=True),
+            "Processes that answer; one for each core that they may use.",
+            default=1,
+        ),
+        Key(
+            "hosts",
+            ListOf(Text("a name", "predict.example", r"^[0-9A-Za-z.:\[\]-]+$"), "names"),
+            "What else than localhost and the address a request's Host header may say.",
+        ),
+        Key(
+            "sticky",
+            ListOf(COLUMN, "columns"),
+            "Request columns that keep an entity on its arm; those of the key when left out.",
+        ),
+        Key(
+            "max_stale",
+            DURATION,
+            "How long it goes on by the last that it knew of deployments and keys when the object store is away.",
+            default="1h",
+        ),
+        Key(
+            "drain",
+            DURATION,
+            "Told to end, how long it says that it is not ready and still takes connections.",
+            default="0s",
+        ),
+        Key(
+            "log",
+            Choice(("process", "power")),
+            "What a logged prediction survives before its answer leaves: the end of the process, or of the power.",
+            default="process",
+        ),
+        Key(
+            "on_full",
+            Choice(("refuse", "gap"), {"error": "refuse"}),
+            "What becomes of answers that cannot be logged: refused, or sent and counted.",
+            default="refuse",
+        ),
+    ),
+)
+
 TRUST = Section(
     "Whose packages are loaded.",
     (
@@ -792,6 +845,7 @@ DEFINITION = Section(
         Key("currencies", CURRENCIES, CURRENCIES.doc),
         Key("stores", STORES, STORES.doc),
         Key("online", ONLINE, ONLINE.doc),
+        Key("serving", SERVING, SERVING.doc),
         Key("trust", TRUST, TRUST.doc),
         Key("schedule", SCHEDULE, SCHEDULE.doc),
         Key("lineage", LINEAGE, LINEAGE.doc),

@@ -589,6 +589,26 @@ class Online(Struct, frozen=True, kw_only=True):
     on_stale: Literal["refuse", "null"] = "refuse"
 
 
+class Serving(Struct, frozen=True, kw_only=True):
+    """How predictions are served."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    hosts: tuple[str, ...] = ()
+    """What else than the address a `Host` header may say."""
+    sticky: tuple[str, ...] = ()
+    """Request columns that keep an entity on its arm; empty: those of the key."""
+    max_stale_us: int = 3_600_000_000
+    """How long it goes on by the last that it knew when the object store is away."""
+    drain_us: int = 0
+    """How long it says that it is not ready, and still answers, before it ends."""
+    log: Literal["process", "power"] = "process"
+    """What logged predictions survive: the end of the process, or of the power."""
+    on_full: Literal["refuse", "gap"] = "refuse"
+    """What becomes of answers that cannot be logged."""
+
+
 class Retry(Struct, frozen=True, kw_only=True):
     """Trying again after trouble outside; the pause doubles with each try."""
 
@@ -660,6 +680,7 @@ class Definition(Struct, frozen=True, kw_only=True):
     evaluation: EvaluationPlan = EvaluationPlan()
     stores: Stores = Stores()
     online: Online = Online()
+    serving: Serving = Serving()
     trust: Trust = Trust()
     schedule: Schedule | None = None
     lineage: Lineage | None = None

@@ -23,7 +23,7 @@ class NotYet(msgspec.Struct, frozen=True):
 
 
 NOT_YET = (
-    NotYet("serving"),
+    NotYet("serving.p99"),
     NotYet("monitoring"),
     NotYet("notify"),
     NotYet("privacy"),

@@ -93,6 +93,7 @@ def _checked(document: Document, path: Path) -> Definition:
         evaluation=build.build_evaluation(section("evaluation"), project),
         stores=build.build_stores(section("stores")),
         online=build.build_online(section("online")),
+        serving=build.build_serving(section("serving"), project),
         trust=build.build_trust(section("trust")),
         schedule=build_schedule(fields.get("schedule")) if "schedule" in fields.values else None,
         lineage=build_lineage(fields.get("lineage")) if "lineage" in fields.values else None,

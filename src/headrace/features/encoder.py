@@ -88,6 +88,12 @@ def row_encoder(encoder: Encoder) -> Callable[[Sequence[object]], bytes]:
             encoded[place] = table[encoded[place]]
         for fill in fills:
             fill(values, encoded)
+        try:  # as usual: no null among them, and nothing that float32 cannot hold
+            total = sum(encoded)
+            if total - total == 0.0:
+                return pack(*encoded)
+        except (TypeError, OverflowError):
+            pass
         return pack(
             *[
                 _NAN if value is None or value != value else value if -LARGEST <= value <= LARGEST else _largest(value)

@@ -113,6 +113,33 @@ class GraphRefused(PackageRefused):
         super().__init__("model.onnx", reason)
 
 
+class BodyNotJson(WrongUse):
+    """What was sent is no JSON."""
+
+    code = "body-not-json"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the body should be JSON in UTF-8: {reason}",
+            fix="send one object for a row, or an array of objects; numbers are finite",
+            reason=reason,
+        )
+
+
+class BodyRefused(WrongUse):
+    """What was sent is JSON of another shape."""
+
+    code = "body-refused"
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(
+            f"the body should be {expected}, found {found}",
+            fix="send one object for a row, or an array of objects for several",
+            expected=expected,
+            found=found,
+        )
+
+
 class ColumnMissing(WrongUse):
     """A row lacks a column that the model needs."""
 

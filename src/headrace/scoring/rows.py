@@ -40,7 +40,8 @@ class RowReader:
         trees = {step.name: step.node for step in program.derive}
         self._needs = {name: tuple(sorted(_leaves(trees[name], trees))) for name in sorted(filler.derivable)}
         time = () if program.time is None else (program.time,)
-        self._known = {*self._types, *trees, *program.key, *time, *also}
+        self.known: Final = frozenset({*self._types, *trees, *program.key, *time, *also})
+        """Columns that a row may carry."""
         self._strict: dict[tuple[str, ...], _Plan] = {}
         self._lenient: dict[tuple[str, ...], _Plan] = {}
 
@@ -62,7 +63,7 @@ class RowReader:
 
     def _plan(self, names: tuple[str, ...], number: int, ignore_unknown: bool) -> _Plan:
         """Check a set of columns."""
-        unknown = [name for name in names if name not in self._known]
+        unknown = [name for name in names if name not in self.known]
         if unknown and not ignore_unknown:
             near = difflib.get_close_matches(str(unknown[0]), sorted(self._types), n=1)
             raise ColumnUnknown(unknown[0], row=number, near=near[0] if near else None)

@@ -63,6 +63,8 @@ class Scorer:
         self.graph: Final = Graph(package.files["model.onnx"])
         contract = decode_json(package, "contract.json", _Contract)
         _check_fit(self.program, self.encoder, self.decider.decision, self.graph)
+        self.contract_types: Final = contract.types
+        """Of the columns that the source has, request columns or not."""
         self._places = {field.name: place for place, field in enumerate(self.encoder.inputs)}
         self._typical = np.array([column.typical for column in self.encoder.columns], np.float32)
         self._needs_history = tuple(s.name for s in self.program.steps if not isinstance(s, ExpressionStep))
@@ -124,6 +126,53 @@ class Scorer:
         """A row's own amounts; those of decimals as floats."""
         found = zip((values[place] for place in self._amounts), self._units, strict=True)
         return tuple(v if unit == 1 or not isinstance(v, int) else (v + 0.0) / unit for v, unit in found)
+
+    def prepare(self, values: Sequence[object], now_us: int | None = None) -> tuple[bytes, tuple[object, ...]]:
+        """The hot path up to the graph: one row's model input, little-endian float32, and its own amounts.
+
+        Parameters
+        ----------
+        values : of the request columns in the row form, as `headrace.scoring.bodies` reads them
+        now_us : as for `predict`
+
+        Raises
+        ------
+        HistoryMissing : and what the history raises
+        """
+        if self._needs_history and not self._has_history:
+            raise HistoryMissing(self.model, self._needs_history)
+        features = self._outputs(values, now_us)
+        return self._encode(features), self._own(features) if self._amounts else ()
+
+    def answer(
+        self, encoded: Sequence[bytes], amounts: Sequence[tuple[object, ...]]
+    ) -> tuple[list[Prediction], NDArray[np.float64]]:
+        """The hot path from there: a prediction for each prepared row, and the scores that they were made of.
+
+        Raises `ScoreNotFinite`.
+        """
+        if len(encoded) <= _FEW and self.decider.decision.task != "multiclass":
+            return self._few(encoded, amounts)
+        X = np.frombuffer(b"".join(encoded), np.float32).reshape(len(encoded), self.graph.width)
+        scores = self.decider.probabilities(self.graph.raw(X, threads=1))
+        own = _columns(amounts) if self._amounts else ()
+        return self._predictions(scores, _NO_REASONS * len(encoded), own), scores
+
+    def _few(
+        self, encoded: Sequence[bytes], amounts: Sequence[tuple[object, ...]]
+    ) -> tuple[list[Prediction], NDArray[np.float64]]:
+        """One call of the graph, then row by row: columns of a few rows cost more than they are worth."""
+        if len(encoded) == 1:
+            score = self.score_features(encoded[0])
+            return [self._said_of(score, amounts[0])], np.array([score])
+        X = np.frombuffer(b"".join(encoded), np.float32).reshape(len(encoded), self.graph.width)
+        probability = self.decider.probability
+        scores = []
+        for number, raw in enumerate(self.graph.raw(X, threads=1).tolist()):
+            if raw - raw != 0.0:  # NaN or an infinity
+                raise ScoreNotFinite(number)
+            scores.append(probability(raw))
+        return [self._said_of(*each) for each in zip(scores, amounts, strict=True)], np.array(scores)
 
     def row_to_features(self, row: Mapping[str, object], *, now_us: int | None = None) -> bytes:
         """The hot path up to the graph: one request row as the model's input, little-endian float32."""
@@ -233,8 +282,11 @@ class Scorer:
         if task == "multiclass":
             scores = self.score_matrix(np.frombuffer(features, np.float32).reshape(1, -1))
             return self._predictions(scores, [()], _columns([amounts] if amounts else []))[0]
-        score = self.score_features(features)
-        if task == "regression":
+        return self._said_of(self.score_features(features), amounts)
+
+    def _said_of(self, score: float, amounts: tuple[object, ...]) -> Prediction:
+        """Of a probability (binary) or a value (regression)."""
+        if self.decider.decision.task == "regression":
             low, high = self._uncertainty.interval(score) if self._uncertainty.intervals_known else (None, None)
             return Prediction(model=self.model, version=self.version, value=score, low=low, high=high)
         likely = self._uncertainty.set_of(score) if self._uncertainty.sets_known else None
@@ -310,6 +362,8 @@ class _NoHistory:
 
 
 _NO_HISTORY: Final = _NoHistory()
+_FEW: Final = 64
+_NO_REASONS: Final[tuple[tuple[Reason, ...], ...]] = ((),)
 
 
 def _columns(rows: Sequence[tuple[object, ...]]) -> tuple[NDArray[np.float64], ...]:

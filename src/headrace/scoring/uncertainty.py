@@ -53,10 +53,10 @@ class Uncertainty:
     def set_of(self, probability: float) -> tuple[str, ...]:
         """Binary: the classes that belong to the answer; the likelier one when none does."""
         least = self._least
-        within = (1.0 - probability >= least[0], probability >= least[1])
-        if not any(within):
-            within = (probability < 0.5, probability >= 0.5)
-        return tuple(name for name, inside in zip(self._classes, within, strict=True) if inside)
+        is_positive = probability >= least[1]
+        if 1.0 - probability >= least[0]:
+            return self._classes if is_positive else self._classes[:1]
+        return self._classes[1:] if is_positive or probability >= 0.5 else self._classes[:1]
 
     def members(self, probabilities: Column) -> NDArray[np.bool_]:
         """Which classes belong to each answer, shape (n, k); `probabilities` of shape (n,) or (n, k)."""

@@ -100,6 +100,11 @@ class Deployment(Struct, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
     """The evidence of a decision that was taken by itself."""
 
+    @property
+    def versions(self) -> tuple[Served, ...]:
+        """Everything that a server of it has to load."""
+        return (*(arm.serves for arm in self.arms), *self.shadows, *self.fallbacks)
+
 
 class Counts(Struct, frozen=True, kw_only=True):
     """What one worker saw of one arm under one revision's weights; sums of several workers' are the arm's."""

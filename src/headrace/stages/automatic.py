@@ -157,7 +157,7 @@ def _try(run: Run, work: Workspace, checked: Checked, wide: Frame, proposed: Pro
 
     def compute(ctx: StageContext) -> Automatic:
         from headrace.training.automatic import MOST_ROWS, try_families
-        from headrace.training.nursery import nursery
+        from headrace.training.workers import nursery
 
         nursery()  # the search follows: what its trials need is loaded meanwhile
         rows = wide.rows - wide.holdout_rows

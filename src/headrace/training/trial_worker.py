@@ -156,7 +156,7 @@ def _answer(
     )
 
 
-def serve(connection: Any, folder: str) -> None:
+def serve(connection: Any, folder: str, _: list[int]) -> None:
     """A child's life: fold numbers and jobs come in, answers or reasons go out, until the pipe closes."""
     import time
 

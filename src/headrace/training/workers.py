@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from headrace.runs.meter import used_beside
-from headrace.training.nursery import Child, Ended, nursery
+from headrace.runs.nursery import Child, Ended, Nursery
 from headrace.training.trial_worker import EncodedFold, FoldAnswer, Job, failure, fit_fold, save_fold
 
 Clock = Callable[[], float]
@@ -22,6 +24,30 @@ Outcome = FoldAnswer | str
 
 LONGEST_S: Final = 3600.0
 """Seconds that one fit may take where the budget does not say."""
+
+
+LOADED: Final = (
+    "headrace.training.trial_worker",
+    "lightgbm",
+    "catboost",
+    "sklearn.linear_model",
+    "sklearn.ensemble",
+    "onnx",
+    "onnxruntime",
+)
+"""What the children of a search find loaded."""
+_ONE: list[Nursery] = []
+_ONE_LOCK = threading.Lock()
+
+
+def nursery() -> Nursery:
+    """Where all searches of this process have their children from, started when there is none; returns at once, while
+    it still loads."""
+    with _ONE_LOCK:
+        if not _ONE or not _ONE[0].lives:
+            _ONE[:] = [Nursery("headrace.training.trial_worker:serve", LOADED)]
+            atexit.register(_ONE[0].close)
+        return _ONE[0]
 
 
 class OutOfTime(Exception):

@@ -1,13 +1,13 @@
-"""Where trials' processes come from: one process that has loaded the libraries, and forks a child when asked.
+"""Where the processes of trials and of servers come from: one that has loaded the libraries, and forks when asked.
 
 Python's own `multiprocessing` runs the caller's main script again in every child, which starts a second run where the
 script does not guard itself; a fork of the caller would inherit its threads' locks. Here the children know nothing of
-the caller but a socket and where modules are found. Run as `python -m headrace.training.nursery FD`.
+the caller but a socket and where modules are found, and share the memory of what was loaded. Run as
+`python -m headrace.runs.nursery FD ENTRY MODULE…`.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import socket
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -23,16 +24,9 @@ from pathlib import Path
 from select import select
 from typing import Final, NamedTuple
 
-LOADED: Final = (
-    "headrace.training.trial_worker",
-    "lightgbm",
-    "catboost",
-    "sklearn.linear_model",
-    "sklearn.ensemble",
-    "onnx",
-    "onnxruntime",
-)
-"""Nothing here starts a thread when it is imported: what is forked afterwards is whole."""
+Serve = Callable[[Connection, str, list[int]], None]
+"""What an entry is."""
+_MOST_DESCRIPTORS: Final = 4
 _FORK: Final = b"f"
 _WAIT: Final = b"w"
 _SIZE_BYTES: Final = 4
@@ -54,7 +48,7 @@ _KILLED: Final = Ended(-signal.SIGKILL, 0.0, 0)
 
 
 class Child:
-    """A process that serves `headrace.training.trial_worker.serve`, and the pipe to it.
+    """A process that runs the nursery's entry, and the pipe to it.
 
     It may be asked at once: what is sent waits until the nursery has loaded and the process is there.
     """
@@ -91,14 +85,23 @@ class Child:
 
 
 class Nursery:
-    """The process that forks. One serves all searches of this process."""
+    """The process that forks.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    entry
+        `module:function` that a child calls with its pipe, the text that it was forked with, and the descriptors.
+    loaded
+        Modules that are imported before the first fork. None may start a thread when it is imported, so that what is
+        forked afterwards is whole.
+    """
+
+    def __init__(self, entry: str, loaded: Sequence[str]) -> None:
         own, other = socket.socketpair()
         # read by OpenMP when it is loaded: waiting threads that spin cost more than they win
         environment = os.environ | {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
         self._process = subprocess.Popen(  # noqa: S603 - this very program
-            [sys.executable, "-m", "headrace.training.nursery", str(other.fileno())],
+            [sys.executable, "-m", "headrace.runs.nursery", str(other.fileno()), entry, *loaded],
             pass_fds=[other.fileno()],
             env=environment | {"PYTHONPATH": os.pathsep.join(str(Path(path).resolve()) for path in sys.path)},
             cwd="/",  # it outlives a search, and must keep no folder busy
@@ -112,11 +115,12 @@ class Nursery:
         self._answers: list[Ended] = []
         """By request: it answers in order."""
 
-    def fork(self, folder: str) -> Child:
-        """A new child that finds its folds in `folder`; returns at once, also while the nursery still loads."""
+    def fork(self, argument: str, *descriptors: int) -> Child:
+        """A new child, which gets the text and copies of the descriptors; returns at once, also while the nursery still
+        loads."""
         mine, its = socket.socketpair()
         with its:
-            request = self._ask(_FORK + os.fsencode(folder), its)
+            request = self._ask(_FORK + os.fsencode(argument), its.fileno(), *descriptors)
         return Child(self, request, Connection(mine.detach()))
 
     def wait(self, pid: int) -> Ended:
@@ -141,10 +145,10 @@ class Nursery:
                 self._hear()
             return len(self._answers) > request
 
-    def _ask(self, message: bytes, sent: socket.socket | None = None) -> int:
+    def _ask(self, message: bytes, *descriptors: int) -> int:
         with self._lock:
             size = len(message).to_bytes(_SIZE_BYTES, "big")
-            socket.send_fds(self._socket, [size, message], [] if sent is None else [sent.fileno()])
+            socket.send_fds(self._socket, [size, message], descriptors)
             self._requests += 1
             return self._requests - 1
 
@@ -174,25 +178,12 @@ def _receive(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-_ONE: list[Nursery] = []
-_ONE_LOCK = threading.Lock()
-
-
-def nursery() -> Nursery:
-    """The nursery of this process, started when there is none; returns at once, while it still loads."""
-    with _ONE_LOCK:
-        if not _ONE or not _ONE[0].lives:
-            _ONE[:] = [Nursery()]
-            atexit.register(_ONE[0].close)
-        return _ONE[0]
-
-
-def _serve(control: socket.socket) -> None:
-    from headrace.training.trial_worker import serve
-
+def _serve(control: socket.socket, entry: str) -> None:
+    module, _, function = entry.partition(":")
+    serve: Serve = getattr(import_module(module), function)
     said_s = 0.0
     while True:
-        begin, descriptors, _, _ = socket.recv_fds(control, _SIZE_BYTES, 1)
+        begin, descriptors, _, _ = socket.recv_fds(control, _SIZE_BYTES, _MOST_DESCRIPTORS)
         if not begin:
             return
         # requests may have come one after the other while this process was loading
@@ -203,9 +194,10 @@ def _serve(control: socket.socket) -> None:
             if pid == 0:
                 control.close()
                 _die_with_parent()
-                serve(Connection(descriptors[0]), os.fsdecode(message[1:]))
+                serve(Connection(descriptors[0]), os.fsdecode(message[1:]), descriptors[1:])
                 os._exit(0)
-            os.close(descriptors[0])
+            for descriptor in descriptors:
+                os.close(descriptor)
             control.sendall(_END.pack(pid, 0.0, 0))
         else:
             ended, own_s = _end_of(int(message[1:])), time.process_time()
@@ -234,13 +226,14 @@ def main(arguments: list[str]) -> None:
     """Load, then fork on demand until the socket closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which then ends its children
     _die_with_parent()  # while it loads, nobody would see the socket close
-    for name in LOADED:
+    number, entry, *loaded = arguments
+    for name in loaded:
         with suppress(Exception):  # a library that is not there, or broken: said by the trial that needs it
             import_module(name)
     # from here on the socket tells; the kernel would, also when only the thread ended that had started this
     _die_with_parent(0)
     with suppress(OSError):  # who had asked has ended
-        _serve(socket.socket(fileno=int(arguments[0])))
+        _serve(socket.socket(fileno=int(number)), entry)
 
 
 if __name__ == "__main__":

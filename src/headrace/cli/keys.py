@@ -1,0 +1,131 @@
+"""`headrace keys create`, `list`, `revoke`: who may ask a prediction server."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from headrace.cli.options import AsJson, ProjectPath
+from headrace.cli.output import instant, print_json, print_line, print_table
+from headrace.errors import WrongUse
+from headrace.serving.keys import Verb
+
+
+class LifetimeInvalid(WrongUse):
+    """No time that a key can hold."""
+
+    code = "lifetime-invalid"
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f'a lifetime should be like 12h or 90d, or "none", found {text[:40]!r}', fix="write such a lifetime"
+        )
+
+
+Several = Parameter(negative_iterable="", consume_multiple=True)
+
+
+def create(
+    *,
+    deployment: Annotated[tuple[str, ...], Several] = (),
+    verb: Annotated[tuple[Verb, ...], Several] = ("predict",),
+    lifetime: str = "90d",
+    note: str = "",
+    project: ProjectPath = None,
+    as_json: AsJson = False,
+) -> int:
+    """Make an API key. It is shown this once; what is stored tells nobody what it is.
+
+    Parameters
+    ----------
+    deployment
+        Which deployments it may use; every one when left out.
+    verb
+        What it may do.
+    lifetime
+        How long it holds, such as 12h or 90d; "none" for ever.
+    note
+        For the list: whose it is, what for.
+    """
+    from headrace.app import Project
+    from headrace.definition.quantities import parse_duration
+
+    lifetime_us = None if lifetime == "none" else parse_duration(lifetime)
+    if lifetime_us is None and lifetime != "none":
+        raise LifetimeInvalid(lifetime)
+    with Project.open(project) as opened:
+        text, key = opened.api_keys().create(
+            verbs=verb,
+            deployments=deployment,
+            lifetime_us=lifetime_us,
+            by=getpass.getuser(),
+            note=note,
+        )
+        opened.tell_servers()
+    if as_json:
+        print_json({"key": text, "id": key.id, "expires_us": key.expires_us})
+        return 0
+    print_line(text)
+    print_line()
+    where = ", ".join(deployment) or "every deployment"
+    ends = "does not expire" if key.expires_us is None else f"expires {instant(key.expires_us)}"
+    print_line(f"key {key.id} may {' and '.join(verb)} at {where}, {ends}.")
+    print_line("It is shown this once. Send it as `Authorization: Bearer KEY`.")
+    return 0
+
+
+def list_keys(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
+    """The API keys, the oldest first."""
+    from headrace.app import Project, now_us
+
+    with Project.open(project) as opened:
+        keys = opened.api_keys().list()
+    if as_json:
+        print_json({"keys": keys})
+        return 0
+    if not keys:
+        print_line("there are no API keys yet: headrace keys create")
+        return 0
+    now = now_us()
+    print_table(
+        ["id", "may", "at", "made", "by", "holds", "note"],
+        [
+            [
+                key.id,
+                ", ".join(key.verbs),
+                ", ".join(key.deployments) or "every deployment",
+                instant(key.created_us),
+                key.by,
+                f"revoked {instant(key.revoked_us)}"
+                if key.revoked_us is not None
+                else ("until " + instant(key.expires_us) if key.holds(now) else "expired")
+                if key.expires_us is not None
+                else "for ever",
+                key.note,
+            ]
+            for key in keys
+        ],
+    )
+    return 0
+
+
+def revoke(name: str, *, project: ProjectPath = None, as_json: AsJson = False) -> int:
+    """End an API key: within a second no server takes it any longer.
+
+    Parameters
+    ----------
+    name
+        Its id, as `headrace keys list` shows it.
+    """
+    from headrace.app import Project
+
+    with Project.open(project) as opened:
+        key = opened.api_keys().revoke(name)
+        opened.tell_servers()
+    if as_json:
+        print_json({"id": key.id, "revoked_us": key.revoked_us})
+    else:
+        print_line(f"key {key.id} no longer holds, since {instant(key.revoked_us)}")
+    return 0

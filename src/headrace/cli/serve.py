@@ -1,0 +1,57 @@
+"""`headrace serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from headrace.cli.options import AsJson, ProjectPath
+
+if TYPE_CHECKING:
+    from headrace.serving.supervisor import Tells
+
+
+def serve(
+    *,
+    host: str | None = None,
+    port: Annotated[int | None, Parameter(name=["--port", "-p"])] = None,
+    workers: int | None = None,
+    project: ProjectPath = None,
+    as_json: AsJson = False,
+) -> int:
+    """Answer predictions over HTTP, until told to stop.
+
+    The project's deployments are served; where there is none yet, one of the project's name is made of its champion.
+
+    Parameters
+    ----------
+    host
+        The address to listen on; else [serving] host.
+    port
+        Its port; else [serving] port. 0: any that is free.
+    workers
+        Processes that answer; else [serving] workers.
+    """
+    from headrace.app import Project
+
+    with Project.open(project) as opened:
+        supervisor = opened.supervisor(host=host, port=port, workers=workers, say=_say(as_json=as_json))
+        asyncio.run(supervisor.run())
+    return 0
+
+
+def _say(*, as_json: bool) -> Tells:
+    import msgspec
+
+    def say(event: str, /, **facts: object) -> None:
+        if as_json:
+            sys.stderr.write(msgspec.json.encode({"event": event, **facts}).decode() + "\n")
+        else:
+            told = " ".join(f"{name}={value}" for name, value in facts.items())
+            sys.stderr.write(f"{event.replace('_', ' ')}{': ' if told else ''}{told}\n")
+        sys.stderr.flush()
+
+    return say

@@ -1,0 +1,110 @@
+"""Why a deployment is not changed, a key not found, a request not answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.errors import CheckFailed, TroubleOutside, WrongUse
+
+
+class NameInvalid(WrongUse):
+    """A deployment's or an arm's name is no name."""
+
+    code = "deployment-name-invalid"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"a deployment's name has 1 to 64 of a-z, 0-9, - and _, the first a letter or digit; found {name[:80]!r}",
+            fix="choose such a name",
+            name=name[:80],
+        )
+
+
+class DeploymentUnknown(WrongUse):
+    """There is no deployment of that name."""
+
+    code = "deployment-unknown"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        there = f"there are: {', '.join(known)}" if known else "there are none yet"
+        super().__init__(
+            f"there is no deployment {name!r}; {there}",
+            fix="headrace deploy NAME makes one of the model's champion",
+            name=name,
+            known=list(known),
+        )
+
+
+class DeploymentMoved(CheckFailed):
+    """Somebody else changed the deployment at the same time."""
+
+    code = "deployment-moved"
+
+    def __init__(self, name: str, revision: int) -> None:
+        super().__init__(
+            f"deployment {name!r} has another revision {revision} by now: somebody changed it at the same time",
+            fix="look at headrace deployments show, and type the command again if it still holds",
+            name=name,
+            revision=revision,
+        )
+
+
+class DeploymentUnreadable(CheckFailed):
+    """The stored deployment is not of a form that this release reads."""
+
+    code = "deployment-unreadable"
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(
+            f"the object {key!r} is no deployment that this release reads: {reason}",
+            fix="use the release that wrote it, or deploy anew under another name",
+            key=key,
+        )
+
+
+class KeyUnknown(WrongUse):
+    """There is no API key of that id."""
+
+    code = "api-key-unknown"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"there is no API key {name[:40]!r}", fix="headrace keys list shows them", key=name[:40], known=list(known)
+        )
+
+
+class KeyListMoved(TroubleOutside):
+    """The list of keys changed at every try."""
+
+    code = "api-keys-moved"
+
+    def __init__(self, tries: int) -> None:
+        super().__init__(f"the list of API keys was changed by others {tries} times in a row", fix="try again")
+
+
+class VersionNotProbed(CheckFailed):
+    """A version did not answer as it should where it was tried, before any request."""
+
+    code = "version-not-servable"
+
+    def __init__(self, version: str, reason: str) -> None:
+        super().__init__(
+            f"{version} is not served: tried in a process of its own, {reason}",
+            fix="the versions that answer now go on; train the model again, or deploy another version",
+            version=version,
+            reason=reason,
+        )
+
+
+class PortTaken(TroubleOutside):
+    """The address cannot be listened on."""
+
+    code = "port-taken"
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(
+            f"{host}:{port} cannot be listened on: {reason}",
+            fix="end what listens there, or choose another with --port",
+            host=host,
+            port=port,
+        )

@@ -1,0 +1,148 @@
+"""The OpenAPI 3.1 page of a server, made of the deployments that it answers: every request typed by its model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from headrace.serving.http.endpoint import Endpoint
+from headrace.serving.versions import request_schema
+
+_PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string", "description": "stable; see the reference of errors"},
+        "fix": {"type": "string"},
+        "facts": {"type": "object"},
+        "id": {"type": "string"},
+    },
+    "required": ["type", "title", "status", "detail", "code"],
+}
+_FAILURES = {
+    "400": "no HTTP, or no JSON",
+    "401": "no API key, or none that holds",
+    "403": "the key may not do this",
+    "404": "no such deployment",
+    "405": "another method",
+    "413": "too large",
+    "415": "not JSON",
+    "422": "a row that the model cannot read",
+    "429": "too much at a time",
+    "500": "no version has an answer",
+    "503": "not ready",
+}
+
+
+def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """The page, as an object."""
+    paths: dict[str, Any] = {
+        "/healthz": _plain("Whether the process lives", open_to_all=True),
+        "/readyz": _plain("Whether it answers predictions", open_to_all=True, also={"503": "not yet, or no longer"}),
+        "/metrics": _metrics(),
+        "/openapi.json": _plain("This page"),
+        "/v1/deployments": _plain("What is served here"),
+    }
+    schemas: dict[str, Any] = {"Problem": _PROBLEM}
+    for endpoint in endpoints:
+        name = endpoint.name
+        schemas[f"{name}.Row"] = request_schema(endpoint.slots[0].version)
+        schemas[f"{name}.Answer"] = answer_schema(endpoint)
+        paths[f"/v1/deployments/{name}"] = _plain(f"Who answers as {name}")
+        paths[f"/v1/deployments/{name}/predict"] = {"post": _predict(name)}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Headrace prediction server", "version": "1"},
+        "security": [{"key": []}],
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _predict(name: str) -> dict[str, Any]:
+    row, answer = {"$ref": f"#/components/schemas/{name}.Row"}, {"$ref": f"#/components/schemas/{name}.Answer"}
+    many = {
+        "type": "object",
+        "properties": {"id": {"type": "string"}, "predictions": {"type": "array", "items": answer}},
+        "required": ["id", "predictions"],
+    }
+    return {
+        "summary": f"Ask {name}: one row as an object, or several as an array",
+        "operationId": f"predict_{name}",
+        "parameters": [
+            {
+                "name": "x-request-id",
+                "in": "header",
+                "required": False,
+                "description": "names the prediction; a request that is sent again with the same id is logged once",
+                "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
+            }
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"oneOf": [row, {"type": "array", "items": row}]}}},
+        },
+        "responses": {
+            "200": {
+                "description": "the answer, or an answer for each row",
+                "content": {"application/json": {"schema": {"oneOf": [answer, many]}}},
+            },
+            **_failures(),
+        },
+    }
+
+
+def answer_schema(endpoint: Endpoint) -> dict[str, Any]:
+    """JSON Schema of one answer."""
+    version = endpoint.slots[0].version
+    number = {"type": "number"}
+    classes = version.scorer.decider.decision.classes
+    kinds: dict[str, dict[str, Any]] = {
+        "binary": {"probability": number, "decision": {"type": "boolean"}},
+        "multiclass": {
+            "probabilities": {"type": "object", "additionalProperties": number},
+            "decision": {"type": "string", "enum": list(classes)},
+        },
+        "regression": {"value": number, "low": number, "high": number},
+    }
+    said = kinds[version.task]
+    if version.task != "regression":
+        said |= {"set": {"type": "array", "items": {"type": "string"}}, "review": {"type": "boolean"}}
+    names = {"deployment": "string", "arm": "string", "model": "string", "version": "integer", "id": "string"}
+    return {
+        "type": "object",
+        "properties": {**{name: {"type": kind} for name, kind in names.items()}, **said},
+        "required": ["deployment", "arm", "model", "version"],
+    }
+
+
+def _plain(summary: str, *, open_to_all: bool = False, also: dict[str, str] | None = None) -> dict[str, Any]:
+    answers: dict[str, Any] = {
+        "200": {"description": "as said", "content": {"application/json": {"schema": {"type": "object"}}}}
+    }
+    for status, text in (also or {}).items():
+        answers[status] = {"description": text, "content": {"application/json": {"schema": {"type": "object"}}}}
+    found: dict[str, Any] = {"summary": summary, "responses": {**answers, **_failures()}}
+    if open_to_all:
+        found["security"] = []
+    return {"get": found}
+
+
+def _metrics() -> dict[str, Any]:
+    found = _plain("Counters for Prometheus", open_to_all=True)
+    found["get"]["responses"]["200"] = {
+        "description": "text exposition format",
+        "content": {"text/plain": {"schema": {"type": "string"}}},
+    }
+    return found
+
+
+def _failures() -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {"description": text, "content": {"application/problem+json": {"schema": schema}}}
+        for status, text in _FAILURES.items()
+    }

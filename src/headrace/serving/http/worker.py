@@ -1,0 +1,277 @@
+"""A worker's life: forked with what is loaded, it takes connections of the one port until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from headrace.features.model import ExpressionStep, Program
+from headrace.features.program import HistoryLike
+from headrace.scoring.package import Package, decode_json, read_package
+from headrace.serving.http.connection import Connection
+from headrace.serving.http.desk import Desk
+from headrace.serving.http.endpoint import Endpoint
+from headrace.serving.http.metrics import metrics_text
+from headrace.serving.http.records import Records
+from headrace.serving.keys import KeyRing
+from headrace.serving.log.writer import LogHeader, LogWriter
+from headrace.serving.messages import (
+    ArmCounts,
+    Commit,
+    Committed,
+    Drain,
+    Install,
+    Ping,
+    Pong,
+    Prepared,
+    Probed,
+    Settings,
+    for_worker,
+    send,
+)
+from headrace.serving.messages import Probe as ProbeOrder
+from headrace.serving.model import Served
+from headrace.serving.versions import Version
+
+PROBE: Final = "probe "
+"""What the text begins with that a process is forked with to try a version."""
+GC_OBJECTS: Final = 20_000
+"""Answers are let go of as they leave; circles are rare."""
+LONGEST_DRAIN_S: Final = 25.0
+_POLL_S: Final = 0.05
+_TIMED: Final = 15
+"""Rows that a probe times."""
+_BACKLOG: Final = 2048
+
+
+def serve(pipe: Pipe, argument: str, descriptors: list[int]) -> None:
+    """The entry: what a supervisor forks."""
+    if argument.startswith(PROBE):
+        send(pipe, probe(msgspec.json.decode(argument.removeprefix(PROBE), type=ProbeOrder)))
+        return
+    import uvloop
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C and the end are the supervisor's to tell
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    settings = msgspec.json.decode(argument, type=Settings)
+    gc.set_threshold(GC_OBJECTS, 50, 50)
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    worker = Worker(loop, pipe, settings, socket.socket(fileno=descriptors[0]))
+    loop.run_until_complete(worker.run())
+
+
+def now_us() -> int:
+    """Microseconds since 1970, by the system's clock."""
+    return time.time_ns() // 1000
+
+
+def note_fault(error: Exception) -> None:
+    """A fault of ours, for who keeps the server: what and where, and no value that a request carried."""
+    places = [f"{frame.name} {frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    told = {"event": "fault", "error": type(error).__name__, "at": places[-6:]}
+    sys.stderr.write(msgspec.json.encode(told).decode() + "\n")
+    sys.stderr.flush()
+
+
+class Worker:
+    """One."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, pipe: Pipe, settings: Settings, listening: socket.socket
+    ) -> None:
+        self._loop, self._pipe, self._settings, self._listening = loop, pipe, settings, listening
+        self._ping = Ping()
+        self._records = Records(
+            LogWriter(
+                Path(settings.log),
+                header=LogHeader(project=settings.project, worker=f"{socket.gethostname()}-{os.getpid()}"),
+                durability=settings.durability,
+                on_full=settings.on_full,
+                clock=now_us,
+                loop=loop,
+            )
+        )
+        self.desk = Desk(
+            loop,
+            limits=settings.limits,
+            hosts=frozenset(host.lower().encode() for host in settings.hosts),
+            clock=now_us,
+            records=self._records,
+            metrics=lambda: metrics_text(self._ping),
+            fault=note_fault,
+        )
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="headrace-load")
+        self._versions: dict[str, Version] = {}
+        self._waiting: tuple[int, dict[str, Version], Install] | None = None
+        self._server: asyncio.Server | None = None
+        self._ended = loop.create_future()
+        self._draining: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Until it has drained, or the supervisor is gone."""
+        self._loop.add_reader(self._pipe.fileno(), self._hear)
+        await self._ended
+        self._records.close()
+
+    def _hear(self) -> None:
+        try:
+            message = for_worker(self._pipe)
+        except (EOFError, OSError):
+            self._end()
+            return
+        match message:
+            case Ping():
+                self._ping = message
+                self.desk.stale = message.stale
+                self._say(self._pong())
+            case Install():
+                self._loop.run_in_executor(self._loader, self._load, message).add_done_callback(self._loaded)
+            case Commit():
+                self._loop.create_task(self._commit(message.number))
+            case Drain():
+                if self._draining is None:
+                    self._draining = self._loop.create_task(self._drain(message.delay_s))
+
+    def _say(self, message: Pong | Prepared | Committed) -> None:
+        try:
+            send(self._pipe, message)
+        except OSError:
+            self._end()
+
+    def _end(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def _load(self, install: Install) -> tuple[Install, dict[str, Version], dict[str, str]]:
+        """On a thread of its own: requests are answered meanwhile."""
+        versions, failed = dict[str, Version](), dict[str, str]()
+        for deployment in install.deployments:
+            for served in deployment.versions:
+                if served.package in versions or served.package in failed:
+                    continue
+                try:
+                    known = self._versions.get(served.package)
+                    versions[served.package] = known or load_version(served, self._settings)
+                except Exception as error:
+                    failed[served.package] = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
+        return install, versions, failed
+
+    def _loaded(self, done: asyncio.Future[tuple[Install, dict[str, Version], dict[str, str]]]) -> None:
+        install, versions, failed = done.result()
+        if not failed:
+            self._waiting = (install.number, versions, install)
+        self._say(Prepared(number=install.number, failed=failed))
+
+    async def _commit(self, number: int) -> None:
+        if self._waiting is None or self._waiting[0] != number:
+            return
+        _, versions, install = self._waiting
+        self._waiting = None
+        endpoints = {each.name: Endpoint(each, versions) for each in install.deployments}
+        self.desk.install(endpoints, KeyRing(install.keys))
+        self._records.begin(endpoints.values())
+        self._versions = versions
+        # what is loaded stays: looking through it for circles again and again would cost a tenth of the time
+        gc.collect()
+        gc.freeze()
+        if self._server is None:
+            self._server = await self._loop.create_server(
+                lambda: Connection(self.desk), sock=self._listening, backlog=_BACKLOG
+            )
+            self.desk.ready = True
+        self._say(Committed(number=number))
+
+    async def _drain(self, delay_s: float) -> None:
+        self.desk.draining = True
+        await asyncio.sleep(delay_s)
+        if self._server is not None:
+            self._server.close()
+        until = self._loop.time() + LONGEST_DRAIN_S
+        while self._loop.time() < until:
+            self.desk.close_idle()
+            if not self.desk.busy:
+                break
+            await asyncio.sleep(_POLL_S)
+        self._say(self._pong())
+        self._end()
+
+    def _pong(self) -> Pong:
+        tallies, self.desk.tallies = self.desk.tallies, {}
+        statuses, self.desk.statuses = self.desk.statuses, {}
+        counts = tuple(
+            ArmCounts(deployment=deployment, arm=arm, counts=tally.counts())
+            for (deployment, arm), tally in tallies.items()
+        )
+        return Pong(counts=counts, statuses=statuses, connections=self.desk.connections)
+
+
+def load_version(served: Served, settings: Settings) -> Version:
+    """Read, check and compile one; raises `PackageRefused` and what the online store raises."""
+    package = read_local(Path(settings.packages) / served.package, served.package, settings.signers)
+    return Version(served, package, history_of(package, settings))
+
+
+def read_local(folder: Path, package: str, signers: tuple[str, ...]) -> Package:
+    """A package that lies in a folder, every byte checked."""
+    listing = {path.name: path.stat().st_size for path in folder.iterdir()} if folder.is_dir() else {}
+    return read_package(lambda name: (folder / name).read_bytes(), package=package, signers=signers, listing=listing)
+
+
+def history_of(package: Package, settings: Settings) -> HistoryLike | None:
+    """The online store's values, where the package's program has lookups or windows."""
+    program = decode_json(package, "program.json", Program)
+    if settings.online is None or all(isinstance(step, ExpressionStep) for step in program.steps):
+        return None
+    from headrace.features.online import OnlineHistory
+    from headrace.stores.online.open import open_online
+
+    return OnlineHistory(
+        program,
+        open_online(settings.online, Path(settings.root)),
+        settings.project,
+        max_staleness_us=settings.max_staleness_us,
+        on_stale=settings.on_stale,
+    )
+
+
+def probe(order: ProbeOrder) -> Probed:
+    """Load a version and let it answer, within limits of memory and time: what a hostile or broken graph does, it does
+    to this process."""
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + order.memory_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CPU, (order.cpu_s, order.cpu_s))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        version = load_version(order.served, order.settings)
+        width = version.scorer.graph.width
+        rows = [np.full(width, fill, np.float32).tobytes() for fill in (0.0, np.nan, 1.0)]
+        amounts: list[tuple[object, ...]] = [(None,) * len(version.scorer.decider.columns)] * len(rows)
+        together = version.answer(rows, amounts)[0]
+        alone = [version.answer([row], amounts[:1])[0][0] for row in rows]
+        if alone != together:
+            return Probed(error="rows alone and together got different answers")
+        took = []
+        for _ in range(_TIMED):
+            began = time.perf_counter()
+            version.answer(rows[:1], amounts[:1])
+            took.append(time.perf_counter() - began)
+    except Exception as error:
+        return Probed(error=f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}")
+    return Probed(error=None, row_us=sorted(took)[len(took) // 2] * 1e6)

@@ -1,0 +1,187 @@
+"""API keys: 256 random bits, shown once, of which the store holds a digest; scoped, expiring, revocable.
+
+The list of a project's keys is one object, changed by compare-and-set. Servers pull it and check a key without any
+further read. A fast digest is enough for a secret that nobody can guess (OWASP ASVS 5.0, 6.5.2).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from hmac import compare_digest
+from typing import Final, Literal
+
+import msgspec
+
+from headrace.serving.errors import KeyListMoved, KeyUnknown
+from headrace.serving.model import Struct
+from headrace.stores.errors import ObjectNotFound
+from headrace.stores.objects import ObjectStore
+
+Verb = Literal["predict", "outcomes", "metrics", "admin"]
+VERBS: Final[tuple[Verb, ...]] = ("predict", "outcomes", "metrics", "admin")
+PREFIX: Final = "hr"
+_SECRET_BYTES: Final = 32
+_ID_BYTES: Final = 6
+_TRIES: Final = 20
+_MOST_KNOWN: Final = 4096
+"""Accepted headers that a server remembers."""
+
+
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """What is stored of a key."""
+
+    id: str
+    """Public: names the key in lists and logs."""
+    sha256: str
+    """Of the whole key as it is sent."""
+    verbs: tuple[Verb, ...]
+    deployments: tuple[str, ...] = ()
+    """Which ones it may use; none: every one."""
+    expires_us: int | None = None
+    revoked_us: int | None = None
+    created_us: int
+    by: str
+    note: str = ""
+    rate: float | None = None
+    """Requests a second, over all workers of a server; None: no limit of its own."""
+    concurrency: int | None = None
+    """Requests at a time, likewise."""
+
+    def holds(self, now_us: int) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self.revoked_us is None and (self.expires_us is None or now_us < self.expires_us)
+
+    def allows(self, verb: Verb, deployment: str) -> bool:
+        """Whether it may do that there."""
+        return verb in self.verbs and (not self.deployments or deployment in self.deployments)
+
+
+class KeyList(Struct, frozen=True, kw_only=True):
+    """The object that holds a project's keys."""
+
+    format: int = 1
+    keys: tuple[ApiKey, ...] = ()
+
+
+class Keys:
+    """The keys of one project, in the object store.
+
+    Parameters
+    ----------
+    clock : microseconds since 1970 UTC
+    """
+
+    def __init__(self, objects: ObjectStore, project: str, *, clock: Callable[[], int]) -> None:
+        self._objects, self._key, self._clock = objects, keys_key(project), clock
+
+    def list(self) -> tuple[ApiKey, ...]:
+        """All that were ever made, the oldest first."""
+        return self._read()[0].keys
+
+    def create(
+        self,
+        *,
+        verbs: Sequence[Verb],
+        deployments: Sequence[str] = (),
+        lifetime_us: int | None,
+        by: str,
+        note: str = "",
+        rate: float | None = None,
+        concurrency: int | None = None,
+    ) -> tuple[str, ApiKey]:
+        """A new key: what is sent with requests, which is stored nowhere, and what is stored of it."""
+        name = secrets.token_hex(_ID_BYTES)
+        text = f"{PREFIX}_{name}_{urlsafe_b64encode(secrets.token_bytes(_SECRET_BYTES)).rstrip(b'=').decode()}"
+        now = self._clock()
+        key = ApiKey(
+            id=name,
+            sha256=digest_of(text.encode()),
+            verbs=tuple(verbs),
+            deployments=tuple(deployments),
+            expires_us=None if lifetime_us is None else now + lifetime_us,
+            created_us=now,
+            by=by,
+            note=note,
+            rate=rate,
+            concurrency=concurrency,
+        )
+        self._change(lambda keys: (*keys, key))
+        return text, key
+
+    def revoke(self, name: str) -> ApiKey:
+        """End a key; once revoked it stays so. Raises `KeyUnknown`."""
+        now = self._clock()
+
+        def change(keys: tuple[ApiKey, ...]) -> tuple[ApiKey, ...]:
+            if name not in [key.id for key in keys]:
+                raise KeyUnknown(name, [key.id for key in keys])
+            return tuple(
+                msgspec.structs.replace(key, revoked_us=now) if key.id == name and key.revoked_us is None else key
+                for key in keys
+            )
+
+        return next(key for key in self._change(change) if key.id == name)
+
+    def _change(self, change: Callable[[tuple[ApiKey, ...]], tuple[ApiKey, ...]]) -> tuple[ApiKey, ...]:
+        for _ in range(_TRIES):
+            listed, tag = self._read()
+            keys = change(listed.keys)
+            data = msgspec.json.encode(KeyList(keys=keys))
+            if tag is None:
+                if self._objects.put_if_absent(self._key, data):
+                    return keys
+            elif self._objects.replace(self._key, data, expected=tag):
+                return keys
+        raise KeyListMoved(_TRIES)
+
+    def _read(self) -> tuple[KeyList, str | None]:
+        try:
+            data, tag = self._objects.get_tagged(self._key)
+        except ObjectNotFound:
+            return KeyList(), None
+        return msgspec.json.decode(data, type=KeyList), tag
+
+
+def keys_key(project: str) -> str:
+    """Where a project's keys lie."""
+    return f"serving/{project}/keys.json"
+
+
+def digest_of(text: bytes) -> str:
+    """SHA-256, hexadecimal."""
+    return hashlib.sha256(text).hexdigest()
+
+
+class KeyRing:
+    """What a server knows of the keys: from an `Authorization` header to the key, if it holds."""
+
+    def __init__(self, keys: Sequence[ApiKey]) -> None:
+        self._by_id = {key.id.encode(): key for key in keys}
+        self._known: dict[bytes, ApiKey] = {}
+
+    def find(self, authorization: bytes, now_us: int) -> ApiKey | None:
+        """The key that was sent; None: none of ours, or one that no longer holds."""
+        key = self._known.get(authorization)
+        if key is None:
+            key = self._look_up(authorization)
+            if key is None:
+                return None
+            if len(self._known) < _MOST_KNOWN:
+                self._known[authorization] = key
+        return key if key.holds(now_us) else None
+
+    def _look_up(self, authorization: bytes) -> ApiKey | None:
+        scheme, _, text = authorization.partition(b" ")
+        if scheme.lower() != b"bearer":
+            return None
+        parts = text.split(b"_", 2)
+        key = self._by_id.get(parts[1]) if len(parts) == 3 else None
+        # as long for an unknown name as for a wrong secret
+        expected = key.sha256 if key is not None else _NOBODY
+        return key if compare_digest(digest_of(text), expected) and key is not None else None
+
+
+_NOBODY: Final = "0" * 64

@@ -1,0 +1,31 @@
+"""What a server takes from a client before it does any work: bytes, seconds, requests at a time."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one server."""
+
+    url_bytes: int = 8 * 1024
+    header_bytes: int = 32 * 1024
+    """Of all headers together."""
+    headers: int = 100
+    body_bytes: int = 8 * 1024 * 1024
+    rows: int = 1_000
+    """Of one request."""
+    read_s: float = 10.0
+    """From the first byte of a request to its last."""
+    idle_s: float = 75.0
+    """Between two requests of a connection."""
+    write_s: float = 10.0
+    """How long a client may leave an answer unread."""
+    connections: int = 10_000
+    """Of one worker."""
+    waiting: int = 256
+    """Requests of one worker that wait for an answer; further ones are told to come again."""
+    waiting_rows: int = 4_096
+    """The rows of these, likewise."""
+    pipelined: int = 16
+    """Requests that one connection may send ahead of their answers."""

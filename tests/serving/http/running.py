@@ -1,0 +1,212 @@
+"""A prediction server of a test's own: its store, its process, and a client."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tests.scoring.made import KEY, id_of, package_files, signed
+
+from headrace.serving.deployments import Deployments
+from headrace.serving.keys import Keys
+from headrace.serving.limits import Limits
+from headrace.serving.messages import Settings
+from headrace.serving.model import Deployment, Served
+from headrace.serving.pulling import Puller, tell_changes
+from headrace.serving.revisions import Change, begin
+from headrace.stores.objects.local import LocalObjectStore
+
+PROJECT = "delays"
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def change(text: str = "") -> Change:
+    return Change(at_us=now_us(), by="ann", salt="salt", reason=text)
+
+
+@dataclass
+class Place:
+    """A folder with a store, versions, and a key."""
+
+    root: Path
+    limits: Limits = field(default_factory=Limits)
+    max_stale_s: float = 3600.0
+    drain_s: float = 0.0
+    objects: LocalObjectStore = field(init=False)
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.objects = LocalObjectStore(self.root / "objects")
+        self.deployments = Deployments(self.objects, PROJECT)
+        self.keys = Keys(self.objects, PROJECT, clock=now_us)
+        self.key, _ = self.keys.create(verbs=("predict",), lifetime_us=None, by="ann")
+
+    def version(self, number: int, **made: Any) -> Served:
+        """Register a version whose forest is drawn from its number."""
+        stored = signed(package_files(**({"seed": number} | made)), task=made.get("task", "binary"))
+        package = id_of(stored)
+        for name, data in stored.items():
+            self.objects.put(f"packages/{package}/{name}", data)
+        return Served(model=PROJECT, version=number, package=package)
+
+    def deploy(self, served: Served, name: str = "delays", sticky: Sequence[str] = ()) -> Deployment:
+        made = begin(served, change(), project=PROJECT, name=name, sticky=sticky)
+        self.write(made)
+        return made
+
+    def write(self, made: Deployment) -> None:
+        self.deployments.write(made)
+        tell_changes(self.objects, PROJECT)
+
+    def settings(self) -> Settings:
+        folder = self.root / "serving"
+        return Settings(
+            project=PROJECT,
+            root=str(self.root),
+            packages=str(folder / "packages"),
+            signers=(KEY.public,),
+            hosts=("localhost", "127.0.0.1"),
+            limits=self.limits,
+            online=None,
+            max_staleness_us=None,
+            on_stale="refuse",
+            log=str(folder / "log"),
+            durability="process",
+            on_full="refuse",
+        )
+
+
+class Running:
+    """The server's process."""
+
+    def __init__(self, place: Place, *, workers: int = 1) -> None:
+        self.place = place
+        self.clients: list[http.client.HTTPConnection] = []
+        order = {
+            "root": str(place.root),
+            "workers": workers,
+            "max_stale_s": place.max_stale_s,
+            "drain_s": place.drain_s,
+        }
+        self.log = (place.root / "server.log").open("wb")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", "from tests.serving.http.running import main; main()", json.dumps(order)],
+            stdin=subprocess.PIPE,
+            stderr=self.log,
+            cwd=Path(__file__).parents[3],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(["src", "."])},
+        )
+        assert self.process.stdin is not None
+        self.process.stdin.write(msgspec.json.encode(place.settings()))
+        self.process.stdin.close()
+
+    def events(self) -> list[dict[str, Any]]:
+        lines = (self.place.root / "server.log").read_bytes().splitlines()
+        return [json.loads(line) for line in lines if line.startswith(b'{"event"')]
+
+    def wait_for(self, event: str, count: int = 1, within_s: float = 30.0) -> dict[str, Any]:
+        until = time.monotonic() + within_s
+        while time.monotonic() < until:
+            found = [each for each in self.events() if each["event"] == event]
+            if len(found) >= count:
+                return found[count - 1]
+            assert self.process.poll() is None, (self.place.root / "server.log").read_text()
+            time.sleep(0.02)
+        raise AssertionError(f"no {event}: {(self.place.root / 'server.log').read_text()}")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.wait_for("ready")["address"].removeprefix("http://").rpartition(":")
+        return host, int(port)
+
+    def workers(self) -> list[int]:
+        """Processes of the workers."""
+        nursery = children(self.process.pid)
+        return [pid for each in nursery for pid in children(each)]
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        for client in self.clients:
+            client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(40)
+        finally:
+            self.process.kill()
+            self.log.close()
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(each) for each in (task / "children").read_text().split()]
+    return found
+
+
+class Client:
+    """One connection that stays."""
+
+    def __init__(self, running: Running, key: str | None = None) -> None:
+        host, port = running.address
+        self.connection = http.client.HTTPConnection(host, port, timeout=20)
+        running.clients.append(self.connection)
+        self.key = running.place.key if key is None else key
+
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, str], Any]:
+        sent = {"authorization": f"Bearer {self.key}"} if self.key else {}
+        if body is not None:
+            sent["content-type"] = "application/json"
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        self.connection.request(method, path, data, sent | (headers or {}))
+        answer = self.connection.getresponse()
+        text = answer.read()
+        kind = answer.headers.get("content-type", "")
+        return answer.status, dict(answer.headers.items()), json.loads(text) if "json" in kind else text.decode()
+
+    def predict(self, body: Any, name: str = "delays", **headers: str) -> tuple[int, dict[str, str], Any]:
+        return self.ask("POST", f"/v1/deployments/{name}/predict", body, headers)
+
+
+def main() -> None:
+    """The process: settings on standard input, the rest as an argument."""
+    import asyncio
+
+    from headrace.serving.supervisor import Supervisor
+
+    order = json.loads(sys.argv[1])
+    settings = msgspec.json.decode(sys.stdin.buffer.read(), type=Settings)
+
+    def say(event: str, /, **facts: object) -> None:
+        sys.stderr.write(json.dumps({"event": event, **facts}) + "\n")
+        sys.stderr.flush()
+
+    root = Path(order["root"])
+
+    async def run() -> None:
+        await Supervisor(
+            settings,
+            Puller(LocalObjectStore(root / "objects"), PROJECT, root / "serving", clock=now_us),
+            address=("127.0.0.1", 0),
+            workers=order["workers"],
+            max_stale_s=order["max_stale_s"],
+            drain_s=order["drain_s"],
+            say=say,
+            clock=now_us,
+        ).run()
+
+    asyncio.run(run())

@@ -1,0 +1,279 @@
+"""A whole server: what it answers, to whom, and what becomes of it when parts of it end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.scoring.made import ROW
+from tests.serving.http.running import Client, Place, Running, change
+
+from headrace.scoring.package import read_package
+from headrace.scoring.scorer import Scorer
+from headrace.serving.model import Served
+from headrace.serving.revisions import deploy_whole, rollback
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def running(place: Place) -> Iterator[Running]:
+    place.deploy(place.version(1))
+    server = Running(place)
+    server.wait_for("ready")
+    yield server
+    server.end()
+
+
+def scorer_of(place: Place, served: Served) -> Scorer:
+    prefix = f"packages/{served.package}/"
+    package = read_package(
+        lambda name: place.objects.get(prefix + name), package=served.package, signers=place.settings().signers
+    )
+    return Scorer(package, served.version)
+
+
+def rows(n: int) -> list[dict[str, Any]]:
+    return [
+        ROW
+        | {
+            "distance": None if i % 7 == 0 else 100.0 + 3.7 * i,
+            "seats": None if i % 11 == 0 else i % 300,
+            "carrier": None if i % 5 == 0 else ["UA", "AA", "ZZ"][i % 3],
+            "vip": [True, False, None][i % 3],
+        }
+        for i in range(n)
+    ]
+
+
+def test_a_row_is_answered_as_in_process_alone_and_among_others(running: Running, place: Place) -> None:
+    scorer = scorer_of(place, place.deployments.get("delays").arms[0].serves)
+    expected = scorer.predict(rows(200))
+    client = Client(running)
+    status, _, many = client.predict(rows(200))
+    assert status == 200
+    for row, want, among in zip(rows(200), expected, many["predictions"], strict=True):
+        status, headers, alone = client.predict(row)
+        assert status == 200
+        assert alone["probability"] == among["probability"] == want.probability
+        assert alone["decision"] == among["decision"] == want.decision
+        assert (alone["deployment"], alone["arm"], alone["version"]) == ("delays", "v1", 1)
+        assert headers["x-request-id"] == alone["id"]
+
+
+def test_the_id_that_was_sent_comes_back(running: Running) -> None:
+    _, headers, answer = Client(running).predict(ROW, **{"x-request-id": "order-7:a"})
+    assert answer["id"] == headers["x-request-id"] == "order-7:a"
+    status, _, problem = Client(running).predict(ROW, **{"x-request-id": 'a"b'})
+    assert (status, problem["code"]) == (400, "request-id-invalid")
+
+
+def test_who_has_no_key_that_holds_gets_no_answer(running: Running, place: Place) -> None:
+    for key in ("", "hr_x_y", place.key + "x"):
+        for path in ("/v1/deployments/delays/predict", "/v1/deployments/none/predict"):
+            status, headers, problem = Client(running, key).ask("POST", path, ROW)
+            assert (status, problem["code"]) == (401, "not-authenticated")
+            assert headers["www-authenticate"] == "Bearer"
+    for path in ("/v1/deployments", "/openapi.json", "/nowhere"):
+        assert Client(running, "").ask("GET", path)[0] == 401
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert Client(running, "").ask("GET", path)[0] == 200
+
+
+def test_a_key_is_good_for_its_deployments_and_verbs_alone(running: Running, place: Place) -> None:
+    text, _ = place.keys.create(verbs=("outcomes",), lifetime_us=None, by="ann")
+    other, _ = place.keys.create(verbs=("predict",), deployments=("other",), lifetime_us=None, by="ann")
+    place.write(deploy_whole(place.deployments.get("delays"), place.version(2), change()))
+    running.wait_for("serving", 2)
+    for key in (text, other):
+        status, _, problem = Client(running, key).predict(ROW)
+        assert (status, problem["code"]) == (403, "not-allowed")
+
+
+def test_a_revoked_key_ends_within_a_second_or_little_more(running: Running, place: Place) -> None:
+    from headrace.serving.pulling import tell_changes
+
+    text, key = place.keys.create(verbs=("predict",), lifetime_us=None, by="ann")
+    tell_changes(place.objects, "delays")
+    client = Client(running, text)
+    until = time.monotonic() + 5
+    while client.predict(ROW)[0] != 200 and time.monotonic() < until:
+        time.sleep(0.05)
+    place.keys.revoke(key.id)
+    tell_changes(place.objects, "delays")
+    began = time.monotonic()
+    while client.predict(ROW)[0] == 200 and time.monotonic() - began < 10:
+        time.sleep(0.02)
+    assert client.predict(ROW)[0] == 401
+    assert time.monotonic() - began < 5  # a second where nothing else runs
+
+
+@pytest.mark.parametrize(
+    ("change_row", "code"),
+    [
+        ({"distance": "far"}, "value-refused"),
+        ({"vipp": 1}, "column-unknown"),
+        ({"vip": 1}, "value-refused"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_told_by_column(running: Running, change_row: dict[str, Any], code: str) -> None:
+    status, headers, problem = Client(running).predict(ROW | change_row)
+    assert (status, problem["code"], problem["status"]) == (422, code, 422)
+    assert headers["content-type"] == "application/problem+json"
+    assert next(iter(change_row)) in problem["detail"]
+    assert "far" not in json.dumps(problem)
+
+
+def test_requests_of_another_kind_are_refused_each_in_its_way(running: Running) -> None:
+    client = Client(running)
+    path = "/v1/deployments/delays/predict"
+    assert client.ask("GET", path)[0] == 405
+    assert client.ask("POST", "/healthz", {})[0] == 405
+    assert client.ask("POST", path, ROW, {"content-type": "text/plain"})[0] == 415
+    assert client.ask("POST", path, b"x", {"content-encoding": "gzip"})[0] == 415
+    assert client.ask("POST", path, b"{")[0] == 422
+    assert client.ask("POST", "/v1/deployments/other/predict", ROW)[0] == 404
+    assert client.ask("GET", "/v1/deployments/other")[0] == 404
+    assert client.ask("GET", "/v2")[0] == 404
+    assert client.ask("GET", "/healthz", None, {"host": "evil.example"})[0] == 421
+    assert client.predict(ROW)[0] == 200  # and it goes on
+
+
+def test_no_rows_are_no_predictions(running: Running) -> None:
+    status, _, answer = Client(running).predict([])
+    assert (status, answer["predictions"]) == (200, [])
+
+
+def test_a_new_version_is_taken_up_without_a_failed_or_mixed_answer(running: Running, place: Place) -> None:
+    one, two = place.deployments.get("delays").arms[0].serves, place.version(2)
+    expected = {s.version: scorer_of(place, s).predict([ROW])[0].probability for s in (one, two)}
+    assert expected[1] != expected[2]
+    seen: list[tuple[int, Any]] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        client = Client(running)
+        while not stop.is_set():
+            status, _, answer = client.predict(ROW)
+            seen.append((status, answer))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for turn in range(4):
+        now = place.deployments.get("delays")
+        if turn % 2 == 0:
+            place.write(deploy_whole(now, two, change()))
+        else:
+            place.write(rollback(now, place.deployments.history("delays"), change()))
+        running.wait_for("serving", turn + 2)
+        assert Client(running).predict(ROW)[2]["version"] == 2 - turn % 2
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert {status for status, _ in seen} == {200}
+    assert all(answer["probability"] == expected[answer["version"]] for _, answer in seen)
+    assert {answer["version"] for _, answer in seen} == {1, 2}
+
+
+def test_a_version_that_cannot_be_served_touches_no_request(running: Running, place: Place) -> None:
+    client = Client(running)
+    assert client.predict(ROW)[2]["version"] == 1
+    now = place.deployments.get("delays")
+    place.write(deploy_whole(now, place.version(2, replaced={"model.onnx": b"nonsense"}), change()))
+    failed = running.wait_for("not_served")
+    assert "delays@2" in failed
+    assert client.predict(ROW)[2]["version"] == 1
+    place.write(deploy_whole(place.deployments.get("delays"), place.version(3), change()))
+    running.wait_for("serving", 2)
+    assert client.predict(ROW)[2]["version"] == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_is_gone_or_hangs_is_replaced(place: Place, number: int) -> None:
+    place.deploy(place.version(1))
+    running = Running(place, workers=2)
+    try:
+        running.wait_for("ready")
+        before = running.workers()
+        assert len(before) == 2
+        os.kill(before[0], number)
+        running.wait_for("worker_lost")
+        until = time.monotonic() + 20
+        while len(set(running.workers()) - {before[0]}) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert before[0] not in running.workers()
+        for _ in range(20):
+            assert Client(running).predict(ROW)[0] == 200
+    finally:
+        running.end()
+
+
+def test_when_the_store_is_away_the_last_that_was_known_is_served_and_later_refused(place: Place) -> None:
+    place.deploy(place.version(1))
+    place.max_stale_s = 3.0
+    running = Running(place)
+    client = Client(running)
+    assert client.predict(ROW)[0] == 200
+    hidden = place.root / "away"
+    (place.root / "objects").rename(hidden)
+    (place.root / "objects").write_bytes(b"")  # what is no folder is no store
+    running.wait_for("store_away")
+    assert client.predict(ROW)[0] == 200
+    until = time.monotonic() + 15
+    while client.predict(ROW)[0] == 200 and time.monotonic() < until:
+        time.sleep(0.05)
+    status, headers, problem = client.predict(ROW)
+    assert (status, problem["code"]) == (503, "too-stale")
+    assert "retry-after" in headers
+    assert client.ask("GET", "/readyz")[0] == 503
+    (place.root / "objects").unlink()
+    hidden.rename(place.root / "objects")
+    until = time.monotonic() + 15
+    while client.predict(ROW)[0] != 200 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert client.predict(ROW)[0] == 200
+    running.end()
+
+
+def test_told_to_end_it_answers_what_was_asked_and_ends(running: Running) -> None:
+    clients = [Client(running) for _ in range(4)]
+    for client in clients:
+        assert client.predict(ROW)[0] == 200
+    assert running.end() == 0
+    assert running.events()[-1]["event"] == "ended"
+
+
+def test_metrics_count_every_answer(running: Running) -> None:
+    client = Client(running)
+    for _ in range(7):
+        client.predict(ROW)
+    client.predict(rows(5))
+    client.predict({})
+    until = time.monotonic() + 10
+    text = ""
+    while 'headrace_predictions_total{deployment="delays",arm="v1"} 12' not in text and time.monotonic() < until:
+        time.sleep(0.1)
+        text = client.ask("GET", "/metrics")[2]
+    assert 'headrace_predictions_total{deployment="delays",arm="v1"} 12' in text
+    assert 'headrace_requests_refused_total{status="422"} 1' in text
+    assert 'headrace_prediction_seconds_count{deployment="delays",arm="v1"} 12' in text
+
+
+def test_the_openapi_page_is_typed_by_the_model(running: Running) -> None:
+    status, _, page = Client(running).ask("GET", "/openapi.json")
+    assert status == 200
+    assert page["openapi"] == "3.1.0"
+    row = page["components"]["schemas"]["delays.Row"]
+    assert row["properties"]["distance"] == {"type": ["number", "null"]}
+    assert sorted(row["required"]) == sorted(ROW)
