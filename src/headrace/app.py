@@ -718,17 +718,17 @@ class Project:
 
         tell_changes(self.objects, self.name)
 
+    def has_deployments(self) -> bool:
+        """Whether anything is deployed."""
+        from headrace.serving.deployments import Deployments
+
+        return bool(Deployments(self.objects, self.name).names())
+
     def supervisor(
         self, *, host: str | None = None, port: int | None = None, workers: int | None = None, say: Tells
     ) -> Supervisor:
-        """A prediction server of this project, not yet running; it is given a first deployment if there is none.
-
-        Raises
-        ------
-        PortTaken : and, without a deployment, what `Deploying.deploy` raises.
-        """
+        """A prediction server of this project, not yet running; raises `PortTaken`."""
         from headrace.governance.signing import config_dir, load_key
-        from headrace.serving.deployments import Deployments
         from headrace.serving.limits import Limits
         from headrace.serving.messages import Settings
         from headrace.serving.pulling import Puller
@@ -752,7 +752,7 @@ class Project:
             durability=serving.log,
             on_full=serving.on_full,
         )
-        supervisor = Supervisor(
+        return Supervisor(
             settings,
             Puller(self.objects, self.name, folder, clock=now_us),
             address=(host or serving.host, serving.port if port is None else port),
@@ -762,10 +762,6 @@ class Project:
             say=say,
             clock=now_us,
         )
-        if not Deployments(self.objects, self.name).names():
-            deploying = self.deploying()
-            deploying.deploy(self.name, deploying.version(self.name, model=self.name))
-        return supervisor
 
     def schedule_times(self) -> Times:
         """What was decided about the times of `[schedule]`, which the definition must have."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +39,12 @@ def serve(
     from headrace.app import Project
 
     with Project.open(project) as opened:
+        if not opened.has_deployments():
+            # in a process of its own: the tables that it works with have no place in a server
+            first = [sys.executable, "-m", "headrace", "deploy", opened.name, "--project", str(opened.path)]
+            code = subprocess.run(first, stdout=subprocess.DEVNULL).returncode  # noqa: S603 - this very program
+            if code:
+                return code
         supervisor = opened.supervisor(host=host, port=port, workers=workers, say=_say(as_json=as_json))
         asyncio.run(supervisor.run())
     return 0

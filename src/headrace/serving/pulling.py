@@ -106,6 +106,11 @@ class Puller:
             return msgspec.json.decode((self._folder / "known.json").read_bytes(), type=Known)
         return None
 
+    def write(self, made: Deployment) -> None:
+        """Make a revision the newest; raises `DeploymentMoved`."""
+        self._deployments.write(made)
+        tell_changes(self._objects, self._project)
+
     def tell(self, state: ServerState) -> None:
         """This server lives."""
         self._objects.put(_server_key(self._project, state.id), msgspec.json.encode(state))

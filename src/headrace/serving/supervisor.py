@@ -24,7 +24,7 @@ import msgspec
 from headrace.errors import HeadraceError
 from headrace.runs.nursery import Child, Ended, Nursery
 from headrace.serving.deployments import wanted_packages
-from headrace.serving.errors import PortTaken, VersionNotProbed
+from headrace.serving.errors import DeploymentMoved, PortTaken, VersionNotProbed
 from headrace.serving.messages import (
     ArmCounts,
     Commit,
@@ -43,6 +43,7 @@ from headrace.serving.messages import (
 )
 from headrace.serving.model import Counts, Served
 from headrace.serving.pulling import Known, Puller, ServerState
+from headrace.serving.ramping import Ramping
 
 ENTRY: Final = "headrace.serving.http.worker:serve"
 LOADED: Final = (
@@ -127,6 +128,7 @@ class Supervisor:
         self._news = asyncio.Event()
         self._ending = asyncio.Event()
         self._refused: Known | None = None
+        self._ramping = Ramping()
         self._lost: set[asyncio.Future[Ended]] = set()
         """Workers that are being ended."""
 
@@ -161,9 +163,24 @@ class Supervisor:
                 self._pulled = time.monotonic()
             if known is not None and known != self._known and known != self._refused:
                 await self._change(known)
+            await self._ramp()
             if turn % _EVERY == 0:
                 await self._beat()
             await asyncio.sleep(PULL_S)
+
+    async def _ramp(self) -> None:
+        """Change what canaries and guards call for; another server may have been first."""
+        if self._known is None:
+            return
+        for made in self._ramping.turn(self._known.deployments, self._clock(), time.monotonic()):
+            try:
+                await asyncio.to_thread(self._puller.write, made)
+            except DeploymentMoved:
+                continue
+            except HeadraceError as error:
+                self._say("store_away", error=error.code)
+            else:
+                self._say(made.verb, deployment=made.name, revision=made.revision, reason=made.reason)
 
     async def _change(self, known: Known) -> None:
         """Everything that is new loaded everywhere, then answered by everywhere; nothing of it where it cannot be."""
@@ -288,6 +305,7 @@ class Supervisor:
                 for each in message.counts:
                     key = (each.deployment, each.arm)
                     self._totals[key] = self._totals.get(key, Counts()) + each.counts
+                    self._ramping.add(each.deployment, each.arm, each.counts)
                 for status, count in message.statuses.items():
                     self._statuses[status] = self._statuses.get(status, 0) + count
             case _:

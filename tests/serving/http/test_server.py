@@ -17,8 +17,10 @@ from tests.serving.http.running import Client, Place, Running, change
 
 from headrace.scoring.package import read_package
 from headrace.scoring.scorer import Scorer
+from headrace.serving.log.reader import Predictions, read_log
 from headrace.serving.model import Served
-from headrace.serving.revisions import deploy_whole, rollback
+from headrace.serving.pulling import tell_changes
+from headrace.serving.revisions import deploy_canary, deploy_whole, rollback
 
 
 @pytest.fixture
@@ -101,8 +103,6 @@ def test_a_key_is_good_for_its_deployments_and_verbs_alone(running: Running, pla
 
 
 def test_a_revoked_key_ends_within_a_second_or_little_more(running: Running, place: Place) -> None:
-    from headrace.serving.pulling import tell_changes
-
     text, key = place.keys.create(verbs=("predict",), lifetime_us=None, by="ann")
     tell_changes(place.objects, "delays")
     client = Client(running, text)
@@ -252,6 +252,67 @@ def test_told_to_end_it_answers_what_was_asked_and_ends(running: Running) -> Non
         assert client.predict(ROW)[0] == 200
     assert running.end() == 0
     assert running.events()[-1]["event"] == "ended"
+
+
+def test_what_was_answered_is_in_the_log_although_the_worker_is_killed(running: Running, place: Place) -> None:
+    client = Client(running)
+    said = {}
+    for n, row in enumerate(rows(40)):
+        _, _, answer = client.predict(row, **{"x-request-id": f"row-{n}"})
+        said[answer["id"], 0] = answer["probability"]
+    _, _, answer = client.predict(rows(30), **{"x-request-id": "many"})
+    said |= {("many", n): each["probability"] for n, each in enumerate(answer["predictions"])}
+    os.kill(running.workers()[0], signal.SIGKILL)
+    running.wait_for("worker_lost")
+    logged = {}
+    for read in read_log(Path(place.settings().log)):
+        assert isinstance(read, Predictions)
+        for record, route in zip(read.records, read.routes, strict=True):
+            logged[record.request_id, record.row] = record.scores[0]
+            assert (route.deployment, route.arm, route.version) == ("delays", "v1", 1)
+            assert len(record.features) % 4 == 0
+    assert logged == said
+
+
+def test_a_canary_that_does_no_harm_gets_to_everybody_by_itself(place: Place) -> None:
+    place.deploy(place.version(1), sticky=("seats",))
+    running = Running(place, workers=2)
+    running.wait_for("ready")
+    now = place.deployments.get("delays")
+    place.write(deploy_canary(now, place.version(2), 20.0, change(), steps=(0.5, 1.0), hold_s=0.0, least_rows=50))
+    running.wait_for("serving", 2)
+    client = Client(running)
+    arms: dict[int, set[str]] = {}
+    until = time.monotonic() + 60
+    while not any(each["event"] == "promote" for each in running.events()) and time.monotonic() < until:
+        for seats in range(100):
+            status, _, answer = client.predict(ROW | {"seats": seats + 1})
+            assert status == 200
+            arms.setdefault(seats, set()).add(answer["arm"])
+    running.wait_for("promote", within_s=1.0)
+    history = place.deployments.history("delays")
+    assert [each.verb for each in history] == ["deploy", "deploy", "ramp", "promote"]
+    assert [each.by for each in history[2:]] == ["headrace", "headrace"]
+    assert {len(seen) for seen in arms.values()} <= {1, 2}
+    running.end()
+
+
+def test_truths_that_come_later_are_kept_with_what_was_predicted(running: Running, place: Place) -> None:
+    client = Client(running)
+    _, _, answer = client.predict(ROW)
+    path = "/v1/deployments/delays/outcomes"
+    told = {"outcomes": [{"request_id": answer["id"], "value": True}]}
+    assert client.ask("POST", path, told)[0] == 403
+    text, _ = place.keys.create(verbs=("outcomes",), lifetime_us=None, by="ann")
+    tell_changes(place.objects, "delays")
+    running.wait_for("serving", 2)
+    other = Client(running, text)
+    assert other.ask("POST", path, told)[::2] == (202, {"accepted": 1})
+    status, _, problem = other.ask("POST", path, {"outcomes": [{"value": True}]})
+    assert (status, problem["code"]) == (422, "outcomes-refused")
+    assert other.ask("POST", "/v1/deployments/none/outcomes", told)[0] == 404
+    assert other.ask("GET", path)[0] == 405
+    assert other.predict(ROW)[0] == 403
 
 
 def test_metrics_count_every_answer(running: Running) -> None:

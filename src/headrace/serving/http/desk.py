@@ -20,9 +20,13 @@ from headrace.serving.http.endpoint import Endpoint, Slot
 from headrace.serving.http.responses import JSON, PROBLEM, Problem, encode, head, problem_body, problem_of
 from headrace.serving.keys import ApiKey, KeyRing, Verb
 from headrace.serving.limits import Limits
+from headrace.serving.log.errors import LogBehind, LogFull, LogUnavailable
+from headrace.serving.log.posted import posted_outcomes
+from headrace.serving.log.record import Outcome
 from headrace.serving.model import LATENCY_EDGES_US, Counts
 from headrace.serving.versions import answer_of
 
+OUTCOMES: Final = re.compile(rb"/v1/deployments/([a-z0-9][a-z0-9_-]{0,63})/outcomes")
 PREDICT: Final = re.compile(rb"/v1/deployments/([a-z0-9][a-z0-9_-]{0,63})/predict")
 _ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _TITLES: Final = {200: b"HTTP/1.1 200 OK\r\n"}
@@ -39,6 +43,10 @@ class Records(Protocol):
 
     def keep(self, asked: Sequence[Asked], leave: Leave) -> None:
         """Keep them, and call back, at once or later; raises what the log raises."""
+        ...
+
+    def keep_outcomes(self, outcomes: Sequence[Outcome], leave: Leave) -> None:
+        """The same for truths."""
         ...
 
 
@@ -227,9 +235,14 @@ class Desk:
         self._check_host(headers.get(b"host"))
         if self.draining:
             request.keep = False
-        found = PREDICT.fullmatch(request.url.partition(b"?")[0])
+        path = request.url.partition(b"?")[0]
+        found = PREDICT.fullmatch(path)
         if found is None:
-            self._other(request)
+            told = OUTCOMES.fullmatch(path)
+            if told is None:
+                self._other(request)
+            else:
+                self._outcomes(request, told[1])
             return
         if request.method != b"POST":
             raise Problem(405, "method-not-allowed", "predictions are asked for with POST", headers=(b"allow: POST",))
@@ -276,12 +289,7 @@ class Desk:
         endpoint = self._endpoints.get(name)
         if endpoint is None:
             raise Problem(404, "deployment-unknown", "there is no deployment of that name")
-        if request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != JSON:
-            raise Problem(
-                415, "not-json", "rows are sent as JSON", fix="send the header content-type: application/json"
-            )
-        if b"content-encoding" in request.headers:
-            raise Problem(415, "encoding-refused", "bodies are sent without a content-encoding")
+        check_json(request)
         if self._waiting >= self.limits.waiting or len(self._rows) >= self.limits.waiting_rows:
             raise Problem(429, "too-busy", "more is asked than can be answered", headers=(b"retry-after: 1",))
         body = request.body
@@ -309,6 +317,31 @@ class Desk:
             self.later(self.flush)
         if not rows:
             self.reply(request, 200, JSON, b'{"id":"%b","predictions":[]}' % request.id)
+
+    def _outcomes(self, request: Request, name: bytes) -> None:
+        """Keep truths that came later."""
+        self.allowed(request, "outcomes", name.decode())
+        if request.method != b"POST":
+            raise Problem(405, "method-not-allowed", "truths are sent with POST", headers=(b"allow: POST",))
+        endpoint = self._endpoints.get(name)
+        if endpoint is None or self._records is None:
+            raise Problem(404, "deployment-unknown", "there is no deployment of that name")
+        check_json(request)
+        sticky = endpoint.sticky
+        outcomes = posted_outcomes(
+            request.body, deployment=endpoint.name, sticky=tuple(sticky), types=sticky, now_us=self._clock()
+        )
+
+        def leave(error: HeadraceError | None) -> None:
+            if error is not None:
+                self._fail(request, not_kept(error))
+            else:
+                self.reply(request, 202, JSON, b'{"accepted":%d}' % len(outcomes))
+
+        try:
+            self._records.keep_outcomes(outcomes, leave)
+        except (LogFull, LogUnavailable, LogBehind) as error:
+            leave(error)
 
     # answers
 
@@ -348,7 +381,7 @@ class Desk:
         """Send what is kept; nothing leaves that had to be kept and is not."""
         if error is not None:
             for each in whole:
-                self._fail(each.request, problem_of(error, 507))
+                self._fail(each.request, not_kept(error))
             return
         ended = time.perf_counter_ns()
         for each in whole:
@@ -441,3 +474,19 @@ class Desk:
         from headrace.serving.http.routes import route
 
         route(self, request)
+
+
+def check_json(request: Request) -> None:
+    """Raise `Problem` unless the body says that it is plain JSON."""
+    if request.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != JSON:
+        raise Problem(415, "not-json", "bodies are JSON", fix="send the header content-type: application/json")
+    if b"content-encoding" in request.headers:
+        raise Problem(415, "encoding-refused", "bodies are sent without a content-encoding")
+
+
+def not_kept(error: HeadraceError) -> Problem:
+    """What is answered where the log could not take it."""
+    problem = problem_of(error, 507 if isinstance(error, LogFull) else 503)
+    problem.facts, problem.headers = {}, (b"retry-after: 1",)  # where the log lies is nobody's to know
+    problem.detail = "the log of predictions cannot take it"
+    return problem

@@ -44,6 +44,10 @@ class Endpoint:
             Slot(deployment, f"fallback-v{s.version}", versions[s.package]) for s in deployment.fallbacks
         ]
         self.constant: Final = deployment.constant
+        request = self.slots[0].version.scorer.program.request
+        places = self.slots[0].entity
+        self.sticky: Final = {request[place].name: request[place].type for place in places}
+        """The columns that name an entity, with their types."""
         self._choose = arm_chooser(deployment.arms, deployment.salt)
         first = self.slots[0].version.scorer.program.request
         self.alike: Final = all(slot.version.scorer.program.request == first for slot in self.slots)

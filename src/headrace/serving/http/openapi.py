@@ -33,7 +33,8 @@ _FAILURES = {
     "422": "a row that the model cannot read",
     "429": "too much at a time",
     "500": "no version has an answer",
-    "503": "not ready",
+    "503": "not ready, or the log of predictions cannot be written",
+    "507": "the log of predictions has no space",
 }
 
 
@@ -52,6 +53,7 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         schemas[f"{name}.Row"] = request_schema(endpoint.slots[0].version)
         schemas[f"{name}.Answer"] = answer_schema(endpoint)
         paths[f"/v1/deployments/{name}"] = _plain(f"Who answers as {name}")
+        paths[f"/v1/deployments/{name}/outcomes"] = {"post": _outcomes(name)}
         paths[f"/v1/deployments/{name}/predict"] = {"post": _predict(name)}
     return {
         "openapi": "3.1.0",
@@ -90,6 +92,40 @@ def _predict(name: str) -> dict[str, Any]:
                 "description": "the answer, or an answer for each row",
                 "content": {"application/json": {"schema": {"oneOf": [answer, many]}}},
             },
+            **_failures(),
+        },
+    }
+
+
+def _outcomes(name: str) -> dict[str, Any]:
+    value = {"type": ["boolean", "number", "string"]}
+    instant = {"type": "string", "format": "date-time"}
+    one = {
+        "type": "object",
+        "properties": {
+            "request_id": {"type": "string"},
+            "row": {"type": "integer", "minimum": 0},
+            "entity": {"type": "object", "description": "the sticky columns, in place of a request's id"},
+            "at": {**instant, "description": "with an entity: its newest answer at this instant"},
+            "value": value,
+            "known": {**instant, "description": "when it became known; now when left out"},
+        },
+        "required": ["value"],
+        "additionalProperties": False,
+    }
+    body = {
+        "type": "object",
+        "properties": {"outcomes": {"type": "array", "items": one, "minItems": 1}},
+        "required": ["outcomes"],
+        "additionalProperties": False,
+    }
+    accepted = {"type": "object", "properties": {"accepted": {"type": "integer"}}, "required": ["accepted"]}
+    return {
+        "summary": f"Say what became true of what {name} predicted",
+        "operationId": f"outcomes_{name}",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {
+            "202": {"description": "kept", "content": {"application/json": {"schema": accepted}}},
             **_failures(),
         },
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from headrace.serving.http.desk import Answered, Asked, Leave
 from headrace.serving.http.endpoint import Endpoint, Slot
-from headrace.serving.log.record import Record, Route
+from headrace.serving.log.record import Outcome, Record, Route
 from headrace.serving.log.writer import LogWriter
 
 
@@ -32,6 +32,10 @@ class Records:
         now = time.perf_counter_ns()
         records = [self._record(each, answered, now) for each in asked for answered in each.answers if answered]
         self._log.when_durable(self._log.append(records), leave)
+
+    def keep_outcomes(self, outcomes: Sequence[Outcome], leave: Leave) -> None:
+        """See `headrace.serving.http.desk.Records`."""
+        self._log.when_durable(self._log.append_outcomes(outcomes), leave)
 
     def close(self) -> None:
         """Nothing is asked any more."""
