@@ -63,6 +63,9 @@ COMMANDS = (
     Command("rollback", "headrace.cli.deploy:rollback", "Back to the version that answered everybody before"),
     Command("deployments", "headrace.cli.deploy:deployments", "What answers under which name"),
     Command("deployments history", "headrace.cli.deploy:history", "Every change of a deployment, and why"),
+    Command("experiment", "headrace.cli.experiment:status", "What a deployment's arms cost, and what that says"),
+    Command("experiment status", "headrace.cli.experiment:status", "The same"),
+    Command("experiment settle", "headrace.cli.experiment:settle", "Do what the outcomes say, if it is certain"),
     Command("keys", "headrace.cli.start:keys", "Show the public key that signs this user's packages"),
     Command("keys create", "headrace.cli.keys:create", "Make an API key for those who ask for predictions"),
     Command("keys list", "headrace.cli.keys:list_keys", "The API keys: who may do what, until when"),
@@ -72,7 +75,7 @@ COMMANDS = (
 GROUPS = (
     ("Start", ("init", "schema", "keys")),
     ("Work", ("check", "features build", "run", "schedule", "predict", "materialize")),
-    ("Serve", ("serve", "deploy", "promote", "rollback", "deployments", "keys create")),
+    ("Serve", ("serve", "deploy", "promote", "rollback", "deployments", "experiment", "keys create")),
     ("Look", ("features", "runs", "show", "models", "data", "predictions", "replay")),
 )
 

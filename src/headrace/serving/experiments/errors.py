@@ -134,3 +134,16 @@ class NothingToRollBackTo(WrongUse):
             deployment=deployment,
             revision=revision,
         )
+
+
+class PlanInvalid(WrongUse):
+    """A part of an experiment's plan that cannot be."""
+
+    code = "experiment-plan-invalid"
+
+    def __init__(self, option: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"{option} should be {expected}, found {found[:40]!r}",
+            fix="state the plan before the first look, and the same at every look",
+            option=option,
+        )

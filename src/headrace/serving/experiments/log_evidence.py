@@ -7,11 +7,11 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from headrace.serving.experiments.cohorts import Answered, gather
+from headrace.serving.experiments.cohorts import Answered, gather, together
 from headrace.serving.experiments.costs import CostOf, Told
 from headrace.serving.experiments.evaluate import ordered
 from headrace.serving.experiments.model import Cohort
-from headrace.serving.model import LATENCY_EDGES_US, Counts, Deployment
+from headrace.serving.model import LATENCY_EDGES_US, Counts, Deployment, Outcomes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -66,6 +66,12 @@ class LogEvidence:
         self.crossed = found.crossed
         return found.cohorts
 
+    def costs(self, name: str) -> dict[str, Outcomes]:
+        """What `headrace.serving.rollout.decide` is given: of a bandit since the split was made, else under the weights
+        of now. Of entities of today, too: a bandit cannot wait, and a canary's harm is worth knowing early."""
+        found = gather(self._answers(name, whatever_weights=self.deployment(name).bandit))
+        return {arm: together(cohort.known for cohort in each) for arm, each in found.cohorts.items()}
+
     def counts(self, name: str) -> Mapping[str, Counts]:
         """What is logged of every arm: answers, those of a fallback, latency, scores by ten bins."""
         import polars as pl
@@ -79,10 +85,10 @@ class LogEvidence:
         edges = _edges(scores)
         return {arm: _counts(part, edges) for (arm,), part in frame.group_by(["arm"])}
 
-    def _answers(self, name: str) -> Iterator[Answered]:
+    def _answers(self, name: str, *, whatever_weights: bool = False) -> Iterator[Answered]:
         import polars as pl
 
-        rows = self._rows(name)
+        rows = self._rows(name, whatever_weights=whatever_weights)
         if rows is None:
             return
         columns = ("arm", "entity", "request_id", "outcome", "decision", "review", "score", "own", "covariate")
@@ -94,15 +100,16 @@ class LogEvidence:
                 cost = self._cost(Told(outcome, decision, bool(review), score, amounts))
             yield Answered(arm, request if entity in (None, "[]") else entity, at_us, cost, covariate)
 
-    def _rows(self, name: str) -> pl.LazyFrame | None:
+    def _rows(self, name: str, *, whatever_weights: bool = False) -> pl.LazyFrame | None:
         """The answers that were sent under the arms and weights of now, with the shadow's score."""
         import polars as pl
 
         from headrace.serving.log.outcomes import joined
 
         deployment = self.deployment(name)
-        numbers = alike(self.history(name))
-        since = min(each.at_us for each in self.history(name) if each.revision in numbers)
+        history = self.history(name)
+        numbers = alike(history, whatever_weights=whatever_weights)
+        since = min(each.at_us for each in history if each.revision in numbers)
         found = joined(self._tables, self._project, since=_day(since))
         if found is None:
             return None
@@ -116,12 +123,16 @@ class LogEvidence:
         return sent.join(told, on=on, how="left")
 
 
-def alike(history: Sequence[Deployment]) -> set[int]:
+def alike(history: Sequence[Deployment], *, whatever_weights: bool = False) -> set[int]:
     """The numbers of the newest revisions that share arms, weights and salt: what differs is who else listens."""
-    newest = history[-1]
+
+    def same(one: Deployment) -> object:
+        return one.salt, [(arm.name, arm.serves, None if whatever_weights else arm.weight) for arm in one.arms]
+
+    newest = same(history[-1])
     numbers = set()
     for each in reversed(history):
-        if (each.arms, each.salt) != (newest.arms, newest.salt):
+        if same(each) != newest:
             break
         numbers.add(each.revision)
     return numbers
