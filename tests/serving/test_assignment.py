@@ -42,6 +42,6 @@ def test_places_of_two_salts_are_independent() -> None:
 
 
 def test_what_two_workers_saw_adds_up() -> None:
-    one = Counts(rows=2, failed=1, latency_us=(1, 1), latency_sum_us=3.0, scores=(2, 0))
-    both = one + Counts(rows=1, latency_us=(0, 1), latency_sum_us=1.5)
-    assert both == Counts(rows=3, failed=1, latency_us=(1, 2), latency_sum_us=4.5, scores=(2, 0))
+    one = Counts(rows=2, failed=1, latency_us=(1, 1), row_sum_us=3.0, scores=(2, 0))
+    both = one + Counts(rows=1, latency_us=(0, 1), row_sum_us=1.5)
+    assert both == Counts(rows=3, failed=1, latency_us=(1, 2), row_sum_us=4.5, scores=(2, 0))

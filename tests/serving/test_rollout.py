@@ -43,8 +43,8 @@ def seen(
     return Counts(
         rows=rows - failed,
         failed=failed,
-        latency_sum_us=(rows - failed) * us,
-        latency_squares_us=(rows - failed) * us * us * (1 + spread * spread),
+        row_sum_us=(rows - failed) * us,
+        row_squares_us=(rows - failed) * us * us * (1 + spread * spread),
         scores=tuple(round(rows * each / sum(scores)) for each in scores),
     )
 
@@ -249,8 +249,8 @@ def healthy(rng: np.random.Generator, n: int) -> Counts:
     return Counts(
         rows=n - failed,
         failed=failed,
-        latency_sum_us=(n - failed) * mean,
-        latency_squares_us=(n - failed) * 2.0 * mean * mean,
+        row_sum_us=(n - failed) * mean,
+        row_squares_us=(n - failed) * 2.0 * mean * mean,
         scores=tuple(int(x) for x in rng.multinomial(n, [0.1] * 10)),
     )
 

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from headrace.cli.options import AsJson, ProjectPath
 
 if TYPE_CHECKING:
-    from headrace.serving.workforce import Tells
+    from headrace.serving.supervisor import Tells
 
 
 def serve(

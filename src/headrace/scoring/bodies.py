@@ -107,24 +107,49 @@ class BodyReader:
             return self._plain_many(body, most)
         return list(read)
 
+    @property
+    def known(self) -> frozenset[str]:
+        """Columns that a row may carry."""
+        return self._reader.known
+
+    def mapping(self, row: Mapping[str, object], number: int) -> Values:
+        """The values of a row that is decoded already; its columns that the program does not know are passed over.
+
+        Parameters
+        ----------
+        number : the row's place among the rows, for errors
+        """
+        return self._reader.read(row, number, ignore_unknown=True)
+
     def _plain_one(self, body: bytes) -> Values:
-        row = _decoded(body)
-        if not isinstance(row, dict):
-            raise BodyRefused("one row as a JSON object", _kind(row))
+        [row] = plain_rows(body, many=False, most=1)
         return self._reader.read(row, 0, ignore_unknown=False)
 
     def _plain_many(self, body: bytes, most: int) -> list[Values]:
-        rows = _decoded(body)
-        if not isinstance(rows, list):
-            raise BodyRefused("a JSON array of rows", _kind(rows))
-        if len(rows) > most:
-            raise BodyRefused(f"at most {most:,} rows", f"{len(rows):,}")
-        read: list[Values] = []
-        for number, row in enumerate(rows):
-            if not isinstance(row, dict):
-                raise BodyRefused(f"a JSON object in place {number}", _kind(row))
-            read.append(self._reader.read(row, number, ignore_unknown=False))
-        return read
+        rows = plain_rows(body, many=True, most=most)
+        return [self._reader.read(row, number, ignore_unknown=False) for number, row in enumerate(rows)]
+
+
+def plain_rows(body: bytes, *, many: bool, most: int) -> list[dict[str, object]]:
+    """The rows of a body as it says them: one JSON object, or an array of at most `most`.
+
+    Raises
+    ------
+    BodyNotJson, BodyRefused
+    """
+    found = _decoded(body)
+    if not many:
+        if not isinstance(found, dict):
+            raise BodyRefused("one row as a JSON object", _kind(found))
+        return [found]
+    if not isinstance(found, list):
+        raise BodyRefused("a JSON array of rows", _kind(found))
+    if len(found) > most:
+        raise BodyRefused(f"at most {most:,} rows", f"{len(found):,}")
+    for number, row in enumerate(found):
+        if not isinstance(row, dict):
+            raise BodyRefused(f"a JSON object in place {number}", _kind(row))
+    return found
 
 
 def _decoded(body: bytes) -> object:

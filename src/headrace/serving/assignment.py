@@ -32,7 +32,8 @@ def entity_place(salt: str, key: Sequence[object]) -> float:
     >>> entity_place("a1", ["N14228"]) == entity_place("a1", ["N14228"])
     True
     """
-    return _place(salt.encode(), key)
+    digest = blake2b(_encode(key), digest_size=8, key=salt.encode()).digest()
+    return (int.from_bytes(digest, "little") >> _DROPPED) * _PLACES
 
 
 def arm_chooser(arms: Sequence[Arm], salt: str) -> Callable[[Sequence[object]], int]:
@@ -48,15 +49,11 @@ def arm_chooser(arms: Sequence[Arm], salt: str) -> Callable[[Sequence[object]], 
     key = salt.encode()
 
     def choose(entity: Sequence[object]) -> int:
-        place = _place(key, entity)
+        digest = blake2b(_encode(entity), digest_size=8, key=key).digest()
+        place = (int.from_bytes(digest, "little") >> _DROPPED) * _PLACES
         for number in range(last):
             if place < ends[number]:
                 return number
         return last
 
     return choose
-
-
-def _place(salt: bytes, key: Sequence[object]) -> float:
-    digest = blake2b(_encode(key), digest_size=8, key=salt).digest()
-    return (int.from_bytes(digest, "little") >> _DROPPED) * _PLACES

@@ -82,44 +82,6 @@ class KeyListMoved(TroubleOutside):
         super().__init__(f"the list of API keys was changed by others {tries} times in a row", fix="try again")
 
 
-class KeyListUnreadable(CheckFailed):
-    """The stored list of API keys is not of a form that this release reads."""
-
-    code = "api-keys-unreadable"
-
-    def __init__(self, key: str, reason: str) -> None:
-        super().__init__(
-            f"the object {key!r} is no list of API keys that this release reads: {reason}",
-            fix="servers go on with the list that they knew; restore the object, or use the release that wrote it",
-            key=key,
-        )
-
-
-class LastKnownUnreadable(TroubleOutside):
-    """What a server had kept for a start without the object store is damaged."""
-
-    code = "last-known-unreadable"
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(
-            f"{path} is not what a server of this release keeps of deployments and keys: {reason}",
-            fix="none is needed: it is written anew once the object store can be read",
-            path=path,
-        )
-
-
-class StoreEmptied(TroubleOutside):
-    """The object store has nothing of a project that has been served from it."""
-
-    code = "store-emptied"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the object store holds neither a deployment nor a key of this project, and it did before",
-            fix="see that it is the same store: a disk that is not mounted, or another bucket, looks like an empty one",
-        )
-
-
 class VersionNotProbed(CheckFailed):
     """A version did not answer as it should where it was tried, before any request."""
 

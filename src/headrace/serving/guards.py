@@ -111,8 +111,8 @@ def errors(counts: Counts) -> Rate:
 
 
 def latency(counts: Counts) -> Sample:
-    """Microseconds, as a sample."""
-    return Sample(counts.rows, counts.latency_sum_us, counts.latency_squares_us)
+    """Microseconds that the arm itself took a row, as a sample."""
+    return Sample(counts.rows - counts.fell_back, counts.row_sum_us, counts.row_squares_us)
 
 
 _Seen = tuple[float | None, bool, float, str]

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from headrace.serving.errors import KeyListMoved, KeyListUnreadable, KeyUnknown
+from headrace.serving.errors import KeyListMoved, KeyUnknown
 from headrace.serving.model import Struct
 from headrace.stores.errors import ObjectNotFound
 from headrace.stores.objects import ObjectStore
@@ -78,7 +78,7 @@ class Keys:
         self._objects, self._key, self._clock = objects, keys_key(project), clock
 
     def list(self) -> tuple[ApiKey, ...]:
-        """All that were ever made, the oldest first; raises `KeyListUnreadable`."""
+        """All that were ever made, the oldest first."""
         return self._read()[0].keys
 
     def create(
@@ -142,13 +142,7 @@ class Keys:
             data, tag = self._objects.get_tagged(self._key)
         except ObjectNotFound:
             return KeyList(), None
-        try:
-            found = msgspec.json.decode(data, type=KeyList)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise KeyListUnreadable(self._key, str(error)) from error
-        if found.format != 1:
-            raise KeyListUnreadable(self._key, f"it has format {found.format}, this release reads format 1")
-        return found, tag
+        return msgspec.json.decode(data, type=KeyList), tag
 
 
 def keys_key(project: str) -> str:

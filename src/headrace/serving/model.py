@@ -115,10 +115,14 @@ class Counts(Struct, frozen=True, kw_only=True):
     """Refused or failed through no fault of the request: not finite, not loaded, out of time."""
     fell_back: int = 0
     """Answered by a fallback in its place."""
+    skipped: int = 0
+    """Of a shadow: rows that it was not asked for, as the worker had no time."""
     latency_us: tuple[int, ...] = ()
-    """Answers by `LATENCY_EDGES_US`: one place more than edges."""
+    """Requests by `LATENCY_EDGES_US`, from the whole request to its answer: one place more than edges."""
     latency_sum_us: float = 0.0
-    latency_squares_us: float = 0.0
+    row_sum_us: float = 0.0
+    """What the arm itself took for its rows: reading them, and its share of a model call; no waiting for others."""
+    row_squares_us: float = 0.0
     scores: tuple[int, ...] = ()
     """Answers by the edges of the incumbent's profile: one place more than edges."""
 
@@ -127,9 +131,11 @@ class Counts(Struct, frozen=True, kw_only=True):
             rows=self.rows + other.rows,
             failed=self.failed + other.failed,
             fell_back=self.fell_back + other.fell_back,
+            skipped=self.skipped + other.skipped,
             latency_us=_added(self.latency_us, other.latency_us),
             latency_sum_us=self.latency_sum_us + other.latency_sum_us,
-            latency_squares_us=self.latency_squares_us + other.latency_squares_us,
+            row_sum_us=self.row_sum_us + other.row_sum_us,
+            row_squares_us=self.row_squares_us + other.row_squares_us,
             scores=_added(self.scores, other.scores),
         )
 
@@ -172,4 +178,6 @@ class Outcomes(Struct, frozen=True, kw_only=True):
 def _added(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     if not a or not b:
         return a or b
+    if len(a) != len(b):  # by other edges since: the sum would be of two kinds
+        return b
     return tuple(x + y for x, y in zip(a, b, strict=True))

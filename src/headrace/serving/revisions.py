@@ -294,12 +294,11 @@ def whole(deployment: Deployment, arm: Arm, change: Change, verb: Verb, said: st
 
 
 def following(deployment: Deployment, change: Change, verb: Verb, said: str, **parts: Any) -> Deployment:
-    """The next revision: what is not among `parts` stays as it is; facts are its own. It is never of an instant before
-    the one that it follows, whatever the clock says."""
+    """The next revision: what is not among `parts` stays as it is; facts are its own."""
     return msgspec.structs.replace(
         deployment,
         revision=deployment.revision + 1,
-        at_us=max(change.at_us, deployment.at_us + 1),
+        at_us=change.at_us,
         by=change.by,
         reason=change.reason or said,
         verb=verb,

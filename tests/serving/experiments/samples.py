@@ -44,8 +44,8 @@ def counts(rows: int = 5_000, failed: int = 10, ms: float = 2.0) -> Counts:
     return Counts(
         rows=rows,
         failed=failed,
-        latency_sum_us=rows * us,
-        latency_squares_us=rows * us * us * 2,
+        row_sum_us=rows * us,
+        row_squares_us=rows * us * us * 2,
         scores=(rows // 4,) * 4,
     )
 

@@ -213,7 +213,7 @@ def test_requests_that_are_sent_ahead_are_answered_in_their_order(running: Runni
         else:
             sent += request(key, BODY, b"x-request-id: r%d" % number)
     answer = exchange(running, sent)
-    assert statuses(answer) == [200, 200, 422] * 4
+    assert statuses(answer) == [200, 200, 400] * 4
     places = [answer.index(b"x-request-id: r%d\r\n" % number) for number in range(12) if number % 3 != 2]
     assert places == sorted(places)
 
@@ -249,6 +249,64 @@ def test_an_idle_connection_ends(running: Running) -> None:
         client.sendall(request(running.place.key))
         assert statuses(client.recv(65_536)) == [200]
         assert client.recv(1) == b""
+
+
+def test_a_large_body_is_not_read_for_who_has_no_key(running: Running) -> None:
+    for key, status in (("hr_x_y", 401), (running.place.key, 422)):
+        body = b"[" + BODY + b" " * 100_000 + b",0]"
+        data = request(key, body)
+        head = data[: -len(body)]
+        with socket.create_connection(running.address) as client:
+            client.settimeout(5)
+            client.sendall(head)
+            if status != 401:
+                client.sendall(body)
+            answer = client.recv(65_536)
+            assert statuses(answer) == [status]
+            assert (b"connection: close" in answer) == (status == 401)
+    chunked = request("hr_x_y", b"", b"Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"")
+    assert statuses(exchange(running, chunked)) == [401]
+
+
+def test_trailers_and_chunks_without_end_are_refused(running: Running) -> None:
+    head = request(running.place.key, b"", b"Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"")
+    trailers = head + b"0\r\n" + b"".join(b"X-%d: 1\r\n" % number for number in range(300))
+    assert statuses(exchange(running, trailers)) == [431]
+    extended = head + b"1;" + b"a" * 2_000_000
+    assert statuses(exchange(running, extended)) in ([413], [400], [])
+    assert Client(running).predict(ROW)[0] == 200
+
+
+def test_who_does_not_read_is_not_answered_for_ever(running: Running) -> None:
+    many = json.dumps([ROW] * 500).encode()
+    data = request(running.place.key, many)
+    with socket.create_connection(running.address) as client:
+        client.settimeout(1)
+        sent = 0
+        began = time.monotonic()
+        try:
+            while time.monotonic() - began < 20:
+                client.sendall(data)
+                sent += 1
+        except (TimeoutError, BrokenPipeError, ConnectionResetError):
+            pass
+        assert sent < 2_000
+        assert Client(running).predict(ROW)[0] == 200
+        client.settimeout(20)
+        try:
+            while client.recv(1 << 20):
+                pass
+        except ConnectionResetError:
+            pass  # cut
+
+
+def test_an_error_to_who_asks_for_the_head_alone_has_no_body(running: Running) -> None:
+    key = running.place.key.encode()
+    for path, status in ((b"/nowhere", 404), (b"/v1/deployments/none", 404), (b"/healthz", 200)):
+        lines = [b"HEAD " + path + b" HTTP/1.1", b"Host: localhost", b"Authorization: Bearer " + key]
+        answer = exchange(running, b"\r\n".join(lines) + b"\r\n\r\n", within_s=2.0)
+        assert statuses(answer) == [status]
+        assert answer.endswith(b"\r\n\r\n")
 
 
 def test_http_1_0_is_answered_and_ended(running: Running, tmp_path: Path) -> None:

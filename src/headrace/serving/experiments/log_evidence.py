@@ -147,13 +147,15 @@ def _counts(part: pl.DataFrame, edges: Sequence[float]) -> Counts:
     for score in part["score"].drop_nulls().to_list():
         by_score[bisect_right(edges, score)] += 1
     instead = int(part["fallback"].sum())
+    own = [float(value) for value in part.filter(~part["fallback"])["latency_us"].to_list()]
     return Counts(
         rows=part.height,
         failed=instead,
         fell_back=instead,
         latency_us=tuple(by_latency),
         latency_sum_us=sum(latencies),
-        latency_squares_us=sum(value * value for value in latencies),
+        row_sum_us=sum(own),
+        row_squares_us=sum(value * value for value in own),
         scores=tuple(by_score) if edges else (),
     )
 

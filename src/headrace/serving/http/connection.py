@@ -1,8 +1,10 @@
 """One connection: bytes in, whole requests to the desk, answers out in order. No coroutine, no thread.
 
 httptools (llhttp) parses; it refuses what could be read in two ways (two lengths, a length beside chunks, bare line
-feeds). Sizes and times are bounded here, before any work. A request that is not answered at once (another worker's
-process has to be asked, a log has to reach the disk) holds back those that its connection sent after it.
+feeds). A head that it has once read, of a request for predictions whose key holds, is known by its bytes: clients that
+keep a connection send the same one again and again, and it means the same every time. Sizes and times are bounded here,
+before any work. A request that is not answered at once (a log has to reach the disk) holds back those that its
+connection sent after it; a client that does not read what it asked for is not asked for more.
 """
 
 from __future__ import annotations
@@ -19,16 +21,35 @@ if TYPE_CHECKING:
     from headrace.serving.http.desk import Desk
 
 KEPT: Final = frozenset(
-    {b"authorization", b"content-type", b"content-encoding", b"expect", b"host", b"traceparent", b"x-request-id"}
+    {
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"expect",
+        b"host",
+        b"inference-header-content-length",
+        b"traceparent",
+        b"transfer-encoding",
+        b"x-request-id",
+        b"x-timeout-ms",
+    }
 )
 """Headers that anything here looks at."""
+FREE_BYTES: Final = 64 * 1024
+"""A body may be as large before its key is looked at."""
+UNREAD_BYTES: Final = 256 * 1024
+"""Answers that may wait in memory for a client to read them, before it is not asked for more."""
+_END: Final = b"\r\n\r\n"
+_SLACK_BYTES: Final = 64 * 1024
+"""What a request may have beside its head and its body: the sizes of chunks, and trailers."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Request:
     """One whole request."""
 
-    __slots__ = ("body", "connection", "headers", "id", "keep", "method", "started", "url")
+    __slots__ = ("body", "connection", "head", "headers", "id", "keep", "method", "started", "url")
 
     def __init__(
         self,
@@ -39,10 +60,13 @@ class Request:
         body: bytes,
         keep: bool,
         started: float,
+        head: bytes | None = None,
     ) -> None:
         self.connection, self.method, self.url = connection, method, url
         self.headers, self.body, self.keep, self.started = headers, body, keep, started
         self.id: bytes | None = None
+        self.head = head
+        """The very bytes, where the next request may begin with the same."""
 
 
 class Connection(asyncio.Protocol):
@@ -50,6 +74,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_body",
+        "_chunk",
+        "_closed_at",
         "_closing",
         "_desk",
         "_ended",
@@ -57,6 +83,7 @@ class Connection(asyncio.Protocol):
         "_headers",
         "_headers_seen",
         "_in_head",
+        "_message_bytes",
         "_parser",
         "_queue",
         "_reading",
@@ -73,6 +100,7 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None
         self._parser = httptools.HttpRequestParser(self)
         self._closing = False
+        self._closed_at = 0.0
         self._ended = False
         """Whether the client will send nothing more."""
         self._queue: deque[Request] = deque()
@@ -83,6 +111,8 @@ class Connection(asyncio.Protocol):
         self._unread_since: float | None = None
         self._reading = False
         """Whether a request has begun that is not whole."""
+        self._chunk: bytes | None = None
+        """What came last, while the first request in it began with it."""
         self._begin()
 
     def _begin(self) -> None:
@@ -90,6 +120,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._headers_seen = 0
         self._head_bytes = 0
+        self._message_bytes = 0
         self._in_head = False
         self._body: list[bytes] = []
         self._size = 0
@@ -99,6 +130,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
         self._transport = transport
+        self._transport.set_write_buffer_limits(high=UNREAD_BYTES)
         self._desk.open(self)
 
     def connection_lost(self, _: Exception | None) -> None:
@@ -109,10 +141,23 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        if self._closing:
-            return
+        if not (self._reading or self.waits or self._queue or self._closing or self._unread_since):
+            place = data.find(_END) + 4
+            known = self._desk.heads.get(data[:place])
+            if known is not None and len(data) - place == known.length:
+                self.waits = 1
+                self._desk.take_known(self, known, data[place:])
+                return
+            self._chunk = data
+        else:
+            self._chunk = None
+        if not self._closing:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         if self._in_head:
             self._head_bytes += len(data)
+        self._message_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -124,8 +169,12 @@ class Connection(asyncio.Protocol):
             else:
                 self._refuse(Problem(400, "request-malformed", "the request is no HTTP/1.1", close=True))
         else:
-            if self._in_head and self._head_bytes > self._desk.limits.header_bytes + self._desk.limits.url_bytes:
+            limits = self._desk.limits
+            head_bytes = limits.header_bytes + limits.url_bytes
+            if self._in_head and self._head_bytes > head_bytes:
                 self._refuse(self._too_large_head())
+            elif self._reading and self._message_bytes > head_bytes + 2 * limits.body_bytes + _SLACK_BYTES:
+                self._refuse(self._too_large_body())
 
     def eof_received(self) -> bool:
         """The client has nothing more to say: answers that are due are still written."""
@@ -133,12 +182,19 @@ class Connection(asyncio.Protocol):
         return self.waits > 0
 
     def pause_writing(self) -> None:
-        """The client does not read what it asked for."""
+        """The client does not read what it asked for: nothing more is read or answered until it does."""
         self._unread_since = self._desk.now()
+        self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """It reads again."""
         self._unread_since = None
+        if self._closing:
+            return
+        if self._queue:
+            self._desk.later(self._next)
+        else:
+            self._transport.resume_reading()
 
     # what the parser calls
 
@@ -157,14 +213,14 @@ class Connection(asyncio.Protocol):
             )
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
+        """A header, or a trailer."""
         limits = self._desk.limits
         self._headers_seen += 1
         self._size += len(name) + len(value)
-        if self._size > limits.header_bytes or self._headers_seen > limits.headers:
+        if (self._in_head and self._size > limits.header_bytes) or self._headers_seen > limits.headers:
             raise self._too_large_head()
         name = name.lower()
-        if name in KEPT:
+        if name in KEPT and self._in_head:
             if name in self._headers and name in (b"host", b"authorization"):
                 raise Problem(400, "header-repeated", f"the header {name.decode()} came twice", close=True)
             self._headers[name] = value
@@ -175,6 +231,11 @@ class Connection(asyncio.Protocol):
         self._size = 0
         if self._parser.should_upgrade():
             raise Problem(400, "upgrade-refused", "this server speaks HTTP/1.1 alone", close=True)
+        length = int(self._headers.get(b"content-length", b"0"))
+        if length > self._desk.limits.body_bytes:
+            raise self._too_large_body()
+        if length > FREE_BYTES or b"transfer-encoding" in self._headers:
+            self._desk.known_key(self._headers)  # what is refused here ends the connection: nothing more is read
         if self._headers.get(b"expect", b"").lower() == b"100-continue" and not self._closing:
             self._transport.write(_CONTINUE)
 
@@ -182,9 +243,7 @@ class Connection(asyncio.Protocol):
         """A part of the body."""
         self._size += len(body)
         if self._size > self._desk.limits.body_bytes:
-            raise Problem(
-                413, "body-too-large", f"a body has at most {self._desk.limits.body_bytes:,} bytes", close=True
-            )
+            raise self._too_large_body()
         self._body.append(body)
 
     def on_message_complete(self) -> None:
@@ -196,7 +255,12 @@ class Connection(asyncio.Protocol):
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         keep = parser.should_keep_alive()
         request = Request(self, parser.get_method(), self._url, self._headers, body, keep, self.since)
-        if self.waits or self._queue:
+        chunk, self._chunk = self._chunk, None
+        if chunk is not None and keep and body and b"expect" not in self._headers:
+            place = chunk.find(_END) + 4
+            if chunk[place:] == body:  # one request, whole, without chunks or trailers
+                request.head = chunk[:place]
+        if self.waits or self._queue or self._unread_since is not None:
             if len(self._queue) >= self._desk.limits.pipelined:
                 raise Problem(
                     429, "pipeline-too-long", "too many requests were sent ahead of their answers", close=True
@@ -223,7 +287,7 @@ class Connection(asyncio.Protocol):
             self._desk.later(self._next)
 
     def _next(self) -> None:
-        if self._queue and not self.waits and not self._closing:
+        if self._queue and not self.waits and not self._closing and self._unread_since is None:
             self.waits = 1
             request = self._queue.popleft()
             if not self._queue:
@@ -233,7 +297,10 @@ class Connection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """End what takes too long."""
         limits = self._desk.limits
-        if self._unread_since is not None and now - self._unread_since > limits.write_s:
+        if self._closing:
+            if now - self._closed_at > limits.write_s:
+                self.abort()
+        elif self._unread_since is not None and now - self._unread_since > limits.write_s:
             self.abort()
         elif self.waits:
             return
@@ -242,7 +309,7 @@ class Connection(asyncio.Protocol):
                 self._refuse(
                     Problem(408, "request-too-slow", f"a request arrives within {limits.read_s:g} s", close=True)
                 )
-        elif now - self.since > limits.idle_s:
+        elif now - self.since > limits.idle_s and self._unread_since is None:
             self.close()
 
     @property
@@ -251,9 +318,9 @@ class Connection(asyncio.Protocol):
         return not self.waits and not self._queue and not self._reading
 
     def close(self) -> None:
-        """End it once everything is written."""
+        """End it once everything is written; who does not read that is cut."""
         if not self._closing:
-            self._closing = True
+            self._closing, self._closed_at = True, self._desk.now()
             self._transport.close()
 
     def abort(self) -> None:
@@ -270,6 +337,9 @@ class Connection(asyncio.Protocol):
             close=True,
         )
 
+    def _too_large_body(self) -> Problem:
+        return Problem(413, "body-too-large", f"a body has at most {self._desk.limits.body_bytes:,} bytes", close=True)
+
     def _refuse(self, problem: Problem) -> None:
         """Of a request that did not become whole: say so and end the connection."""
         if self._closing:
@@ -277,5 +347,5 @@ class Connection(asyncio.Protocol):
         self._desk.flush()  # what was asked before is answered before
         self._desk.refused(problem)
         body = problem_body(problem, None)
-        self._transport.write(head(problem.status, PROBLEM, len(body), b"connection: close") + body)
+        self._transport.write(head(problem.status, PROBLEM, len(body), b"connection: close", *problem.headers) + body)
         self.close()

@@ -32,10 +32,24 @@ def _lines(ping: Ping) -> Iterator[str]:
         ping.totals,
         lambda c: c.counts.fell_back,
     )
+    yield from _counter(
+        "headrace_shadow_rows_skipped_total",
+        "Rows that a shadow was not asked for, as there was no time",
+        ping.totals,
+        lambda c: c.counts.skipped,
+    )
+    yield from _counter(
+        "headrace_prediction_compute_seconds_total",
+        "What an arm itself took for its rows",
+        ping.totals,
+        lambda c: f"{c.counts.row_sum_us * _US:.6f}",
+    )
     name = "headrace_prediction_seconds"
     yield f"# HELP {name} From a whole request to its answer"
     yield f"# TYPE {name} histogram"
     for arm in ping.totals:
+        if not any(arm.counts.latency_us):
+            continue  # a shadow, whose requests are its arm's
         labels, reached = _labels(arm), 0
         for edge, count in zip((*LATENCY_EDGES_US, None), arm.counts.latency_us, strict=False):
             reached += count

@@ -28,12 +28,17 @@ _FAILURES = {
     "403": "the key may not do this",
     "404": "no such deployment",
     "405": "another method",
+    "408": "the request came too slowly",
     "413": "too large",
+    "414": "too long an address",
     "415": "not JSON",
+    "421": "a name that this server does not answer under",
     "422": "a row that the model cannot read",
     "429": "too much at a time",
+    "431": "too large or too many headers",
     "500": "no version has an answer",
     "503": "not ready, or the log of predictions cannot be written",
+    "504": "no answer within the time that the request gave",
     "507": "the log of predictions has no space",
 }
 
@@ -50,7 +55,7 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     schemas: dict[str, Any] = {"Problem": _PROBLEM}
     for endpoint in endpoints:
         name = endpoint.name
-        schemas[f"{name}.Row"] = request_schema(endpoint.slots[0].version)
+        schemas[f"{name}.Row"] = request_schema(endpoint.version_of(endpoint.slots[0]))
         schemas[f"{name}.Answer"] = answer_schema(endpoint)
         paths[f"/v1/deployments/{name}"] = _plain(f"Who answers as {name}")
         paths[f"/v1/deployments/{name}/outcomes"] = {"post": _outcomes(name)}
@@ -81,7 +86,14 @@ def _predict(name: str) -> dict[str, Any]:
                 "required": False,
                 "description": "names the prediction; a request that is sent again with the same id is logged once",
                 "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
-            }
+            },
+            {
+                "name": "x-timeout-ms",
+                "in": "header",
+                "required": False,
+                "description": "how long the client waits; what cannot be answered by then is not begun",
+                "schema": {"type": "integer", "minimum": 1, "maximum": 3_600_000},
+            },
         ],
         "requestBody": {
             "required": True,
@@ -133,7 +145,7 @@ def _outcomes(name: str) -> dict[str, Any]:
 
 def answer_schema(endpoint: Endpoint) -> dict[str, Any]:
     """JSON Schema of one answer."""
-    version = endpoint.slots[0].version
+    version = endpoint.version_of(endpoint.slots[0])
     number = {"type": "number"}
     classes = version.scorer.decider.decision.classes
     kinds: dict[str, dict[str, Any]] = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-from headrace.serving.http.desk import Answered, Asked, Leave
+from headrace.serving.http.answering import Leave
+from headrace.serving.http.asked import Asked, Row
 from headrace.serving.http.endpoint import Endpoint, Slot
 from headrace.serving.log.record import Outcome, Record, Route
 from headrace.serving.log.writer import LogWriter
@@ -28,50 +29,59 @@ class Records:
                 self._route(endpoint, slot, slot)
 
     def keep(self, asked: Sequence[Asked], leave: Leave) -> None:
-        """See `headrace.serving.http.desk.Records`."""
-        now = time.perf_counter_ns()
-        records = [self._record(each, answered, now) for each in asked for answered in each.answers if answered]
+        """See `headrace.serving.http.answering.Records`."""
+        now_ns = time.perf_counter_ns()
+        record = self._record
+        records = [record(each, row, now_ns) for each in asked for row in each.rows]
         self._log.when_durable(self._log.append(records), leave)
 
+    def keep_shadows(self, rows: Sequence[Row]) -> None:
+        """See `headrace.serving.http.answering.Records`."""
+        now_ns = time.perf_counter_ns()
+        self._log.append([self._record(row.asked, row, now_ns) for row in rows])
+
     def keep_outcomes(self, outcomes: Sequence[Outcome], leave: Leave) -> None:
-        """See `headrace.serving.http.desk.Records`."""
+        """See `headrace.serving.http.answering.Records`."""
         self._log.when_durable(self._log.append_outcomes(outcomes), leave)
 
     def close(self) -> None:
         """Nothing is asked any more."""
         self._log.close()
 
-    def _record(self, asked: Asked, answered: Answered, now_ns: int) -> Record:
-        row, said = answered.row, answered.prediction
-        route = self._routes.get((row.slot, answered.by))
+    def _record(self, asked: Asked, row: Row, now_ns: int) -> Record:
+        said, by = row.prediction, row.by
+        assert said is not None, "it is answered"
+        assert by is not None, "it is answered"
+        route = self._routes.get((row.slot, by))
         if route is None:
-            route = self._route(asked.endpoint, row.slot, answered.by)
+            route = self._route(asked.endpoint, row.slot, by)
         return Record(
-            request_id=asked.id.decode(),
-            row=row.place,
-            route=route,
-            at_us=asked.instant_us,
-            entity=tuple(row.entity),
-            features=row.encoded,
-            scores=answered.scores,
-            decision=said.decision,
-            review=said.review,
-            own=row.amounts,
-            latency_us=(now_ns - asked.began_ns) // 1000,
+            asked.id.decode(),
+            row.place,
+            route,
+            asked.instant_us,
+            row.entity,
+            row.encoded,
+            row.scores,
+            said.decision,
+            said.review,
+            row.amounts,
+            (now_ns - asked.began_ns) // 1000,
         )
 
     def _route(self, endpoint: Endpoint, slot: Slot, by: Slot) -> int:
-        deployment, served = endpoint.deployment, by.version.served
+        deployment, version = endpoint.deployment, by.version
         number = self._log.introduce(
             Route(
                 deployment=deployment.name,
                 revision=deployment.revision,
                 arm=slot.arm,
-                model=served.model,
-                version=served.version,
-                package=served.package,
-                sticky=tuple(by.version.columns[place] for place in by.entity),
+                model=endpoint.version_of(slot).served.model if version is None else version.served.model,
+                version=None if version is None else version.served.version,
+                package="" if version is None else version.served.package,
+                sticky=tuple(endpoint.sticky),
                 fallback=by is not slot,
+                shadow=slot.shadow,
             )
         )
         self._routes[slot, by] = number

@@ -9,7 +9,7 @@ from headrace.serving.http.connection import Request
 from headrace.serving.http.endpoint import Endpoint
 from headrace.serving.http.openapi import openapi
 from headrace.serving.http.responses import JSON, TEXT, Problem, encode
-from headrace.serving.keys import Verb
+from headrace.serving.keys import ApiKey, Verb
 
 if TYPE_CHECKING:
     from headrace.serving.http.desk import Desk
@@ -27,14 +27,15 @@ class Route(NamedTuple):
     """`{name}` stands for a deployment."""
     permission: Permission
     """`open`: anybody who reaches the port."""
-    answer: Callable[[Desk, str], Answer]
+    answer: Callable[[Desk, str, ApiKey | None], Answer]
+    """From the desk, the deployment that is named, and the key that was sent where one is needed."""
 
 
-def _healthy(_: Desk, __: str) -> Answer:
+def _healthy(_: Desk, __: str, ___: ApiKey | None) -> Answer:
     return 200, JSON, b'{"status":"ok"}'
 
 
-def _ready(desk: Desk, _: str) -> Answer:
+def _ready(desk: Desk, _: str, __: ApiKey | None) -> Answer:
     if desk.draining:
         return 503, JSON, b'{"status":"draining"}'
     if not desk.ready:
@@ -44,23 +45,29 @@ def _ready(desk: Desk, _: str) -> Answer:
     return 200, JSON, b'{"status":"ready"}'
 
 
-def _metrics(desk: Desk, _: str) -> Answer:
+def _metrics(desk: Desk, _: str, __: ApiKey | None) -> Answer:
     return 200, TEXT, desk.metrics()
 
 
-def _deployments(desk: Desk, _: str) -> Answer:
-    return 200, JSON, encode({"deployments": [_told(endpoint) for endpoint in desk.endpoints]})
+def _deployments(desk: Desk, _: str, key: ApiKey | None) -> Answer:
+    return 200, JSON, encode({"deployments": [_told(endpoint) for endpoint in _seen(desk, key)]})
 
 
-def _deployment(desk: Desk, name: str) -> Answer:
+def _deployment(desk: Desk, name: str, _: ApiKey | None) -> Answer:
     for endpoint in desk.endpoints:
         if endpoint.name == name:
             return 200, JSON, encode(_told(endpoint))
     raise Problem(404, "deployment-unknown", "there is no deployment of that name")
 
 
-def _openapi(desk: Desk, _: str) -> Answer:
-    return 200, JSON, encode(openapi(desk.endpoints))
+def _openapi(desk: Desk, _: str, key: ApiKey | None) -> Answer:
+    return 200, JSON, encode(openapi(_seen(desk, key)))
+
+
+def _seen(desk: Desk, key: ApiKey | None) -> list[Endpoint]:
+    """The deployments that a key is for."""
+    named = () if key is None else key.deployments
+    return [each for each in desk.endpoints if not named or each.name in named]
 
 
 def _told(endpoint: Endpoint) -> dict[str, object]:
@@ -101,9 +108,10 @@ def route(desk: Desk, request: Request) -> None:
     else:
         desk.allowed(request, "predict", "")  # who is not known learns nothing of which addresses there are
         raise Problem(404, "address-unknown", "there is nothing at this address", fix="GET /openapi.json lists them")
+    key = None
     if each.permission != "open":
-        desk.allowed(request, each.permission, name)
+        key = desk.known_key(request.headers) if not name else desk.allowed(request, each.permission, name)
     if request.method not in (b"GET", b"HEAD"):
         raise Problem(405, "method-not-allowed", "this address is read with GET", headers=(b"allow: GET, HEAD",))
-    status, kind, body = each.answer(desk, name)
+    status, kind, body = each.answer(desk, name, key)
     desk.reply(request, status, kind, body)

@@ -1,0 +1,397 @@
+"""Rows that wait and how they are answered: those of one turn of the loop in one model call an arm.
+
+Where an arm cannot answer, the deployment's fallbacks do, each from the row as it reads it, and then its constant.
+Shadows are asked once the answers have left.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Protocol
+
+from headrace.errors import HeadraceError
+from headrace.features.errors import BeforeWatermark
+from headrace.language.errors import ValueMismatch
+from headrace.scoring.bodies import Values
+from headrace.scoring.errors import BodyNotJson, BodyRefused, ColumnMissing, ColumnUnknown, ScoreNotFinite, ValueRefused
+from headrace.serving.http.asked import Asked, Row, Tally
+from headrace.serving.http.endpoint import Endpoint, Slot
+from headrace.serving.http.responses import Problem, problem_of
+from headrace.serving.limits import Limits
+from headrace.serving.log.errors import LogFull
+from headrace.serving.log.record import Outcome
+from headrace.serving.versions import Entity
+
+OF_THE_ROW: Final = (
+    BeforeWatermark,
+    BodyNotJson,
+    BodyRefused,
+    ColumnMissing,
+    ColumnUnknown,
+    ValueMismatch,
+    ValueRefused,
+)
+"""Faults of what was sent: no other version is asked, and the sender is told."""
+Leave = Callable[[HeadraceError | None], object]
+"""The answers may leave, or must not."""
+_US: Final = 1e-3
+_SMOOTHING: Final = 0.05
+
+
+class Records(Protocol):
+    """Who keeps every answer before it leaves."""
+
+    def keep(self, asked: Sequence[Asked], leave: Leave) -> None:
+        """Keep them, and call back, at once or later; raises what the log raises."""
+        ...
+
+    def keep_shadows(self, rows: Sequence[Row]) -> None:
+        """Keep what shadows said; raises likewise."""
+        ...
+
+    def keep_outcomes(self, outcomes: Sequence[Outcome], leave: Leave) -> None:
+        """The same for truths."""
+        ...
+
+
+class Answering:
+    """Of one worker.
+
+    Parameters
+    ----------
+    send : sends what was asked, once all its rows are answered and kept
+    fail : tells a request that it has no answer
+    later : calls back in the next turn of the loop
+    fault : is told of faults of ours
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        records: Records | None,
+        send: Callable[[Asked, float], None],
+        fail: Callable[[Asked, Problem], None],
+        later: Callable[[Callable[[], None]], object],
+        fault: Callable[[Exception], None],
+    ) -> None:
+        self._limits, self._records, self._send, self._fail_asked = limits, records, send, fail
+        self._later, self._fault = later, fault
+        self._rows: list[Row] = []
+        self._unable: list[Row] = []
+        """Rows that their arm could not even make ready."""
+        self._shadowed: list[Row] = []
+        """Answered rows that shadows are still to answer."""
+        self._flushing = False
+        self._waiting = 0
+        self.tallies: dict[tuple[str, str], Tally] = {}
+        self.row_us = 20.0
+        """What a row took of late: a moving mean."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests that have been taken and are not answered."""
+        return self._waiting
+
+    def ask(self, asked: Asked, *, many: bool) -> None:
+        """Take a request; its answer leaves after this turn of the loop, or once the log has it.
+
+        Raises
+        ------
+        Problem : there is too much to do.
+        And what `Endpoint.read` and `Version.prepare` raise of the row itself.
+        """
+        limits = self._limits
+        if self._waiting >= limits.waiting or len(self._rows) >= limits.waiting_rows:
+            raise too_busy()
+        if asked.until_ns is not None:
+            ready_ns = asked.began_ns + int((len(self._rows) + 1) * self.row_us / _US)
+            if ready_ns > asked.until_ns:
+                raise too_busy()
+        slot = asked.endpoint.only
+        if slot is not None and not many:
+            version = slot.version
+            assert version is not None, "an arm has one"
+            values = version.bodies.one(asked.body)
+            row = self._row(asked, 0, slot, values, slot.entity_of(values), asked.began_ns)
+            (self._rows if row.encoded else self._unable).append(row)
+            asked.rows.append(row)
+            asked.left = 1
+        elif not self._ask_many(asked, many=many):
+            self._send(asked, 0.0)
+            return
+        self._waiting += 1
+        if not self._flushing:
+            self._flushing = True
+            self._later(self.flush)
+
+    def _ask_many(self, asked: Asked, *, many: bool) -> int:
+        last_ns = asked.began_ns
+        rows = []
+        for place, (slot, values, entity) in enumerate(
+            asked.endpoint.read(asked.body, self._limits.rows, asked.id, many=many)
+        ):
+            row = self._row(asked, place, slot, values, entity, last_ns)
+            last_ns += row.took_ns
+            rows.append(row)
+        for row in rows:
+            (self._rows if row.encoded else self._unable).append(row)
+        asked.rows += rows
+        asked.left = len(rows)
+        return len(rows)
+
+    def _row(self, asked: Asked, place: int, slot: Slot, values: Values, entity: Entity, since_ns: int) -> Row:
+        """A row, made ready for its arm; without the model's input where that cannot be made, and another may."""
+        version = slot.version
+        assert version is not None, "an arm has one"
+        try:
+            encoded, amounts = version.prepare(values, asked.instant_us)
+        except OF_THE_ROW:
+            raise
+        except Exception as error:
+            self._unprepared(asked.endpoint, slot, error)
+            return Row(asked, place, slot, entity, b"", (), 0)
+        return Row(asked, place, slot, entity, encoded, amounts, time.perf_counter_ns() - since_ns)
+
+    def _unprepared(self, endpoint: Endpoint, slot: Slot, error: Exception) -> None:
+        self.tally(slot).failed += 1
+        if not isinstance(error, HeadraceError):
+            self._fault(error)
+        if not endpoint.fallbacks and endpoint.constant is None:
+            raise told_of(error) from error
+
+    def flush(self) -> None:
+        """Answer every row that waits."""
+        self._flushing = False
+        rows, self._rows = self._rows, []
+        unable, self._unable = self._unable, []
+        if not rows and not unable:
+            return
+        every = rows + unable if unable else rows
+        asked = list(dict.fromkeys([row.asked for row in every])) if len(every) > 1 else [every[0].asked]
+        began_ns = time.perf_counter_ns()
+        try:
+            self._answer_all(rows)
+            for row in unable:
+                self._fall_back(row)
+            whole = [each for each in asked if not each.left]
+            if len(whole) < len(asked):
+                for each in asked:
+                    if each.left:
+                        self._fail(each, Problem(500, "not-answered", "no version that serves this has an answer"))
+            took_us = (time.perf_counter_ns() - began_ns) * _US
+            self.row_us += _SMOOTHING * (took_us / len(every) - self.row_us)
+            if whole:
+                self._keep(whole)
+        except Exception as error:  # nobody waits for an answer that never comes
+            self._fault(error)
+            for each in asked:
+                if each.rows:
+                    self._fail(each, Problem(500, "internal", "the server has a fault: it was noted"))
+
+    def _answer_all(self, rows: list[Row]) -> None:
+        if not rows:
+            return
+        now_ns = time.perf_counter_ns()
+        late = [row for row in rows if row.asked.until_ns is not None and row.asked.until_ns < now_ns]
+        if late:
+            for each in dict.fromkeys([row.asked for row in late]):
+                self._fail(each, deadline_passed())
+            rows = [row for row in rows if row.asked.rows]
+            if not rows:
+                return
+        first = rows[0].slot
+        if all(row.slot is first for row in rows):
+            self._answer(first, rows)
+            return
+        by_slot: dict[Slot, list[Row]] = {}
+        for row in rows:
+            by_slot.setdefault(row.slot, []).append(row)
+        for slot, group in by_slot.items():
+            self._answer(slot, group)
+
+    def _answer(self, slot: Slot, rows: Sequence[Row]) -> None:
+        version = slot.version
+        assert version is not None, "an arm has one"
+        began_ns = time.perf_counter_ns()
+        try:
+            predictions, scores = version.answer([row.encoded for row in rows], [row.amounts for row in rows])
+        except Exception as error:
+            if len(rows) > 1:  # one of them alone may be at fault
+                for row in rows:
+                    self._answer(slot, [row])
+                return
+            self.tally(slot).failed += 1
+            if not isinstance(error, HeadraceError):
+                self._fault(error)
+            if not slot.shadow:
+                self._fall_back(rows[0])
+            return
+        tally = self.tally(slot)
+        each_ns = (time.perf_counter_ns() - began_ns) / len(rows)
+        computed = tally.computed
+        for row, row.prediction, row.scores in zip(rows, predictions, scores, strict=True):
+            row.by = slot
+            row.asked.left -= 1
+            computed((row.took_ns + each_ns) * _US)
+        endpoint = rows[0].asked.endpoint
+        if endpoint.compared and endpoint.places > 1:
+            for score in scores:
+                tally.scored(endpoint.place_of_score(score), endpoint.places)
+
+    def _fall_back(self, row: Row) -> None:
+        """Another version's answer in place of one that there is not."""
+        asked = row.asked
+        endpoint = asked.endpoint
+        for slot in endpoint.fallbacks:
+            version = slot.version
+            assert version is not None, "a fallback has one"
+            try:
+                values = endpoint.read_for(slot, asked, row.place, self._limits.rows)
+                encoded, amounts = version.prepare(values, asked.instant_us)
+                predictions, scores = version.answer([encoded], [amounts])
+            except (HeadraceError, ScoreNotFinite):
+                continue
+            except Exception as error:
+                self._fault(error)
+                continue
+            row.encoded, row.amounts = encoded, amounts
+            row.prediction, row.scores, row.by = predictions[0], scores[0], slot
+            break
+        else:
+            if endpoint.constant is None:
+                return
+            row.prediction, row.by = endpoint.constantly(row.slot), endpoint.constant
+            row.encoded, row.amounts, row.scores = b"", (), (endpoint.deployment.constant or 0.0,)
+        tally = self.tally(row.slot)
+        tally.fell_back += 1
+        tally.rows += 1
+        asked.left -= 1
+
+    # leaving
+
+    def _keep(self, whole: list[Asked]) -> None:
+        if self._records is None:
+            self._leave(whole, None)
+            return
+        try:
+            self._records.keep(whole, partial(self._leave, whole))
+        except HeadraceError as error:
+            self._leave(whole, error)
+
+    def _leave(self, whole: Sequence[Asked], error: HeadraceError | None) -> None:
+        """Send what is kept; nothing leaves that had to be kept and is not."""
+        if error is not None:
+            for each in whole:
+                if each.rows:
+                    self._fail(each, not_kept(error))
+            return
+        ended_ns = time.perf_counter_ns()
+        for each in whole:
+            if not each.rows:  # it has been told otherwise
+                continue
+            took_us = (ended_ns - each.began_ns) * _US
+            self._waiting -= 1
+            try:
+                self._send(each, took_us)
+            except Exception as fault:
+                self._fault(fault)
+                each.connection.abort()
+            self.tally(each.rows[0].slot).answered(took_us)
+            if each.endpoint.shadows:
+                self._shadow(each)
+            each.rows.clear()
+            if each.release is not None:
+                each.release()
+
+    def _fail(self, asked: Asked, problem: Problem) -> None:
+        self._waiting -= 1
+        asked.rows.clear()
+        if asked.release is not None:
+            asked.release()
+        self._fail_asked(asked, problem)
+
+    # shadows
+
+    def _shadow(self, asked: Asked) -> None:
+        """Let the shadows answer in a later turn, or say that there was no time for it."""
+        if len(self._shadowed) >= self._limits.waiting_rows:
+            for slot in asked.endpoint.shadows:
+                self.tally(slot).skipped += len(asked.rows)
+            return
+        if not self._shadowed:
+            self._later(self._ask_shadows)
+        self._shadowed += asked.rows
+
+    def _ask_shadows(self) -> None:
+        rows, self._shadowed = self._shadowed, []
+        by_slot: dict[Slot, list[Row]] = {}
+        for row in rows:
+            for slot in row.asked.endpoint.shadows:
+                made = self._for_shadow(slot, row)
+                if made is not None:
+                    by_slot.setdefault(slot, []).append(made)
+        for slot, group in by_slot.items():
+            self._answer(slot, group)
+            answered = [row for row in group if row.by is slot]
+            if self._records is not None and answered:
+                try:
+                    self._records.keep_shadows(answered)
+                except HeadraceError:
+                    self.tally(slot).skipped += len(answered)
+
+    def _for_shadow(self, slot: Slot, row: Row) -> Row | None:
+        """The row as a shadow reads it; None where it cannot."""
+        version, asked = slot.version, row.asked
+        assert version is not None, "a shadow has one"
+        began_ns = time.perf_counter_ns()
+        try:
+            values = asked.endpoint.read_for(slot, asked, row.place, self._limits.rows)
+            encoded, amounts = version.prepare(values, asked.instant_us)
+        except Exception as error:
+            self.tally(slot).failed += 1
+            if not isinstance(error, HeadraceError):
+                self._fault(error)
+            return None
+        return Row(asked, row.place, slot, row.entity, encoded, amounts, time.perf_counter_ns() - began_ns)
+
+    def tally(self, slot: Slot) -> Tally:
+        """What is counted of an arm."""
+        tally = self.tallies.get(slot.key)
+        if tally is None:
+            tally = self.tallies[slot.key] = Tally()
+        return tally
+
+
+def too_busy() -> Problem:
+    """More is asked than can be answered."""
+    return Problem(429, "too-busy", "more is asked than can be answered", headers=(retry_after(),))
+
+
+def deadline_passed() -> Problem:
+    """Nobody waits for it any more."""
+    return Problem(504, "deadline-passed", "there was no answer within the time that the request gave", close=False)
+
+
+def retry_after() -> bytes:
+    """1 to 3 s, so that those who were refused together do not come back together."""
+    return b"retry-after: %d" % (1 + time.perf_counter_ns() % 3)
+
+
+def told_of(error: Exception) -> Problem:
+    """What a client is told where its row was not at fault: neither values nor where anything lies."""
+    if isinstance(error, HeadraceError):
+        return Problem(
+            503, error.code, "what predictions are made from cannot be had at the moment", headers=(retry_after(),)
+        )
+    return Problem(500, "internal", "the server has a fault: it was noted")
+
+
+def not_kept(error: HeadraceError) -> Problem:
+    """What is answered where the log could not take it."""
+    problem = problem_of(error, 507 if isinstance(error, LogFull) else 503)
+    problem.facts, problem.headers = {}, (retry_after(),)  # where the log lies is nobody's to know
+    problem.detail = "the log of predictions cannot take it"
+    return problem

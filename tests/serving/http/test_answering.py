@@ -1,0 +1,369 @@
+"""How rows are answered: by their arm, else by others; what shadows say; and what is counted and logged of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.scoring.made import ROW, decision, encoder, program
+from tests.serving.http.inside import Inside, deployment, key, request, turns, version, within
+
+from headrace.data.model import Field
+from headrace.errors import HeadraceError, TroubleOutside
+from headrace.language.types import Type
+from headrace.scoring.errors import ScoreNotFinite
+from headrace.scoring.model import Decision
+from headrace.serving.limits import Limits
+from headrace.serving.log.errors import LogFull
+from headrace.serving.versions import Version
+
+BACKWARDS = {
+    "program.json": msgspec.json.encode(
+        msgspec.structs.replace(program(), outputs=tuple(reversed(program().outputs)), request=program().request[::-1])
+    ),
+    "encoder.json": msgspec.json.encode(msgspec.structs.replace(encoder(), columns=tuple(reversed(encoder().columns)))),
+}
+"""The same columns, all in the other order: a row that was made ready for another version is none for this one."""
+OTHER = msgspec.structs.replace(program(), request=(*program().request, Field(name="gate", type=Type.STRING)))
+
+
+class Failing(Version):
+    """A version that has no answer where it is asked about so many seats."""
+
+    seats = 7.0
+
+    def answer(self, encoded: Sequence[bytes], amounts: Sequence[tuple[object, ...]]) -> Any:
+        place = [field.name for field in self.scorer.program.outputs].index("seats")
+        for number, row in enumerate(encoded):
+            if memoryview(row).cast("f")[place] == self.seats:
+                raise ScoreNotFinite(number)
+        return super().answer(encoded, amounts)
+
+
+def failing(number: int) -> Version:
+    made = version(number)
+    made.__class__ = Failing
+    return made
+
+
+def broken(number: int, error: Exception) -> Version:
+    """A version that cannot make rows ready."""
+    made = version(number)
+
+    def prepare(values: object, now_us: int | None = None) -> Any:
+        raise error
+
+    object.__setattr__(made, "prepare", prepare)
+    return made
+
+
+class StoreGone(TroubleOutside):
+    """Like that of a store, with a place that nobody is to know."""
+
+    code = "store-gone"
+
+    def __init__(self) -> None:
+        super().__init__("redis://secret:6379 is gone", fix="start it", url="redis://secret:6379")
+
+
+def test_a_fallback_reads_the_row_itself(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm, other = failing(1), version(2, replaced=BACKWARDS)
+        inside = Inside(tmp_path, deployment({"v1": arm}, fallbacks=(other.served,)), [arm, other])
+        asked = [ROW | {"seats": seats} for seats in (6, 7, 8)]
+        status, _, answer = await inside.ask(asked)
+        assert status == 200
+        want = [arm.scorer.predict(asked[:1]), other.scorer.predict(asked[1:2]), arm.scorer.predict(asked[2:])]
+        assert [each["probability"] for each in answer["predictions"]] == [each[0].probability for each in want]
+        assert [each["version"] for each in answer["predictions"]] == [1, 2, 1]
+        tally = inside.desk.tallies["delays", "v1"]
+        assert (tally.rows, tally.failed, tally.fell_back) == (3, 1, 1)
+        logged = inside.logged()
+        assert [(route.version, route.fallback) for route, _ in logged] == [(1, False), (2, True), (1, False)]
+        again = other.scorer.score_features(logged[1][1].features)
+        assert logged[1][1].scores == (again,)
+
+    within(run())
+
+
+def test_where_nobody_can_answer_the_constant_does(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm, other = failing(1), failing(2)
+        made = deployment({"v1": arm}, fallbacks=(other.served,), constant=0.5)
+        inside = Inside(tmp_path, made, [arm, other])
+        status, _, answer = await inside.ask(ROW | {"seats": 7})
+        assert (status, answer["probability"], answer["decision"], answer["version"]) == (200, 0.5, True, None)
+        [(route, record)] = inside.logged()
+        assert (route.package, route.version, route.fallback, record.scores) == ("", None, True, (0.5,))
+
+    within(run())
+
+
+def test_a_row_without_any_answer_fails_alone(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm = failing(1)
+        inside = Inside(tmp_path, deployment({"v1": arm}), [arm])
+        one, other = inside.connect(), inside.connect()
+        one[0].data_received(request(ROW | {"seats": 7}))
+        other[0].data_received(request(ROW))
+        await turns()
+        assert b"500 Internal Server Error" in one[1].sent
+        assert b"not-answered" in one[1].sent
+        assert b"200 OK" in other[1].sent
+        assert (await inside.ask(ROW))[0] == 200
+
+    within(run())
+
+
+def test_what_predictions_are_made_from_being_away_is_503_and_says_nothing_of_where(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm = broken(1, StoreGone())
+        inside = Inside(tmp_path, deployment({"v1": arm}), [arm])
+        for body in (ROW, [ROW, ROW]):
+            status, headers, problem = await inside.ask(body)
+            assert (status, problem["code"]) == (503, "store-gone")
+            assert "secret" not in str(problem)
+            assert headers["retry-after"] in {"1", "2", "3"}
+        assert inside.desk.tallies["delays", "v1"].failed == 2
+
+    within(run())
+
+
+def test_what_predictions_are_made_from_being_away_is_answered_by_who_does_without(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm, other = broken(1, StoreGone()), version(2)
+        inside = Inside(tmp_path, deployment({"v1": arm}, fallbacks=(other.served,)), [arm, other])
+        for body in (ROW, [ROW]):
+            status, _, answer = await inside.ask(body)
+            assert status == 200
+            told = answer["predictions"][0] if isinstance(body, list) else answer
+            assert told["probability"] == other.scorer.predict([ROW])[0].probability
+            assert told["version"] == 2
+
+    within(run())
+
+
+def test_a_row_that_is_wrong_is_no_failure_of_its_arm(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm, other = version(1), version(2)
+        inside = Inside(tmp_path, deployment({"v1": arm}, fallbacks=(other.served,)), [arm, other])
+        assert (await inside.ask(ROW | {"vip": "so"}))[0] == 422
+        assert (await inside.ask([ROW, ROW | {"vip": "so"}]))[0] == 422
+        assert inside.desk.tallies == {}
+        assert (await inside.ask(ROW))[0] == 200
+
+    within(run())
+
+
+def test_shadows_answer_the_same_rows_and_nobody_sees_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm, shadow, worse = version(1), version(2, replaced=BACKWARDS), failing(3)
+        made = deployment({"v1": arm}, shadows=(shadow.served, worse.served))
+        inside = Inside(tmp_path, made, [arm, shadow, worse])
+        asked = [ROW | {"seats": seats} for seats in (6, 7)]
+        status, _, answer = await inside.ask(asked, x_request_id="q1")
+        assert status == 200
+        assert {each["version"] for each in answer["predictions"]} == {1}
+        await turns()
+        logged = inside.logged()
+        want = [(each.probability,) for each in shadow.scorer.predict(asked)]
+        said = [(record.row, record.scores) for route, record in logged if route.shadow and route.version == 2]
+        assert said == list(enumerate(want))
+        assert [record.row for route, record in logged if route.shadow and route.version == 3] == [0]
+        assert {route.arm for route, _ in logged if route.shadow} == {"shadow-v2", "shadow-v3"}
+        assert {record.request_id for _, record in logged} == {"q1"}
+        tallies = inside.desk.tallies
+        assert (tallies["delays", "shadow-v2"].rows, tallies["delays", "shadow-v3"].failed) == (2, 1)
+        assert sum(tallies["delays", "shadow-v2"].scores) == 2
+
+    within(run())
+
+
+def test_shadows_wait_when_there_is_too_much_to_do(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm, shadow = version(1), version(2)
+        limits = Limits(waiting_rows=4)
+        inside = Inside(tmp_path, deployment({"v1": arm}, shadows=(shadow.served,)), [arm, shadow], limits=limits)
+        many = [inside.connect() for _ in range(3)]
+        for connection, _ in many:
+            connection.data_received(request([ROW] * 2))
+        await turns()
+        assert [b"200 OK" in transport.sent for _, transport in many] == [True] * 2 + [False] or all(
+            b"200 OK" in transport.sent for _, transport in many
+        )
+        tally = inside.desk.tallies["delays", "shadow-v2"]
+        assert tally.rows + tally.skipped == 2 * sum(b"200 OK" in transport.sent for _, transport in many)
+
+    within(run())
+
+
+def test_arms_that_take_other_columns_each_read_their_own(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm = version(1)
+        other = version(2, replaced={"program.json": msgspec.json.encode(OTHER)})
+        made = deployment({"v1": arm, "v2": other}, sticky=("carrier",))
+        inside = Inside(tmp_path, made, [arm, other])
+        seen = set()
+        for number in range(30):
+            row = ROW | {"carrier": f"C{number}", "gate": "B4"}
+            status, _, answer = await inside.ask(row)
+            assert status == 200, answer
+            seen.add(answer["version"])
+            by = arm if answer["version"] == 1 else other
+            assert answer["probability"] == by.scorer.predict([row], extra="ignore")[0].probability
+            status, _, without = await inside.ask(ROW | {"carrier": f"C{number}"})
+            assert status == (200 if by is arm else 422), without
+        assert seen == {1, 2}
+        assert (await inside.ask(ROW | {"gates": "B4"}))[2]["code"] == "column-unknown"
+
+    within(run())
+
+
+def test_a_row_that_names_no_entity_is_drawn_by_its_request(tmp_path: Path) -> None:
+    async def run() -> None:
+        one, two = version(1), version(2)
+        inside = Inside(tmp_path, deployment({"v1": one, "v2": two}, sticky=("carrier",)), [one, two])
+        unnamed = {(await inside.ask(ROW | {"carrier": None}))[2]["version"] for _ in range(30)}
+        assert unnamed == {1, 2}
+        named = {(await inside.ask(ROW | {"carrier": "UA"}))[2]["version"] for _ in range(30)}
+        assert len(named) == 1
+
+    within(run())
+
+
+def test_scores_and_time_of_each_arm_are_counted(tmp_path: Path) -> None:
+    async def run() -> None:
+        one, two = version(1), version(2)
+        inside = Inside(tmp_path, deployment({"v1": one, "v2": two}, sticky=("carrier",)), [one, two])
+        for number in range(40):
+            await inside.ask(ROW | {"carrier": f"C{number}"})
+        tallies = inside.desk.tallies
+        assert set(tallies) == {("delays", "v1"), ("delays", "v2")}
+        for tally in tallies.values():
+            assert sum(tally.scores) == tally.rows == sum(tally.latency)
+            assert tally.row_sum > 0.0
+            assert tally.row_squares >= tally.row_sum**2 / tally.rows * 0.999
+            counts = tally.counts()
+            assert (counts.rows, counts.scores, counts.row_sum_us) == (tally.rows, tuple(tally.scores), tally.row_sum)
+
+    within(run())
+
+
+@pytest.mark.parametrize("fault", [LogFull("somewhere"), ZeroDivisionError()])
+def test_what_cannot_be_logged_does_not_leave_whatever_the_reason(tmp_path: Path, fault: Exception) -> None:
+    async def run() -> None:
+        arm = version(1)
+        inside = Inside(tmp_path, deployment({"v1": arm}), [arm])
+        keep = inside.records.keep
+        inside.records.keep = _raises(fault)  # type: ignore[method-assign]
+        status, _, problem = await inside.ask(ROW)
+        assert status == (507 if isinstance(fault, HeadraceError) else 500)
+        assert "somewhere" not in str(problem)
+        assert len(inside.faults) == (0 if isinstance(fault, HeadraceError) else 1)
+        inside.records.keep = keep  # type: ignore[method-assign]
+        assert (await inside.ask(ROW))[0] == 200
+
+    within(run())
+
+
+def _raises(error: Exception) -> Any:
+    def keep(asked: object, leave: object) -> None:
+        raise error
+
+    return keep
+
+
+def test_more_than_can_be_answered_is_refused_and_told_when_to_come_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm = version(1)
+        inside = Inside(tmp_path, deployment({"v1": arm}), [arm], limits=Limits(waiting=2))
+        many = [inside.connect() for _ in range(4)]
+        for connection, _ in many:
+            connection.data_received(request())
+        await turns()
+        assert [b"200 OK" in transport.sent for _, transport in many] == [True, True, False, False]
+        assert all(b"429 " in transport.sent and b"retry-after: " in transport.sent for _, transport in many[2:])
+        assert (await inside.ask(ROW))[0] == 200
+
+    within(run())
+
+
+def test_what_nobody_waits_for_any_more_is_not_begun(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm = version(1)
+        inside = Inside(tmp_path, deployment({"v1": arm}), [arm])
+        assert (await inside.ask(ROW, x_timeout_ms="60000"))[0] == 200
+        for wrong in ("0", "-1", "1.5", "soon", "99999999999"):
+            assert (await inside.ask(ROW, x_timeout_ms=wrong))[2]["code"] == "timeout-invalid"
+        answering = inside.desk._answering
+        answering.row_us = 5_000.0
+        assert (await inside.ask(ROW, x_timeout_ms="1"))[0] == 429  # it could not be ready in time
+        answering.row_us = 0.0
+        connection, transport = inside.connect()
+        connection.data_received(request(x_timeout_ms="1"))
+        [row] = answering._rows
+        row.asked.until_ns = row.asked.began_ns
+        await turns()
+        assert b"504 Gateway Timeout" in transport.sent
+        assert len(inside.logged()) == 1
+
+    within(run())
+
+
+def test_no_rows_are_no_predictions_and_wait_for_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm = version(1)
+        inside = Inside(tmp_path, deployment({"v1": arm}), [arm])
+        for _ in range(3):
+            status, _, answer = await inside.ask([])
+            assert (status, answer["predictions"]) == (200, [])
+        assert inside.desk._answering.waiting == 0
+
+    within(run())
+
+
+@pytest.mark.parametrize("task", ["multiclass", "regression", "binary"])
+def test_an_answer_says_what_the_scorer_says(tmp_path: Path, task: Any) -> None:
+    async def run() -> None:
+        made = version(1, task=task)
+        inside = Inside(tmp_path, deployment({"v1": made}), [made])
+        _, _, answer = await inside.ask(ROW, x_request_id="q1")
+        want = msgspec.to_builtins(made.scorer.predict([ROW])[0])
+        told = {name: value for name, value in answer.items() if name not in {"deployment", "arm", "id"}}
+        assert told == {name: value for name, value in want.items() if value is not None and name != "reasons"}
+
+    within(run())
+
+
+def test_an_answer_that_leaves_the_row_to_people_says_so(tmp_path: Path) -> None:
+    costs = ((0.0, 1.0), (1.0, 0.0))
+    left: Decision = msgspec.structs.replace(decision(), cost_matrix=costs, threshold=None, reject=0.0001)
+
+    async def run() -> None:
+        made = version(1, replaced={"decision.json": msgspec.json.encode(left)})
+        inside = Inside(tmp_path, deployment({"v1": made}), [made])
+        _, _, answer = await inside.ask(ROW)
+        want = made.scorer.predict([ROW])[0]
+        assert (answer.get("review"), answer.get("decision")) == (want.review, want.decision)
+        assert want.review is True
+
+    within(run())
+
+
+def test_a_key_sees_the_deployments_that_it_is_for(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm = version(1)
+        inside = Inside(tmp_path, deployment({"v1": arm}), [arm], held=key(deployments=("other",)))
+        _, _, listed = await inside.ask(b"", path="/v1/deployments", method="GET")
+        assert listed == {"deployments": []}
+        _, _, page = await inside.ask(b"", path="/openapi.json", method="GET")
+        assert not any("delays" in path for path in page["paths"])
+        assert (await inside.ask(ROW))[0] == 403
+        inside.install(deployment({"v1": arm}), key(deployments=("delays",)))
+        _, _, listed = await inside.ask(b"", path="/v1/deployments", method="GET")
+        assert [each["name"] for each in listed["deployments"]] == ["delays"]
+
+    within(run())

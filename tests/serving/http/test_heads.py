@@ -1,0 +1,150 @@
+"""Heads that are known by their bytes mean what they meant when they were read, for as long as they may."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.scoring.made import ROW
+from tests.serving.http.inside import Inside, answers, deployment, key, now_us, request, turns, version, within
+
+VERSION = version(1)
+
+
+def test_a_head_that_came_before_is_known(tmp_path: Path) -> None:
+    async def run() -> None:
+        inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION])
+        connection, transport = inside.connect()
+        for _ in range(3):
+            connection.data_received(request())
+            await turns()
+        assert len(inside.desk.heads) == 1
+        found = answers(transport.sent)
+        assert [status for status, _, _ in found] == [200] * 3
+        assert len({answer["probability"] for _, _, answer in found}) == 1
+        assert len({answer["id"] for _, _, answer in found}) == 3
+        connection.data_received(request(ROW | {"vip": "so"}))
+        connection.data_received(request([ROW]))
+        await turns()
+        assert [status for status, _, _ in answers(transport.sent)[3:]] == [422, 200]
+
+    within(run())
+
+
+@pytest.mark.parametrize("more", [{"x_request_id": "a"}, {"x_timeout_ms": "9000"}, {"expect": "100-continue"}])
+def test_a_head_that_says_more_than_once_is_read_every_time(tmp_path: Path, more: dict[str, str]) -> None:
+    async def run() -> None:
+        inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION])
+        connection, _ = inside.connect()
+        connection.data_received(request(**more))
+        await turns()
+        assert not inside.desk.heads
+
+    within(run())
+
+
+def test_a_known_head_ends_with_its_key_its_deployment_and_the_server(tmp_path: Path) -> None:
+    clock = [now_us()]
+
+    async def run() -> None:
+        made = deployment({"v1": VERSION})
+        held = key(expires_us=clock[0] + 1_000_000)
+        inside = Inside(tmp_path, made, [VERSION], clock=lambda: clock[0], held=held)
+        connection, transport = inside.connect()
+
+        async def status() -> int:
+            transport.sent = b""
+            connection.data_received(request())
+            await turns()
+            return answers(transport.sent)[0][0]
+
+        assert [await status(), await status(), len(inside.desk.heads)] == [200, 200, 1]
+        clock[0] += 1_000_001
+        assert await status() == 401
+        inside.install(made, key())
+        assert [await status(), await status()] == [200, 200]
+        inside.install(made, key(revoked_us=1))
+        assert await status() == 401
+        inside.install(made, key())
+        assert [await status(), await status()] == [200, 200]
+        inside.desk.stale = "too old"
+        assert [await status(), await status()] == [503, 503]
+        inside.desk.stale = None
+        assert [await status(), await status()] == [200, 200]
+        inside.desk.draining = True
+        assert await status() == 200
+        assert transport.closed
+
+    within(run())
+
+
+def test_a_head_whose_body_has_another_length_is_not_the_same(tmp_path: Path) -> None:
+    async def run() -> None:
+        inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION])
+        connection, transport = inside.connect()
+        whole = request()
+        connection.data_received(whole)
+        await turns()
+        connection.data_received(whole[:-1])  # the rest comes later
+        await turns()
+        assert len(answers(transport.sent)) == 1
+        connection.data_received(whole[-1:] + whole[:10])
+        await turns()
+        connection.data_received(whole[10:])
+        await turns()
+        assert [status for status, _, _ in answers(transport.sent)] == [200] * 3
+
+    within(run())
+
+
+def test_heads_are_kept_in_bounds(tmp_path: Path) -> None:
+    async def run() -> None:
+        inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION])
+        connection, _ = inside.connect()
+        for number in range(1_500):
+            connection.data_received(request(x_other=str(number)))
+            if number % 100 == 0:
+                await turns()
+        await turns()
+        assert 0 < len(inside.desk.heads) <= 1_024
+
+    within(run())
+
+
+BODIES = st.sampled_from([ROW, ROW | {"seats": 9}, [ROW, ROW], [], b"{", b"", ROW | {"vip": "so"}])
+MORE = st.sampled_from([{}, {}, {}, {"x_request_id": "fixed"}, {"x_other": "1"}])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(BODIES, MORE), min_size=1, max_size=8), st.data())
+def test_however_the_bytes_are_cut_the_answers_are_the_same(
+    sent: list[tuple[object, dict[str, str]]], data: st.DataObject
+) -> None:
+    whole = b"".join(request(body, **more) for body, more in sent)
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(whole) - 1), max_size=6)))
+    pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    found = []
+
+    async def run() -> None:
+        for parts in ([request(body, **more) for body, more in sent], pieces, [request(ROW), *pieces]):
+            with TemporaryDirectory() as folder:
+                inside = Inside(Path(folder), deployment({"v1": VERSION}), [VERSION])
+                connection, transport = inside.connect()
+                for part in parts:
+                    connection.data_received(part)
+                    await turns(30)
+                said = answers(transport.sent)
+                if len(parts) > len(pieces) and parts[1:] == pieces:
+                    said = said[1:]
+                for _, _, body in said:
+                    if isinstance(body, dict):
+                        body.pop("id", None)
+                found.append([(status, body) for status, _, body in said])
+                inside.log.close()
+
+    within(run())
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) == len(sent)
