@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -304,3 +308,16 @@ def test_a_large_forest_is_checked_in_a_moment() -> None:
     check_onnx(data)
     # 153,000 nodes: it takes a tenth of a second; a guard against a loop over single values many times over
     assert time.perf_counter() - started < 30
+
+
+def test_the_runtime_tells_its_maker_nothing(tmp_path: Path) -> None:
+    """It would leave a device's number and a list of events in the user's cache, to be sent later."""
+    (tmp_path / "model.onnx").write_bytes(FOREST)
+    script = "import sys, pathlib; from headrace.scoring.graph import Graph; Graph(pathlib.Path(sys.argv[1]).read_bytes())"
+    environment = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
+    environment["HOME"] = str(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "model.onnx")], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in tmp_path.rglob("*")] == ["model.onnx"]
