@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from headrace.scoring.errors import GraphRefused, MatrixRefused
 from headrace.scoring.onnx_file import check_onnx
 
-# ONNX Runtime notes what runs it in the user's cache and sends that to its maker, on a thread of its own, unless this is
-# set before the library is loaded. What a model sees is nobody else's affair.
+# ONNX Runtime notes what runs it in the user's cache and sends that to its maker, on a thread of its own, unless this
+# is set before the library is loaded. What a model sees is nobody else's affair.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 CHUNK_ROWS: Final = 4096
