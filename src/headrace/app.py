@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from headrace.serving.keys import Keys
     from headrace.serving.log.outcomes import Joined
     from headrace.serving.model import Deployment
-    from headrace.serving.supervisor import Supervisor, Tells
+    from headrace.serving.supervisor import Supervisor
+    from headrace.serving.workforce import Tells
     from headrace.stages.model import Checked, Outcome, Workspace
     from headrace.stores.catalog import Catalog, Reader
     from headrace.stores.objects import ObjectStore

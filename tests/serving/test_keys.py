@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 
-import msgspec
 import pytest
 
-from headrace.serving.errors import KeyUnknown
+from headrace.serving.errors import KeyListUnreadable, KeyUnknown, VerbUnknown
 from headrace.serving.keys import KeyRing, Keys, keys_key
 from headrace.testing.memory_objects import MemoryObjectStore
 
@@ -98,7 +97,20 @@ def test_keys_made_at_the_same_time_are_all_kept(keys: Keys) -> None:
     assert len({key.id for key in keys.list()}) == 8
 
 
-def test_the_list_is_closed(keys: Keys, objects: MemoryObjectStore) -> None:
-    objects.put(keys_key("p"), b'{"keys":[],"extra":1}')
-    with pytest.raises(msgspec.ValidationError):
+@pytest.mark.parametrize("stored", [b'{"keys":[],"extra":1}', b"{", b"\xff", b'{"keys":[],"format":2}', b""])
+def test_a_list_of_another_form_is_named_and_never_overwritten(
+    keys: Keys, objects: MemoryObjectStore, stored: bytes
+) -> None:
+    objects.put(keys_key("p"), stored)
+    with pytest.raises(KeyListUnreadable, match=r"serving/p/keys\.json"):
         keys.list()
+    with pytest.raises(KeyListUnreadable):
+        keys.create(verbs=("predict",), lifetime_us=None, by="ann")
+    assert objects.get(keys_key("p")) == stored
+
+
+@pytest.mark.parametrize("verbs", [("metrics",), ("predict", "admin"), ("Predict",), ()])
+def test_a_key_is_given_nothing_that_no_server_does(keys: Keys, verbs: tuple[str, ...]) -> None:
+    with pytest.raises(VerbUnknown, match="predict or outcomes"):
+        keys.create(verbs=verbs, lifetime_us=None, by="ann")
+    assert keys.list() == ()

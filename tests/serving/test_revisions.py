@@ -228,3 +228,29 @@ def test_what_a_guard_took_back_just_now_is_not_rolled_back_once_more() -> None:
 def test_the_first_revision_cannot_be_rolled_back() -> None:
     with pytest.raises(NothingToRollBackTo):
         rollback(FIRST, [FIRST], change())
+
+
+def test_no_revision_is_of_an_instant_before_the_one_that_it_follows() -> None:
+    """Whatever the clock says: who answered at an instant is asked by it."""
+    late = msgspec.structs.replace(FIRST, at_us=1_000)
+    for made in (
+        deploy_whole(late, version(2), change(at=5)),
+        deploy_canary(late, version(2), 5.0, change(at=5)),
+        with_shadow(late, version(2), change(at=1_000)),
+    ):
+        assert made.at_us == 1_001
+    assert deploy_whole(late, version(2), change(at=2_000)).at_us == 2_000
+
+
+def test_columns_that_decide_on_the_arm_can_change_with_a_deploy_a_canary_or_a_split() -> None:
+    assert FIRST.sticky == ("tail",)
+    for made in (
+        deploy_whole(FIRST, version(1), change(), sticky=("seat",)),  # the version alone would be no change
+        deploy_whole(FIRST, version(2), change(), sticky=("seat",)),
+        deploy_canary(FIRST, version(2), 5.0, change(), sticky=("seat",)),
+        deploy_split(FIRST, {"v1": 0.5, "v2": 0.5}, change(), serves={"v2": version(2)}, sticky=("seat",)),
+    ):
+        assert made.sticky == ("seat",)
+    assert deploy_whole(FIRST, version(2), change()).sticky == ("tail",)
+    with pytest.raises(VersionAnswersAlready):
+        deploy_whole(FIRST, version(1), change(), sticky=("tail",))

@@ -151,7 +151,7 @@ def deployments(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
         ],
     )
     for each in living:
-        failed = "".join(f"; cannot serve {version}: {why}" for version, why in each.failed.items())
+        failed = "".join(f"; cannot serve {revision}: {why}" for revision, why in each.failed.items())
         print_line(f"server {each.address}: {each.workers} workers, last heard {instant(each.at_us)}{failed}")
     return 0
 
@@ -226,22 +226,27 @@ def _arms(deployment: Deployment) -> str:
 
 
 def _tell(deploying: Deploying, made: Deployment, *, as_json: bool) -> int:
+    """0: whoever serves answers by it; 1: a server cannot; 3: some do not yet."""
     taken = deploying.wait(made)
+    code = 1 if taken.failed else 3 if taken.behind else 0
     if as_json:
         print_json({"deployment": made, "servers": taken})
-        return 1 if taken.failed else 0
+        return code
     print_line(f"{made.name} revision {made.revision}: {made.reason}")
     print_line(f"  answers    {_arms(made)}")
     if not taken.servers:
         print_line("  no server runs: headrace serve")
     elif taken.failed:
-        for version, why in taken.failed.items():
-            print_line(f"  NOT served {version}: {why}")
-        print_line("  the servers answer by the revision before")
+        for server, why in taken.failed.items():
+            print_line(f"  NOT served by {server}: {why}")
+        print_line(
+            f"  there the revision before goes on; the server tries again by itself, or: headrace rollback {made.name}"
+        )
     elif taken.behind:
-        print_line(f"  after {taken.seconds:.0f} s not taken up by {', '.join(taken.behind)}")
+        print_line(f"  NOT taken up after {taken.seconds:.0f} s by {', '.join(taken.behind)}")
+        print_line("  they go on by the revision before; headrace deployments shows when they have")
     else:
         print_line(
             f"  {taken.servers} server{'s' if taken.servers > 1 else ''} answer by it, after {taken.seconds:.1f} s"
         )
-    return 1 if taken.failed else 0
+    return code

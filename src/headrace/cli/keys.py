@@ -10,7 +10,6 @@ from cyclopts import Parameter
 from headrace.cli.options import AsJson, ProjectPath
 from headrace.cli.output import instant, print_json, print_line, print_table
 from headrace.errors import WrongUse
-from headrace.serving.keys import Verb
 
 
 class LifetimeInvalid(WrongUse):
@@ -30,7 +29,7 @@ Several = Parameter(negative_iterable="", consume_multiple=True)
 def create(
     *,
     deployment: Annotated[tuple[str, ...], Several] = (),
-    verb: Annotated[tuple[Verb, ...], Several] = ("predict",),
+    verb: Annotated[tuple[str, ...], Several] = ("predict",),
     lifetime: str = "90d",
     note: str = "",
     project: ProjectPath = None,
@@ -43,7 +42,7 @@ def create(
     deployment
         Which deployments it may use; every one when left out.
     verb
-        What it may do.
+        What it may do: predict, outcomes.
     lifetime
         How long it holds, such as 12h or 90d; "none" for ever.
     note
@@ -71,7 +70,7 @@ def create(
     print_line()
     where = ", ".join(deployment) or "every deployment"
     ends = "does not expire" if key.expires_us is None else f"expires {instant(key.expires_us)}"
-    print_line(f"key {key.id} may {' and '.join(verb)} at {where}, {ends}.")
+    print_line(f"key {key.id} may {' and '.join(key.verbs)} at {where}, {ends}.")
     print_line("It is shown this once. Send it as `Authorization: Bearer KEY`.")
     return 0
 

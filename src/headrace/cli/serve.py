@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from headrace.cli.options import AsJson, ProjectPath
 
 if TYPE_CHECKING:
-    from headrace.serving.supervisor import Tells
+    from headrace.serving.workforce import Tells
 
 
 def serve(
@@ -30,7 +30,7 @@ def serve(
     Parameters
     ----------
     host
-        The address to listen on; else [serving] host.
+        The address to listen on, of this machine alone; else [serving] host.
     port
         Its port; else [serving] port. 0: any that is free.
     workers

@@ -699,7 +699,7 @@ SERVING = Section(
         Key(
             "host",
             Text("an address", "127.0.0.1", r"^[0-9A-Za-z.:-]+$"),
-            "The address it listens on. Others than this machine's own need TLS before it.",
+            "The address it listens on: one of this machine alone, as it speaks no TLS itself.",
             default="127.0.0.1",
         ),
         Key("port", Number(0, 65_535, whole=True), "Its port; 0 for any that is free.", default=8000),

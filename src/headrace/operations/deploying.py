@@ -22,7 +22,7 @@ from headrace.serving.pulling import ServerState, servers, tell_changes
 from headrace.serving.revisions import Change
 from headrace.stores.objects import ObjectStore
 
-WAIT_S: Final = 15.0
+WAIT_S: Final = 20.0
 _POLL_S: Final = 0.1
 
 
@@ -34,7 +34,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     behind: tuple[str, ...]
     """Addresses of those that do not answer by it yet."""
     failed: dict[str, str]
-    """Versions that a server cannot serve, with the reason."""
+    """Addresses of those that cannot, with the reason."""
     seconds: float
 
 
@@ -49,6 +49,8 @@ class Deploying:
         Microseconds since 1970 UTC.
     by
         Who changes them.
+    sticky
+        Request columns that decide on the arm, from the next deploy, canary or split on.
     """
 
     def __init__(
@@ -83,16 +85,15 @@ class Deploying:
         if self.stored.newest(name) == 0:
             made = revisions.begin(served(version), change, project=self._project, name=name, sticky=self._sticky)
         else:
-            made = revisions.deploy_whole(self.stored.get(name), served(version), self._after(name, change))
+            made = revisions.deploy_whole(self.stored.get(name), served(version), change, sticky=self._sticky)
         return self._write(made)
 
     def canary(self, name: str, version: Version, percent: float, *, reason: str = "") -> Deployment:
         """A version answers few; raises as `revisions.deploy_canary`, and `DeploymentUnknown`."""
         now = self.stored.get(name)
         self._prepare(version)
-        return self._write(
-            revisions.deploy_canary(now, served(version), percent, self._after(name, self._change(reason)))
-        )
+        change = self._change(reason)
+        return self._write(revisions.deploy_canary(now, served(version), percent, change, sticky=self._sticky))
 
     def split(
         self,
@@ -108,34 +109,36 @@ class Deploying:
         for version in versions.values():
             self._prepare(version)
         serves = {arm: served(version) for arm, version in versions.items()}
-        change = self._after(name, self._change(reason))
-        return self._write(revisions.deploy_split(now, weights, change, serves=serves, bandit=bandit))
+        change = self._change(reason)
+        made = revisions.deploy_split(now, weights, change, serves=serves, bandit=bandit, sticky=self._sticky)
+        return self._write(made)
 
     def shadow(self, name: str, version: Version, *, reason: str = "") -> Deployment:
         """A version answers unseen; raises as `revisions.with_shadow`, and `DeploymentUnknown`."""
         now = self.stored.get(name)
         self._prepare(version)
-        return self._write(revisions.with_shadow(now, served(version), self._after(name, self._change(reason))))
+        return self._write(revisions.with_shadow(now, served(version), self._change(reason)))
 
     def promote(self, name: str, arm: str | None = None, *, reason: str = "") -> Deployment:
         """A canary, or an arm, answers everybody; raises as `revisions.promote`, and `DeploymentUnknown`."""
         now = self.stored.get(name)
-        return self._write(revisions.promote(now, self._after(name, self._change(reason)), arm=arm))
+        return self._write(revisions.promote(now, self._change(reason), arm=arm))
 
     def rollback(self, name: str, *, reason: str = "") -> Deployment:
         """Back to who answered before; raises as `revisions.rollback`, and `DeploymentUnknown`."""
         now, history = self.stored.get(name), self.stored.history(name)
-        return self._write(revisions.rollback(now, history, self._after(name, self._change(reason))))
+        return self._write(revisions.rollback(now, history, self._change(reason)))
 
-    def wait(self, made: Deployment, *, wait_s: float = WAIT_S) -> Taken:
+    def wait(self, made: Deployment, *, wait_s: float | None = None) -> Taken:
         """Until every server that lives answers by this revision, or cannot."""
-        began = time.monotonic()
+        began, most_s = time.monotonic(), WAIT_S if wait_s is None else wait_s
         while True:
             living = self.servers()
             behind = [each for each in living if each.revisions.get(made.name, 0) < made.revision]
-            failed = {version: why for each in behind for version, why in each.failed.items()}
+            key = f"{made.name} {made.revision}"
+            failed = {each.address: each.failed[key] for each in behind if key in each.failed}
             took = time.monotonic() - began
-            if not behind or failed or took > wait_s:
+            if not behind or failed or took > most_s:
                 return Taken(
                     servers=len(living),
                     behind=tuple(each.address for each in behind),
@@ -150,10 +153,6 @@ class Deploying:
 
     def _change(self, reason: str) -> Change:
         return Change(at_us=self._clock(), by=self._by, salt=secrets.token_hex(8), reason=reason)
-
-    def _after(self, name: str, change: Change) -> Change:
-        """Never before the revision that it follows, whatever the clock says."""
-        return msgspec.structs.replace(change, at_us=max(change.at_us, self.stored.get(name).at_us + 1))
 
     def _write(self, made: Deployment) -> Deployment:
         self.stored.write(made)

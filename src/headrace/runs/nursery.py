@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -94,12 +95,20 @@ class Nursery:
     loaded
         Modules that are imported before the first fork. None may start a thread when it is imported, so that what is
         forked afterwards is whole.
+    passed
+        Names of the environment's variables that it gets, with `*` at the end for all that begin so; None: every one.
+        Whoever can look at a process of this user can read them.
     """
 
-    def __init__(self, entry: str, loaded: Sequence[str]) -> None:
+    def __init__(self, entry: str, loaded: Sequence[str], *, passed: Sequence[str] | None = None) -> None:
         own, other = socket.socketpair()
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if passed is None or any(fnmatchcase(name, pattern) for pattern in passed)
+        }
         # read by OpenMP when it is loaded: waiting threads that spin cost more than they win
-        environment = os.environ | {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
+        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self._process = subprocess.Popen(  # noqa: S603 - this very program
             [sys.executable, "-m", "headrace.runs.nursery", str(other.fileno()), entry, *loaded],
             pass_fds=[other.fileno()],

@@ -32,8 +32,7 @@ def entity_place(salt: str, key: Sequence[object]) -> float:
     >>> entity_place("a1", ["N14228"]) == entity_place("a1", ["N14228"])
     True
     """
-    digest = blake2b(_encode(key), digest_size=8, key=salt.encode()).digest()
-    return (int.from_bytes(digest, "little") >> _DROPPED) * _PLACES
+    return _place(salt.encode(), key)
 
 
 def arm_chooser(arms: Sequence[Arm], salt: str) -> Callable[[Sequence[object]], int]:
@@ -49,11 +48,15 @@ def arm_chooser(arms: Sequence[Arm], salt: str) -> Callable[[Sequence[object]], 
     key = salt.encode()
 
     def choose(entity: Sequence[object]) -> int:
-        digest = blake2b(_encode(entity), digest_size=8, key=key).digest()
-        place = (int.from_bytes(digest, "little") >> _DROPPED) * _PLACES
+        place = _place(key, entity)
         for number in range(last):
             if place < ends[number]:
                 return number
         return last
 
     return choose
+
+
+def _place(salt: bytes, key: Sequence[object]) -> float:
+    digest = blake2b(_encode(key), digest_size=8, key=salt).digest()
+    return (int.from_bytes(digest, "little") >> _DROPPED) * _PLACES

@@ -42,10 +42,10 @@ class Deployments:
         return self.revision(name, number)
 
     def newest(self, name: str) -> int:
-        """The number of the revision that answers; 0: there is no such deployment."""
+        """The number of the revision that answers; 0: there is no such deployment. Raises `DeploymentUnreadable`."""
         check_name(name)
         try:
-            return int(self._objects.get(self._newest(name)))
+            return self._number(name, self._objects.get(self._newest(name)))
         except ObjectNotFound:
             return 0
 
@@ -101,8 +101,13 @@ class Deployments:
                 if self._objects.put_if_absent(key, data):
                     return
                 continue
-            if int(found) >= number or self._objects.replace(key, data, expected=tag):
+            if self._number(name, found) >= number or self._objects.replace(key, data, expected=tag):
                 return
+
+    def _number(self, name: str, data: bytes) -> int:
+        if not (data.isdigit() and len(data) <= _DIGITS):
+            raise DeploymentUnreadable(self._newest(name), "it is no number of a revision")
+        return int(data)
 
     def _newest(self, name: str) -> str:
         return f"{self._prefix}{name}/newest"

@@ -73,6 +73,20 @@ class KeyUnknown(WrongUse):
         )
 
 
+class VerbUnknown(WrongUse):
+    """An API key was asked for that may do what no server does."""
+
+    code = "verb-unknown"
+
+    def __init__(self, verb: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"an API key may {' or '.join(known)}, found {verb[:40]!r}",
+            fix=f"write --verb with {' or '.join(known)}, or both",
+            verb=verb[:40],
+            known=list(known),
+        )
+
+
 class KeyListMoved(TroubleOutside):
     """The list of keys changed at every try."""
 
@@ -80,6 +94,44 @@ class KeyListMoved(TroubleOutside):
 
     def __init__(self, tries: int) -> None:
         super().__init__(f"the list of API keys was changed by others {tries} times in a row", fix="try again")
+
+
+class KeyListUnreadable(CheckFailed):
+    """The stored list of API keys is not of a form that this release reads."""
+
+    code = "api-keys-unreadable"
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(
+            f"the object {key!r} is no list of API keys that this release reads: {reason}",
+            fix="servers go on with the list that they knew; restore the object, or use the release that wrote it",
+            key=key,
+        )
+
+
+class LastKnownUnreadable(TroubleOutside):
+    """What a server had kept for a start without the object store is damaged."""
+
+    code = "last-known-unreadable"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"{path} is not what a server of this release keeps of deployments and keys: {reason}",
+            fix="none is needed: it is written anew once the object store can be read",
+            path=path,
+        )
+
+
+class StoreEmptied(TroubleOutside):
+    """The object store has nothing of a project that has been served from it."""
+
+    code = "store-emptied"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the object store holds neither a deployment nor a key of this project, and it did before",
+            fix="see that it is the same store: a disk that is not mounted, or another bucket, looks like an empty one",
+        )
 
 
 class VersionNotProbed(CheckFailed):
@@ -93,6 +145,21 @@ class VersionNotProbed(CheckFailed):
             fix="the versions that answer now go on; train the model again, or deploy another version",
             version=version,
             reason=reason,
+        )
+
+
+class AddressNotLocal(WrongUse):
+    """The address is not of this machine alone, and there is no TLS."""
+
+    code = "address-not-local"
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"{host!r} can be reached from other machines: keys and rows would cross the network in plain text, as "
+            f"the server speaks no TLS itself",
+            fix="listen on 127.0.0.1 and let a front that ends TLS, such as HAProxy or nginx, ask it there; name what "
+            "the front is asked by in [serving] hosts",
+            host=host,
         )
 
 

@@ -15,13 +15,15 @@ from typing import Final, Literal
 
 import msgspec
 
-from headrace.serving.errors import KeyListMoved, KeyUnknown
+from headrace.serving.errors import KeyListMoved, KeyListUnreadable, KeyUnknown, VerbUnknown
 from headrace.serving.model import Struct
 from headrace.stores.errors import ObjectNotFound
 from headrace.stores.objects import ObjectStore
 
 Verb = Literal["predict", "outcomes", "metrics", "admin"]
 VERBS: Final[tuple[Verb, ...]] = ("predict", "outcomes", "metrics", "admin")
+GRANTED: Final[tuple[Verb, ...]] = ("predict", "outcomes")
+"""What a server has routes for: nothing else is given."""
 PREFIX: Final = "hr"
 _SECRET_BYTES: Final = 32
 _ID_BYTES: Final = 6
@@ -78,13 +80,13 @@ class Keys:
         self._objects, self._key, self._clock = objects, keys_key(project), clock
 
     def list(self) -> tuple[ApiKey, ...]:
-        """All that were ever made, the oldest first."""
+        """All that were ever made, the oldest first; raises `KeyListUnreadable`."""
         return self._read()[0].keys
 
     def create(
         self,
         *,
-        verbs: Sequence[Verb],
+        verbs: Sequence[str],
         deployments: Sequence[str] = (),
         lifetime_us: int | None,
         by: str,
@@ -92,14 +94,25 @@ class Keys:
         rate: float | None = None,
         concurrency: int | None = None,
     ) -> tuple[str, ApiKey]:
-        """A new key: what is sent with requests, which is stored nowhere, and what is stored of it."""
+        """A new key: what is sent with requests, which is stored nowhere, and what is stored of it.
+
+        Raises
+        ------
+        VerbUnknown : a verb that is none of `GRANTED`, or no verb at all
+        KeyListUnreadable, KeyListMoved
+        """
+        for verb in verbs:
+            if verb not in GRANTED:
+                raise VerbUnknown(verb, GRANTED)
+        if not verbs:
+            raise VerbUnknown("", GRANTED)
         name = secrets.token_hex(_ID_BYTES)
         text = f"{PREFIX}_{name}_{urlsafe_b64encode(secrets.token_bytes(_SECRET_BYTES)).rstrip(b'=').decode()}"
         now = self._clock()
         key = ApiKey(
             id=name,
             sha256=digest_of(text.encode()),
-            verbs=tuple(verbs),
+            verbs=tuple(verb for verb in GRANTED if verb in verbs),
             deployments=tuple(deployments),
             expires_us=None if lifetime_us is None else now + lifetime_us,
             created_us=now,
@@ -142,7 +155,13 @@ class Keys:
             data, tag = self._objects.get_tagged(self._key)
         except ObjectNotFound:
             return KeyList(), None
-        return msgspec.json.decode(data, type=KeyList), tag
+        try:
+            found = msgspec.json.decode(data, type=KeyList)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise KeyListUnreadable(self._key, str(error)) from error
+        if found.format != 1:
+            raise KeyListUnreadable(self._key, f"it has format {found.format}, this release reads format 1")
+        return found, tag
 
 
 def keys_key(project: str) -> str:

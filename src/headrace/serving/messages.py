@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Final, Literal
 
@@ -55,18 +57,40 @@ class Probed(Message, frozen=True, kw_only=True):
     """What one row took, the median of some."""
 
 
-class Install(Message, frozen=True, kw_only=True):
-    """Load what these deployments need, and wait."""
+class Accept(Message, frozen=True, kw_only=True):
+    """From the next request on these are the keys that hold."""
 
     number: int
-    deployments: tuple[Deployment, ...]
     keys: tuple[ApiKey, ...]
+
+
+class Install(Message, frozen=True, kw_only=True):
+    """Load what this deployment needs, and wait."""
+
+    number: int
+    deployment: Deployment
 
 
 class Commit(Message, frozen=True, kw_only=True):
     """From the next request on answer by what was loaded under that number."""
 
     number: int
+
+
+class Cancel(Message, frozen=True, kw_only=True):
+    """Let go of what was loaded under that number."""
+
+    number: int
+
+
+class Remove(Message, frozen=True, kw_only=True):
+    """There is no deployment of that name any longer."""
+
+    deployment: str
+
+
+class Open(Message, frozen=True, kw_only=True):
+    """Take connections: everything is there."""
 
 
 class Ping(Message, frozen=True, kw_only=True):
@@ -87,12 +111,18 @@ class Drain(Message, frozen=True, kw_only=True):
     """Before that: not ready, but still taking connections, while a balancer learns of it."""
 
 
+class Accepted(Message, frozen=True, kw_only=True):
+    """No other key is taken any more."""
+
+    number: int
+
+
 class Prepared(Message, frozen=True, kw_only=True):
     """Everything is loaded, or why not."""
 
     number: int
     failed: dict[str, str] = {}
-    """By content id."""
+    """`MODEL@VERSION` → why it cannot be."""
 
 
 class Committed(Message, frozen=True, kw_only=True):
@@ -117,8 +147,12 @@ class Pong(Message, frozen=True, kw_only=True):
     connections: int = 0
 
 
-ToWorker = Install | Commit | Ping | Drain
-FromWorker = Prepared | Committed | Pong | Probed
+ToWorker = Accept | Install | Commit | Cancel | Remove | Open | Ping | Drain
+FromWorker = Accepted | Prepared | Committed | Pong | Probed
+MOST_BYTES: Final = 64 * 1024 * 1024
+"""Of a worker's message."""
+_LENGTH: Final = struct.Struct("!i")
+"""What `multiprocessing.connection.Connection` puts before a message of less than 2 GiB."""
 _encode: Final = msgspec.msgpack.Encoder().encode
 _to_worker: Final = msgspec.msgpack.Decoder(ToWorker)
 _from_worker: Final = msgspec.msgpack.Decoder(FromWorker)
@@ -135,7 +169,21 @@ def for_worker(pipe: Connection) -> ToWorker:
     return message
 
 
-def from_worker(pipe: Connection) -> FromWorker:
-    """The next message; raises `EOFError` or `OSError` when the worker is gone."""
-    message: FromWorker = _from_worker.decode(pipe.recv_bytes())
-    return message
+def framed(message: Message) -> bytes:
+    """As `send` would put it on the pipe."""
+    data = _encode(message)
+    return _LENGTH.pack(len(data)) + data
+
+
+def unframed(received: bytearray) -> Iterator[FromWorker]:
+    """Take every whole message out of what was received; raises `msgspec.DecodeError` for what is none."""
+    while len(received) >= _LENGTH.size:
+        [length] = _LENGTH.unpack_from(received)
+        if not 0 <= length <= MOST_BYTES:
+            raise msgspec.DecodeError(f"a message of {length} bytes")
+        end = _LENGTH.size + length
+        if len(received) < end:
+            return
+        message: FromWorker = _from_worker.decode(received[_LENGTH.size : end])
+        del received[:end]
+        yield message

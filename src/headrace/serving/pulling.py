@@ -1,13 +1,13 @@
 """What a server knows of the object store: deployments, keys, packages; and what it tells there of itself.
 
-`changes` is rewritten after every change, so that a pull that finds nothing new is one small read. Packages are kept in
-a folder, and so is the last that was known: a server that starts while the store is away serves that.
+`changes` is rewritten after every change, so that a pull that finds nothing new is one small read. Packages are copied
+to a folder, and so is the last that was known: a server that starts while the store is away serves that.
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,9 +16,14 @@ from typing import Final
 
 import msgspec
 
+from headrace.scoring.errors import PackageFileUnknown, PackageMismatch, PackageUnreadable
+from headrace.scoring.model import FileEntry, Manifest
+from headrace.scoring.package import FILES, MANIFEST, SIGNATURE, content_id
 from headrace.serving.deployments import Deployments
+from headrace.serving.errors import DeploymentUnreadable, KeyListUnreadable, LastKnownUnreadable, NameInvalid
 from headrace.serving.keys import ApiKey, Keys
 from headrace.serving.model import Deployment, Struct
+from headrace.stores import durable
 from headrace.stores.errors import ObjectNotFound
 from headrace.stores.objects import ObjectStore
 
@@ -28,13 +33,23 @@ FRESH_US: Final = 15_000_000
 """A server that told of itself within this time lives."""
 
 
-class Known(Struct, frozen=True, kw_only=True):
-    """What is to be served."""
+class Pulled(Struct, frozen=True, kw_only=True):
+    """What is to be served, as far as it can be read."""
 
     deployments: tuple[Deployment, ...]
+    keys: tuple[ApiKey, ...] | None
+    """None: they cannot be read."""
+    unreadable: dict[str, str]
+    """Name of a deployment, or `keys` → why it cannot be."""
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """What is served, as it is kept for a start without the store."""
+
+    pulled_us: int
+    """When the store was last read, by the system's clock."""
+    deployments: tuple[Deployment, ...]
     keys: tuple[ApiKey, ...]
-    keys_seen: int = 0
-    """How many changes of keys there were: made and revoked."""
 
 
 class ServerState(Struct, frozen=True, kw_only=True):
@@ -47,8 +62,9 @@ class ServerState(Struct, frozen=True, kw_only=True):
     revisions: dict[str, int]
     """By deployment: what it answers by."""
     keys: int
+    """How many changes of keys it has taken up: made and revoked."""
     failed: dict[str, str]
-    """Versions that it was told to serve and cannot, with the reason."""
+    """`NAME REVISION` of what it was told to serve and cannot, with the reason."""
 
 
 class Puller:
@@ -64,47 +80,88 @@ class Puller:
         self._deployments = Deployments(objects, project)
         self._keys = Keys(objects, project, clock=clock)
         self._changes: bytes | None = None
-        self._known: Known | None = None
+        self._pulled: Pulled | None = None
         self._read = -ANEW_S
 
-    def pull(self) -> Known:
+    def pull(self) -> Pulled:
         """What is to be served now; raises what the store raises."""
         now = time.monotonic()
         try:
             changes = self._objects.get(changes_key(self._project))
         except ObjectNotFound:
             changes = b""
-        if self._known is None or changes != self._changes or now - self._read > ANEW_S:
-            keys = self._keys.list()
-            self._known = Known(
-                deployments=tuple(self._deployments.get(name) for name in self._deployments.names()),
-                keys=keys,
-                keys_seen=count_changes(keys),
-            )
+        if self._pulled is None or changes != self._changes or now - self._read > ANEW_S:
+            self._pulled = self._pull()
             self._changes, self._read = changes, now
-        return self._known
+        return self._pulled
 
-    def fetch(self, package: str) -> Path:
-        """The folder of a package, which is copied from the store when it is not there."""
+    def _pull(self) -> Pulled:
+        found: list[Deployment] = []
+        keys: tuple[ApiKey, ...] | None = None
+        unreadable: dict[str, str] = {}
+        for name in self._deployments.names():
+            try:
+                found.append(self._deployments.get(name))
+            except (DeploymentUnreadable, NameInvalid, ObjectNotFound) as error:  # of this one alone
+                unreadable[name] = error.message
+        try:
+            keys = self._keys.list()
+        except KeyListUnreadable as error:
+            unreadable["keys"] = error.message
+        return Pulled(deployments=tuple(found), keys=keys, unreadable=unreadable)
+
+    def fetch(self, package: str, *, anew: bool = False) -> Path:
+        """The folder of a package, in which every file is as its manifest says; what is not is copied from the store.
+
+        Parameters
+        ----------
+        anew : its signature too, which nothing but the signer's key can tell to be right
+
+        Raises
+        ------
+        PackageMismatch, PackageUnreadable, PackageFileUnknown : the store's own manifest is none.
+        ObjectNotFound, ObjectCorrupted : the store does not have what the manifest lists.
+        StoreFull, StoreUnavailable : the folder cannot be written, or the store not be read.
+        """
         folder = self._folder / "packages" / package
-        if (folder / "manifest.sig").exists():
-            return folder
-        folder.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(folder)
         prefix = f"packages/{package}/"
-        names = [info.key.removeprefix(prefix) for info in self._objects.list(prefix)]
-        for name in sorted(names, key=lambda each: each == "manifest.sig"):  # which says that all others are there
-            _write(folder / name, self._objects.get(prefix + name))
+        manifest = self._manifest(folder / MANIFEST, package)
+        for entry in manifest.files:
+            if entry.name not in FILES:  # and no other name of a file
+                raise PackageFileUnknown(entry.name, "manifest")
+            if not _is_whole(folder / entry.name, entry):
+                durable.write_file(folder / entry.name, self._objects.get_verified(prefix + entry.name, entry.sha256))
+        if anew or not (folder / SIGNATURE).is_file():
+            durable.write_file(folder / SIGNATURE, self._objects.get(prefix + SIGNATURE))
         return folder
 
+    def _manifest(self, path: Path, package: str) -> Manifest:
+        data = _content(path)
+        if data is None or content_id(data) != package:
+            data = self._objects.get(f"packages/{package}/{MANIFEST}")
+            if content_id(data) != package:
+                raise PackageMismatch(what="package", expected=package, found=content_id(data))
+            durable.write_file(path, data)
+        try:
+            return msgspec.json.decode(data, type=Manifest)
+        except msgspec.DecodeError as error:
+            raise PackageUnreadable(MANIFEST, f"it is not of its form: {error}") from error
+
     def remember(self, known: Known) -> None:
-        """Keep it for a start without the store."""
-        _write(self._folder / "known.json", msgspec.json.encode(known))
+        """Keep it for a start without the store; raises `StoreFull` or `StoreUnavailable`."""
+        durable.make_folder(self._folder)
+        durable.write_file(self._folder / "known.json", msgspec.json.encode(known))
 
     def remembered(self) -> Known | None:
-        """What was kept; None: nothing that can be read."""
-        with suppress(OSError, msgspec.DecodeError):
-            return msgspec.json.decode((self._folder / "known.json").read_bytes(), type=Known)
-        return None
+        """What was kept; None: nothing. Raises `LastKnownUnreadable`."""
+        path = self._folder / "known.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Known)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise LastKnownUnreadable(str(path), type(error).__name__) from error
 
     def write(self, made: Deployment) -> None:
         """Make a revision the newest; raises `DeploymentMoved`."""
@@ -121,7 +178,7 @@ class Puller:
 
 
 def count_changes(keys: tuple[ApiKey, ...]) -> int:
-    """Of the list of keys: it only ever grows."""
+    """Of the list of keys, which only ever grows: so many were made and revoked."""
     return len(keys) + sum(key.revoked_us is not None for key in keys)
 
 
@@ -150,8 +207,15 @@ def _server_key(project: str, server: str) -> str:
     return f"serving/{project}/servers/{server}.json"
 
 
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".put-", delete=False) as part:
-        part.write(data)
-    Path(part.name).replace(path)
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise durable.from_os_error(error, str(path)) from error
+
+
+def _is_whole(path: Path, entry: FileEntry) -> bool:
+    data = _content(path)
+    return data is not None and len(data) == entry.size and hashlib.sha256(data).hexdigest() == entry.sha256

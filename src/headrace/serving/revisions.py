@@ -72,16 +72,29 @@ def begin(
     )
 
 
-def deploy_whole(deployment: Deployment, serves: Served, change: Change, *, name: str | None = None) -> Deployment:
+def deploy_whole(
+    deployment: Deployment,
+    serves: Served,
+    change: Change,
+    *,
+    name: str | None = None,
+    sticky: Sequence[str] | None = None,
+) -> Deployment:
     """One version answers everybody from now on; a canary, a split or a bandit ends.
+
+    Parameters
+    ----------
+    sticky : columns that decide on the arm from now on; None: those of now
 
     Raises
     ------
-    VersionAnswersAlready : it does so now.
+    VersionAnswersAlready : it does so now, by these columns.
     """
-    if len(deployment.arms) == 1 and deployment.arms[0].serves == serves:
+    columns = deployment.sticky if sticky is None else tuple(sticky)
+    if len(deployment.arms) == 1 and deployment.arms[0].serves == serves and columns == deployment.sticky:
         raise VersionAnswersAlready(deployment.name, version_of(serves), "the one that answers all")
-    return whole(deployment, _arm(serves, name), change, "deploy", f"deployed {version_of(serves)}")
+    said = f"deployed {version_of(serves)}"
+    return whole(deployment, _arm(serves, name), change, "deploy", said, sticky=columns)
 
 
 def deploy_canary(
@@ -95,6 +108,7 @@ def deploy_canary(
     hold_s: float = HOLD_S,
     least_rows: int = LEAST_ROWS,
     guards: Sequence[Guard] = GUARDS,
+    sticky: Sequence[str] | None = None,
 ) -> Deployment:
     """A version answers few entities, and more from step to step, while the guards watch it.
 
@@ -102,6 +116,7 @@ def deploy_canary(
     ----------
     percent : of the entities, above 0 and below 100
     steps : later weights; those up to `percent` are left out, and 1 is the last
+    sticky : as for `deploy_whole`
 
     Raises
     ------
@@ -143,6 +158,7 @@ def deploy_canary(
         shadows=_but(deployment.shadows, [serves]),
         ramp=ramp,
         bandit=False,
+        sticky=deployment.sticky if sticky is None else tuple(sticky),
         salt=change.salt,
     )
 
@@ -154,6 +170,7 @@ def deploy_split(
     *,
     serves: Mapping[str, Served] | None = None,
     bandit: bool = False,
+    sticky: Sequence[str] | None = None,
 ) -> Deployment:
     """Arms share the entities; the first is the one that the others are compared with.
 
@@ -162,6 +179,7 @@ def deploy_split(
     weights : name of an arm → its share; two or more, above 0, summing to 1
     serves : what arms answer with that the deployment has not yet
     bandit : whether weights follow the outcomes from then on
+    sticky : as for `deploy_whole`
 
     Raises
     ------
@@ -192,6 +210,7 @@ def deploy_split(
         shadows=_but(deployment.shadows, [arm.serves for arm in arms]),
         ramp=None,
         bandit=bandit,
+        sticky=deployment.sticky if sticky is None else tuple(sticky),
         salt=change.salt,
     )
 
@@ -294,11 +313,12 @@ def whole(deployment: Deployment, arm: Arm, change: Change, verb: Verb, said: st
 
 
 def following(deployment: Deployment, change: Change, verb: Verb, said: str, **parts: Any) -> Deployment:
-    """The next revision: what is not among `parts` stays as it is; facts are its own."""
+    """The next revision: what is not among `parts` stays as it is; facts are its own. It is never of an instant before
+    the one that it follows, whatever the clock says."""
     return msgspec.structs.replace(
         deployment,
         revision=deployment.revision + 1,
-        at_us=change.at_us,
+        at_us=max(change.at_us, deployment.at_us + 1),
         by=change.by,
         reason=change.reason or said,
         verb=verb,

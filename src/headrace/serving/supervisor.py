@@ -1,7 +1,9 @@
-"""Keeps workers alive and of one mind: a process that binds the port, pulls what is to be served, and answers nobody.
+"""What a server serves: a process that binds the port, pulls what is wanted, has its workers answer by it, and answers
+nobody itself.
 
-Whatever changes goes to every worker twice: load this, then, when all have, answer by it. A worker that is gone, or
-does not say that it lives, is replaced. When the object store is away, the last that was known goes on being served.
+Every deployment is taken up or refused by itself: its versions are copied and tried away from all requests, then loaded
+by every worker. What is refused is tried again, as the cause may pass; the revision before goes on. Keys wait for
+nothing. When the object store is away, the last that was known goes on being served.
 """
 
 from __future__ import annotations
@@ -14,78 +16,43 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection as Pipe
-from typing import Final, Protocol
-
-import msgspec
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import ip_address
+from typing import Final
 
 from headrace.errors import HeadraceError
-from headrace.runs.nursery import Child, Ended, Nursery
 from headrace.serving.deployments import wanted_packages
-from headrace.serving.errors import DeploymentMoved, PortTaken, VersionNotProbed
-from headrace.serving.messages import (
-    ArmCounts,
-    Commit,
-    Committed,
-    Drain,
-    Install,
-    Message,
-    Ping,
-    Pong,
-    Prepared,
-    Probe,
-    Probed,
-    Settings,
-    from_worker,
-    send,
-)
-from headrace.serving.model import Counts, Served
-from headrace.serving.pulling import Known, Puller, ServerState
+from headrace.serving.errors import AddressNotLocal, DeploymentMoved, LastKnownUnreadable, PortTaken, StoreEmptied
+from headrace.serving.keys import ApiKey
+from headrace.serving.messages import ArmCounts, Settings
+from headrace.serving.model import Deployment
+from headrace.serving.pulling import Known, Pulled, Puller, ServerState, count_changes
 from headrace.serving.ramping import Ramping
+from headrace.serving.workforce import Tells, Workforce
 
-ENTRY: Final = "headrace.serving.http.worker:serve"
-LOADED: Final = (
-    "headrace.serving.http.worker",
-    "headrace.serving.http.routes",
-    "headrace.governance.signing",
-    "onnxruntime",
-    "uvloop",
-)
-"""Shared by all workers. None of it starts a thread when it is imported."""
 PULL_S: Final = 0.5
-PING_S: Final = 0.25
-HUNG_S: Final = 1.0
-"""A worker that has not answered for so long is replaced."""
-START_S: Final = 20.0
-"""A worker that is not ready after so long is replaced."""
-PROBE_S: Final = 10.0
-PROBE_BYTES: Final = 2 * 1024**3
-END_S: Final = 30.0
-_BACKOFF_S: Final = 0.2
+BEAT_S: Final = 4.0
+"""Between two times that it tells the store that it lives."""
+REMEMBER_S: Final = 15.0
+"""Between two times that it keeps when it last read the store."""
+FIRST_RETRY_S: Final = 5.0
+"""Until a refused revision is tried again; twice as long after every try."""
+LONGEST_RETRY_S: Final = 60.0
 _BACKLOG: Final = 2048
-_EVERY: Final = 8
-"""Pulls between two that tell the store that this server lives."""
 
 
-class Tells(Protocol):
-    """Who is told what happens: one line an event."""
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A revision that cannot be served."""
 
-    def __call__(self, event: str, /, **facts: object) -> None: ...
-
-
-@dataclass
-class _Worker:
-    """A worker as the supervisor sees it."""
-
-    child: Child
-    pipe: Pipe
-    begun: float
-    heard: float
-    number: int = 0
-    """Of the state by which it answers."""
-    prepared: dict[int, dict[str, str]] = field(default_factory=dict)
+    deployment: Deployment
+    why: str
+    tries: int
+    again: float
+    """When it is tried again, by a clock that never goes back."""
 
 
 class Supervisor:
@@ -109,284 +76,287 @@ class Supervisor:
         say: Tells,
         clock: Callable[[], int],
     ) -> None:
-        self._settings, self._puller, self._say, self._clock = settings, puller, say, clock
-        self._wanted, self._max_stale_s, self._drain_s = workers, max_stale_s, drain_s
-        self._nursery = Nursery(ENTRY, LOADED)  # loads while everything else begins
+        self._puller, self._say, self._clock = puller, say, clock
+        self._max_stale_s, self._drain_s = max_stale_s, drain_s
         self._socket = bind(address)
         self.address: Final[tuple[str, int]] = self._socket.getsockname()[:2]
-        self._id = secrets.token_hex(6)
-        self._workers: list[_Worker] = []
-        self._numbers = itertools.count(1)
-        self._current: Install | None = None
-        self._known: Known | None = None
-        self._pulled = time.monotonic()
-        self._failed: dict[str, str] = {}
-        self._probed: set[str] = set()
-        self._totals: dict[tuple[str, str], Counts] = {}
-        self._statuses: dict[int, int] = {}
-        self._changing = asyncio.Lock()
-        self._news = asyncio.Event()
-        self._ending = asyncio.Event()
-        self._refused: Known | None = None
         self._ramping = Ramping()
-        self._lost: set[asyncio.Future[Ended]] = set()
-        """Workers that are being ended."""
+        self._workforce = Workforce(
+            settings,
+            self._socket,
+            workers,
+            say=say,
+            counted=self._counted,
+            stale=self._stale,
+            mend=self._mend,
+        )
+        self._id = secrets.token_hex(6)
+        self._read = time.monotonic()
+        """When the store was last read."""
+        self._wanted: dict[str, Deployment] | None = None
+        self._serves: dict[str, Deployment] = {}
+        self._refused: dict[str, _Refused] = {}
+        self._unreadable: dict[str, str] = {}
+        self._taking: dict[str, asyncio.Task[None]] = {}
+        """Deployments that are being taken up."""
+        self._keys: tuple[ApiKey, ...] | None = None
+        self._last: Known | None = None
+        """What was served before this process."""
+        self._probed: set[str] = set()
+        self._ready = self._away = False
+        self._teller = ThreadPoolExecutor(1, thread_name_prefix="headrace-tell")
+        self._remembering = asyncio.Lock()
+        self._changed = asyncio.Event()
+        """There is something to tell of this server."""
+        self._ending = asyncio.Event()
+        self._faults: asyncio.Queue[BaseException] = asyncio.Queue()
 
     async def run(self) -> None:
         """Until told to end."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ending.set)
-        tasks = [asyncio.create_task(each()) for each in (self._pull, self._watch)]
+        tasks: list[asyncio.Task[None]] = []
         try:
+            await self._workforce.start()
+            lives = (self._workforce.run, self._pull, self._beat, self._keep, self._fail)
+            tasks += [asyncio.create_task(live()) for live in lives]
             ended = asyncio.create_task(self._ending.wait())
             await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 if task.done():
                     task.result()  # a fault of ours ends the server, loudly
         finally:
-            for task in tasks:
+            for task in (*tasks, *self._taking.values()):
                 task.cancel()
             await self._end()
 
     # what is to be served
 
     async def _pull(self) -> None:
+        pulled: Pulled | None = None
         for turn in itertools.count():
-            known: Known | None
-            try:
-                known = await asyncio.to_thread(self._puller.pull)
-            except HeadraceError as error:
-                self._say("store_away", error=error.code)
-                known = None if turn else self._puller.remembered()
-            else:
-                self._pulled = time.monotonic()
-            if known is not None and known != self._known and known != self._refused:
-                await self._change(known)
+            pulled = await self._read_store(first=turn == 0) or pulled
+            if pulled is not None:
+                await self._consider(pulled)
             await self._ramp()
-            if turn % _EVERY == 0:
-                await self._beat()
             await asyncio.sleep(PULL_S)
+
+    async def _read_store(self, *, first: bool) -> Pulled | None:
+        if first:
+            try:
+                self._last = await asyncio.to_thread(self._puller.remembered)
+            except LastKnownUnreadable as error:
+                self._say("last_known_unreadable", error=error.code, message=error.message)
+        try:
+            pulled = await asyncio.to_thread(self._puller.pull)
+            if not (pulled.deployments or pulled.keys or pulled.unreadable) and (self._serves or self._last):
+                raise StoreEmptied  # nothing that we have takes all of this away
+        except HeadraceError as error:
+            if not self._away:
+                self._say("store_away", error=error.code)
+            self._away = True
+            if not first or self._last is None:
+                return None
+            # it is as old as it was then; a clock that has gone back since does not make it younger than now
+            self._read -= max(0, self._clock() - self._last.pulled_us) / 1e6
+            return Pulled(deployments=self._last.deployments, keys=self._last.keys, unreadable={})
+        if self._away:
+            self._say("store_back")
+        self._away, self._read = False, time.monotonic()
+        return pulled
+
+    async def _consider(self, pulled: Pulled) -> None:
+        """Take up what is new."""
+        for name, why in pulled.unreadable.items():
+            if self._unreadable.get(name) != why:
+                self._say("unreadable", name=name, message=why)
+        self._unreadable = pulled.unreadable
+        keys = pulled.keys
+        if keys is None and self._keys is None and self._last is not None:
+            keys = self._last.keys
+        if keys is not None and keys != self._keys:
+            await self._workforce.accept(keys)
+            self._keys = keys
+            self._say("keys", number=len(keys), changes=count_changes(keys))
+            self._changed.set()
+        self._wanted = wanted = {each.name: each for each in pulled.deployments}
+        for name in self._serves.keys() - wanted.keys() - pulled.unreadable.keys():
+            self._workforce.remove(name)
+            del self._serves[name]
+            self._say("removed", deployment=name)
+            self._changed.set()
+        for name in self._refused.keys() - wanted.keys():
+            del self._refused[name]
+        for deployment in wanted.values():
+            self._consider_one(deployment)
+        self._open()
+
+    def _consider_one(self, deployment: Deployment) -> None:
+        name, refused = deployment.name, self._refused.get(deployment.name)
+        if self._serves.get(name) == deployment:
+            self._refused.pop(name, None)
+            return
+        if name in self._taking:  # what is the newest by then is looked at once it is done
+            return
+        if refused is not None and refused.deployment == deployment and time.monotonic() < refused.again:
+            return
+        task = asyncio.create_task(self._take_up(deployment))
+        self._taking[name] = task
+        task.add_done_callback(lambda done: self._taken(name, done))
+
+    def _taken(self, name: str, done: asyncio.Task[None]) -> None:
+        self._taking.pop(name, None)
+        if not done.cancelled() and (fault := done.exception()) is not None:
+            self._faults.put_nowait(fault)
+        self._open()
+
+    async def _take_up(self, deployment: Deployment) -> None:
+        name, refused = deployment.name, self._refused.get(deployment.name)
+        tries = refused.tries if refused is not None and refused.deployment == deployment else 0
+        why = await self._install(deployment, anew=tries > 0)
+        if not why:
+            self._refused.pop(name, None)
+            await self._served(deployment)
+            return
+        pause = min(FIRST_RETRY_S * 2.0**tries, LONGEST_RETRY_S)
+        said = "; ".join(f"{what}: {reason}" for what, reason in why.items())
+        self._refused[name] = _Refused(deployment, said, tries + 1, time.monotonic() + pause)
+        self._say("not_served", deployment=name, revision=deployment.revision, why=why, again_s=pause)
+        self._changed.set()
+        if name not in self._serves and self._last is not None:
+            for before in self._last.deployments:  # better than nothing
+                if before.name == name and before != deployment and not await self._install(before, anew=False):
+                    await self._served(before)
+
+    async def _served(self, deployment: Deployment) -> None:
+        self._serves[deployment.name] = deployment
+        self._say("serving", deployment=deployment.name, revision=deployment.revision)
+        self._changed.set()
+        await self._remember()
+
+    async def _install(self, deployment: Deployment, *, anew: bool) -> dict[str, str]:
+        """Have everybody answer by it; what cannot be served, and why."""
+        failed: dict[str, str] = {}
+        served = {each.package: each for each in deployment.versions}
+        for package, version in wanted_packages([deployment]).items():
+            try:
+                await asyncio.to_thread(self._puller.fetch, package, anew=anew)
+                if package not in self._probed:
+                    row_us = await self._workforce.probe(served[package])
+                    self._say("probed", version=version, row_us=round(row_us, 1))
+            except HeadraceError as error:
+                failed[version] = error.message
+            else:
+                self._probed.add(package)
+        return failed or await self._workforce.install(deployment)
+
+    def _mend(self, deployment: Deployment) -> None:
+        """On a thread: see that its packages are whole."""
+        for package in wanted_packages([deployment]):
+            self._puller.fetch(package, anew=True)
+
+    def _open(self) -> None:
+        """Take requests, once everything has been taken up that can be."""
+        if self._ready or self._wanted is None or self._keys is None or self._taking:
+            return
+        if self._wanted and not self._serves:
+            return
+        self._ready = True
+        self._workforce.open()
+        self._say("ready", address=f"http://{self.address[0]}:{self.address[1]}", workers=len(self._workforce))
 
     async def _ramp(self) -> None:
         """Change what canaries and guards call for; another server may have been first."""
-        if self._known is None:
+        if self._away:
             return
-        for made in self._ramping.turn(self._known.deployments, self._clock(), time.monotonic()):
+        for made in self._ramping.turn(list(self._serves.values()), self._clock(), time.monotonic()):
             try:
                 await asyncio.to_thread(self._puller.write, made)
             except DeploymentMoved:
                 continue
             except HeadraceError as error:
-                self._say("store_away", error=error.code)
+                self._say("not_written", deployment=made.name, revision=made.revision, error=error.code)
             else:
                 self._say(made.verb, deployment=made.name, revision=made.revision, reason=made.reason)
 
-    async def _change(self, known: Known) -> None:
-        """Everything that is new loaded everywhere, then answered by everywhere; nothing of it where it cannot be."""
-        async with self._changing:
-            failed = await self._probe_all(known)
-            install = Install(number=next(self._numbers), deployments=known.deployments, keys=known.keys)
-            if not failed:
-                failed = await self._install(install)
-            if failed:
-                self._failed, self._refused = failed, known
-                self._say("not_served", **failed)
-            else:
-                first, self._current, self._known, self._failed = self._current is None, install, known, {}
-                self._puller.remember(known)
-                self._say("serving", **{each.name: each.revision for each in known.deployments})
-                if first:
-                    self._say(
-                        "ready", address=f"http://{self.address[0]}:{self.address[1]}", workers=len(self._workers)
-                    )
-            await self._beat()
+    def _counted(self, counts: ArmCounts) -> None:
+        self._ramping.add(counts.deployment, counts.arm, counts.counts)
 
-    async def _probe_all(self, known: Known) -> dict[str, str]:
-        failed: dict[str, str] = {}
-        served = {s.package: s for each in known.deployments for s in each.versions}
-        for package, version in wanted_packages(known.deployments).items():
-            if package in self._probed:
-                continue
-            try:
-                await asyncio.to_thread(self._puller.fetch, package)
-                await self._probe(served[package])
-            except HeadraceError as error:
-                failed[version] = error.message
-            else:
-                self._probed.add(package)
-        return failed
-
-    async def _probe(self, served: Served) -> None:
-        order = Probe(settings=self._settings, served=served, memory_bytes=PROBE_BYTES, cpu_s=int(PROBE_S))
-        child = self._nursery.fork("probe " + msgspec.json.encode(order).decode())
-        name = f"{served.model}@{served.version}"
-        try:
-            if not await asyncio.to_thread(child.connection.poll, PROBE_S):
-                raise VersionNotProbed(name, f"it had not answered after {PROBE_S:g} s")
-            said = from_worker(child.connection)
-            assert isinstance(said, Probed), "a probe says what came of it"
-            if said.error is not None:
-                raise VersionNotProbed(name, said.error)
-            self._say("probed", version=name, row_us=round(said.row_us, 1))
-        except (EOFError, OSError) as error:
-            raise VersionNotProbed(name, f"the process ended with code {child.fate().code}") from error
-        finally:
-            await asyncio.to_thread(child.end)
-
-    async def _install(self, install: Install) -> dict[str, str]:
-        """To every worker; who cannot load it, and why."""
-        while len(self._workers) < self._wanted:
-            self._spawn()
-        for worker in list(self._workers):
-            self._send(worker, install)
-        until = time.monotonic() + START_S
-        while time.monotonic() < until:
-            said = [w.prepared.get(install.number) for w in self._workers]
-            if all(each is not None for each in said):
-                break
-            await self._wait_for_news()
-        failed: dict[str, str] = {}
-        for worker in self._workers:
-            failed |= worker.prepared.get(install.number, {"worker": f"not ready after {START_S:g} s"})
-        if failed:
-            return failed
-        for worker in list(self._workers):
-            self._send(worker, Commit(number=install.number))
-        until = time.monotonic() + START_S
-        while any(w.number < install.number for w in self._workers) and time.monotonic() < until:
-            await self._wait_for_news()
-        return {}
-
-    async def _wait_for_news(self) -> None:
-        self._news.clear()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), PING_S)
-
-    async def _beat(self) -> None:
-        known = self._known
-        state = ServerState(
-            id=self._id,
-            at_us=self._clock(),
-            address=f"{self.address[0]}:{self.address[1]}",
-            workers=len(self._workers),
-            revisions={} if known is None else {each.name: each.revision for each in known.deployments},
-            keys=0 if known is None else known.keys_seen,
-            failed=self._failed,
-        )
-        with suppress(HeadraceError):
-            await asyncio.to_thread(self._puller.tell, state)
-
-    # workers
-
-    def _spawn(self) -> _Worker:
-        child = self._nursery.fork(msgspec.json.encode(self._settings).decode(), self._socket.fileno())
-        now = time.monotonic()
-        worker = _Worker(child, child.connection, now, now)
-        self._workers.append(worker)
-        asyncio.get_running_loop().add_reader(worker.pipe.fileno(), self._hear, worker)
-        return worker
-
-    def _hear(self, worker: _Worker) -> None:
-        try:
-            while worker.pipe.poll():
-                self._heard(worker, from_worker(worker.pipe))
-        except (EOFError, OSError):
-            self._lose(worker, "it ended")
-
-    def _heard(self, worker: _Worker, message: Message) -> None:
-        worker.heard = time.monotonic()
-        match message:
-            case Prepared():
-                worker.prepared = {message.number: message.failed}
-            case Committed():
-                worker.number = message.number
-            case Pong():
-                for each in message.counts:
-                    key = (each.deployment, each.arm)
-                    self._totals[key] = self._totals.get(key, Counts()) + each.counts
-                    self._ramping.add(each.deployment, each.arm, each.counts)
-                for status, count in message.statuses.items():
-                    self._statuses[status] = self._statuses.get(status, 0) + count
-            case _:
-                pass
-        self._news.set()
-
-    def _send(self, worker: _Worker, message: Message) -> None:
-        try:
-            send(worker.pipe, message)
-        except OSError:
-            self._lose(worker, "it ended")
-
-    def _lose(self, worker: _Worker, why: str) -> None:
-        if worker not in self._workers:
-            return
-        self._workers.remove(worker)
-        asyncio.get_running_loop().remove_reader(worker.pipe.fileno())
-        if not self._ending.is_set():
-            self._say("worker_lost", why=why)
-        ended = asyncio.get_running_loop().run_in_executor(None, worker.child.end)
-        self._lost.add(ended)
-        ended.add_done_callback(self._lost.discard)
-        self._news.set()
-
-    async def _watch(self) -> None:
-        """Ping, replace who is gone or hangs, and bring who is new up to what the others answer by."""
-        while True:
-            await asyncio.sleep(PING_S)
-            now = time.monotonic()
-            ping = Ping(
-                totals=tuple(
-                    ArmCounts(deployment=deployment, arm=arm, counts=counts)
-                    for (deployment, arm), counts in sorted(self._totals.items())
-                ),
-                statuses=self._statuses,
-                workers=len(self._workers),
-                stale=self._stale(now),
-            )
-            for worker in list(self._workers):
-                silent = now - worker.heard
-                if silent > (HUNG_S if worker.number else START_S):
-                    self._lose(worker, f"it was silent for {silent:.1f} s")
-                else:
-                    self._send(worker, ping)
-            if self._changing.locked() or self._current is None:
-                continue
-            if not self._nursery.lives:
-                self._nursery = Nursery(ENTRY, LOADED)
-            for worker in self._workers:
-                if worker.number < self._current.number and self._current.number in worker.prepared:
-                    self._send(worker, Commit(number=self._current.number))
-            missing = self._wanted - len(self._workers)
-            for _ in range(missing):
-                self._send(self._spawn(), self._current)
-
-    def _stale(self, now: float) -> str | None:
-        age = now - self._pulled
+    def _stale(self) -> str | None:
+        age = time.monotonic() - self._read
         if age <= self._max_stale_s:
             return None
         return f"what is to be served was last read {age:,.0f} s ago, more than the {self._max_stale_s:,.0f} s allowed"
 
+    # what is told of it, and kept
+
+    async def _beat(self) -> None:
+        """On its own: a version that is slow to load makes the server look slow, not dead."""
+        while True:
+            self._changed.clear()
+            state = ServerState(
+                id=self._id,
+                at_us=self._clock(),
+                address=f"{self.address[0]}:{self.address[1]}",
+                workers=len(self._workforce),
+                revisions={each.name: each.revision for each in self._serves.values()},
+                keys=count_changes(self._keys or ()),
+                failed={f"{name} {each.deployment.revision}": each.why for name, each in self._refused.items()},
+            )
+            with suppress(HeadraceError):
+                await self._told(partial(self._puller.tell, state))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), BEAT_S)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(min(REMEMBER_S, self._max_stale_s / 4.0))
+            if not self._away:
+                await self._remember()
+
+    async def _remember(self) -> None:
+        """For a start without the store."""
+        if not self._serves or self._keys is None:
+            return
+        async with self._remembering:
+            age_us = int((time.monotonic() - self._read) * 1e6)
+            known = Known(pulled_us=self._clock() - age_us, deployments=tuple(self._serves.values()), keys=self._keys)
+            try:
+                await asyncio.to_thread(self._puller.remember, known)
+            except HeadraceError as error:
+                self._say("not_remembered", error=error.code)
+
+    async def _fail(self) -> None:
+        raise await self._faults.get()
+
     async def _end(self) -> None:
-        self._say("draining", workers=len(self._workers))
-        for worker in list(self._workers):
-            self._send(worker, Drain(delay_s=self._drain_s))
-        until = time.monotonic() + self._drain_s + END_S
-        while self._workers and time.monotonic() < until:
-            await self._wait_for_news()
-        for worker in list(self._workers):
-            self._lose(worker, "it did not end")
-        await asyncio.gather(*self._lost, return_exceptions=True)
+        await self._workforce.end(self._drain_s)
         self._socket.close()
-        self._nursery.close()
         with suppress(HeadraceError):
-            await asyncio.to_thread(self._puller.leave, self._id)
+            await self._told(partial(self._puller.leave, self._id))
         self._say("ended")
+
+    async def _told(self, tell: Callable[[], None]) -> None:
+        """One after the other: it never lives again after it has left."""
+        await asyncio.get_running_loop().run_in_executor(self._teller, tell)
+
+
+def is_local(host: str) -> bool:
+    """Whether nobody but this machine can reach it."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def bind(address: tuple[str, int]) -> socket.socket:
     """A listening socket that workers share: who is free takes the next connection, and a worker that is stopped gets
-    none. Raises `PortTaken`."""
+    none. Raises `AddressNotLocal` or `PortTaken`."""
+    if not is_local(address[0]):
+        raise AddressNotLocal(address[0])
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

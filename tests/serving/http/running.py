@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from headrace.serving.keys import Keys
 from headrace.serving.limits import Limits
 from headrace.serving.messages import Settings
 from headrace.serving.model import Deployment, Served
-from headrace.serving.pulling import Puller, tell_changes
+from headrace.serving.pulling import Puller, ServerState, servers, tell_changes
 from headrace.serving.revisions import Change, begin
 from headrace.stores.objects.local import LocalObjectStore
 
@@ -126,6 +126,19 @@ class Running:
             assert self.process.poll() is None, (self.place.root / "server.log").read_text()
             time.sleep(0.02)
         raise AssertionError(f"no {event}: {(self.place.root / 'server.log').read_text()}")
+
+    def wait_until(self, reached: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
+        until = time.monotonic() + within_s
+        while not reached():
+            assert self.process.poll() is None, (self.place.root / "server.log").read_text()
+            assert time.monotonic() < until, f"not {what}: {(self.place.root / 'server.log').read_text()}"
+            time.sleep(0.02)
+
+    def state(self) -> ServerState:
+        """What it tells of itself."""
+        self.wait_until(lambda: bool(servers(self.place.objects, PROJECT, now_us())), "told of")
+        [state] = servers(self.place.objects, PROJECT, now_us())
+        return state
 
     @property
     def address(self) -> tuple[str, int]:

@@ -192,7 +192,9 @@ def test_a_version_that_cannot_be_served_touches_no_request(running: Running, pl
     now = place.deployments.get("delays")
     place.write(deploy_whole(now, place.version(2, replaced={"model.onnx": b"nonsense"}), change()))
     failed = running.wait_for("not_served")
-    assert "delays@2" in failed
+    assert failed["deployment"] == "delays"
+    assert failed["revision"] == 2
+    assert "delays@2" in failed["why"]
     assert client.predict(ROW)[2]["version"] == 1
     place.write(deploy_whole(place.deployments.get("delays"), place.version(3), change()))
     running.wait_for("serving", 2)
@@ -323,7 +325,7 @@ def test_truths_that_come_later_are_kept_with_what_was_predicted(running: Runnin
     assert client.ask("POST", path, told)[0] == 403
     text, _ = place.keys.create(verbs=("outcomes",), lifetime_us=None, by="ann")
     tell_changes(place.objects, "delays")
-    running.wait_for("serving", 2)
+    running.wait_for("keys", 2)
     other = Client(running, text)
     assert other.ask("POST", path, told)[::2] == (202, {"accepted": 1})
     status, _, problem = other.ask("POST", path, {"outcomes": [{"value": True}]})

@@ -13,7 +13,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -29,15 +29,20 @@ from headrace.serving.http.records import Records
 from headrace.serving.keys import KeyRing
 from headrace.serving.log.writer import LogHeader, LogWriter
 from headrace.serving.messages import (
+    Accept,
+    Accepted,
     ArmCounts,
+    Cancel,
     Commit,
     Committed,
     Drain,
     Install,
+    Open,
     Ping,
     Pong,
     Prepared,
     Probed,
+    Remove,
     Settings,
     for_worker,
     send,
@@ -51,6 +56,8 @@ PROBE: Final = "probe "
 GC_OBJECTS: Final = 20_000
 """Answers are let go of as they leave; circles are rare."""
 LONGEST_DRAIN_S: Final = 25.0
+UNFINISHED: Final = (".", "#")
+"""What names of files begin with that are being written."""
 _POLL_S: Final = 0.05
 _TIMED: Final = 15
 """Rows that a probe times."""
@@ -87,6 +94,15 @@ def note_fault(error: Exception) -> None:
     sys.stderr.flush()
 
 
+class Loaded(NamedTuple):
+    """What came of loading a deployment."""
+
+    install: Install
+    endpoint: Endpoint | None
+    versions: dict[str, Version]
+    failed: dict[str, str]
+
+
 class Worker:
     """One."""
 
@@ -115,8 +131,13 @@ class Worker:
             fault=note_fault,
         )
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="headrace-load")
+        self._ring = KeyRing(())
+        self._endpoints: dict[str, Endpoint] = {}
         self._versions: dict[str, Version] = {}
-        self._waiting: tuple[int, dict[str, Version], Install] | None = None
+        """By content id: of all endpoints."""
+        self._loading: set[int] = set()
+        self._waiting: dict[int, Loaded] = {}
+        """What is loaded, and not answered by yet."""
         self._server: asyncio.Server | None = None
         self._ended = loop.create_future()
         self._draining: asyncio.Task[None] | None = None
@@ -138,15 +159,28 @@ class Worker:
                 self._ping = message
                 self.desk.stale = message.stale
                 self._say(self._pong())
+            case Accept():
+                self._ring = KeyRing(message.keys)
+                self.desk.install(self._endpoints, self._ring)
+                self._say(Accepted(number=message.number))
             case Install():
+                self._loading.add(message.number)
                 self._loop.run_in_executor(self._loader, self._load, message).add_done_callback(self._loaded)
             case Commit():
-                self._loop.create_task(self._commit(message.number))
+                self._commit(message.number)
+            case Cancel():
+                self._loading.discard(message.number)
+                self._waiting.pop(message.number, None)
+            case Remove():
+                self._endpoints.pop(message.deployment, None)
+                self._take_up()
+            case Open():
+                self._loop.create_task(self._open())
             case Drain():
                 if self._draining is None:
                     self._draining = self._loop.create_task(self._drain(message.delay_s))
 
-    def _say(self, message: Pong | Prepared | Committed) -> None:
+    def _say(self, message: Accepted | Pong | Prepared | Committed) -> None:
         try:
             send(self._pipe, message)
         except OSError:
@@ -156,44 +190,60 @@ class Worker:
         if not self._ended.done():
             self._ended.set_result(None)
 
-    def _load(self, install: Install) -> tuple[Install, dict[str, Version], dict[str, str]]:
+    def _load(self, install: Install) -> Loaded:
         """On a thread of its own: requests are answered meanwhile."""
         versions, failed = dict[str, Version](), dict[str, str]()
-        for deployment in install.deployments:
-            for served in deployment.versions:
-                if served.package in versions or served.package in failed:
-                    continue
-                try:
-                    known = self._versions.get(served.package)
-                    versions[served.package] = known or load_version(served, self._settings)
-                except Exception as error:
-                    failed[served.package] = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
-        return install, versions, failed
-
-    def _loaded(self, done: asyncio.Future[tuple[Install, dict[str, Version], dict[str, str]]]) -> None:
-        install, versions, failed = done.result()
+        for served in install.deployment.versions:
+            if served.package in versions:
+                continue
+            try:
+                known = self._versions.get(served.package)
+                versions[served.package] = known or load_version(served, self._settings)
+            except Exception as error:
+                failed[f"{served.model}@{served.version}"] = said_of(error)
+        endpoint = None
         if not failed:
-            self._waiting = (install.number, versions, install)
-        self._say(Prepared(number=install.number, failed=failed))
+            try:
+                endpoint = Endpoint(install.deployment, versions)
+            except Exception as error:
+                failed[install.deployment.name] = said_of(error)
+        return Loaded(install, endpoint, versions, failed)
 
-    async def _commit(self, number: int) -> None:
-        if self._waiting is None or self._waiting[0] != number:
+    def _loaded(self, done: asyncio.Future[Loaded]) -> None:
+        loaded = done.result()
+        number = loaded.install.number
+        if number not in self._loading:
+            return  # nobody waits for it any longer
+        self._loading.discard(number)
+        if not loaded.failed:
+            self._waiting[number] = loaded
+        self._say(Prepared(number=number, failed=loaded.failed))
+
+    def _commit(self, number: int) -> None:
+        loaded = self._waiting.pop(number, None)
+        if loaded is None or loaded.endpoint is None:
             return
-        _, versions, install = self._waiting
-        self._waiting = None
-        endpoints = {each.name: Endpoint(each, versions) for each in install.deployments}
-        self.desk.install(endpoints, KeyRing(install.keys))
-        self._records.begin(endpoints.values())
-        self._versions = versions
+        self._endpoints[loaded.endpoint.name] = loaded.endpoint
+        self._versions |= loaded.versions
+        self._take_up()
+        self._say(Committed(number=number))
+
+    def _take_up(self) -> None:
+        """From the next request on answer by the endpoints of now."""
+        self.desk.install(self._endpoints, self._ring)
+        self._records.begin(self._endpoints.values())
+        wanted = {served.package for each in self._endpoints.values() for served in each.deployment.versions}
+        self._versions = {package: version for package, version in self._versions.items() if package in wanted}
         # what is loaded stays: looking through it for circles again and again would cost a tenth of the time
         gc.collect()
         gc.freeze()
+
+    async def _open(self) -> None:
         if self._server is None:
             self._server = await self._loop.create_server(
                 lambda: Connection(self.desk), sock=self._listening, backlog=_BACKLOG
             )
             self.desk.ready = True
-        self._say(Committed(number=number))
 
     async def _drain(self, delay_s: float) -> None:
         self.desk.draining = True
@@ -219,6 +269,11 @@ class Worker:
         return Pong(counts=counts, statuses=statuses, connections=self.desk.connections)
 
 
+def said_of(error: Exception) -> str:
+    """An error in a line."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
+
+
 def load_version(served: Served, settings: Settings) -> Version:
     """Read, check and compile one; raises `PackageRefused` and what the online store raises."""
     package = read_local(Path(settings.packages) / served.package, served.package, settings.signers)
@@ -227,7 +282,9 @@ def load_version(served: Served, settings: Settings) -> Version:
 
 def read_local(folder: Path, package: str, signers: tuple[str, ...]) -> Package:
     """A package that lies in a folder, every byte checked."""
-    listing = {path.name: path.stat().st_size for path in folder.iterdir()} if folder.is_dir() else {}
+    found = folder.iterdir() if folder.is_dir() else ()
+    # a copy that somebody is writing, or was when the process ended, is no part of it
+    listing = {path.name: path.stat().st_size for path in found if not path.name.startswith(UNFINISHED)}
     return read_package(lambda name: (folder / name).read_bytes(), package=package, signers=signers, listing=listing)
 
 
@@ -273,5 +330,5 @@ def probe(order: ProbeOrder) -> Probed:
             version.answer(rows[:1], amounts[:1])
             took.append(time.perf_counter() - began)
     except Exception as error:
-        return Probed(error=f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}")
+        return Probed(error=said_of(error))
     return Probed(error=None, row_us=sorted(took)[len(took) // 2] * 1e6)

@@ -1,0 +1,451 @@
+"""The workers of a prediction server: as many as are wanted, all of one mind.
+
+Whatever changes goes to every worker twice: load this, then, when all have, answer by it. A worker that is gone or
+hangs is replaced, and the new one gets its first connection once it is loaded with what the others answer by. What
+becomes of a worker is judged by turns of this process, never by the time that has passed: a supervisor that was stopped
+or starved for a while finds the answers of its workers waiting, and ends none of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from socket import socket
+from typing import Final, Protocol
+
+import msgspec
+
+from headrace.errors import HeadraceError
+from headrace.runs.nursery import Child, Ended, Nursery
+from headrace.serving.errors import VersionNotProbed
+from headrace.serving.keys import ApiKey
+from headrace.serving.line import Line, connect
+from headrace.serving.messages import (
+    Accept,
+    Accepted,
+    ArmCounts,
+    Cancel,
+    Commit,
+    Committed,
+    Drain,
+    FromWorker,
+    Install,
+    Message,
+    Open,
+    Ping,
+    Pong,
+    Prepared,
+    Probe,
+    Probed,
+    Remove,
+    Settings,
+)
+from headrace.serving.model import Counts, Deployment, Served
+
+ENTRY: Final = "headrace.serving.http.worker:serve"
+LOADED: Final = (
+    "headrace.serving.http.worker",
+    "headrace.serving.http.routes",
+    "headrace.governance.signing",
+    "onnxruntime",
+    "uvloop",
+)
+"""Shared by all workers. None of it starts a thread when it is imported."""
+PASSED: Final = (
+    *("PATH", "HOME", "TMPDIR", "LANG", "LANGUAGE", "LC_*", "TZ", "TZDIR", "VIRTUAL_ENV"),
+    *("PYTHON*", "LD_*", "MALLOC_*", "OMP_*", "OPENBLAS_*", "MKL_*", "ORT_*"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+"""Of the environment: what Python and the libraries of workers read. Passwords that the store is opened with, keys and
+tokens are among the others: what a worker needs it is told over its pipe."""
+TURN_S: Final = 0.2
+HUNG_TURNS: Final = 4
+"""A worker that answers that leaves a ping unanswered for so many turns is replaced."""
+START_TURNS: Final = 100
+"""A worker that is not ready after so many turns is replaced; a deployment that is not loaded by then is not."""
+PROBE_S: Final = 10.0
+PROBE_BYTES: Final = 2 * 1024**3
+END_S: Final = 30.0
+STEADY_S: Final = 3.0
+"""A worker that lived for so long is replaced at once."""
+FIRST_PAUSE_S: Final = 0.1
+"""Before the next is begun where one died younger; twice as long for each one more in a row."""
+LONGEST_PAUSE_S: Final = 5.0
+
+
+class Tells(Protocol):
+    """Who is told what happens: one line an event."""
+
+    def __call__(self, event: str, /, **facts: object) -> None: ...
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A worker as the supervisor sees it."""
+
+    child: Child
+    begun: float
+    line: Line | None = None
+    turns: int = 0
+    unanswered: int = 0
+    """Turns since the ping that it has not answered; 0: it has answered every one."""
+    pinged: bool = False
+    keys: int = 0
+    """The list of keys by which it answers."""
+    loading: set[int] = field(default_factory=set)
+    prepared: set[int] = field(default_factory=set)
+    failed: dict[int, dict[str, str]] = field(default_factory=dict)
+    told: set[int] = field(default_factory=set)
+    """What it was told to answer by."""
+    committing: set[int] = field(default_factory=set)
+    """Of these what it has not said yet that it does."""
+    is_open: bool = False
+
+    def send(self, message: Message) -> None:
+        """What it cannot take now it takes later."""
+        if isinstance(message, Install):
+            self.loading.add(message.number)
+        if self.line is not None:
+            self.line.send(message)
+
+
+class Workforce:
+    """See the module.
+
+    Parameters
+    ----------
+    listening : the socket that all share: who is free takes the next connection
+    wanted : how many workers
+    say : told of every event
+    counted : told what was counted of each deployment's arms
+    stale : why predictions are refused; None: they are not
+    mend : sees that a deployment's packages are whole again where a worker could not load them
+    entry, loaded : as for `Nursery`
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        listening: socket,
+        wanted: int,
+        *,
+        say: Tells,
+        counted: Callable[[ArmCounts], None],
+        stale: Callable[[], str | None],
+        mend: Callable[[Deployment], None],
+        entry: str = ENTRY,
+        loaded: Sequence[str] = LOADED,
+    ) -> None:
+        self._settings, self._socket, self._wanted = settings, listening, wanted
+        self._say, self._counted, self._stale, self._mend = say, counted, stale, mend
+        self._entry, self._loaded = entry, tuple(loaded)
+        self._nursery = Nursery(entry, loaded, passed=PASSED)  # loads while everything else begins
+        self._workers: list[_Worker] = []
+        self._accepted: dict[str, Install] = {}
+        """By deployment: what every worker answers by."""
+        self._trying: dict[int, Install] = {}
+        self._trouble: dict[int, str] = {}
+        """Of an install that is tried: what became of a worker meanwhile."""
+        self._keys = Accept(number=0, keys=())
+        self._numbers = itertools.count(1)
+        self._is_open = self._ending = self._damaged = False
+        self._turn = self._young = 0
+        """Workers that died young, in a row."""
+        self._next = 0.0
+        """When the next may be begun."""
+        self._news = asyncio.Event()
+        self._missed = asyncio.Event()
+        """A worker is missing."""
+        self._totals: dict[tuple[str, str], Counts] = {}
+        self._statuses: dict[int, int] = {}
+        self._lost: set[asyncio.Future[Ended]] = set()
+        """Workers that are being ended."""
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    async def start(self) -> None:
+        """Begin all of them."""
+        while len(self._workers) < self._wanted:
+            await self._spawn()
+
+    async def run(self) -> None:
+        """Keep their number, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch())
+            tasks.create_task(self._replace())
+
+    async def probe(self, served: Served) -> float:
+        """Try a version in a process of its own; microseconds that one row took. Raises `VersionNotProbed`."""
+        order = Probe(settings=self._settings, served=served, memory_bytes=PROBE_BYTES, cpu_s=int(PROBE_S))
+        name = f"{served.model}@{served.version}"
+        said: asyncio.Future[FromWorker | None] = asyncio.get_running_loop().create_future()
+
+        def hear(message: FromWorker | None) -> None:
+            if not said.done():
+                said.set_result(message)
+
+        try:
+            child = self._nursery.fork("probe " + msgspec.json.encode(order).decode())
+        except OSError as error:
+            raise VersionNotProbed(name, "the process could not be begun") from error
+        line = await connect(child.connection, hear, partial(hear, None))
+        try:
+            message = await asyncio.wait_for(said, PROBE_S)
+        except TimeoutError:
+            raise VersionNotProbed(name, f"it had not answered after {PROBE_S:g} s") from None
+        finally:
+            line.end()
+            ended = await asyncio.to_thread(child.end)
+        if not isinstance(message, Probed):
+            raise VersionNotProbed(name, f"the process ended with code {ended.code}")
+        if message.error is not None:
+            raise VersionNotProbed(name, message.error)
+        return message.row_us
+
+    async def accept(self, keys: Sequence[ApiKey]) -> None:
+        """From now on these keys hold, and no others: once this returns, at every worker."""
+        self._keys = told = Accept(number=next(self._numbers), keys=tuple(keys))
+        self._send_all(told)
+        # who takes no requests yet gets them before its first one
+        await self._until(
+            lambda: all(worker.keys >= told.number for worker in self._workers if worker.is_open), 2 * HUNG_TURNS
+        )
+
+    async def install(self, deployment: Deployment) -> dict[str, str]:
+        """Let every worker load what a deployment needs, then all of them answer by it.
+
+        Returns
+        -------
+        What cannot be served, and why; then all go on as before.
+        """
+        install = Install(number=next(self._numbers), deployment=deployment)
+        self._trying[install.number] = install
+        self._send_all(install)
+        failed: dict[str, str] = {"a worker": "was not there"}
+        try:
+            await self._until(lambda: self._is_loaded(install.number), START_TURNS)
+            failed = self._failed(install.number)
+        finally:
+            del self._trying[install.number]
+            self._trouble.pop(install.number, None)
+            if failed:
+                self._send_all(Cancel(number=install.number))
+        if failed:
+            return failed
+        self._accepted[deployment.name] = install
+        for worker in self._workers:
+            self._advance(worker)
+        await self._until(lambda: not self._behind(install.number), START_TURNS)
+        for worker in self._behind(install.number):  # nobody goes on by what was before
+            self._lose(worker, f"it did not take up revision {deployment.revision} of {deployment.name}")
+        return {}
+
+    def remove(self, name: str) -> None:
+        """A deployment is answered no longer."""
+        if self._accepted.pop(name, None) is not None:
+            self._send_all(Remove(deployment=name))
+
+    def open(self) -> None:
+        """Take connections from now on."""
+        self._is_open = True
+        for worker in self._workers:
+            self._advance(worker)
+
+    async def end(self, drain_s: float) -> None:
+        """Let them answer what was asked, and end."""
+        self._ending = True
+        self._say("draining", workers=len(self._workers))
+        self._send_all(Drain(delay_s=drain_s))
+        until = time.monotonic() + drain_s + END_S
+        while self._workers and time.monotonic() < until:
+            await self._wait()
+        for worker in list(self._workers):
+            self._lose(worker, "it did not end")
+        await asyncio.gather(*self._lost, return_exceptions=True)
+        self._nursery.close()
+
+    # what they say
+
+    def _heard(self, worker: _Worker, message: FromWorker) -> None:
+        match message:
+            case Accepted():
+                worker.keys = message.number
+            case Prepared():
+                self._prepared(worker, message)
+            case Committed():
+                worker.committing.discard(message.number)
+            case Pong():
+                worker.pinged, worker.unanswered = False, 0
+                for each in message.counts:
+                    key = (each.deployment, each.arm)
+                    self._totals[key] = self._totals.get(key, Counts()) + each.counts
+                    self._counted(each)
+                for status, count in message.statuses.items():
+                    self._statuses[status] = self._statuses.get(status, 0) + count
+            case _:
+                pass
+        self._news.set()
+
+    def _prepared(self, worker: _Worker, message: Prepared) -> None:
+        worker.loading.discard(message.number)
+        if not message.failed:
+            worker.prepared.add(message.number)
+            self._advance(worker)
+        elif message.number in self._trying:
+            worker.failed[message.number] = message.failed
+        elif any(message.number == each.number for each in self._accepted.values()):
+            # the others have it: what was copied here has been damaged since
+            self._damaged = True
+            why = "; ".join(f"{name}: {reason}" for name, reason in message.failed.items())
+            self._lose(worker, f"it could not load {why}")
+
+    def _advance(self, worker: _Worker) -> None:
+        """Let it answer by whatever is accepted, once it has loaded that; and by all of it before its first request."""
+        for install in self._accepted.values():
+            if install.number in worker.prepared and install.number not in worker.told:
+                worker.told.add(install.number)
+                worker.committing.add(install.number)
+                worker.send(Commit(number=install.number))
+        wanted = {install.number for install in self._accepted.values()}
+        if self._is_open and not worker.is_open and wanted <= worker.told:
+            worker.is_open = True
+            worker.send(Open())
+
+    def _is_loaded(self, number: int) -> bool:
+        return number in self._trouble or (
+            bool(self._workers) and all(number in w.prepared or number in w.failed for w in self._workers)
+        )
+
+    def _failed(self, number: int) -> dict[str, str]:
+        if number in self._trouble:
+            return {"a worker": self._trouble[number]}
+        failed: dict[str, str] = {}
+        for worker in self._workers:
+            failed |= worker.failed.pop(number, {})
+            if number in worker.loading:
+                failed["a worker"] = f"had not loaded it after {START_TURNS * TURN_S:g} s"
+        return failed if self._workers else {"a worker": "was not there"}
+
+    def _behind(self, number: int) -> list[_Worker]:
+        return [worker for worker in self._workers if number in worker.committing]
+
+    # their number
+
+    async def _spawn(self) -> None:
+        if not self._nursery.lives:
+            self._nursery.close()
+            self._nursery = Nursery(self._entry, self._loaded, passed=PASSED)
+        child = self._nursery.fork(msgspec.json.encode(self._settings).decode(), self._socket.fileno())
+        worker = _Worker(child, time.monotonic())
+        worker.line = await connect(
+            child.connection, partial(self._heard, worker), partial(self._lose, worker, "it ended")
+        )
+        self._workers.append(worker)
+        if worker.line.has_ended:
+            self._lose(worker, "it ended")
+            return
+        worker.send(self._keys)
+        for install in (*self._accepted.values(), *self._trying.values()):
+            worker.send(install)
+        self._advance(worker)
+
+    async def _replace(self) -> None:
+        while True:
+            self._missed.clear()
+            if len(self._workers) < self._wanted and not self._ending:
+                await asyncio.sleep(max(0.0, self._next - time.monotonic()))
+                if self._damaged:
+                    await self._mend_all()
+                try:
+                    await self._spawn()
+                except OSError:  # the nursery has gone just now
+                    self._pause()
+                continue
+            await self._missed.wait()
+
+    async def _mend_all(self) -> None:
+        self._damaged = False
+        for install in list(self._accepted.values()):
+            try:
+                await asyncio.to_thread(self._mend, install.deployment)
+            except HeadraceError as error:
+                self._damaged = True
+                self._say("package_not_mended", deployment=install.deployment.name, error=error.code)
+
+    def _lose(self, worker: _Worker, why: str) -> None:
+        if worker not in self._workers:
+            return
+        self._workers.remove(worker)
+        if worker.line is not None:
+            worker.line.end()
+        for number in worker.loading & self._trying.keys():
+            self._trouble[number] = f"was lost while it loaded it: {why}"
+        if not self._ending:
+            self._say("worker_lost", why=why)
+            if time.monotonic() - worker.begun >= STEADY_S:
+                self._young = 0
+            else:
+                self._pause()
+        ended = asyncio.get_running_loop().run_in_executor(None, worker.child.end)
+        self._lost.add(ended)
+        ended.add_done_callback(self._lost.discard)
+        self._news.set()
+        self._missed.set()
+
+    def _pause(self) -> None:
+        pause = min(FIRST_PAUSE_S * 2.0**self._young, LONGEST_PAUSE_S)
+        self._young = min(self._young + 1, 16)
+        self._next = time.monotonic() + pause
+
+    async def _watch(self) -> None:
+        """Ask each whether it lives, and replace who does not say so."""
+        while True:
+            await asyncio.sleep(TURN_S)  # what has come meanwhile has been heard when this returns
+            self._turn += 1
+            ping = Ping(
+                totals=tuple(
+                    ArmCounts(deployment=deployment, arm=arm, counts=counts)
+                    for (deployment, arm), counts in sorted(self._totals.items())
+                ),
+                statuses=self._statuses,
+                workers=len(self._workers),
+                stale=self._stale(),
+            )
+            for worker in list(self._workers):
+                self._judge(worker, ping)
+
+    def _judge(self, worker: _Worker, ping: Ping) -> None:
+        worker.turns += 1
+        if worker.pinged:
+            worker.unanswered += 1
+            # what it loads, it loads beside its requests, but a library may keep it from everything else meanwhile
+            patience = HUNG_TURNS if worker.is_open and not worker.loading else START_TURNS
+            if worker.unanswered >= patience:
+                self._lose(worker, f"it did not answer for {worker.unanswered * TURN_S:g} s")
+        elif self._is_open and not worker.is_open and worker.turns > START_TURNS:
+            self._lose(worker, f"it was not ready after {START_TURNS * TURN_S:g} s")
+        else:
+            worker.pinged = True
+            worker.send(ping)
+
+    def _send_all(self, message: Message) -> None:
+        for worker in self._workers:
+            worker.send(message)
+
+    async def _until(self, reached: Callable[[], bool], turns: int) -> None:
+        """Until it is reached, or so many turns have passed."""
+        last = self._turn + turns
+        while not reached() and self._turn < last:
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """For news, or a turn."""
+        self._news.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), TURN_S)

@@ -1,0 +1,98 @@
+"""`headrace deploy` and `keys create` as scripts see them: what they end with, by what the servers tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.cli.conftest import Call
+
+from headrace.app import Project, now_us
+from headrace.operations import deploying
+from headrace.serving.pulling import ServerState
+
+
+def told(root: Path, *, server: str = "s1", failed: dict[str, str] | None = None, **revisions: int) -> None:
+    """A server tells of itself."""
+    with Project.open(root) as project:
+        state = ServerState(
+            id=server,
+            at_us=now_us(),
+            address=f"host-{server}:8000",
+            workers=2,
+            revisions=revisions,
+            keys=0,
+            failed=failed or {},
+        )
+        project.objects.put(f"serving/{project.name}/servers/{server}.json", msgspec.json.encode(state))
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploying, "WAIT_S", 0.3)
+
+
+def test_a_change_ends_with_0_once_every_server_answers_by_it(call: Call, delays: Path) -> None:
+    said = call("deploy", "one")
+    assert said.code == 0
+    assert "no server runs" in said.out
+    told(delays, two=1)
+    told(delays, server="s2", two=1, failed={"other 1": "no"})
+    said = call("deploy", "two")
+    assert said.code == 0
+    assert "2 servers answer by it" in said.out
+
+
+def test_a_change_that_a_server_cannot_serve_ends_with_1_and_says_why(call: Call, delays: Path) -> None:
+    told(delays, one=1)
+    told(delays, server="s2", failed={"one 1": "flight-delays@1: it crashed", "two 1": "another matter"})
+    said = call("deploy", "one")
+    assert said.code == 1
+    assert "NOT served by host-s2:8000: flight-delays@1: it crashed" in said.out
+    assert "another matter" not in said.out
+    told(delays, server="s2", failed={"three 1": "it crashed"})
+    said = call("deploy", "three", "--json")
+    assert said.code == 1
+    assert said.document["servers"]["failed"] == {"host-s2:8000": "it crashed"}
+
+
+def test_a_change_that_some_server_has_not_taken_up_ends_with_3(call: Call, delays: Path) -> None:
+    told(delays, one=1)
+    told(delays, server="s2", failed={"other 1": "not of this one"})
+    said = call("deploy", "one")
+    assert said.code == 3
+    assert "by host-s2:8000" in said.out
+    assert "not of this one" not in said.out
+    assert "cannot serve other 1: not of this one" in call("deployments").out
+
+
+def test_columns_that_the_definition_has_changed_come_with_the_next_deploy(call: Call, delays: Path) -> None:
+    assert call("deploy", "one").code == 0
+    with (delays / "headrace.toml").open("a") as definition:
+        definition.write('\n[serving]\nsticky = ["tailnum"]\n')
+    assert call("deploy", "one").code == 0
+    with Project.open(delays) as project:
+        assert [each.sticky for each in project.deploying().stored.history("one")] == [(), ("tailnum",)]
+    said = call("deploy", "one")
+    assert said.code == 2
+    assert "version-answers-already" in said.err
+
+
+@pytest.mark.parametrize("verb", ["metrics", "admin", "predictt"])
+def test_a_key_for_what_no_server_does_is_wrong_use(call: Call, delays: Path, verb: str) -> None:
+    said = call("keys", "create", "--verb", verb)
+    assert said.code == 2
+    assert "verb-unknown" in said.err
+    assert "predict or outcomes" in said.err
+    assert call("keys", "create", "--verb", "predict", "outcomes").code == 0
+
+
+def test_an_address_that_others_can_reach_is_wrong_use(call: Call, delays: Path) -> None:
+    assert call("deploy", "one").code == 0
+    said = call("serve", "--host", "0.0.0.0", "--port", "0")
+    assert said.code == 2
+    assert "address-not-local" in said.err
+    with (delays / "headrace.toml").open("a") as definition:
+        definition.write('\n[serving]\nhost = "0.0.0.0"\n')
+    assert "address-not-local" in call("serve", "--port", "0").err

@@ -1,0 +1,60 @@
+"""A worker that speaks as the real one does, and fails where a deployment's name tells it to."""
+
+from __future__ import annotations
+
+import os
+import time
+from multiprocessing.connection import Connection
+
+from headrace.serving.messages import (
+    Accept,
+    Accepted,
+    Cancel,
+    Commit,
+    Committed,
+    Drain,
+    Install,
+    Ping,
+    Pong,
+    Prepared,
+    for_worker,
+    send,
+)
+
+
+def serve(pipe: Connection, argument: str, descriptors: list[int]) -> None:
+    """The entry."""
+    number_of: dict[int, str] = {}
+    while True:
+        try:
+            message = for_worker(pipe)
+        except (EOFError, OSError):
+            return
+        match message:
+            case Accept():
+                send(pipe, Accepted(number=message.number))
+            case Ping():
+                send(pipe, Pong(statuses={os.getpid(): 1}))
+            case Install():
+                name = message.deployment.name
+                number_of[message.number] = name
+                if name == "dies":
+                    os._exit(7)
+                if name == "nonsense":
+                    os.write(pipe.fileno(), b"\x00\x00\x00\x03abc")
+                if name == "half":
+                    os.write(pipe.fileno(), b"\x00\x00\x00\x30a")
+                    time.sleep(3600)
+                if name == "late" and message.deployment.revision == 1:
+                    continue
+                failed = {"m@1": "no"} if name == "cannot" else {}
+                send(pipe, Prepared(number=message.number, failed=failed))
+            case Commit():
+                if number_of[message.number] != "stays":
+                    send(pipe, Committed(number=message.number))
+            case Cancel():
+                send(pipe, Pong(statuses={0: message.number}))
+            case Drain():
+                return
+            case _:
+                pass

@@ -1,0 +1,255 @@
+"""What a server takes up, what it refuses, and what neither of them holds back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.scoring.made import ROW
+from tests.serving.http.running import Client, Place, Running, change, children
+
+from headrace.serving.errors import AddressNotLocal
+from headrace.serving.keys import keys_key
+from headrace.serving.model import Served
+from headrace.serving.pulling import Known, tell_changes
+from headrace.serving.revisions import deploy_whole
+from headrace.serving.supervisor import bind
+
+HOUR_US = 3_600_000_000
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def two(place: Place) -> Iterator[Running]:
+    """Two deployments."""
+    place.deploy(place.version(1), name="a")
+    place.deploy(place.version(1), name="b")
+    server = Running(place, workers=2)
+    server.wait_for("ready")
+    yield server
+    server.end()
+
+
+def next_of(place: Place, name: str, served: Served) -> None:
+    place.write(deploy_whole(place.deployments.get(name), served, change()))
+
+
+def version_of(running: Running, name: str, key: str | None = None) -> int:
+    status, _, answer = Client(running, key).predict(ROW, name)
+    assert status == 200, answer
+    return int(answer["version"])
+
+
+def blocked(place: Place, number: int) -> tuple[Served, Path]:
+    """A version that the store never finishes sending, and the pipe that it is stuck at."""
+    served = place.version(number)
+    path = place.root / "objects" / "packages" / served.package / "model.onnx"
+    path.unlink()
+    os.mkfifo(path)
+    return served, path
+
+
+def unblock(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY))
+
+
+def serving(running: Running, name: str, revision: int) -> bool:
+    return any(
+        (e["event"], e.get("deployment"), e.get("revision")) == ("serving", name, revision) for e in running.events()
+    )
+
+
+def test_what_cannot_be_served_holds_back_no_other_deployment_and_no_key(two: Running, place: Place) -> None:
+    next_of(place, "a", place.version(2, replaced={"model.onnx": b"nonsense"}))
+    two.wait_for("not_served")
+    text, key = place.keys.create(verbs=("predict",), lifetime_us=None, by="ann")
+    next_of(place, "b", place.version(3))
+    two.wait_until(lambda: serving(two, "b", 2), "b revision 2 served")
+    assert version_of(two, "a", text) == 1
+    assert version_of(two, "b", text) == 3
+    two.wait_until(lambda: two.state().revisions == {"a": 1, "b": 2}, "told")
+    assert list(two.state().failed) == ["a 2"]
+    assert "delays@2" in two.state().failed["a 2"]
+    place.keys.revoke(key.id)
+    tell_changes(place.objects, "delays")
+    two.wait_for("keys", 3)
+    assert Client(two, text).predict(ROW, "b")[0] == 401
+
+
+def test_while_a_package_is_slow_to_come_keys_others_and_signs_of_life_are_not(two: Running, place: Place) -> None:
+    served, pipe = blocked(place, 2)
+    next_of(place, "a", served)
+    text, _ = place.keys.create(verbs=("predict",), lifetime_us=None, by="ann")
+    next_of(place, "b", place.version(3))
+    two.wait_until(lambda: serving(two, "b", 2), "b revision 2 served")
+    assert version_of(two, "b", text) == 3
+    assert version_of(two, "a", text) == 1
+    at = two.state().at_us
+    two.wait_until(lambda: two.state().at_us > at, "told again")
+    assert not [each for each in two.events() if each["event"] == "not_served"]
+    unblock(pipe)
+    assert two.wait_for("not_served")["revision"] == 2
+
+
+def test_what_was_refused_is_tried_again_and_taken_up_once_the_cause_is_gone(two: Running, place: Place) -> None:
+    served = place.version(2)
+    path = place.root / "objects" / "packages" / served.package / "encoder.json"
+    data = path.read_bytes()
+    path.unlink()
+    next_of(place, "a", served)
+    refused = two.wait_for("not_served")
+    assert "encoder.json" in refused["why"]["delays@2"]
+    again = two.wait_for("not_served", 2)
+    assert again["again_s"] == 2 * refused["again_s"]
+    path.write_bytes(data)
+    two.wait_until(lambda: serving(two, "a", 2), "a revision 2 served")
+    assert version_of(two, "a") == 2
+    two.wait_until(lambda: not two.state().failed, "told")
+
+
+def test_a_server_that_begins_with_a_revision_it_cannot_serve_serves_what_it_did_before(
+    two: Running, place: Place
+) -> None:
+    next_of(place, "a", place.version(2, replaced={"model.onnx": b"nonsense"}))
+    two.wait_for("not_served")
+    two.end()
+    again = Running(place)
+    again.wait_for("ready")
+    assert version_of(again, "a") == 1
+    assert version_of(again, "b") == 1
+    again.wait_until(lambda: list(again.state().failed) == ["a 2"], "told")
+    again.end()
+
+
+def test_a_deployment_that_cannot_be_read_stands_alone(two: Running, place: Place) -> None:
+    now = place.deployments.get("a")
+    key = f"serving/delays/deployments/a/{2:09d}.json"
+    place.objects.put(key, b"{")
+    place.objects.put("serving/delays/deployments/a/newest", b"2")
+    next_of(place, "b", place.version(2))
+    two.wait_until(lambda: serving(two, "b", 2), "b revision 2 served")
+    assert two.wait_for("unreadable")["name"] == "a"
+    assert version_of(two, "a") == now.arms[0].serves.version
+
+
+def test_with_a_list_of_keys_that_cannot_be_read_the_last_known_one_holds(two: Running, place: Place) -> None:
+    place.objects.put(keys_key("delays"), b"{")
+    next_of(place, "b", place.version(2))
+    two.wait_until(lambda: serving(two, "b", 2), "b revision 2 served")
+    assert two.wait_for("unreadable")["name"] == "keys"
+    assert version_of(two, "b") == 2
+    assert Client(two, "hr_x_y").predict(ROW, "b")[0] == 401
+
+
+@pytest.mark.parametrize("how", ["emptied", "in the way"])
+def test_what_was_known_grows_no_younger_by_a_start_without_the_store(two: Running, place: Place, how: str) -> None:
+    two.end()
+    path = place.root / "serving" / "known.json"
+    known = msgspec.json.decode(path.read_bytes(), type=Known)
+    (place.root / "objects").rename(place.root / "away")
+    (place.root / "objects").mkdir()
+    if how == "in the way":
+        (place.root / "objects" / "serving").symlink_to(place.root / "nowhere")
+    fresh = Running(place)
+    fresh.wait_for("ready")
+    assert fresh.wait_for("store_away")["error"] == {"emptied": "store-emptied", "in the way": "invalid-key"}[how]
+    assert version_of(fresh, "a") == 1
+    fresh.end()
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(known, pulled_us=known.pulled_us - 2 * HOUR_US)))
+    stale = Running(place)
+    stale.wait_for("ready")
+    client = Client(stale)
+    answers: list[tuple[int, dict[str, str], Any]] = []
+
+    def refused() -> bool:
+        answers.append(client.predict(ROW, "a"))
+        return answers[-1][0] == 503
+
+    stale.wait_until(refused, "refused")  # from its workers' first sign of life on
+    assert answers[-1][2]["code"] == "too-stale"
+    stale.end()
+
+
+@pytest.mark.parametrize("kept", [b"{", b"\xff\xfe", b'{"deployments":[],"keys":[]}', b""])
+def test_what_was_kept_and_is_damaged_is_passed_over(two: Running, place: Place, kept: bytes) -> None:
+    two.end()
+    (place.root / "serving" / "known.json").write_bytes(kept)
+    again = Running(place)
+    assert again.wait_for("last_known_unreadable")["error"] == "last-known-unreadable"
+    again.wait_for("ready")
+    assert version_of(again, "a") == 1
+    again.end()
+
+
+def test_copies_that_are_damaged_are_copied_again(two: Running, place: Place) -> None:
+    two.end()
+    [folder] = (place.root / "serving" / "packages").iterdir()
+    (folder / "model.onnx").write_bytes(b"\0" * (folder / "model.onnx").stat().st_size)
+    (folder / "encoder.json").unlink()
+    (folder / ".put-1").write_bytes(b"left by somebody who was killed")
+    (folder / "#1-a").write_bytes(b"left by somebody who was killed")
+    again = Running(place, workers=2)
+    again.wait_for("ready")
+    assert version_of(again, "a") == 1
+    assert not [each for each in again.events() if each["event"] == "not_served"]
+    # and while it runs: the worker that comes after one that was lost finds it mended
+    (folder / "manifest.sig").write_bytes(b"{}")
+    for pid in again.workers():
+        os.kill(pid, signal.SIGKILL)
+    again.wait_until(lambda: (folder / "manifest.sig").read_bytes() != b"{}", "mended")
+    until = time.monotonic() + 30
+    while len(again.workers()) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert version_of(again, "a") == 1
+    again.end()
+
+
+def test_no_secret_of_the_environment_reaches_nursery_or_workers(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {"AWS_SECRET_ACCESS_KEY": "canary-1", "PGPASSWORD": "canary-2", "MY_TOKEN": "canary-3"}
+    for name, value in (secrets | {"TZ": "Asia/Tokyo"}).items():
+        monkeypatch.setenv(name, value)
+    place.deploy(place.version(1))
+    running = Running(place, workers=2)
+    running.wait_for("ready")
+    found = children(running.process.pid) + running.workers()
+    assert len(found) == 3
+    for pid in found:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        assert b"TZ=Asia/Tokyo" in environment
+        for secret in secrets.values():
+            assert secret.encode() not in environment
+    running.end()
+
+
+def test_a_supervisor_that_was_stopped_keeps_its_workers(two: Running) -> None:
+    before = two.workers()
+    two.process.send_signal(signal.SIGSTOP)
+    time.sleep(3.0)
+    assert version_of(two, "a") == 1  # nobody needs it to be answered
+    two.process.send_signal(signal.SIGCONT)
+    at = two.state().at_us
+    two.wait_until(lambda: two.state().at_us > at, "alive")
+    assert two.workers() == before
+    assert not [each for each in two.events() if each["event"] == "worker_lost"]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.com", ""])
+def test_an_address_that_others_can_reach_is_refused(host: str) -> None:
+    with pytest.raises(AddressNotLocal, match="TLS"):
+        bind((host, 0))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.3.2.1", "localhost"])
+def test_an_address_of_this_machine_alone_is_listened_on(host: str) -> None:
+    with bind((host, 0)) as listening:
+        assert listening.getsockname()[0].startswith("127.")

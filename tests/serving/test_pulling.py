@@ -1,0 +1,112 @@
+"""Copies of packages in a server's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.scoring.made import KEY, id_of, package_files, signed
+
+from headrace.errors import HeadraceError
+from headrace.serving.http.worker import read_local
+from headrace.serving.pulling import Known, Puller
+from headrace.stores.errors import ObjectCorrupted, ObjectNotFound
+from headrace.testing.memory_objects import MemoryObjectStore
+
+STORED = signed(package_files(), task="binary")
+PACKAGE = id_of(STORED)
+
+
+@pytest.fixture
+def objects() -> MemoryObjectStore:
+    made = MemoryObjectStore()
+    for name, data in STORED.items():
+        made.put(f"packages/{PACKAGE}/{name}", data)
+    return made
+
+
+@pytest.fixture
+def puller(objects: MemoryObjectStore, tmp_path: Path) -> Puller:
+    return Puller(objects, "p", tmp_path, clock=lambda: 0)
+
+
+def is_whole(folder: Path) -> bool:
+    return dict(read_local(folder, PACKAGE, (KEY.public,)).files) == {
+        name: data for name, data in STORED.items() if not name.startswith("manifest")
+    }
+
+
+@pytest.mark.parametrize("name", sorted(STORED))
+@pytest.mark.parametrize("damage", ["missing", "cut", "changed", "empty"])
+def test_a_copy_that_is_not_whole_is_copied_again(puller: Puller, name: str, damage: str) -> None:
+    folder = puller.fetch(PACKAGE)
+    assert is_whole(folder)
+    path, data = folder / name, STORED[name]
+    match damage:
+        case "missing":
+            path.unlink()
+        case "cut":
+            path.write_bytes(data[:-1])
+        case "changed":
+            path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+        case _:
+            path.write_bytes(b"")
+    # of the signature alone only a worker can tell, which knows whose it has to be
+    assert is_whole(puller.fetch(PACKAGE, anew=name == "manifest.sig"))
+
+
+def test_a_copy_that_is_whole_needs_no_store(puller: Puller, objects: MemoryObjectStore) -> None:
+    puller.fetch(PACKAGE)
+    for info in list(objects.list()):
+        objects.delete(info.key)
+    assert is_whole(puller.fetch(PACKAGE))
+
+
+def test_what_was_being_written_when_a_server_was_killed_is_no_part_of_a_package(puller: Puller) -> None:
+    folder = puller.fetch(PACKAGE)
+    for name in (".put-x", "#12-ab"):
+        (folder / name).write_bytes(b"half")
+    assert is_whole(puller.fetch(PACKAGE))
+    (folder / "other.bin").write_bytes(b"")
+    with pytest.raises(HeadraceError, match=r"other\.bin"):
+        is_whole(folder)
+
+
+def test_what_the_store_does_not_have_as_it_was_is_not_copied(
+    puller: Puller, objects: MemoryObjectStore, tmp_path: Path
+) -> None:
+    objects.put(f"packages/{PACKAGE}/encoder.json", b"{}")
+    with pytest.raises(ObjectCorrupted, match=r"encoder\.json"):
+        puller.fetch(PACKAGE)
+    objects.delete(f"packages/{PACKAGE}/encoder.json")
+    with pytest.raises(ObjectNotFound, match=r"encoder\.json"):
+        puller.fetch(PACKAGE)
+    objects.put(f"packages/{PACKAGE}/manifest.json", b"{}")
+    (tmp_path / "packages" / PACKAGE / "manifest.json").unlink()
+    with pytest.raises(HeadraceError) as refused:
+        puller.fetch(PACKAGE)
+    assert refused.value.code == "package-mismatch"
+
+
+def test_every_file_that_is_kept_is_made_durable_before_its_name(
+    puller: Puller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    calls: list[str] = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+
+        def noted(*args: object, _real: object = real, _name: str = name, **more: object) -> object:
+            calls.append(_name)
+            assert callable(_real)
+            return _real(*args, **more)
+
+        monkeypatch.setattr(os, name, noted)
+    puller.fetch(PACKAGE)
+    assert calls.count("replace") == len(STORED)
+    for at in [n for n, call in enumerate(calls) if call == "replace"]:
+        assert (calls[at - 1], calls[at + 1]) == ("fsync", "fsync")
+    calls.clear()
+    puller.remember(Known(pulled_us=1, deployments=(), keys=()))
+    assert calls[-3:] == ["fsync", "replace", "fsync"]
