@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from headrace.scoring.batch import Scored
     from headrace.scoring.scorer import Scorer
     from headrace.serving.keys import Keys
+    from headrace.serving.loadtest.rows import Rows as RowsToAsk
     from headrace.serving.log.outcomes import Joined
     from headrace.serving.model import Deployment
     from headrace.serving.supervisor import Supervisor
@@ -719,6 +720,71 @@ class Project:
 
         tell_changes(self.objects, self.name)
 
+    def _signers(self) -> tuple[str, ...]:
+        """Whose packages are trusted: those that the definition names, else this user's own."""
+        from headrace.governance.signing import config_dir, load_key
+
+        own = load_key(config_dir(self.environment))
+        return self.definition.trust.signers or (() if own is None else (own.public,))
+
+    @property
+    def has_own_objects(self) -> bool:
+        """Whether the object store is a folder of this machine: then file permissions say who may make keys."""
+        from headrace.stores.locations import LOCAL, scheme_of
+
+        return scheme_of(self._resolved(self.definition.stores.objects)) == LOCAL
+
+    def rows_to_ask(self, deployment: Deployment, path: Path | None = None, *, seed: int = 0) -> RowsToAsk:
+        """Rows that a load test asks a deployment with.
+
+        Parameters
+        ----------
+        path
+            A file of raw rows, as for `predict`; else the newest accepted rows, or, where nothing was checked on this
+            machine, rows made by the package's profile.
+
+        Raises
+        ------
+        PackageRefused, RowsUnreadable, FileColumnMissing, FileColumnUnknown
+        """
+        import msgspec
+
+        from headrace.errors import MissingDependency
+        from headrace.features.model import ExpressionStep, Program
+        from headrace.runs.outcomes import NoOutcome
+        from headrace.scoring.batch import Contract, request_rows
+        from headrace.scoring.package import decode_json, read_package
+        from headrace.serving.loadtest.rows import MOST, from_frame, made_rows, newest_rows
+
+        content = deployment.arms[0].serves.package
+        package = read_package(
+            lambda name: self.objects.get(f"packages/{content}/{name}"), package=content, signers=self._signers()
+        )
+        program = decode_json(package, "program.json", Program)
+        has_history = not all(isinstance(step, ExpressionStep) for step in program.steps)
+        after_us = self._online_history(program).watermark_us if has_history else None
+        try:
+            tables = self.tables()
+        except (NoOutcome, MissingDependency):  # a host that only serves
+            tables = {}
+        if path is not None:
+            contract = Contract(self.definition.source(program.source), self._types_as_read()[program.source])
+            frame = request_rows(program, contract, tables, path, most=MOST)
+            return from_frame(
+                frame,
+                program,
+                sticky=deployment.sticky,
+                after_us=after_us,
+                most=MOST,
+                seed=seed,
+                said=f"of {path.name}",
+            )
+        if program.source in tables:
+            table = tables[program.source]
+            return newest_rows(table, program, sticky=deployment.sticky, after_us=after_us, most=MOST, seed=seed)
+        profile = msgspec.json.decode(package.files["profile.json"])
+        return made_rows(program, profile, after_us=after_us or now_us(), most=MOST, seed=seed)
+
     def has_deployments(self) -> bool:
         """Whether anything is deployed."""
         from headrace.serving.deployments import Deployments
@@ -729,21 +795,18 @@ class Project:
         self, *, host: str | None = None, port: int | None = None, workers: int | None = None, say: Tells
     ) -> Supervisor:
         """A prediction server of this project, not yet running; raises `PortTaken`."""
-        from headrace.governance.signing import config_dir, load_key
         from headrace.serving.limits import Limits
         from headrace.serving.messages import Settings
         from headrace.serving.pulling import Puller
         from headrace.serving.supervisor import Supervisor
 
-        own = load_key(config_dir(self.environment))
-        signers = self.definition.trust.signers or (() if own is None else (own.public,))
         rule, folder = self.definition.online, self.root / SERVING
         serving = self.definition.serving
         settings = Settings(
             project=self.name,
             root=str(self.root),
             packages=str(folder / "packages"),
-            signers=signers,
+            signers=self._signers(),
             hosts=("localhost", "127.0.0.1", "[::1]", host or serving.host, *serving.hosts),
             limits=Limits(),
             online=str(self._resolved(self.definition.stores.online)),  # plain: it goes to workers over a pipe

@@ -66,6 +66,7 @@ COMMANDS = (
     Command("experiment", "headrace.cli.experiment:status", "What a deployment's arms cost, and what that says"),
     Command("experiment status", "headrace.cli.experiment:status", "The same"),
     Command("experiment settle", "headrace.cli.experiment:settle", "Do what the outcomes say, if it is certain"),
+    Command("bench", "headrace.cli.bench:bench", "Load a running server until it has enough, and say why"),
     Command("keys", "headrace.cli.start:keys", "Show the public key that signs this user's packages"),
     Command("keys create", "headrace.cli.keys:create", "Make an API key for those who ask for predictions"),
     Command("keys list", "headrace.cli.keys:list_keys", "The API keys: who may do what, until when"),
@@ -75,7 +76,7 @@ COMMANDS = (
 GROUPS = (
     ("Start", ("init", "schema", "keys")),
     ("Work", ("check", "features build", "run", "schedule", "predict", "materialize")),
-    ("Serve", ("serve", "deploy", "promote", "rollback", "deployments", "experiment", "keys create")),
+    ("Serve", ("serve", "deploy", "promote", "rollback", "deployments", "experiment", "keys create", "bench")),
     ("Look", ("features", "runs", "show", "models", "data", "predictions", "replay")),
 )
 

@@ -92,7 +92,7 @@ def predict_file(
     write = _writer(out)
     features = _features(scorer.program, tables, online)
     rows = _scan(path)
-    _check_columns(scorer, contract, rows, path, ignore_unknown=ignore_unknown)
+    _check_columns(scorer.program, contract, rows, path, ignore_unknown=ignore_unknown)
     statics = {name: tables[name] for name in contract.source.needs}
     request = {field.name: field.type for field in scorer.program.request}
     wanted = tuple(dict.fromkeys([*scorer.program.key, *request]))
@@ -122,6 +122,25 @@ def predict_file(
     finally:
         part.unlink(missing_ok=True)
     return Scored(done, starved, ends_us)
+
+
+def request_rows(
+    program: Program, contract: Contract, tables: Mapping[str, pl.LazyFrame], path: Path, *, most: int
+) -> pl.DataFrame:
+    """The request's columns of the first rows of a file, as `predict_file` would score them; at most `most`.
+
+    Raises
+    ------
+    RowsUnreadable, FileColumnMissing, FileColumnUnknown
+    """
+    rows = _scan(path)
+    _check_columns(program, contract, rows, path, ignore_unknown=True)
+    statics = {name: tables[name] for name in contract.source.needs}
+    request = {field.name: field.type for field in program.request}
+    sent = set(rows.collect_schema().names())
+    types = {**contract.types, **{name: kind for name, kind in request.items() if name in sent}}
+    batch = next(_batches(rows.head(most), path))
+    return align_request(batch.lazy(), contract.source, types, statics, tuple(request)).collect()
 
 
 def _features(program: Program, tables: Mapping[str, pl.LazyFrame], online: OnlineHistory | None) -> FeatureColumns:
@@ -263,12 +282,13 @@ def _unreadable(path: Path, error: Exception) -> RowsUnreadable:
     return RowsUnreadable(path, str(error).splitlines()[0], "check that the file is whole and of that format")
 
 
-def _check_columns(scorer: Scorer, contract: Contract, rows: pl.LazyFrame, path: Path, *, ignore_unknown: bool) -> None:
+def _check_columns(
+    program: Program, contract: Contract, rows: pl.LazyFrame, path: Path, *, ignore_unknown: bool
+) -> None:
     """Refuse a file that lacks a request column or a part of the key, or has a column that nothing knows."""
     names = rows.collect_schema().names()
     renamed = dict(contract.source.rename)
     have = {renamed.get(name, name) for name in names}
-    program = scorer.program
     joined = {f"{join.name}_{column}" for join in contract.source.joins for column in join.take}
     derived = dict(contract.source.derive)
     available = have | joined
