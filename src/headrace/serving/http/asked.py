@@ -41,6 +41,7 @@ class Asked:
         "until_ns",
     )
     method: Final = b"POST"
+    url: Final = b""
 
     def __init__(
         self, connection: Connection, name: bytes, endpoint: Endpoint, body: bytes, instant_us: int, *, keep: bool

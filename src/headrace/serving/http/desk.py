@@ -15,7 +15,7 @@ from headrace.serving.http.answering import OF_THE_ROW, Answering, Records, not_
 from headrace.serving.http.asked import Asked, Tally
 from headrace.serving.http.connection import Connection, Request
 from headrace.serving.http.endpoint import Endpoint
-from headrace.serving.http.responses import JSON, PROBLEM, Problem, head, problem_body, problem_of
+from headrace.serving.http.responses import JSON, PROBLEM, Problem, head, problem_body, problem_of, version_not_chosen
 from headrace.serving.keys import ApiKey, KeyRing, Verb
 from headrace.serving.limits import Limits
 from headrace.serving.log.errors import LogBehind, LogFull, LogUnavailable, OutcomesRefused
@@ -23,6 +23,9 @@ from headrace.serving.log.posted import posted_outcomes
 
 OUTCOMES: Final = re.compile(rb"/v1/deployments/([a-z0-9][a-z0-9_-]{0,63})/outcomes")
 PREDICT: Final = re.compile(rb"/v1/deployments/([a-z0-9][a-z0-9_-]{0,63})/predict")
+INFER: Final = re.compile(rb"/v2/models/([a-z0-9][a-z0-9_-]{0,63})(?:/versions/([1-9][0-9]{0,8}))?/infer")
+INFERENCE: Final = b"/v2/"
+"""What addresses of the Open Inference Protocol begin with."""
 _ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _ONCE_A_SECOND: Final = 1.0
 _MOST_HEADS: Final = 1_024
@@ -212,24 +215,24 @@ class Desk:
     def _take(self, request: Request) -> None:
         headers = request.headers
         asked_id = headers.get(b"x-request-id")
-        if asked_id is not None and _ID.fullmatch(asked_id):
-            request.id = asked_id
-        else:
+        if asked_id is None:
             self._numbers += 1
             request.id = b"%b-%x" % (self._prefix, self._numbers)
-        if asked_id is not None and request.id is not asked_id:
-            raise Problem(400, "request-id-invalid", "x-request-id has 1 to 128 of A-Z, a-z, 0-9, . _ : -")
+        else:
+            check_id(asked_id)
+            request.id = asked_id
         self._check_host(headers.get(b"host"))
         if self._draining:
             request.keep = False
         path = request.url.partition(b"?")[0]
         found = PREDICT.fullmatch(path)
         if found is None:
-            told = OUTCOMES.fullmatch(path)
-            if told is None:
-                self._other(request)
-            else:
+            if (told := OUTCOMES.fullmatch(path)) is not None:
                 self._outcomes(request, told[1])
+            elif (told := INFER.fullmatch(path)) is not None:
+                self._infer(request, told[1], told[2])
+            else:
+                self._other(request)
             return
         if request.method != b"POST":
             raise Problem(405, "method-not-allowed", "predictions are asked for with POST", headers=(b"allow: POST",))
@@ -284,6 +287,29 @@ class Desk:
             if len(self.heads) >= _MOST_HEADS:
                 self.heads.clear()
             self.heads[request.head] = Head(request, endpoint, key)
+
+    def _infer(self, request: Request, name: bytes, number: bytes | None) -> None:
+        """Predictions by the Open Inference Protocol."""
+        from headrace.serving.http.inference import read_infer, versions
+
+        self.allowed(request, "predict", name.decode())
+        if request.method != b"POST":
+            raise Problem(405, "method-not-allowed", "inference is asked for with POST", headers=(b"allow: POST",))
+        endpoint = self.endpoint(name)
+        if number is not None and versions(endpoint) != [number.decode()]:
+            raise version_not_chosen()
+        if b"content-encoding" in request.headers:
+            raise Problem(415, "encoding-refused", "bodies are sent without a content-encoding")
+        json_length = request.headers.get(b"inference-header-content-length")
+        if json_length is None and b"content-type" in request.headers:  # Triton's client says none
+            check_json(request)
+        read = read_infer(endpoint, request.body, json_length, self.limits.rows)
+        if read.id is not None and b"x-request-id" not in request.headers:
+            check_id(read.id)
+            request.id = read.id
+        asked = self.asked(request, endpoint)
+        asked.body, asked.tell = read.body, read.tell
+        self._answering.ask(asked, many=True)
 
     def endpoint(self, name: bytes) -> Endpoint:
         """A deployment that is answered now; raises `Problem`."""
@@ -358,7 +384,9 @@ class Desk:
 
     def _fail(self, request: Request | Asked, problem: Problem) -> None:
         self.refused(problem)
-        body = problem_body(problem, None if request.id is None else request.id.decode())
+        inference = request.url.startswith(INFERENCE) or (isinstance(request, Asked) and request.tell is not None)
+        name = None if request.id is None else request.id.decode()
+        body = problem_body(problem, name, inference=inference)
         keep = request.keep and not problem.close
         more = [*problem.headers, *(() if keep else (b"connection: close",))]
         if request.id is not None:
@@ -386,6 +414,12 @@ class Desk:
 
 
 _CLOSE: Final = b"connection: close\r\n"
+
+
+def check_id(name: bytes) -> None:
+    """Raise `Problem` unless a request may be called so."""
+    if not _ID.fullmatch(name):
+        raise Problem(400, "request-id-invalid", "a request's id has 1 to 128 of A-Z, a-z, 0-9, . _ : -")
 
 
 def is_many(body: bytes) -> bool:

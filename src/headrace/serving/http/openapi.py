@@ -19,6 +19,7 @@ _PROBLEM: dict[str, Any] = {
         "fix": {"type": "string"},
         "facts": {"type": "object"},
         "id": {"type": "string"},
+        "error": {"type": "string", "description": "the detail, to clients of the Open Inference Protocol"},
     },
     "required": ["type", "title", "status", "detail", "code"],
 }
@@ -51,6 +52,11 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "/metrics": _metrics(),
         "/openapi.json": _plain("This page"),
         "/v1/deployments": _plain("What is served here"),
+        "/v2": _plain("The server, by the Open Inference Protocol", open_to_all=True),
+        "/v2/health/live": _plain("Whether the process lives", open_to_all=True),
+        "/v2/health/ready": _plain(
+            "Whether it answers predictions", open_to_all=True, also={"503": "not yet, or no longer"}
+        ),
     }
     schemas: dict[str, Any] = {"Problem": _PROBLEM}
     for endpoint in endpoints:
@@ -60,6 +66,9 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         paths[f"/v1/deployments/{name}"] = _plain(f"Who answers as {name}")
         paths[f"/v1/deployments/{name}/outcomes"] = {"post": _outcomes(name)}
         paths[f"/v1/deployments/{name}/predict"] = {"post": _predict(name)}
+        paths[f"/v2/models/{name}"] = _plain(f"{name} as a model of the Open Inference Protocol")
+        paths[f"/v2/models/{name}/ready"] = _plain(f"Whether {name} answers")
+        paths[f"/v2/models/{name}/infer"] = {"post": _infer(name)}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Headrace prediction server", "version": "1"},
@@ -138,6 +147,55 @@ def _outcomes(name: str) -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
             "202": {"description": "kept", "content": {"application/json": {"schema": accepted}}},
+            **_failures(),
+        },
+    }
+
+
+def _infer(name: str) -> dict[str, Any]:
+    shape = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 2}
+    tensor = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "shape": shape,
+            "datatype": {"type": "string"},
+            "data": {"type": "array"},
+            "parameters": {"type": "object"},
+        },
+        "required": ["name", "shape", "datatype"],
+    }
+    asked = {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
+            "inputs": {"type": "array", "items": tensor, "minItems": 1},
+            "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+            "parameters": {"type": "object"},
+        },
+        "required": ["inputs"],
+    }
+    told = {
+        "type": "object",
+        "properties": {
+            "model_name": {"type": "string"},
+            "id": {"type": "string"},
+            "outputs": {"type": "array", "items": tensor},
+        },
+        "required": ["model_name", "outputs"],
+    }
+    return {
+        "summary": f"Ask {name} by the Open Inference Protocol: a tensor a column",
+        "operationId": f"infer_{name}",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": asked}}},
+        "responses": {
+            "200": {
+                "description": "a tensor an output; binary where that was asked for",
+                "content": {
+                    "application/json": {"schema": told},
+                    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+                },
+            },
             **_failures(),
         },
     }

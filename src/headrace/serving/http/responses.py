@@ -58,6 +58,8 @@ class Rfc9457(msgspec.Struct, omit_defaults=True):
     fix: str | None = None
     facts: dict[str, Any] = {}
     id: str | None = None
+    error: str | None = None
+    """The same as `detail`, under the name that the Open Inference Protocol gives it."""
 
 
 def problem_of(error: HeadraceError, status: int = 422) -> Problem:
@@ -65,8 +67,18 @@ def problem_of(error: HeadraceError, status: int = 422) -> Problem:
     return Problem(status, error.code, error.message, fix=error.fix, facts=error.facts)
 
 
-def problem_body(problem: Problem, request_id: str | None) -> bytes:
-    """The JSON of a problem."""
+def version_not_chosen() -> Problem:
+    """The version that answers is the route's to say."""
+    return Problem(
+        404,
+        "version-not-chosen",
+        "the deployment says which version answers, and it is not, or not alone, the one that was named",
+        fix="leave the version out",
+    )
+
+
+def problem_body(problem: Problem, request_id: str | None, *, inference: bool = False) -> bytes:
+    """The JSON of a problem; as clients of the Open Inference Protocol read it too, where it is told to one."""
     return encode(
         Rfc9457(
             type=f"urn:headrace:error:{problem.code}",
@@ -77,6 +89,7 @@ def problem_body(problem: Problem, request_id: str | None) -> bytes:
             fix=problem.fix,
             facts=problem.facts,
             id=request_id,
+            error=problem.detail if inference else None,
         )
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from headrace.serving.http.connection import Request
 from headrace.serving.http.endpoint import Endpoint
 from headrace.serving.http.openapi import openapi
-from headrace.serving.http.responses import JSON, TEXT, Problem, encode
+from headrace.serving.http.responses import JSON, TEXT, Problem, encode, version_not_chosen
 from headrace.serving.keys import ApiKey, Verb
 
 if TYPE_CHECKING:
@@ -84,6 +85,42 @@ def _told(endpoint: Endpoint) -> dict[str, object]:
     }
 
 
+def _pattern(path: str) -> str:
+    """Of a route's path: a deployment's name, and a version's number."""
+    parts = {"{name}": "(?P<name>[^/]+)", "{version}": "(?P<version>[^/]+)"}
+    return "/".join(parts.get(part, re.escape(part)) for part in path.split("/"))
+
+
+def _inference_server(_: Desk, __: str, ___: ApiKey | None) -> Answer:
+    return 200, JSON, encode({"name": "headrace", "version": _version(), "extensions": ["binary_tensor_data"]})
+
+
+def _inference_live(_: Desk, __: str, ___: ApiKey | None) -> Answer:
+    return 200, JSON, b'{"live":true}'
+
+
+def _inference_ready(desk: Desk, _: str, __: ApiKey | None) -> Answer:
+    status = _ready(desk, "", None)[0]
+    return status, JSON, b'{"ready":true}' if status == 200 else b'{"ready":false}'
+
+
+def _inference_model(desk: Desk, name: str, _: ApiKey | None) -> Answer:
+    from headrace.serving.http.inference import metadata
+
+    return 200, JSON, encode(metadata(desk.endpoint(name.encode())))
+
+
+def _inference_model_ready(desk: Desk, name: str, _: ApiKey | None) -> Answer:
+    desk.endpoint(name.encode())
+    return 200, JSON, encode({"name": name, "ready": True})
+
+
+def _version() -> str:
+    from headrace import __version__
+
+    return __version__
+
+
 ROUTES: Final = (
     Route("GET", "/healthz", "open", _healthy),
     Route("GET", "/readyz", "open", _ready),
@@ -91,8 +128,15 @@ ROUTES: Final = (
     Route("GET", "/openapi.json", "predict", _openapi),
     Route("GET", "/v1/deployments", "predict", _deployments),
     Route("GET", "/v1/deployments/{name}", "predict", _deployment),
+    Route("GET", "/v2", "open", _inference_server),
+    Route("GET", "/v2/health/live", "open", _inference_live),
+    Route("GET", "/v2/health/ready", "open", _inference_ready),
+    Route("GET", "/v2/models/{name}", "predict", _inference_model),
+    Route("GET", "/v2/models/{name}/ready", "predict", _inference_model_ready),
+    Route("GET", "/v2/models/{name}/versions/{version}", "predict", _inference_model),
+    Route("GET", "/v2/models/{name}/versions/{version}/ready", "predict", _inference_model_ready),
 )
-_PREFIX: Final = "/v1/deployments/"
+_PATTERNS: Final = tuple((each, re.compile(_pattern(each.path))) for each in ROUTES)
 
 
 def route(desk: Desk, request: Request) -> None:
@@ -101,17 +145,20 @@ def route(desk: Desk, request: Request) -> None:
         path = request.url.partition(b"?")[0].decode("ascii")
     except UnicodeDecodeError:
         path = ""
-    name = path.removeprefix(_PREFIX) if path.startswith(_PREFIX) else ""
-    for each in ROUTES:
-        if each.path == path or (each.path.endswith("{name}") and name and "/" not in name):
-            break
-    else:
+    hit = next(((each, found) for each, pattern in _PATTERNS if (found := pattern.fullmatch(path)) is not None), None)
+    if hit is None:
         desk.allowed(request, "predict", "")  # who is not known learns nothing of which addresses there are
         raise Problem(404, "address-unknown", "there is nothing at this address", fix="GET /openapi.json lists them")
-    key = None
+    each, parts = hit[0], hit[1].groupdict()
+    name, key = parts.get("name", ""), None
     if each.permission != "open":
         key = desk.known_key(request.headers) if not name else desk.allowed(request, each.permission, name)
     if request.method not in (b"GET", b"HEAD"):
         raise Problem(405, "method-not-allowed", "this address is read with GET", headers=(b"allow: GET, HEAD",))
+    if "version" in parts:
+        from headrace.serving.http.inference import versions
+
+        if versions(desk.endpoint(name.encode())) != [parts["version"]]:
+            raise version_not_chosen()
     status, kind, body = each.answer(desk, name, key)
     desk.reply(request, status, kind, body)
