@@ -48,7 +48,16 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Path:
     uv = Path(sys.executable).with_name("uv")
     if not (folder / "ready").exists():
         subprocess.run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, folder], check=True)
-        install = [uv, "pip", "install", "--quiet", "--require-hashes", "--python", folder / "bin" / "python", "-r"]
+        install: list[str | Path] = [
+            uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--require-hashes",
+            "--python",
+            folder / "bin" / "python",
+            "-r",
+        ]
         subprocess.run([*install, ROOT / "proofs" / "tritonclient.txt"], check=True)
         (folder / "ready").touch()
     return folder / "bin" / "python"
