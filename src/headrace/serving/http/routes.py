@@ -116,9 +116,9 @@ def _inference_model_ready(desk: Desk, name: str, _: ApiKey | None) -> Answer:
 
 
 def _version() -> str:
-    from headrace import __version__
+    from importlib.metadata import version
 
-    return __version__
+    return version("headrace")
 
 
 ROUTES: Final = (
