@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -16,7 +18,8 @@ from headrace.training import families
 from headrace.training.families import load_family
 from headrace.training.learning_curve import gain_of_doubling, learning_curve
 from headrace.training.model import LearningCurve, Trial
-from headrace.training.workers import Inline, Workers
+from headrace.training.trial_worker import FoldAnswer, Job
+from headrace.training.workers import Inline, OutOfTime, Workers
 
 ROWS = np.array([500.0, 1000.0, 2000.0, 4000.0])
 
@@ -41,7 +44,13 @@ def test_a_candidate_is_fitted_on_parts_of_its_folds() -> None:
     training = Training(families=("lightgbm",), threads=1)
     params = dict(load_family("lightgbm", "binary").defaults()[0]) | {"learning_rate": 0.05, "rounds": 1000}
     trial = Trial(
-        number=0, family="lightgbm", params=params, state="done", metric="average_precision", fold_scores=(0.95,) * 4
+        number=0,
+        family="lightgbm",
+        params=params,
+        state="done",
+        metric="average_precision",
+        fold_scores=(0.95,) * 4,
+        fit_s=25.0,  # more than there is need of
     )
     made = [
         learning_curve(
@@ -84,3 +93,74 @@ def test_a_candidate_that_crashes_on_a_part_leaves_no_curve_and_takes_nothing_wi
             make_examples(2_000), trial, [trial], Training(), split, (), executor=workers, clock=time.monotonic
         )
     assert curve is None
+
+
+class Told:
+    """An executor of so many places in which a fit takes the seconds that it is told to, or those that it may."""
+
+    def __init__(self, width: int, *needs: float) -> None:
+        self.width, self.needs = width, needs
+        self.took: list[float] = []
+        self.at_once = 0
+        self._numbers = count()
+        self._under_way: dict[int, float] = {}
+
+    @property
+    def free(self) -> int:
+        return self.width - len(self._under_way)
+
+    def give(self, folds: object) -> None:
+        pass
+
+    def start(self, job: Job, part: int) -> int:
+        assert job.seconds is not None
+        number = next(self._numbers)
+        self._under_way[number] = min(self.needs[part % 3], job.seconds)
+        self.at_once = max(self.at_once, len(self._under_way))
+        return number
+
+    def wait(self, until: float | None) -> Mapping[int, FoldAnswer]:
+        if not self._under_way:
+            raise OutOfTime
+        number = min(self._under_way, key=lambda each: self._under_way[each])
+        self.took.append(self._under_way.pop(number))
+        nothing = np.zeros(0)
+        score = 0.9 - 0.1 / len(self.took)
+        return {number: FoldAnswer(nothing, score, 0.0, {}, self.took[-1], self.took[-1], b"", b"", None)}
+
+
+def curve_of(executor: Told, *, fit_s: float, folds: int = 5) -> LearningCurve | None:
+    trial = Trial(
+        number=0,
+        family="linear",
+        params={},
+        state="done",
+        metric="roc_auc",
+        fold_scores=(0.9,) * folds,
+        fit_s=fit_s,
+    )
+    split = Split(by="random", folds=folds)
+    return learning_curve(
+        make_examples(3_000), trial, [trial], Training(), split, (), executor=executor, clock=lambda: 0.0
+    )
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+@pytest.mark.parametrize("needs", [(0.1, 0.2, 0.4), (0.5, 0.8, 1.2), (3.0, 3.0, 3.0), (0.1, 0.2, 90.0), (60.0,) * 3])
+def test_parts_never_take_longer_together_than_the_candidate_s_own_fits(needs: tuple[float, ...], width: int) -> None:
+    executor = Told(width, *needs)  # a fold of the candidate's own took 2 s
+    curve_of(executor, fit_s=10.0)
+    assert sum(executor.took) <= 10.0
+    assert executor.at_once <= width
+
+
+def test_with_little_time_the_curve_is_of_fewer_folds_and_never_of_fits_that_were_cut() -> None:
+    whole = curve_of(Told(1, 0.1, 0.2, 0.4), fit_s=10.0)
+    assert whole is not None
+    some = Told(1, 0.7, 0.9, 1.5)  # 3.1 s a fold
+    fewer = curve_of(some, fit_s=10.0)
+    assert fewer is not None
+    assert len(some.took) >= 9
+    assert fewer.rows == whole.rows
+    assert curve_of(Told(1, 1.0, 1.9, 1.9), fit_s=10.0) is None
+    assert curve_of(Told(1, 60.0, 60.0, 60.0), fit_s=10.0) is None

@@ -29,6 +29,10 @@ MOST_S = 30.0
 """Of a candidate whose folds took longer together fewer folds are asked, two at least."""
 LONGEST_S = 120.0
 """Of all parts together; then there is no curve."""
+LEAST_S = 1.0
+"""Fits of all parts together may take so long where the candidate's own took less."""
+CUT = 0.8
+"""A part whose fit took more than this share of its seconds may have ended by them, and counts for nothing."""
 
 
 def learning_curve(
@@ -44,6 +48,9 @@ def learning_curve(
 ) -> LearningCurve | None:
     """Scores on parts of the training rows, and what twice as many rows would gain.
 
+    The fits of the parts together take no longer than the candidate's own fits took; when that is not enough for every
+    fold, the curve is of those that it was enough for.
+
     Parameters
     ----------
     trial : the chosen one; of an ensemble the heaviest member is asked, of a shorter form the whole one
@@ -52,7 +59,7 @@ def learning_curve(
 
     Returns
     -------
-    None when there are too few rows or folds, or a fit fails or does not end in `LONGEST_S`.
+    None when there are too few rows or folds, a fit fails, or there is no time for two folds.
     """
     asked = trial
     if trial.members:
@@ -86,15 +93,20 @@ def learning_curve(
     encoded = [folds[number] for number in range(len(folds) - wanted, len(folds))]
     parts = [_part(fold, share, training.seed) for fold in encoded for share in SHARES]
     executor.give(parts)
-    answers = _fitted(executor, job, len(parts), clock() + LONGEST_S)
+    seconds = max(asked.fit_s * wanted / len(folds), LEAST_S)
+    answers = _fitted(executor, job, seconds / wanted, wanted, clock() + LONGEST_S)
     if answers is None:
         return None
+    width = len(SHARES)
+    of = [fold for fold in range(wanted) if all(fold * width + part in answers for part in range(width))]
+    if len(of) < 2:
+        return None
     whole = asked.fold_scores[len(folds) - wanted :]
-    by_fold = np.reshape(answers, (wanted, len(SHARES)))
-    scores = np.column_stack([by_fold, whole])
-    learnt = np.reshape([len(part.y_train) for part in parts], by_fold.shape)
-    rows = np.column_stack([learnt, [len(fold.y_train) for fold in encoded]])
-    sizes, found = np.mean(rows, axis=0), scores
+    found = np.array([[*(answers[fold * width + part] for part in range(width)), whole[fold]] for fold in of])
+    rows = [
+        [*(len(parts[fold * width + part].y_train) for part in range(width)), len(encoded[fold].y_train)] for fold in of
+    ]
+    sizes = np.mean(rows, axis=0)
     gain, half = gain_of_doubling(sizes, found)
     return LearningCurve(
         trial=asked.number,
@@ -109,15 +121,25 @@ def learning_curve(
     )
 
 
-def _fitted(executor: Executor, job: Job, parts: int, until: float) -> list[float] | None:
-    """The score of each part; None when one of them fails, or time is over: there is no curve, and the run goes on."""
-    scores: dict[int, float] = {}
-    part_of: dict[int, int] = {}
-    begun = 0
-    while len(scores) < parts:
-        while executor.free and begun < parts:
-            part_of[executor.start(job, begun)] = begun
-            begun += 1
+def _fitted(executor: Executor, job: Job, fold_s: float, folds: int, until: float) -> dict[int, float] | None:
+    """The scores of the parts, the last fold's first, that there was time for; None when one of them fails, or the
+    instant `until` has come: there is no curve, and the run goes on.
+
+    Parameters
+    ----------
+    fold_s : seconds that a fold has, for all of its parts; what one leaves the next may use
+    """
+    width = len(SHARES)
+    waiting = [fold * width + part for fold in reversed(range(folds)) for part in range(width)]
+    left, scores = fold_s * folds, dict[int, float]()
+    under_way: dict[int, tuple[int, float]] = {}
+    while waiting or under_way:
+        while executor.free and waiting and left >= fold_s * SHARES[waiting[0] % width]:
+            seconds, part = min(fold_s, left), waiting.pop(0)
+            left -= seconds
+            under_way[executor.start(replace(job, seconds=seconds), part)] = (part, seconds)
+        if not under_way:
+            break
         try:
             ended = executor.wait(until)
         except OutOfTime:
@@ -125,8 +147,11 @@ def _fitted(executor: Executor, job: Job, parts: int, until: float) -> list[floa
         for number, outcome in ended.items():
             if isinstance(outcome, str):
                 return None
-            scores[part_of[number]] = outcome.score
-    return [scores[part] for part in range(parts)]
+            part, seconds = under_way.pop(number)
+            left += seconds - outcome.fit_s
+            if outcome.fit_s <= CUT * seconds:
+                scores[part] = outcome.score
+    return scores
 
 
 def _part(fold: EncodedFold, share: float, seed: int) -> EncodedFold:
