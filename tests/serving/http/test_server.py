@@ -144,7 +144,7 @@ def test_requests_of_another_kind_are_refused_each_in_its_way(running: Running) 
     assert client.ask("POST", path, b"{")[0] == 400
     assert client.ask("POST", "/v1/deployments/other/predict", ROW)[0] == 404
     assert client.ask("GET", "/v1/deployments/other")[0] == 404
-    assert client.ask("GET", "/v2")[0] == 404
+    assert client.ask("GET", "/v3")[0] == 404
     assert client.ask("GET", "/healthz", None, {"host": "evil.example"})[0] == 421
     assert client.predict(ROW)[0] == 200  # and it goes on
 
