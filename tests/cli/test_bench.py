@@ -52,6 +52,8 @@ def test_what_it_finds_adds_up_and_is_in_the_log(served: Path, call: Call) -> No
     found = said.document
     assert found["deployment"] == NAME
     assert found["place"]["workers"]
+    assert found["plan"]["p99_s"] == 0.02
+    assert "hr_" not in said.out  # no part of the key that was made
     assert found["stages"][0]["clients"] == 16
     for stage in found["stages"]:
         assert stage["sent"] == stage["answered"] + sum(stage["refused"].values()) + sum(stage["failed"].values())

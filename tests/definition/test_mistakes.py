@@ -62,7 +62,6 @@ def test_the_mistakes_as_data_say_the_same(read: Read) -> None:
 
 COLUMN = "sources.rows.columns.x"
 NOT_AVAILABLE = {
-    "serving.p99": '[serving]\np99 = "20ms"',
     "monitoring": '[monitoring]\nwindow = "1d"',
     "notify": '[notify.ops]\nwebhook = "x"',
     "privacy": '[privacy]\nsubject = "x"',

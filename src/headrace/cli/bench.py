@@ -35,7 +35,7 @@ _PERCENTILES: Final = (50.0, 90.0, 99.0, 99.9)
 def bench(
     name: str,
     *,
-    p99: str = "20ms",
+    p99: str | None = None,
     seconds: float = 2.0,
     rate: float | None = None,
     connections: int = 1024,
@@ -60,7 +60,7 @@ def bench(
     name
         The deployment.
     p99
-        The latency that 99 of 100 answers should keep, such as 20ms.
+        The latency that 99 of 100 answers should keep, such as 20ms; else [serving] p99.
     seconds
         Of each stage.
     rate
@@ -86,8 +86,8 @@ def bench(
     from headrace.serving.deployments import Deployments
     from headrace.serving.loadtest.run import load_test
 
-    plan = _plan(p99, seconds, rate, connections, generators, arrivals, seed)
     with Project.open(project) as opened:
+        plan = _plan(p99, opened.definition.serving.p99_us, seconds, rate, connections, generators, arrivals, seed)
         deployment = Deployments(opened.objects, opened.name).get(name)
         target = _target(opened, name, url, yes=yes)
         asked = _rows(opened, deployment, rows, seed)
@@ -116,7 +116,8 @@ def bench(
 
 
 def _plan(
-    p99: str,
+    p99: str | None,
+    own_p99_us: int,
     seconds: float,
     rate: float | None,
     connections: int,
@@ -128,9 +129,9 @@ def _plan(
     from headrace.serving.loadtest.errors import LoadInvalid
     from headrace.serving.loadtest.run import Plan
 
-    p99_us = parse_duration(p99)
+    p99_us = own_p99_us if p99 is None else parse_duration(p99)
     if not p99_us:
-        raise LoadInvalid("--p99", "a duration such as 20ms or 1s", p99)
+        raise LoadInvalid("--p99", "a duration such as 20ms or 1s", p99 or "0s")
     if not 0.1 <= seconds <= 600:
         raise LoadInvalid("--seconds", "0.1 to 600", f"{seconds:g}")
     if rate is not None and not 0.1 <= rate <= 1e7:
@@ -259,7 +260,8 @@ def _place(place: Place, plan: Plan) -> str:
     asks = "generator" if plan.generators == 1 else f"{plan.generators} generators"
     if place.generator_cores:
         return f"{on}, {asks} on {_cores(place.generator_cores)}"
-    return f"{on}, {asks} without a core of {'its' if plan.generators == 1 else 'their'} own"
+    own = "its" if plan.generators == 1 else "their"
+    return f"{on}, {asks} without a core of {own} own: latencies are no finer than 1 ms"
 
 
 def _cores(cores: tuple[int, ...]) -> str:

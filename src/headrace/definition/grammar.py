@@ -710,6 +710,12 @@ SERVING = Section(
             default=1,
         ),
         Key(
+            "p99",
+            DURATION,
+            "The latency that 99 of 100 answers should keep: what headrace bench holds the server against.",
+            default="20ms",
+        ),
+        Key(
             "hosts",
             ListOf(Text("a name", "predict.example", r"^[0-9A-Za-z.:\[\]-]+$"), "names"),
             "What else than localhost and the address a request's Host header may say.",

@@ -595,6 +595,8 @@ class Serving(Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
+    p99_us: int = 20_000
+    """The latency that 99 of 100 answers should keep."""
     hosts: tuple[str, ...] = ()
     """What else than the address a `Host` header may say."""
     sticky: tuple[str, ...] = ()

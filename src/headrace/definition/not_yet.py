@@ -23,7 +23,6 @@ class NotYet(msgspec.Struct, frozen=True):
 
 
 NOT_YET = (
-    NotYet("serving.p99"),
     NotYet("monitoring"),
     NotYet("notify"),
     NotYet("privacy"),

@@ -77,10 +77,10 @@ def _workers_full(told: Told, use: Use) -> str:
 
 def _crowded(starved: ProcessUse, use: Use, *, pinned: bool) -> str:
     who = "the generator" if starved in use.generators else f"worker {starved.pid}"
-    others = "other processes" if pinned else "other processes, and generators and workers each other's,"
+    why = "other processes had them" if pinned else "the generator, the workers and other processes shared them"
     return (
-        f"cores: {who} waited for one {starved.waited:.0%} of the time, as {others} had them (busy: {_cores(use)}); "
-        "the server's own limit is above this: measure on a machine that does nothing else."
+        f"cores: {who} waited for one {starved.waited:.0%} of the time, as {why} (busy: {_cores(use)}); "
+        "the server's own limit is above this: measure where nothing else runs, or ask from another machine."
     )
 
 
