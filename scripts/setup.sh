@@ -46,6 +46,8 @@ if [ "$want" = dev ]; then  # servers that the tests start themselves, which PyP
   command -v mariadbd >/dev/null || apt_install "the tests read from a real MariaDB" mariadb-server
   command -v redis-server >/dev/null || apt_install "the tests keep online values in a real Redis" redis-server
   command -v nginx >/dev/null || apt_install "the tests read from a real web server" nginx-light
+  command -v haproxy >/dev/null || apt_install "the tests put servers behind a real HAProxy" haproxy
+  command -v buildah >/dev/null || apt_install "the tests build images with a real builder" buildah
 fi
 if [ ! -x .venv/bin/python ]; then
   if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from headrace.language.types import Type
     from headrace.operations.deploying import Deploying
     from headrace.operations.times import Times
+    from headrace.packaging.packing import Packing
     from headrace.registry.model import Version
     from headrace.registry.versions import Registry
     from headrace.runs.model import ObjectRef, Progress
@@ -94,8 +95,19 @@ class Project:
     environment: Mapping[str, str]
 
     @classmethod
-    def open(cls, path: str | Path | None = None, *, environment: Mapping[str, str] | None = None) -> Project:
+    def open(
+        cls,
+        path: str | Path | None = None,
+        *,
+        environment: Mapping[str, str] | None = None,
+        to_serve: bool = False,
+    ) -> Project:
         """Find a definition (`path`, then HEADRACE_PROJECT, then the nearest parent folder), read and check it.
+
+        Parameters
+        ----------
+        to_serve
+            Read what a prediction server goes by, and nothing else.
 
         Raises
         ------
@@ -103,9 +115,10 @@ class Project:
         """
         env = os.environ if environment is None else environment
         found = find_project(None if path is None else str(path), env, Path.cwd())
-        from headrace.definition.reader import read_definition
+        from headrace.definition.reader import read_definition, read_serving
 
-        return cls(path=found, definition=read_definition(found), environment=dict(env))
+        read = read_serving if to_serve else read_definition
+        return cls(path=found, definition=read(found), environment=dict(env))
 
     @property
     def name(self) -> str:
@@ -206,6 +219,16 @@ class Project:
         own = key or load_key(config_dir(self.environment))
         signers = self.definition.trust.signers or (() if own is None else (own.public,))
         return Registry(catalog or self.catalog, self.objects, self.name, clock=now_us, signers=signers, key=own)
+
+    def packing(self) -> Packing:
+        """What packs a version to be served elsewhere."""
+        from headrace.governance.signing import config_dir, load_key
+        from headrace.packaging.packing import Packing
+
+        own = load_key(config_dir(self.environment))
+        signers = self.definition.trust.signers or (() if own is None else (own.public,))
+        keys = self.api_keys().list
+        return Packing(self.definition, self.registry(), signers=signers, keys=keys, clock=now_us)
 
     def runner(self, progress: Progress, *, ticket: Ticket | None = None, memory: str | None = None) -> Runner:
         """What wraps stages: fingerprints, resume, usage. It holds at most `memory` (`4GB`), else HEADRACE_MEMORY."""

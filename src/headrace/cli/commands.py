@@ -63,6 +63,7 @@ COMMANDS = (
     Command("rollback", "headrace.cli.deploy:rollback", "Back to the version that answered everybody before"),
     Command("deployments", "headrace.cli.deploy:deployments", "What answers under which name"),
     Command("deployments history", "headrace.cli.deploy:history", "Every change of a deployment, and why"),
+    Command("package", "headrace.cli.package:package", "Write a version as a container's build context, or a folder"),
     Command("experiment", "headrace.cli.experiment:status", "What a deployment's arms cost, and what that says"),
     Command("experiment status", "headrace.cli.experiment:status", "The same"),
     Command("experiment settle", "headrace.cli.experiment:settle", "Do what the outcomes say, if it is certain"),
@@ -76,7 +77,10 @@ COMMANDS = (
 GROUPS = (
     ("Start", ("init", "schema", "keys")),
     ("Work", ("check", "features build", "run", "schedule", "predict", "materialize")),
-    ("Serve", ("serve", "deploy", "promote", "rollback", "deployments", "experiment", "keys create", "bench")),
+    (
+        "Serve",
+        ("serve", "deploy", "promote", "rollback", "deployments", "experiment", "keys create", "package", "bench"),
+    ),
     ("Look", ("features", "runs", "show", "models", "data", "predictions", "replay")),
 )
 

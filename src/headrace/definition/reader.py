@@ -13,9 +13,9 @@ from headrace.definition.combines import check_combines
 from headrace.definition.conversions import attach_rates, build_rates
 from headrace.definition.document import Document, load
 from headrace.definition.errors import DefinitionErrors
-from headrace.definition.grammar import DEFINITION, PROJECT, STORES
-from headrace.definition.kinds import Fields
-from headrace.definition.model import Definition, Features, Stores
+from headrace.definition.grammar import DEFINITION, ONLINE, PROJECT, SERVING, STORES, TRUST
+from headrace.definition.kinds import Fields, Section
+from headrace.definition.model import Definition, Features, Project, Stores
 
 
 def read_definition(path: Path) -> Definition:
@@ -51,6 +51,37 @@ def read_stores(path: Path) -> tuple[str, Stores]:
     if document.is_broken("project", "name") or document.is_broken("stores"):
         raise DefinitionErrors(document.mistakes)
     return name, read
+
+
+def read_serving(path: Path) -> Definition:
+    """What a prediction server goes by: the project's name, its stores, `[online]`, `[serving]` and `[trust]`.
+
+    Nothing else of the file is looked at: a packed server's has no sources.
+
+    Raises
+    ------
+    DefinitionErrors : every mistake in these sections.
+    """
+    document = load(path)
+
+    def section(name: str, grammar: Section) -> Fields:
+        at = document.at(name)
+        return grammar.read(document.table.get(name, {}), at) or Fields(at, {})
+
+    project = section("project", PROJECT)
+    known = Project(name=build.project_name(project, _folder(path)), source="", **project.only("key", "request"))
+    definition = Definition(
+        format=1,
+        project=known,
+        sources=(),
+        stores=build.build_stores(section("stores", STORES)),
+        online=build.build_online(section("online", ONLINE)),
+        serving=build.build_serving(section("serving", SERVING), known),
+        trust=build.build_trust(section("trust", TRUST)),
+    )
+    if document.mistakes:
+        raise DefinitionErrors(document.mistakes)
+    return definition
 
 
 def _folder(path: Path) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from headrace.registry.errors import ExportTargetTaken
 from headrace.stores.durable import make_folder, sync_folder, translated, write_file
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
+def write_folder(folder: Path, files: Mapping[str, bytes], *, executable: Collection[str] = ()) -> Path:
     """Write files into a new or empty folder: whole, or not there at all.
 
-    They are written beside it and moved in one step. Raises `ExportTargetTaken` when something is there.
+    Files may lie in folders below it (`app/headrace.toml`). They are written beside it and moved in one step. Raises
+    `ExportTargetTaken` when something is there.
     """
     folder = folder.absolute()
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
@@ -24,7 +25,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> Path:
     make_folder(part, mode=0o755)
     try:
         for name, data in files.items():
-            write_file(part / name, data, mode=0o644)
+            make_folder((part / name).parent, mode=0o755)
+            write_file(part / name, data, mode=0o755 if name in executable else 0o644)
         with translated(str(folder)):
             part.rename(folder)  # replaces an empty folder, and fails where another wrote into it meanwhile
     except BaseException:

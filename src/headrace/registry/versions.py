@@ -228,10 +228,14 @@ class Registry:
         )
 
     def export(self, version: Version, folder: Path) -> Path:
-        """Write the package's ten files, and nothing else, into a new or empty folder; it is verified first."""
+        """Write the package's files, and nothing else, into a new or empty folder; it is verified first."""
+        return write_folder(folder, self.files(version))
+
+    def files(self, version: Version) -> dict[str, bytes]:
+        """Every file of a version's package by its name, manifest and signature among them; it is verified first."""
         self.verify(version)
         names = sorted([*self.read(version).files, MANIFEST, SIGNATURE])
-        return write_folder(folder, {name: self._objects.get(_key(version.package, name)) for name in names})
+        return {name: self._objects.get(_key(version.package, name)) for name in names}
 
     def compare(self, a: Version, b: Version) -> Comparison:
         """Two versions side by side: their metrics and costs, and which files differ."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from threading import Lock
 
 from headrace.stores import durable
-from headrace.stores.errors import InvalidKey, ObjectCorrupted, ObjectNotFound
+from headrace.stores.errors import InvalidKey, ObjectCorrupted, ObjectNotFound, StoreUnavailable
 from headrace.stores.objects import ObjectInfo, ScanTarget
 from headrace.stores.objects.keys import safe_key, safe_prefix
 
@@ -39,7 +39,7 @@ class LocalObjectStore:
     Parameters
     ----------
     root
-        Made with mode 0700 if it is not there.
+        Made with mode 0700 if it is not there. One that may only be read, as in an image, serves readers.
     """
 
     def __init__(self, root: Path) -> None:
@@ -47,9 +47,13 @@ class LocalObjectStore:
         self._root = root.resolve()
         self._synced: set[str] = set()
         self._guard = Lock()
-        for name in (_PARTIAL, _LOCKS):
-            durable.make_folder(self._root / name)
-        self.remove_leftovers(older_than_s=LEFTOVER_AGE_S)
+        try:
+            for name in (_PARTIAL, _LOCKS):
+                durable.make_folder(self._root / name)
+            self.remove_leftovers(older_than_s=LEFTOVER_AGE_S)
+        except StoreUnavailable:
+            if os.access(self._root, os.W_OK):
+                raise
 
     def put(self, key: str, data: bytes) -> None:
         with self._writing(key) as folder, self._locked(key):

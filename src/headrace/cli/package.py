@@ -1,0 +1,96 @@
+"""`headrace package`: a version as something that runs elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from headrace.cli.options import AsJson, Flag, ProjectPath
+from headrace.cli.output import near, print_json, print_line
+
+Target = Literal["container", "folder"]
+
+
+def package(
+    reference: str,
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o"])],
+    to: Target | None = None,
+    container: Annotated[Flag, Parameter(name="--container")] = False,
+    deployment: str | None = None,
+    embed: Annotated[bool, Parameter(name="--embed", negative="--no-embed")] = True,
+    base: str | None = None,
+    host: tuple[str, ...] = (),
+    workers: int | None = None,
+    project: ProjectPath = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write everything that serves a version elsewhere: a container's build context, or a folder.
+
+    Parameters
+    ----------
+    reference
+        MODEL@ALIAS, MODEL@NUMBER, or MODEL for its champion.
+    out
+        The folder to write; made if it is not there, must be empty.
+    to
+        container: a context that any builder of OCI images builds. folder: the same without containers.
+    container
+        The same as --to container, which is also what is written when neither is said.
+    deployment
+        The name to answer under; the model's when left out.
+    embed
+        Pack the version along. --no-embed: deployments, keys and versions come from the store that HEADRACE_OBJECTS
+        names.
+    base
+        The base image, NAME:TAG@sha256:DIGEST; without a digest who builds gives it: --build-arg BASE_DIGEST=sha256:….
+    host
+        A name that requests may ask by; may be given again.
+    workers
+        Processes that answer; else [serving] workers.
+    """
+    from headrace.app import Project
+    from headrace.packaging.containerfile import parse_image
+    from headrace.packaging.context import RUN, container_files, folder_files
+    from headrace.packaging.errors import PackingUnclear
+    from headrace.registry.export import write_folder
+
+    if container and to == "folder":
+        raise PackingUnclear("--container and --to folder are two things", "say one of them")
+    if base is not None and to == "folder":
+        raise PackingUnclear("a folder has no base image", "leave --base out, or write a container")
+    image = parse_image(base or _usual_base())
+    with Project.open(project) as opened:
+        contents, packed = opened.packing().contents(
+            reference,
+            deployment=deployment,
+            hosts=host,
+            workers=workers,
+            embed=embed,
+            everywhere=to != "folder",
+        )
+    files = folder_files(contents) if to == "folder" else container_files(contents, image)
+    folder = write_folder(out, files, executable={RUN})
+    if embed and not packed.keys:
+        sys.stderr.write(f"no API key may ask {packed.deployment}: headrace keys create, then pack again\n")
+    if as_json:
+        print_json({"folder": str(folder), "files": sorted(files), "packed": packed})
+        return 0
+    what = f"{packed.model}@{packed.version}" if embed else "a server of what its store says"
+    print_line(f"{what} is in {near(folder)}: {len(files)} files, answers under {packed.deployment}")
+    for name in packed.needs:
+        print_line(f"  its environment has to have {name}")
+    if to == "folder":
+        print_line(f"  {near(folder / RUN)}")
+    else:
+        digest = "" if image.digest else " --build-arg BASE_DIGEST=sha256:…"
+        print_line(f"  buildah build{digest} -t {packed.deployment}:{packed.version} {near(folder)}")
+    return 0
+
+
+def _usual_base() -> str:
+    """The official image of the Python that this runs with."""
+    return f"docker.io/library/python:{sys.version_info.major}.{sys.version_info.minor}-slim-bookworm"

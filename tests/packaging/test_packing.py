@@ -1,0 +1,111 @@
+"""`headrace package`: what is written, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.packaging.made import config_of, make_project, open_project
+
+from headrace.cli import main
+from headrace.definition.reader import read_serving
+from headrace.serving.deployments import Deployments
+from headrace.serving.keys import Keys
+from headrace.stores.objects.local import LocalObjectStore
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project that commands in this folder are about."""
+    root = tmp_path / "project"
+    make_project(root)
+    monkeypatch.setenv("HEADRACE_CONFIG", str(config_of(root)))
+    monkeypatch.delenv("HEADRACE_PROJECT", raising=False)
+    monkeypatch.chdir(root)
+    return root
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:
+    capsys.readouterr()
+    code = main([*words, "--json"])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_the_packed_store_is_one_that_a_server_reads(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, told = said(capsys, "package", "delays@champion", "--container", "-o", "out", "--deployment", "late")
+    assert (code, told["packed"]["version"], told["packed"]["needs"]) == (0, 1, [])
+    read = read_serving(root / "out" / "app" / "headrace.toml")
+    store = LocalObjectStore(root / "out" / "app" / read.stores.objects)
+    deployments = Deployments(store, read.project.name)
+    assert deployments.names() == ["late"]
+    assert deployments.get("late").arms[0].serves.package == told["packed"]["package"]
+    assert len(Keys(store, read.project.name, clock=lambda: 0).list()) == told["packed"]["keys"] == 1
+
+
+def test_only_keys_that_hold_and_may_ask_there_are_packed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with open_project(root) as project:
+        keys = project.api_keys()
+        [usual] = keys.list()
+        _, other = keys.create(verbs=("predict",), deployments=("other",), lifetime_us=None, by="ann")
+        _, ended = keys.create(verbs=("predict",), lifetime_us=None, by="ann")
+        keys.create(verbs=("predict",), lifetime_us=1, by="ann")
+        keys.revoke(ended.id)
+    assert said(capsys, "package", "delays", "-o", "one")[1]["packed"]["keys"] == 1
+    assert said(capsys, "package", "delays", "-o", "two", "--deployment", "other")[1]["packed"]["keys"] == 2
+    packed = (root / "one" / "app" / "objects" / "serving" / "delays" / "keys.json").read_text()
+    assert usual.id in packed
+    assert other.id not in packed
+
+
+def test_the_same_version_gives_the_same_files(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = said(capsys, "package", "delays", "-o", "one")[1]["files"]
+    assert said(capsys, "package", "delays", "-o", "two")[1]["files"] == names
+    assert [name for name in names if (root / "one" / name).read_bytes() != (root / "two" / name).read_bytes()] == []
+
+
+def test_without_the_version_everything_comes_from_a_store(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, told = said(capsys, "package", "delays", "-o", "out", "--no-embed", "--workers", "3")
+    assert (code, told["packed"]["needs"]) == (0, ["HEADRACE_OBJECTS", "HEADRACE_ONLINE"])
+    assert not [name for name in told["files"] if name.startswith("app/objects")]
+    read = read_serving(root / "out" / "app" / "headrace.toml")
+    assert (read.stores.objects, read.serving.workers) == ("${env:HEADRACE_OBJECTS}", 3)
+    assert not (root / "out" / "Containerfile").read_text().count("headrace.model")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("delays@nobody",), "alias-unknown"),
+        (("delays@7",), "version-unknown"),
+        (("other",), "model-unknown"),
+        (("delays", "--base", "Python 3"), "base-image-invalid"),
+        (("delays", "--host", "a b"), "host-name-invalid"),
+        (("delays", "--deployment", "A/B"), "deployment-name-invalid"),
+        (("delays", "--container", "--to", "folder"), "package-options-unclear"),
+        (("delays", "--to", "folder", "--base", "python"), "package-options-unclear"),
+    ],
+)
+def test_what_cannot_be_packed_is_refused_and_nothing_is_written(
+    root: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: str
+) -> None:
+    status, told = said(capsys, "package", *words, "-o", "out")
+    assert (status, told["error"]["code"]) == (2, code)
+    assert not (root / "out").exists()
+
+
+def test_a_folder_that_holds_something_is_left_as_it_is(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "out").mkdir()
+    (root / "out" / "mine.txt").write_text("mine")
+    status, told = said(capsys, "package", "delays", "-o", "out")
+    assert (status, told["error"]["code"]) == (2, "export-target-taken")
+    assert [path.name for path in (root / "out").iterdir()] == ["mine.txt"]
+
+
+def test_a_package_that_was_tampered_with_is_not_packed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [model] = (root / ".headrace" / "objects" / "packages").glob("*/model.onnx")
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    status, told = said(capsys, "package", "delays", "-o", "out")
+    assert (status, told["error"]["code"]) == (1, "package-damaged")
+    assert not (root / "out").exists()
