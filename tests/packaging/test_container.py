@@ -17,7 +17,7 @@ from tests.packaging.images import Builder, in_tree
 from tests.packaging.made import make_project, open_project
 from tests.scoring.made import ROW
 
-from headrace.packaging.containerfile import Arg, From, Pairs, parse_image, render
+from headrace.packaging.containerfile import Arg, From, Instruction, Pairs, parse_image, render
 from headrace.packaging.context import RUN, container_files, folder_files
 from headrace.registry.export import write_folder
 from headrace.scoring.scorer import Scorer
@@ -174,7 +174,12 @@ def test_a_label_says_what_was_meant_whatever_is_in_it(built: Built, tmp_path: P
     context = tmp_path / "context"
     context.mkdir()
     digest = built.config["Labels"]["org.opencontainers.image.base.digest"]
-    lines = [Arg("NAME", BASE), Arg("DIGEST", digest), From("NAME", "DIGEST", "only"), Pairs("LABEL", hard)]
+    lines: list[Instruction] = [
+        Arg("NAME", BASE),
+        Arg("DIGEST", digest),
+        From("NAME", "DIGEST", "only"),
+        Pairs("LABEL", hard),
+    ]
     (context / "Containerfile").write_text(render(lines), encoding="utf-8")
     labels = Builder(built.root.parent / "builder").build(context, "localhost/labels:1")["Labels"]
     assert {name: labels[name] for name in hard} == hard
