@@ -121,9 +121,9 @@ def teller(task: str) -> Callable[[Prediction], bytes]:
 
 def request_schema(version: Version) -> dict[str, Any]:
     """JSON Schema of one row, for people and for the OpenAPI page."""
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         "float": {"type": ["number", "null"]},
-        "integer": {"type": ["integer", "null"]},
+        "integer": {"type": ["integer", "null"], "minimum": -(2**63), "maximum": 2**63 - 1},
         "boolean": {"type": ["boolean", "null"]},
         "timestamp": {"type": ["string", "null"], "format": "date-time"},
         "date": {"type": ["string", "null"], "format": "date"},

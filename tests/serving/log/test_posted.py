@@ -24,7 +24,7 @@ def posted(*outcomes: Any) -> list[Outcome]:
 def test_truths_by_request_and_by_entity_are_taken() -> None:
     assert posted(
         {"request_id": "q1", "value": True, "known": "2026-11-27T10:00:00Z"},
-        {"request_id": "q2", "row": 3, "value": "late"},
+        {"request_id": "q2", "row": 3.0, "value": "late"},
         {
             "entity": {"tailnum": "N1", "sched_dep_at": "1970-01-01T00:00:01Z"},
             "at": "1970-01-01T00:00:02Z",
@@ -53,6 +53,16 @@ def test_truths_by_request_and_by_entity_are_taken() -> None:
         b'{"outcomes": [{"value": 1, "entity": {"tailnum": "secret"}, "at": "2026-11-27"}]}',
         b'{"outcomes": [{"value": 1, "entity": {"tailnum": "N1", "sched_dep_at": "secret"}, "at": "2026-11-27"}]}',
         b'{"outcomes": [{"value": 1, "entity": {"tailnum": "N1", "sched_dep_at": "2026-11-27"}}]}',
+        b'{"outcomes": [{"request_id": "q1", "value": 1, "known": ""}]}',
+        b'{"outcomes": [{"request_id": "", "value": 1}]}',
+        b'{"outcomes": [{"request_id": "a secret", "value": 1}]}',
+        b'{"outcomes": [{"request_id": "q1", "value": 1, "row": -1}]}',
+        b'{"outcomes": [{"request_id": "q1", "value": 1, "row": 0.5}]}',
+        b'{"outcomes": [{"request_id": "q1", "value": 1, "row": 2147483648}]}',
+        b'{"outcomes": [{"request_id": "q1", "value": 18446744073709551616}]}',
+        b'{"outcomes": [{"request_id": "q1", "value": "' + b"secret" * 1_000 + b'"}]}',
+        b'{"outcomes": [{"request_id": "q1", "value": 1, "at": "2026-11-27"}]}',
+        b'{"outcomes": [{"value": 1, "entity": {"secret": "N1"}, "at": "2026-11-27"}]}',
         b'{"outcomes": [{"value": NaN, "request_id": "q1"}]}',
         b'{"outcomes": ' + b"[" * 100_000,
         b'{"outcomes": [{"value": "\xff", "request_id": "q1"}]}',

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace.serving.http.endpoint import Endpoint
+from headrace.serving.log.outcomes import GREATEST_ROW
+from headrace.serving.log.posted import MOST as MOST_OUTCOMES
+from headrace.serving.log.posted import MOST_LETTERS, REQUEST_ID
 from headrace.serving.versions import request_schema
 
 _PROBLEM: dict[str, Any] = {
@@ -64,7 +67,7 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         schemas[f"{name}.Row"] = request_schema(endpoint.version_of(endpoint.slots[0]))
         schemas[f"{name}.Answer"] = answer_schema(endpoint)
         paths[f"/v1/deployments/{name}"] = _plain(f"Who answers as {name}")
-        paths[f"/v1/deployments/{name}/outcomes"] = {"post": _outcomes(name)}
+        paths[f"/v1/deployments/{name}/outcomes"] = {"post": _outcomes(endpoint)}
         paths[f"/v1/deployments/{name}/predict"] = {"post": _predict(name)}
         paths[f"/v2/models/{name}"] = _plain(f"{name} as a model of the Open Inference Protocol")
         paths[f"/v2/models/{name}/ready"] = _plain(f"Whether {name} answers")
@@ -118,28 +121,39 @@ def _predict(name: str) -> dict[str, Any]:
     }
 
 
-def _outcomes(name: str) -> dict[str, Any]:
-    value = {"type": ["boolean", "number", "string"]}
+def _outcomes(endpoint: Endpoint) -> dict[str, Any]:
+    name = endpoint.name
     instant = {"type": "string", "format": "date-time"}
-    one = {
-        "type": "object",
-        "properties": {
-            "request_id": {"type": "string"},
-            "row": {"type": "integer", "minimum": 0},
-            "entity": {"type": "object", "description": "the sticky columns, in place of a request's id"},
-            "at": {**instant, "description": "with an entity: its newest answer at this instant"},
-            "value": value,
-            "known": {**instant, "description": "when it became known; now when left out"},
+    told = {
+        "value": {
+            "oneOf": [
+                {"type": "boolean"},
+                {"type": "number", "minimum": -(2**63), "maximum": 2**63 - 1},
+                {"type": "string", "maxLength": MOST_LETTERS},
+            ]
         },
-        "required": ["value"],
-        "additionalProperties": False,
+        "known": {
+            "type": ["string", "null"],
+            "format": "date-time",
+            "description": "when it became known; now when left out",
+        },
     }
-    body = {
-        "type": "object",
-        "properties": {"outcomes": {"type": "array", "items": one, "minItems": 1}},
-        "required": ["outcomes"],
-        "additionalProperties": False,
+    of_request = {
+        "request_id": {"type": "string", "pattern": REQUEST_ID},
+        "row": {"type": "integer", "minimum": 0, "maximum": GREATEST_ROW},
     }
+    shapes = [_closed({**of_request, **told}, required=["request_id", "value"])]
+    if endpoint.sticky:
+        row = request_schema(endpoint.version_of(endpoint.slots[0]))["properties"]
+        columns = {column: {**row[column], "type": _not_null(row[column]["type"])} for column in endpoint.sticky}
+        of_entity = {
+            "entity": _closed(columns, required=list(columns)),
+            "at": {**instant, "description": "its newest answer at this instant"},
+        }
+        shapes.append(_closed({**of_entity, **told}, required=["entity", "at", "value"]))
+    one = shapes[0] if len(shapes) == 1 else {"oneOf": shapes}
+    posted = {"type": "array", "items": one, "minItems": 1, "maxItems": MOST_OUTCOMES}
+    body = _closed({"outcomes": posted}, required=["outcomes"])
     accepted = {"type": "object", "properties": {"accepted": {"type": "integer"}}, "required": ["accepted"]}
     return {
         "summary": f"Say what became true of what {name} predicted",
@@ -201,6 +215,15 @@ def _infer(name: str) -> dict[str, Any]:
     }
 
 
+def _closed(properties: dict[str, Any], *, required: list[str]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _not_null(types: list[str]) -> str | list[str]:
+    found = [kind for kind in types if kind != "null"]
+    return found[0] if len(found) == 1 else found
+
+
 def answer_schema(endpoint: Endpoint) -> dict[str, Any]:
     """JSON Schema of one answer."""
     version = endpoint.version_of(endpoint.slots[0])
@@ -226,12 +249,11 @@ def answer_schema(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _plain(summary: str, *, open_to_all: bool = False, also: dict[str, str] | None = None) -> dict[str, Any]:
-    answers: dict[str, Any] = {
-        "200": {"description": "as said", "content": {"application/json": {"schema": {"type": "object"}}}}
-    }
+    plain = {"application/json": {"schema": {"type": "object"}}}
+    answers: dict[str, Any] = {"200": {"description": "as said", "content": plain}, **_failures()}
     for status, text in (also or {}).items():
-        answers[status] = {"description": text, "content": {"application/json": {"schema": {"type": "object"}}}}
-    found: dict[str, Any] = {"summary": summary, "responses": {**answers, **_failures()}}
+        answers[status] = {"description": text, "content": {**answers[status]["content"], **plain}}
+    found: dict[str, Any] = {"summary": summary, "responses": answers}
     if open_to_all:
         found["security"] = []
     return {"get": found}

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.language.errors import ValueMismatch
 from headrace.language.types import Type
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from headrace.stores.tables import TableStore
 
+GREATEST_ROW: Final = 2**31 - 1
+"""What the table's column holds."""
 READERS = {".csv": "scan_csv", ".parquet": "scan_parquet", ".ndjson": "scan_ndjson", ".jsonl": "scan_ndjson"}
 
 
@@ -48,8 +50,12 @@ def outcome_of(
     request_id = row.get("request_id")
     if request_id is not None:
         place = row.get("row")
-        if not isinstance(request_id, str) or not isinstance(place, int | None):
-            raise OutcomesRefused(number, "request_id", "text, and `row` a whole number")
+        if (
+            not isinstance(request_id, str)
+            or not isinstance(place, int | None)
+            or not 0 <= (place or 0) <= GREATEST_ROW
+        ):
+            raise OutcomesRefused(number, "request_id", "text, and `row` the place of a row, from 0")
         return Outcome(value=value, known_us=known_us, request_id=request_id, row=place or 0)
     missing = [name for name in sticky if row.get(name) is None]
     if not sticky or missing:

@@ -10,12 +10,18 @@ import msgspec
 from headrace.language.types import Type
 from headrace.language.values import encode
 from headrace.serving.log.errors import OutcomesRefused
-from headrace.serving.log.outcomes import outcome_of
+from headrace.serving.log.outcomes import GREATEST_ROW, outcome_of
 from headrace.serving.log.record import Outcome
 
 MOST: Final = 10_000
 """Truths of one request."""
-_Value = bool | int | float | str
+MOST_LETTERS: Final = 1_024
+"""Of a value."""
+REQUEST_ID: Final = "^[A-Za-z0-9._:-]{1,128}$"
+"""What a request may name itself."""
+_Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Value = bool | _Integer | float | Annotated[str, msgspec.Meta(max_length=MOST_LETTERS)]
+_RequestId = Annotated[str, msgspec.Meta(pattern=REQUEST_ID)]
 
 
 class _Posted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -24,8 +30,8 @@ class _Posted(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     value: _Value
     known: str | None = None
     """ISO 8601; now when left out."""
-    request_id: str | None = None
-    row: int = 0
+    request_id: _RequestId | None = None
+    row: Annotated[int, msgspec.Meta(ge=0, le=GREATEST_ROW)] | Annotated[float, msgspec.Meta(ge=0, le=GREATEST_ROW)] = 0
     entity: dict[str, _Value | None] | None = None
     """The sticky columns."""
     at: str | None = None
@@ -69,13 +75,22 @@ def posted_outcomes(
         ) from error
     now = encode(now_us, Type.TIMESTAMP)
     return [
-        outcome_of(_mapping(one, now), number, sticky=sticky, deployment=deployment, types=types)
+        outcome_of(_mapping(one, number, now, sticky), number, sticky=sticky, deployment=deployment, types=types)
         for number, one in enumerate(found)
     ]
 
 
-def _mapping(one: _Posted, now: object) -> Mapping[str, Any]:
+def _mapping(one: _Posted, number: int, now: object, sticky: Sequence[str]) -> Mapping[str, Any]:
+    told = {"value": one.value, "known": now if one.known is None else one.known}
+    if one.request_id is not None:
+        if one.entity is not None or one.at is not None:
+            raise OutcomesRefused(number, "request_id", "request_id, or entity and at, not both")
+        if one.row != int(one.row):
+            raise OutcomesRefused(number, "row", "the place of a row, from 0")
+        return told | {"request_id": one.request_id, "row": int(one.row)}
     entity = one.entity or {}
-    return {**entity, "value": one.value, "known": one.known or now, "at": one.at, "row": one.row} | (
-        {} if one.request_id is None else {"request_id": one.request_id}
-    )
+    if not sticky or not entity.keys() <= frozenset(sticky):
+        # without the name that was sent: it is the sender's
+        expected = f"request_id, or entity and at, where the entity has {', '.join(sticky)}"
+        raise OutcomesRefused(number, "entity", expected if sticky else "left out: the deployment has no sticky column")
+    return {**entity, **told, "at": one.at}
