@@ -226,6 +226,12 @@ WRONG: dict[str, tuple[Any, dict[str, str], str]] = {
     "twice": (_with(name="carrier"), {}, "inference-refused"),
     "an unknown column": (_with(name="miles"), {}, "column-unknown"),
     "an unknown output": (infer([ROW], outputs=[{"name": "miles"}]), {}, "inference-refused"),
+    "an output twice": (infer([ROW], outputs=[{"name": "probability"}] * 2), {}, "inference-refused"),
+    "more inputs than columns": (
+        {"inputs": [{"name": f"i{n}", "datatype": "FP64", "shape": [1], "data": [1.0]} for n in range(40)]},
+        {},
+        "inference-refused",
+    ),
     "no id": (infer([ROW], id='a"b'), {}, "request-id-invalid"),
     "binary that is not there": (_with(parameters={"binary_data_size": 8}), {}, "inference-refused"),
     "a length that is too large": (infer([ROW]), {"inference_header_content_length": "9999999"}, "inference-refused"),

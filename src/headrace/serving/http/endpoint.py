@@ -82,7 +82,8 @@ class Endpoint:
         self.sticky: Final[Mapping[str, Type]] = {name: types[name] for name in self.slots[0].sticky}
         """The columns that name an entity, with their types."""
         self._choose = arm_chooser(deployment.arms, deployment.salt)
-        self._known = frozenset().union(*(self.version_of(slot).bodies.known for slot in self.slots))
+        self.known: Final = frozenset[str]().union(*(self.version_of(slot).bodies.known for slot in self.slots))
+        """Columns that a row may carry."""
         incumbent = self.version_of(self._incumbent(deployment.arms))
         self.compared: Final = len(self.slots) > 1 or bool(self.shadows)
         """Whether what an arm scores is held against another's."""
@@ -135,7 +136,7 @@ class Endpoint:
         """Arms that take different columns: a row may carry those of every arm, and is read by its own."""
         found = []
         for number, row in enumerate(plain_rows(body, many=many, most=most)):
-            unknown = next((name for name in row if name not in self._known), None)
+            unknown = next((name for name in row if name not in self.known), None)
             if unknown is not None:
                 raise ColumnUnknown(unknown, row=number, near=None)
             entity = tuple(_sticky_value(row.get(name), type_) for name, type_ in self.sticky.items())

@@ -126,6 +126,8 @@ def read_infer(endpoint: Endpoint, body: bytes, json_length: bytes | None, most:
         raise _wrong(f"an inference request has inputs with name, shape, datatype and data; wrong at {place}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BodyNotJson(str(error)) from None
+    if len(asked.inputs) > len(endpoint.known):
+        raise _wrong(f"there are at most {len(endpoint.known)} inputs")
     columns = _columns(asked.inputs, body, size, most)
     names = list(columns)
     rows = [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -240,6 +242,8 @@ def _teller(endpoint: Endpoint, asked: _Infer) -> Teller:
     if asked.outputs is None:
         wanted = [(each, always) for each in known.values()]
     else:
+        if len({each.name for each in asked.outputs}) < len(asked.outputs):
+            raise _wrong("an output was asked for twice")  # a short request must not ask for an answer without end
         for each in asked.outputs:
             if each.name not in known:
                 raise _wrong(f"the outputs are {', '.join(known)}; another was asked for")

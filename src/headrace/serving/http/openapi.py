@@ -97,7 +97,7 @@ def _predict(name: str) -> dict[str, Any]:
                 "in": "header",
                 "required": False,
                 "description": "names the prediction; a request that is sent again with the same id is logged once",
-                "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
+                "schema": {"type": "string", "pattern": REQUEST_ID},
             },
             {
                 "name": "x-timeout-ms",
@@ -174,17 +174,18 @@ def _infer(name: str) -> dict[str, Any]:
             "name": {"type": "string"},
             "shape": shape,
             "datatype": {"type": "string"},
-            "data": {"type": "array"},
+            "data": {"type": ["array", "null"]},
             "parameters": {"type": "object"},
         },
         "required": ["name", "shape", "datatype"],
     }
+    output = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
     asked = {
         "type": "object",
         "properties": {
-            "id": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
+            "id": {"type": ["string", "null"], "pattern": REQUEST_ID},
             "inputs": {"type": "array", "items": tensor, "minItems": 1},
-            "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+            "outputs": {"type": ["array", "null"], "items": output, "uniqueItems": True},
             "parameters": {"type": "object"},
         },
         "required": ["inputs"],
