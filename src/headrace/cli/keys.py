@@ -32,6 +32,8 @@ def create(
     verb: Annotated[tuple[str, ...], Several] = ("predict",),
     lifetime: str = "90d",
     note: str = "",
+    rate: float | None = None,
+    concurrency: int | None = None,
     project: ProjectPath = None,
     as_json: AsJson = False,
 ) -> int:
@@ -47,6 +49,10 @@ def create(
         How long it holds, such as 12h or 90d; "none" for ever.
     note
         For the list: whose it is, what for.
+    rate
+        Requests a second that it may ask, over all workers of a server; as many as it likes when left out.
+    concurrency
+        Requests that it may have under way at a time, likewise.
     """
     from headrace.app import Project
     from headrace.definition.quantities import parse_duration
@@ -58,6 +64,8 @@ def create(
         text, key = opened.api_keys().create(
             verbs=verb,
             deployments=deployment,
+            rate=rate,
+            concurrency=concurrency,
             lifetime_us=lifetime_us,
             by=getpass.getuser(),
             note=note,
@@ -70,7 +78,8 @@ def create(
     print_line()
     where = ", ".join(deployment) or "every deployment"
     ends = "does not expire" if key.expires_us is None else f"expires {instant(key.expires_us)}"
-    print_line(f"key {key.id} may {' and '.join(key.verbs)} at {where}, {ends}.")
+    limits = "" if rate is None and concurrency is None else f", at most {_limits(rate, concurrency)}"
+    print_line(f"key {key.id} may {' and '.join(key.verbs)} at {where}{limits}, {ends}.")
     print_line("It is shown this once. Send it as `Authorization: Bearer KEY`.")
     return 0
 
@@ -89,12 +98,13 @@ def list_keys(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
         return 0
     now = now_us()
     print_table(
-        ["id", "may", "at", "made", "by", "holds", "note"],
+        ["id", "may", "at", "limits", "made", "by", "holds", "note"],
         [
             [
                 key.id,
                 ", ".join(key.verbs),
                 ", ".join(key.deployments) or "every deployment",
+                _limits(key.rate, key.concurrency),
                 instant(key.created_us),
                 key.by,
                 f"revoked {instant(key.revoked_us)}"
@@ -108,6 +118,14 @@ def list_keys(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
         ],
     )
     return 0
+
+
+def _limits(rate: float | None, concurrency: int | None) -> str:
+    told = [
+        *([] if rate is None else [f"{rate:g} / s"]),
+        *([] if concurrency is None else [f"{concurrency:,} at a time"]),
+    ]
+    return ", ".join(told) or "none"
 
 
 def revoke(name: str, *, project: ProjectPath = None, as_json: AsJson = False) -> int:

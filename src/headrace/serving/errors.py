@@ -87,6 +87,20 @@ class VerbUnknown(WrongUse):
         )
 
 
+class KeyLimitInvalid(WrongUse):
+    """A limit of a key's own that would let nothing through, or is no number."""
+
+    code = "api-key-limit-invalid"
+
+    def __init__(self, name: str, expected: str, found: float) -> None:
+        super().__init__(
+            f"{name} is {expected}, found {found:g}",
+            fix="give such a number, or leave it out for no limit; headrace keys revoke ends a key",
+            name=name,
+            found=found,
+        )
+
+
 class KeyListMoved(TroubleOutside):
     """The list of keys changed at every try."""
 

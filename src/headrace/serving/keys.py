@@ -11,11 +11,12 @@ import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from hmac import compare_digest
+from math import isfinite
 from typing import Final, Literal
 
 import msgspec
 
-from headrace.serving.errors import KeyListMoved, KeyListUnreadable, KeyUnknown, VerbUnknown
+from headrace.serving.errors import KeyLimitInvalid, KeyListMoved, KeyListUnreadable, KeyUnknown, VerbUnknown
 from headrace.serving.model import Struct
 from headrace.stores.errors import ObjectNotFound
 from headrace.stores.objects import ObjectStore
@@ -99,6 +100,7 @@ class Keys:
         Raises
         ------
         VerbUnknown : a verb that is none of `GRANTED`, or no verb at all
+        KeyLimitInvalid : a rate that is not above 0, a concurrency below 1
         KeyListUnreadable, KeyListMoved
         """
         for verb in verbs:
@@ -106,6 +108,10 @@ class Keys:
                 raise VerbUnknown(verb, GRANTED)
         if not verbs:
             raise VerbUnknown("", GRANTED)
+        if rate is not None and not (isfinite(rate) and rate > 0.0):
+            raise KeyLimitInvalid("rate", "a number of requests a second above 0", rate)
+        if concurrency is not None and concurrency < 1:
+            raise KeyLimitInvalid("concurrency", "a number of requests of 1 or more", concurrency)
         name = secrets.token_hex(_ID_BYTES)
         text = f"{PREFIX}_{name}_{urlsafe_b64encode(secrets.token_bytes(_SECRET_BYTES)).rstrip(b'=').decode()}"
         now = self._clock()
@@ -178,6 +184,7 @@ class KeyRing:
     """What a server knows of the keys: from an `Authorization` header to the key, if it holds."""
 
     def __init__(self, keys: Sequence[ApiKey]) -> None:
+        self.keys: Final = tuple(keys)
         self._by_id = {key.id.encode(): key for key in keys}
         self._known: dict[bytes, ApiKey] = {}
 

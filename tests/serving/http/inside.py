@@ -16,6 +16,7 @@ from headrace.scoring.package import read_package
 from headrace.serving.http.connection import Connection
 from headrace.serving.http.desk import Desk
 from headrace.serving.http.endpoint import Endpoint
+from headrace.serving.http.quota import Quota
 from headrace.serving.http.records import Records
 from headrace.serving.keys import ApiKey, KeyRing, digest_of
 from headrace.serving.limits import Limits
@@ -91,6 +92,7 @@ class Inside:
         limits: Limits | None = None,
         clock: Callable[[], int] = now_us,
         held: ApiKey | None = None,
+        quota: Quota | None = None,
     ) -> None:
         self.folder, self.faults = folder, list[Exception]()
         self.log = LogWriter(
@@ -107,6 +109,7 @@ class Inside:
             hosts=frozenset({b"localhost"}),
             clock=clock,
             records=self.records,
+            quota=quota,
             fault=self.faults.append,
         )
         self.versions = {each.served.package: each for each in versions}

@@ -120,6 +120,8 @@ class Answering:
             asked.rows.append(row)
             asked.left = 1
         elif not self._ask_many(asked, many=many):
+            if asked.release is not None:
+                asked.release()
             self._send(asked, 0.0)
             return
         self._waiting += 1

@@ -12,9 +12,10 @@ from typing import Final
 from headrace.errors import HeadraceError
 from headrace.scoring.errors import BodyNotJson
 from headrace.serving.http.answering import OF_THE_ROW, Answering, Records, not_kept, retry_after, told_of
-from headrace.serving.http.asked import Asked, Tally
+from headrace.serving.http.asked import Asked, ReleaseKey, Tally
 from headrace.serving.http.connection import Connection, Request
 from headrace.serving.http.endpoint import Endpoint
+from headrace.serving.http.quota import Quota
 from headrace.serving.http.responses import JSON, PROBLEM, Problem, head, problem_body, problem_of, version_not_chosen
 from headrace.serving.keys import ApiKey, KeyRing, Verb
 from headrace.serving.limits import Limits
@@ -39,11 +40,11 @@ _NEVER_US: Final = 1 << 62
 class Head:
     """The head of a request for predictions as it was once read, and who sent it."""
 
-    __slots__ = ("endpoint", "headers", "key", "length", "until_us", "url")
+    __slots__ = ("endpoint", "headers", "key", "length", "limited", "until_us", "url")
 
     def __init__(self, request: Request, endpoint: Endpoint, key: ApiKey) -> None:
         self.url, self.headers, self.length = request.url, request.headers, len(request.body)
-        self.endpoint, self.key = endpoint, key
+        self.endpoint, self.key, self.limited = endpoint, key, is_limited(key)
         self.until_us = key.expires_us or _NEVER_US
         """When it has to be read anew."""
 
@@ -65,11 +66,12 @@ class Desk:
         hosts: frozenset[bytes],
         clock: Callable[[], int],
         records: Records | None = None,
+        quota: Quota | None = None,
         metrics: Callable[[], bytes] = lambda: b"",
         fault: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         self._loop, self.limits, self._hosts, self._clock = loop, limits, hosts, clock
-        self._records, self.metrics, self._fault = records, metrics, fault
+        self._records, self._quota, self.metrics, self._fault = records, quota, metrics, fault
         self.now: Final = loop.time
         self.later: Final = loop.call_soon
         self._answering: Final = Answering(
@@ -95,6 +97,8 @@ class Desk:
     def install(self, endpoints: Mapping[str, Endpoint], ring: KeyRing) -> None:
         """From the next request on answer by these."""
         self.flush()
+        if self._quota is not None:
+            self._quota.install(ring.keys)
         self._endpoints = {name.encode(): endpoint for name, endpoint in endpoints.items()}
         self._ring = ring
         self.heads.clear()
@@ -186,6 +190,8 @@ class Desk:
         self._numbers += 1
         asked = Asked(connection, b"%b-%x" % (self._prefix, self._numbers), known.endpoint, body, now_us, keep=True)
         try:
+            if known.limited:
+                asked.release = self._take_turn(known.key)
             self._answering.ask(asked, many=body[:1] != b"{" and is_many(body))
         except Exception as error:
             self._refuse(asked, error)
@@ -282,7 +288,7 @@ class Desk:
         endpoint = self.endpoint(name)
         check_json(request)
         asked = self.asked(request, endpoint)
-        self._answering.ask(asked, many=is_many(request.body))
+        self._ask(asked, key, many=is_many(request.body))
         if request.head is not None and request.keep and _SAYS_NO_MORE.isdisjoint(request.headers):
             if len(self.heads) >= _MOST_HEADS:
                 self.heads.clear()
@@ -292,7 +298,7 @@ class Desk:
         """Predictions by the Open Inference Protocol."""
         from headrace.serving.http.inference import read_infer, versions
 
-        self.allowed(request, "predict", name.decode())
+        key = self.allowed(request, "predict", name.decode())
         if request.method != b"POST":
             raise Problem(405, "method-not-allowed", "inference is asked for with POST", headers=(b"allow: POST",))
         endpoint = self.endpoint(name)
@@ -309,7 +315,20 @@ class Desk:
             request.id = read.id
         asked = self.asked(request, endpoint)
         asked.body, asked.tell = read.body, read.tell
-        self._answering.ask(asked, many=True)
+        self._ask(asked, key, many=True)
+
+    def _ask(self, asked: Asked, key: ApiKey, *, many: bool) -> None:
+        if is_limited(key):
+            asked.release = self._take_turn(key)
+        try:
+            self._answering.ask(asked, many=many)
+        except Exception:
+            if asked.release is not None:
+                asked.release()
+            raise
+
+    def _take_turn(self, key: ApiKey) -> ReleaseKey | None:
+        return None if self._quota is None else self._quota.take(key)
 
     def endpoint(self, name: bytes) -> Endpoint:
         """A deployment that is answered now; raises `Problem`."""
@@ -335,7 +354,7 @@ class Desk:
 
     def _outcomes(self, request: Request, name: bytes) -> None:
         """Keep truths that came later."""
-        self.allowed(request, "outcomes", name.decode())
+        key = self.allowed(request, "outcomes", name.decode())
         if request.method != b"POST":
             raise Problem(405, "method-not-allowed", "truths are sent with POST", headers=(b"allow: POST",))
         endpoint = self._endpoints.get(name)
@@ -347,7 +366,11 @@ class Desk:
             request.body, deployment=endpoint.name, sticky=tuple(sticky), types=sticky, now_us=self._clock()
         )
 
+        release = self._take_turn(key) if is_limited(key) else None
+
         def leave(error: HeadraceError | None) -> None:
+            if release is not None:
+                release()
             if error is not None:
                 self._fail(request, not_kept(error))
             else:
@@ -414,6 +437,11 @@ class Desk:
 
 
 _CLOSE: Final = b"connection: close\r\n"
+
+
+def is_limited(key: ApiKey) -> bool:
+    """Whether a key has limits of its own."""
+    return key.rate is not None or key.concurrency is not None
 
 
 def check_id(name: bytes) -> None:

@@ -25,6 +25,7 @@ from headrace.serving.http.connection import Connection
 from headrace.serving.http.desk import Desk
 from headrace.serving.http.endpoint import Endpoint
 from headrace.serving.http.metrics import metrics_text
+from headrace.serving.http.quota import Quota
 from headrace.serving.http.records import Records
 from headrace.serving.keys import KeyRing
 from headrace.serving.log.writer import LogHeader, LogWriter
@@ -121,12 +122,14 @@ class Worker:
                 loop=loop,
             )
         )
+        self._quota = Quota(Path(settings.packages).with_name("quota"))
         self.desk = Desk(
             loop,
             limits=settings.limits,
             hosts=frozenset(host.lower().encode() for host in settings.hosts),
             clock=now_us,
             records=self._records,
+            quota=self._quota,
             metrics=lambda: metrics_text(self._ping),
             fault=note_fault,
         )
@@ -147,6 +150,7 @@ class Worker:
         self._loop.add_reader(self._pipe.fileno(), self._hear)
         await self._ended
         self._records.close()
+        self._quota.close()
 
     def _hear(self) -> None:
         try:

@@ -1,0 +1,164 @@
+"""What a key may ask a second and at a time, over all workers of a host: a small file that they share in memory.
+
+A key has a slot: a bucket of tokens (as many as a second brings, one at least) and, for each worker, how many of its
+requests are under way. The bucket is changed under a lock of the kernel on that slot, which ends with the process that
+holds it; a worker writes its own number alone. What a worker leaves behind that was killed counts no longer.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from math import ceil
+from pathlib import Path
+from struct import Struct
+from typing import Final
+
+from headrace.serving.http.responses import Problem
+from headrace.serving.keys import ApiKey
+
+WORKERS: Final = 64
+"""That may share a file."""
+_BUCKET: Final = Struct("<dd")
+"""Tokens, and when there were as many."""
+_OWNER: Final = Struct("<q")
+_COUNT: Final = Struct("<I")
+_HEAD_BYTES: Final = WORKERS * _OWNER.size
+_COUNTS: Final = _BUCKET.size
+_SLOT_BYTES: Final = _COUNTS + WORKERS * _COUNT.size
+_MOST_WAIT_S: Final = 3_600
+
+
+class Quota:
+    """One worker's part.
+
+    Parameters
+    ----------
+    clock : seconds by a clock that all processes of the host share and that never goes back
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._clock = clock
+        self._slots: dict[str, int] = {}
+        """Key id → where its slot begins."""
+        self._map = self._sized(0)
+        self._own = self._claim()
+
+    def install(self, keys: Sequence[ApiKey]) -> None:
+        """These keys are known from now on. The list of keys only grows, so that a key's slot stays its own."""
+        self._map = self._sized(len(keys))
+        self._slots = {key.id: _HEAD_BYTES + place * _SLOT_BYTES for place, key in enumerate(keys)}
+
+    def take(self, key: ApiKey) -> Callable[[], None] | None:
+        """One request of a key; what is to be called when it is answered, if its number at a time is bounded.
+
+        Raises
+        ------
+        Problem : 429, with when to come again.
+        """
+        slot = self._slots[key.id]
+        with _Locked(self._file, slot):
+            if key.concurrency is not None and self._under_way(slot) >= key.concurrency:
+                raise _refused(
+                    "key-too-many", f"this API key may have {key.concurrency:,} requests under way at a time", 1.0
+                )
+            if key.rate is not None:
+                self._spend(slot, key.rate)
+            if key.concurrency is None:
+                return None
+            self._add(slot, 1)
+        return lambda: self._release(slot)
+
+    def _release(self, slot: int) -> None:
+        with _Locked(self._file, slot):
+            self._add(slot, -1)
+
+    def close(self) -> None:
+        """Let others have its place."""
+        with suppress(ValueError):
+            _OWNER.pack_into(self._map, self._own * _OWNER.size, 0)
+            self._map.close()
+        os.close(self._file)
+
+    def _spend(self, slot: int, rate: float) -> None:
+        now, most = self._clock(), max(1.0, rate)
+        tokens, at = _BUCKET.unpack_from(self._map, slot)
+        if not 0.0 < at <= now:  # nobody has asked yet, or not since the machine was started
+            tokens, at = most, now
+        tokens = min(most, tokens + (now - at) * rate)
+        if tokens < 1.0:
+            raise _refused("key-too-fast", f"this API key may ask {rate:g} times a second", (1.0 - tokens) / rate)
+        _BUCKET.pack_into(self._map, slot, tokens - 1.0, now)
+
+    def _under_way(self, slot: int) -> int:
+        total = 0
+        for place in range(WORKERS):
+            (count,) = _COUNT.unpack_from(self._map, slot + _COUNTS + place * _COUNT.size)
+            if count and place != self._own and not self._lives(place):
+                _COUNT.pack_into(self._map, slot + _COUNTS + place * _COUNT.size, 0)
+                count = 0
+            total += count
+        return total
+
+    def _add(self, slot: int, change: int) -> None:
+        at = slot + _COUNTS + self._own * _COUNT.size
+        (count,) = _COUNT.unpack_from(self._map, at)
+        _COUNT.pack_into(self._map, at, max(0, count + change))
+
+    def _lives(self, place: int) -> bool:
+        (pid,) = _OWNER.unpack_from(self._map, place * _OWNER.size)
+        return bool(pid) and _is_there(pid)
+
+    def _claim(self) -> int:
+        """A place that nobody has, or whose owner is gone."""
+        with _Locked(self._file, 0):
+            for place in range(WORKERS):
+                if not self._lives(place):
+                    _OWNER.pack_into(self._map, place * _OWNER.size, os.getpid())
+                    size = os.fstat(self._file).st_size
+                    for slot in range(_HEAD_BYTES, size - _SLOT_BYTES + 1, _SLOT_BYTES):
+                        _COUNT.pack_into(self._map, slot + _COUNTS + place * _COUNT.size, 0)
+                    return place
+        raise RuntimeError(f"more than {WORKERS} workers share one file of limits")
+
+    def _sized(self, keys: int) -> mmap.mmap:
+        wanted = _HEAD_BYTES + keys * _SLOT_BYTES
+        with _Locked(self._file, 0):
+            size = max(os.fstat(self._file).st_size, wanted)
+            os.ftruncate(self._file, size)
+        return mmap.mmap(self._file, size)
+
+
+class _Locked:
+    """The kernel's lock on one slot."""
+
+    __slots__ = ("_file", "_slot")
+
+    def __init__(self, file: int, slot: int) -> None:
+        self._file, self._slot = file, slot
+
+    def __enter__(self) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_EX, 1, self._slot)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._slot)
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _refused(code: str, what: str, wait_s: float) -> Problem:
+    return Problem(429, code, what, headers=(b"retry-after: %d" % min(max(1, ceil(wait_s)), _MOST_WAIT_S),))
