@@ -24,6 +24,7 @@ QUICK = (
     ("online",),
     ("prediction_log",),
     ("serving", "--seconds", "2", "--times", "1"),
+    ("load_generator", "1", "1"),
     ("quality",),
     ("experiments", "400"),
     ("automatic",),
@@ -44,11 +45,23 @@ QUICK = (
     ("matching", PEERS, "1e4"),
     ("history_path", "1"),
 )
-REPEATED = ("experiments", "parity", "window_aggregates", "kills", "coverage", "keel", "automl", "wide", "serving")
+REPEATED = (
+    "experiments",
+    "parity",
+    "window_aggregates",
+    "kills",
+    "coverage",
+    "keel",
+    "automl",
+    "wide",
+    "serving",
+    "load_generator",
+)
 """Of these the whole run has another size."""
 WHOLE = (
     *(entry for entry in QUICK[:-3] if entry[0] not in REPEATED),
     ("experiments",),
+    ("load_generator",),
     ("kills",),
     ("coverage",),
     ("keel",),

@@ -20,6 +20,7 @@ from benchmarks import (
     expressions,
     harness,
     leaks,
+    load_generator,
     online,
     prediction_log,
     quality,
@@ -60,6 +61,15 @@ def test_the_prediction_log_beside_a_bare_write(tmp_path: Path, results: Path, m
     assert "| 16 records a call |" in text
     assert "| 200 a second |" in text
     assert "| into an empty table | 400 |" in text
+
+
+def test_the_load_generator_against_a_constant_answer(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_generator, "RATES", (200,))
+    monkeypatch.setattr(load_generator, "CLIENTS", (2,))
+    load_generator.main(["0.2", "1"])
+    text = results.read_text(encoding="utf-8")
+    assert re.search(r"^\| 2 \| [0-9,]+ \| \d+% \| ", text, re.MULTILINE)
+    assert "| 200 | " in text
 
 
 def test_automl_runs_us_on_a_task_and_ranks_by_error(
