@@ -64,6 +64,7 @@ COMMANDS = (
     Command("deployments", "headrace.cli.deploy:deployments", "What answers under which name"),
     Command("deployments history", "headrace.cli.deploy:history", "Every change of a deployment, and why"),
     Command("package", "headrace.cli.package:package", "Write a version as a container's build context, or a folder"),
+    Command("front", "headrace.cli.front:front", "Write what stands before several servers: HAProxy's configuration"),
     Command("experiment", "headrace.cli.experiment:status", "What a deployment's arms cost, and what that says"),
     Command("experiment status", "headrace.cli.experiment:status", "The same"),
     Command("experiment settle", "headrace.cli.experiment:settle", "Do what the outcomes say, if it is certain"),
@@ -77,10 +78,8 @@ COMMANDS = (
 GROUPS = (
     ("Start", ("init", "schema", "keys")),
     ("Work", ("check", "features build", "run", "schedule", "predict", "materialize")),
-    (
-        "Serve",
-        ("serve", "deploy", "promote", "rollback", "deployments", "experiment", "keys create", "package", "bench"),
-    ),
+    ("Serve", ("serve", "deploy", "promote", "rollback", "deployments", "experiment", "keys create", "bench")),
+    ("Ship", ("package", "front")),
     ("Look", ("features", "runs", "show", "models", "data", "predictions", "replay")),
 )
 

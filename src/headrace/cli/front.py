@@ -1,0 +1,48 @@
+"""`headrace front`: what stands before servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from headrace.cli.options import AsJson
+from headrace.cli.output import near, print_json, print_line
+
+FILE = "haproxy.cfg"
+
+
+def front(
+    *,
+    server: Annotated[tuple[str, ...], Parameter(name="--server")] = (),
+    out: Annotated[Path, Parameter(name=["--out", "-o"])],
+    bind: str = "127.0.0.1:8080",
+    tls: str | None = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write the configuration of HAProxy before several servers: losing one is seen by nobody.
+
+    Parameters
+    ----------
+    server
+        HOST:PORT of a server, or several parted by commas; may be given again.
+    out
+        The folder to write; made if it is not there, must be empty.
+    bind
+        Where clients ask.
+    tls
+        PEM file with the certificate and its key, as HAProxy will find it; plain HTTP when left out.
+    """
+    from headrace.packaging.haproxy import Front, haproxy_config, parse_address, parse_servers
+    from headrace.registry.export import write_folder
+
+    wanted = Front(parse_servers(server), parse_address(bind), tls)
+    folder = write_folder(out, {FILE: haproxy_config(wanted).encode()})
+    servers = [str(each) for each in wanted.servers]
+    if as_json:
+        print_json({"folder": str(folder), "files": [FILE], "bind": str(wanted.bind), "servers": servers})
+    else:
+        print_line(f"{near(folder / FILE)}: {len(servers)} servers behind {wanted.bind}")
+        print_line(f"  haproxy -c -f {near(folder / FILE)}   checks it")
+    return 0
