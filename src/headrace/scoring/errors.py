@@ -114,7 +114,7 @@ class GraphRefused(PackageRefused):
         super().__init__("model.onnx", reason)
 
 
-_NAME_LETTERS: Final = 80
+NAME_LETTERS: Final = 80
 
 
 class BodyNotJson(WrongUse):
@@ -166,7 +166,7 @@ class ColumnUnknown(WrongUse):
 
     def __init__(self, column: str, *, row: int, near: str | None) -> None:
         guess = f" (did you mean {near!r}?)" if near else ""
-        column = str(column)[:_NAME_LETTERS]  # it is the sender's: an error must not grow with it
+        column = str(column)[:NAME_LETTERS]  # it is the sender's: an error must not grow with it
         super().__init__(
             f"rows[{row}] has a column {column!r} that the model does not know{guess}",
             fix='leave the column out, or pass extra="ignore" if the rows carry more than the model needs',

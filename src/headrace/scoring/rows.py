@@ -13,7 +13,7 @@ from headrace.language.errors import ValueMismatch
 from headrace.language.tree import Call, Column, Node
 from headrace.language.types import Type
 from headrace.language.values import decode
-from headrace.scoring.errors import ColumnMissing, ColumnUnknown, RowsRefused, ValueRefused
+from headrace.scoring.errors import NAME_LETTERS, ColumnMissing, ColumnUnknown, RowsRefused, ValueRefused
 
 _MOST_PLANS: Final = 64
 """Sets of columns that are remembered; rows come with a few, and a sender of many must not fill the memory."""
@@ -65,7 +65,8 @@ class RowReader:
         """Check a set of columns."""
         unknown = [name for name in names if name not in self.known]
         if unknown and not ignore_unknown:
-            near = difflib.get_close_matches(str(unknown[0]), sorted(self._types), n=1)
+            # as much of it as an error shows: looking for what is like a name of megabytes takes seconds
+            near = difflib.get_close_matches(str(unknown[0])[:NAME_LETTERS], sorted(self._types), n=1)
             raise ColumnUnknown(unknown[0], row=number, near=near[0] if near else None)
         sent = set(names)
         for name in self._request:

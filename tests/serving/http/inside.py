@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from tests.scoring.made import KEY, ROW, id_of, package_files, signed
@@ -70,6 +70,9 @@ class Transport:
     def abort(self) -> None:
         self.closed = True
 
+    def write_eof(self) -> None:
+        self.closed = True
+
     def pause_reading(self) -> None:
         self.paused = True
 
@@ -93,14 +96,16 @@ class Inside:
         clock: Callable[[], int] = now_us,
         held: ApiKey | None = None,
         quota: Quota | None = None,
+        durability: Literal["process", "power"] = "process",
     ) -> None:
         self.folder, self.faults = folder, list[Exception]()
         self.log = LogWriter(
             folder,
             header=LogHeader(project="delays", worker="w"),
-            durability="process",
+            durability=durability,
             on_full="refuse",
             clock=now_us,
+            loop=asyncio.get_running_loop(),
         )
         self.records = Records(self.log)
         self.desk = Desk(

@@ -18,7 +18,7 @@ from headrace.scoring.bodies import Values
 from headrace.scoring.errors import BodyNotJson, BodyRefused, ColumnMissing, ColumnUnknown, ScoreNotFinite, ValueRefused
 from headrace.serving.http.asked import Asked, Row, Tally
 from headrace.serving.http.endpoint import Endpoint, Slot
-from headrace.serving.http.responses import Problem, problem_of
+from headrace.serving.http.responses import Problem, problem_of, retry_after
 from headrace.serving.limits import Limits
 from headrace.serving.log.errors import LogFull
 from headrace.serving.log.record import Outcome
@@ -375,11 +375,6 @@ def too_busy() -> Problem:
 def deadline_passed() -> Problem:
     """Nobody waits for it any more."""
     return Problem(504, "deadline-passed", "there was no answer within the time that the request gave", close=False)
-
-
-def retry_after() -> bytes:
-    """1 to 3 s, so that those who were refused together do not come back together."""
-    return b"retry-after: %d" % (1 + time.perf_counter_ns() % 3)
 
 
 def told_of(error: Exception) -> Problem:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import httptools
 
-from headrace.serving.http.responses import PROBLEM, Problem, head, problem_body
+from headrace.serving.http.responses import PROBLEM, Problem, head, problem_body, retry_after
 
 if TYPE_CHECKING:
     from headrace.serving.http.desk import Desk
@@ -40,6 +40,10 @@ FREE_BYTES: Final = 64 * 1024
 """A body may be as large before its key is looked at."""
 UNREAD_BYTES: Final = 256 * 1024
 """Answers that may wait in memory for a client to read them, before it is not asked for more."""
+KNOWN_HEAD_BYTES: Final = 4 * 1024
+"""Heads that are remembered are as large at most."""
+DROPPED_BYTES: Final = 1024 * 1024
+"""What a client may still send after it was told that it is not read."""
 _END: Final = b"\r\n\r\n"
 _SLACK_BYTES: Final = 64 * 1024
 """What a request may have beside its head and its body: the sizes of chunks, and trailers."""
@@ -78,11 +82,14 @@ class Connection(asyncio.Protocol):
         "_closed_at",
         "_closing",
         "_desk",
+        "_dropped",
         "_ended",
         "_head_bytes",
         "_headers",
         "_headers_seen",
+        "_held",
         "_in_head",
+        "_last",
         "_message_bytes",
         "_parser",
         "_queue",
@@ -113,6 +120,12 @@ class Connection(asyncio.Protocol):
         """Whether a request has begun that is not whole."""
         self._chunk: bytes | None = None
         """What came last, while the first request in it began with it."""
+        self._held = 0
+        """Bytes of the request that is being read, as the desk counts them."""
+        self._last: Problem | None = None
+        """What is said once everything before it is answered; nothing is read any more."""
+        self._dropped = 0
+        """Bytes that came after the connection's last word."""
         self._begin()
 
     def _begin(self) -> None:
@@ -137,6 +150,7 @@ class Connection(asyncio.Protocol):
         """It is gone; what was asked for is answered to nobody."""
         self._closing = True
         self._queue.clear()
+        self._hold(0)
         self._desk.closed(self)
 
     def data_received(self, data: bytes) -> None:
@@ -151,7 +165,11 @@ class Connection(asyncio.Protocol):
             self._chunk = data
         else:
             self._chunk = None
-        if not self._closing:
+        if self._closing:
+            self._dropped += len(data)
+            if self._dropped > DROPPED_BYTES:
+                self.abort()
+        elif self._last is None:
             self._parse(data)
 
     def _parse(self, data: bytes) -> None:
@@ -175,11 +193,20 @@ class Connection(asyncio.Protocol):
                 self._refuse(self._too_large_head())
             elif self._reading and self._message_bytes > head_bytes + 2 * limits.body_bytes + _SLACK_BYTES:
                 self._refuse(self._too_large_body())
+            elif self._reading:
+                self._message_bytes = self._message_bytes or len(data)  # it began in these
+                self._hold(self._message_bytes)
+                if self._desk.held > limits.held_bytes:
+                    self._refuse(too_much_held())
+
+    def _hold(self, n: int) -> None:
+        self._desk.held += n - self._held
+        self._held = n
 
     def eof_received(self) -> bool:
         """The client has nothing more to say: answers that are due are still written."""
         self._ended = True
-        return self.waits > 0
+        return self.waits > 0 or bool(self._queue)
 
     def pause_writing(self) -> None:
         """The client does not read what it asked for: nothing more is read or answered until it does."""
@@ -249,6 +276,8 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """The request is whole."""
         self._reading = False
+        if self._held:
+            self._hold(0)
         if self._closing:
             return
         parser, parts = self._parser, self._body
@@ -258,7 +287,7 @@ class Connection(asyncio.Protocol):
         chunk, self._chunk = self._chunk, None
         if chunk is not None and keep and body and b"expect" not in self._headers:
             place = chunk.find(_END) + 4
-            if chunk[place:] == body:  # one request, whole, without chunks or trailers
+            if place <= KNOWN_HEAD_BYTES and chunk[place:] == body:  # one request, whole, without chunks or trailers
                 request.head = chunk[:place]
         if self.waits or self._queue or self._unread_since is not None:
             if len(self._queue) >= self._desk.limits.pipelined:
@@ -281,10 +310,14 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
         self.waits = 0
         self.since = self._desk.now()
-        if not keep or (self._ended and not self._queue):
+        if not keep:
             self.close()
         elif self._queue:
             self._desk.later(self._next)
+        elif self._last is not None:
+            self._end_with(self._last)
+        elif self._ended:
+            self.close()
 
     def _next(self) -> None:
         if self._queue and not self.waits and not self._closing and self._unread_since is None:
@@ -341,11 +374,36 @@ class Connection(asyncio.Protocol):
         return Problem(413, "body-too-large", f"a body has at most {self._desk.limits.body_bytes:,} bytes", close=True)
 
     def _refuse(self, problem: Problem) -> None:
-        """Of a request that did not become whole: say so and end the connection."""
-        if self._closing:
+        """Of a request that did not become whole: say so after the answers before it, and end the connection."""
+        self._reading = False
+        self._body.clear()
+        self._hold(0)
+        self._desk.flush()
+        if self._closing or self._last is not None:
             return
-        self._desk.flush()  # what was asked before is answered before
+        if self.waits or self._queue:
+            self._last = problem
+        else:
+            self._end_with(problem)
+
+    def _end_with(self, problem: Problem) -> None:
         self._desk.refused(problem)
         body = problem_body(problem, None)
         self._transport.write(head(problem.status, PROBLEM, len(body), b"connection: close", *problem.headers) + body)
-        self.close()
+        if self._ended:
+            self.close()
+            return
+        # closed with bytes unread, the system would tell the client of a reset before it has read why
+        self._closing, self._closed_at = True, self._desk.now()
+        self._transport.write_eof()
+
+
+def too_much_held() -> Problem:
+    """Clients have sent so many halves of requests that there is no room for more."""
+    return Problem(
+        503,
+        "too-much-begun",
+        "too much has been sent of requests that are not whole",
+        headers=(retry_after(),),
+        close=True,
+    )

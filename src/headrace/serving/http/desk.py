@@ -11,12 +11,21 @@ from typing import Final
 
 from headrace.errors import HeadraceError
 from headrace.scoring.errors import BodyNotJson
-from headrace.serving.http.answering import OF_THE_ROW, Answering, Records, not_kept, retry_after, told_of
+from headrace.serving.http.answering import OF_THE_ROW, Answering, Records, not_kept, told_of
 from headrace.serving.http.asked import Asked, ReleaseKey, Tally
 from headrace.serving.http.connection import Connection, Request
 from headrace.serving.http.endpoint import Endpoint
 from headrace.serving.http.quota import Quota
-from headrace.serving.http.responses import JSON, PROBLEM, Problem, head, problem_body, problem_of, version_not_chosen
+from headrace.serving.http.responses import (
+    JSON,
+    PROBLEM,
+    Problem,
+    head,
+    problem_body,
+    problem_of,
+    retry_after,
+    version_not_chosen,
+)
 from headrace.serving.keys import ApiKey, KeyRing, Verb
 from headrace.serving.limits import Limits
 from headrace.serving.log.errors import LogBehind, LogFull, LogUnavailable, OutcomesRefused
@@ -79,6 +88,8 @@ class Desk:
         )
         self.flush: Final = self._answering.flush
         self._connections: set[Connection] = set()
+        self.held = 0
+        """Bytes of requests that have begun and are not whole."""
         self._hosts_seen: set[bytes] = set()
         self._endpoints: dict[bytes, Endpoint] = {}
         self._ring = KeyRing(())

@@ -6,6 +6,7 @@ sent, the text of an exception, or a path of the server.
 
 from __future__ import annotations
 
+import time
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -92,6 +93,11 @@ def problem_body(problem: Problem, request_id: str | None, *, inference: bool = 
             error=problem.detail if inference else None,
         )
     )
+
+
+def retry_after() -> bytes:
+    """1 to 3 s, so that those who were refused together do not come back together."""
+    return b"retry-after: %d" % (1 + time.perf_counter_ns() % 3)
 
 
 def head(status: int, content_type: bytes, length: int, *more: bytes) -> bytes:

@@ -1,0 +1,148 @@
+"""One connection: every answer comes in its request's place, whatever comes after it; what is begun is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from tests.scoring.made import ROW
+from tests.serving.http.inside import Inside, Transport, answers, deployment, request, turns, version, within
+
+from headrace.serving.limits import Limits
+
+VERSION = version(1)
+
+
+async def until_closed(transport: Transport) -> None:
+    while not transport.closed:
+        await asyncio.sleep(0.001)
+
+
+def inside(tmp_path: Path, durability: Literal["process", "power"] = "process", **limits: int) -> Inside:
+    made = deployment({"v1": VERSION})
+    return Inside(tmp_path, made, [VERSION], limits=Limits(**limits), durability=durability)
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("last", [b"HACK / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n"])
+def test_what_is_no_request_is_refused_after_the_answers_to_those_before_it(
+    tmp_path: Path, durability: Literal["process", "power"], n: int, last: bytes
+) -> None:
+    async def run() -> None:
+        made = inside(tmp_path, durability)
+        connection, transport = made.connect()
+        connection.data_received(b"".join(request(x_request_id=f"r{number}") for number in range(n)) + last)
+        connection.data_received(request())  # is not read any more
+        await until_closed(transport)
+        found = answers(transport.sent)
+        assert [status for status, _, _ in found] == [200] * n + [400]
+        ids = [headers.get("x-request-id") for _, headers, _ in found]
+        assert ids == [f"r{number}" for number in range(n)] + [None]
+        assert made.desk.statuses == {400: 1}
+        made.log.close()
+
+    within(run())
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_too_many_ahead_are_told_so_in_their_place(tmp_path: Path, durability: Literal["process", "power"]) -> None:
+    async def run() -> None:
+        made = inside(tmp_path, durability, pipelined=4)
+        connection, transport = made.connect()
+        connection.data_received(b"".join(request(x_request_id=f"r{number}") for number in range(9)))
+        await until_closed(transport)
+        found = answers(transport.sent)
+        assert [status for status, _, _ in found] == [200] * 5 + [429]
+        assert [headers["x-request-id"] for _, headers, _ in found[:-1]] == [f"r{number}" for number in range(5)]
+        made.log.close()
+
+    within(run())
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_nothing_follows_the_answer_that_ends_a_connection(
+    tmp_path: Path, durability: Literal["process", "power"]
+) -> None:
+    async def run() -> None:
+        made = inside(tmp_path, durability)
+        connection, transport = made.connect()
+        connection.data_received(request(connection="close") + request())
+        await until_closed(transport)
+        await turns()
+        assert [status for status, _, _ in answers(transport.sent)] == [200]
+        made.log.close()
+
+    within(run())
+
+
+def test_who_has_said_everything_is_still_answered_everything(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = inside(tmp_path, "power")
+        connection, transport = made.connect()
+        connection.data_received(request() * 3)
+        assert connection.eof_received()
+        while len(answers(transport.sent)) < 3:
+            await asyncio.sleep(0.001)
+        assert [status for status, _, _ in answers(transport.sent)] == [200] * 3
+        assert transport.closed
+        made.log.close()
+
+    within(run())
+
+
+def test_long_heads_are_not_remembered(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = inside(tmp_path)
+        connection, transport = made.connect()
+        for length in (10, 20_000):
+            connection.data_received(request(x_long="a" * length))
+            await turns()
+        assert [status for status, _, _ in answers(transport.sent)] == [200, 200]
+        assert [len(head) < 1_000 for head in made.desk.heads] == [True]
+        made.log.close()
+
+    within(run())
+
+
+def test_what_is_begun_and_not_whole_is_bounded_in_all_connections_together(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = inside(tmp_path, held_bytes=100_000)
+        whole = request(ROW | {"carrier": "a" * 45_000})
+        begun = [made.connect() for _ in range(3)]
+        for connection, _ in begun:
+            connection.data_received(whole[:40_000])
+        assert [len(answers(transport.sent)) for _, transport in begun] == [0, 0, 1]
+        [(status, headers, problem)] = answers(begun[2][1].sent)
+        assert (status, problem["code"]) == (503, "too-much-begun")
+        assert headers["retry-after"] in {"1", "2", "3"}
+        assert (await made.ask(ROW))[0] == 200
+        begun[0][0].data_received(whole[40_000:])
+        begun[1][0].connection_lost(None)
+        await turns()
+        assert [status for status, _, _ in answers(begun[0][1].sent)] == [200]
+        assert made.desk.held == 0
+        made.log.close()
+
+    within(run())
+
+
+def test_who_was_refused_may_send_a_little_more_and_is_then_cut(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = inside(tmp_path)
+        cut = []
+        connection, transport = made.connect()
+        transport.abort = lambda: cut.append(True)  # type: ignore[method-assign]
+        connection.data_received(b"HACK / HTTP/1.1\r\n\r\n")
+        for _ in range(15):
+            connection.data_received(b"x" * 65_536)
+        assert not cut
+        for _ in range(3):
+            connection.data_received(b"x" * 65_536)
+        assert cut
+        assert [status for status, _, _ in answers(transport.sent)] == [400]
+        made.log.close()
+
+    within(run())
