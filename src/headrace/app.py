@@ -843,6 +843,7 @@ class Project:
             settings,
             Puller(self.objects, self.name, folder, clock=now_us),
             address=(host or serving.host, serving.port if port is None else port),
+            behind_front=serving.tls == "front",
             workers=workers or serving.workers,
             max_stale_s=serving.max_stale_us / 1e6,
             drain_s=serving.drain_us / 1e6,

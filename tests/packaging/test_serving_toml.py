@@ -16,6 +16,7 @@ NAMES = st.lists(st.sampled_from(["predict.example", "a-b", "10.0.0.1", "[::1]"]
 SERVING = st.builds(
     Serving,
     host=st.sampled_from(["127.0.0.1", "0.0.0.0", "::1"]),
+    tls=st.sampled_from([None, "front"]),
     port=st.integers(0, 65_535),
     workers=st.integers(1, 256),
     hosts=NAMES.map(tuple),

@@ -50,6 +50,8 @@ def serve(pipe: Connection, argument: str, descriptors: list[int]) -> None:
                 failed = {"m@1": "no"} if name == "cannot" else {}
                 send(pipe, Prepared(number=message.number, failed=failed))
             case Commit():
+                if number_of[message.number] == "busy":
+                    time.sleep(2.0)
                 if number_of[message.number] != "stays":
                     send(pipe, Committed(number=message.number))
             case Cancel():

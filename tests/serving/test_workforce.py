@@ -195,6 +195,17 @@ def test_a_supervisor_that_was_stopped_for_long_finds_all_its_workers(tmp_path: 
     run(tmp_path, 2, body)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_who_computes_for_long_is_let_be_where_its_versions_take_long(tmp_path: Path, known: bool) -> None:
+    async def body(force: Force) -> None:
+        if known:
+            force.force.may_be_busy(30.0)
+        await force.force.install(deployment("busy"))  # for two seconds it hears nothing
+        assert bool(force.lost()) is not known
+
+    run(tmp_path, 2, body)
+
+
 def test_when_the_nursery_is_gone_there_is_another(tmp_path: Path) -> None:
     async def body(force: Force) -> None:
         before = force.pids()

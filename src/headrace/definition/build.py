@@ -512,7 +512,7 @@ def build_serving(fields: Fields, project: Project) -> Serving:
                 code="sticky-not-sent",
             )
     return Serving(
-        **fields.only("host", "port", "workers", "hosts", "sticky", "log", "on_full"),
+        **fields.only("host", "tls", "port", "workers", "hosts", "sticky", "log", "on_full"),
         max_stale_us=fields.get("max_stale", Serving().max_stale_us),
         drain_us=fields.get("drain", 0),
         p99_us=fields.get("p99", Serving().p99_us),

@@ -699,8 +699,13 @@ SERVING = Section(
         Key(
             "host",
             Text("an address", "127.0.0.1", r"^[0-9A-Za-z.:-]+$"),
-            "The address it listens on: one of this machine alone, as it speaks no TLS itself.",
+            "The address it listens on: one of this machine alone, as it speaks no TLS itself, unless tls says else.",
             default="127.0.0.1",
+        ),
+        Key(
+            "tls",
+            Choice(("front",)),
+            "Who ends TLS: a front, over a network that nobody else can reach. Then the address may be any.",
         ),
         Key("port", Number(0, 65_535, whole=True), "Its port; 0 for any that is free.", default=8000),
         Key(

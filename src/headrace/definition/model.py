@@ -593,6 +593,8 @@ class Serving(Struct, frozen=True, kw_only=True):
     """How predictions are served."""
 
     host: str = "127.0.0.1"
+    tls: Literal["front"] | None = None
+    """Who ends it. None: nobody, so that only this machine may be listened on."""
     port: int = 8000
     workers: int = 1
     p99_us: int = 20_000

@@ -22,7 +22,7 @@ from headrace.serving.pulling import ServerState, servers, tell_changes
 from headrace.serving.revisions import Change
 from headrace.stores.objects import ObjectStore
 
-WAIT_S: Final = 20.0
+WAIT_S: Final = 30.0
 _POLL_S: Final = 0.1
 
 

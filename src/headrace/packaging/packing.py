@@ -108,7 +108,7 @@ class Packing:
         )
         if everywhere:
             drain_us = serving.drain_us or DRAIN_US
-            serving = msgspec.structs.replace(serving, host="0.0.0.0", port=PORT, drain_us=drain_us)  # noqa: S104
+            serving = msgspec.structs.replace(serving, host="0.0.0.0", tls="front", port=PORT, drain_us=drain_us)  # noqa: S104
         known = usable_keys(self._keys(), name, self._clock()) if embed else ()
         objects = None
         if embed:

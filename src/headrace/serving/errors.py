@@ -171,8 +171,8 @@ class AddressNotLocal(WrongUse):
         super().__init__(
             f"{host!r} can be reached from other machines: keys and rows would cross the network in plain text, as "
             f"the server speaks no TLS itself",
-            fix="listen on 127.0.0.1 and let a front that ends TLS, such as HAProxy or nginx, ask it there; name what "
-            "the front is asked by in [serving] hosts",
+            fix="listen on 127.0.0.1 and let a front that ends TLS, such as HAProxy or nginx, ask it there; where the "
+            'front is elsewhere, over a network that nobody else can reach, set tls = "front" in [serving]',
             host=host,
         )
 

@@ -61,6 +61,7 @@ class Supervisor:
     Parameters
     ----------
     puller : what is to be served
+    behind_front : whether other machines may reach the address, as a front ends TLS
     say : told of every event
     """
 
@@ -70,6 +71,7 @@ class Supervisor:
         puller: Puller,
         *,
         address: tuple[str, int],
+        behind_front: bool = False,
         workers: int,
         max_stale_s: float,
         drain_s: float,
@@ -78,7 +80,8 @@ class Supervisor:
     ) -> None:
         self._puller, self._say, self._clock = puller, say, clock
         self._max_stale_s, self._drain_s = max_stale_s, drain_s
-        self._socket = bind(address)
+        self._waiting_rows = settings.limits.waiting_rows
+        self._socket = bind(address, behind_front=behind_front)
         self.address: Final[tuple[str, int]] = self._socket.getsockname()[:2]
         self._ramping = Ramping()
         self._workforce = Workforce(
@@ -245,6 +248,8 @@ class Supervisor:
                 if package not in self._probed:
                     row_us = await self._workforce.probe(served[package])
                     self._say("probed", version=version, row_us=round(row_us, 1))
+                    # in one turn of its loop a worker answers all rows that it lets wait
+                    self._workforce.may_be_busy(self._waiting_rows * row_us / 1e6)
             except HeadraceError as error:
                 failed[version] = error.message
             else:
@@ -352,10 +357,10 @@ def is_local(host: str) -> bool:
         return False
 
 
-def bind(address: tuple[str, int]) -> socket.socket:
+def bind(address: tuple[str, int], *, behind_front: bool = False) -> socket.socket:
     """A listening socket that workers share: who is free takes the next connection, and a worker that is stopped gets
     none. Raises `AddressNotLocal` or `PortTaken`."""
-    if not is_local(address[0]):
+    if not (behind_front or is_local(address[0])):
         raise AddressNotLocal(address[0])
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from math import ceil
 from socket import socket
 from typing import Final, Protocol
 
@@ -64,11 +65,14 @@ PASSED: Final = (
 """Of the environment: what Python and the libraries of workers read. Passwords that the store is opened with, keys and
 tokens are among the others: what a worker needs it is told over its pipe."""
 TURN_S: Final = 0.2
-HUNG_TURNS: Final = 4
-"""A worker that answers that leaves a ping unanswered for so many turns is replaced."""
+HUNG_TURNS: Final = 3
+"""A worker that takes requests and leaves a ping unanswered for so many turns, beyond those that its rows may take it,
+is replaced."""
 START_TURNS: Final = 100
 """A worker that is not ready after so many turns is replaced; a deployment that is not loaded by then is not."""
-PROBE_S: Final = 10.0
+PROBE_S: Final = 20.0
+"""By the clock; of the processor's time it gets less."""
+PROBE_CPU_S: Final = 10
 PROBE_BYTES: Final = 2 * 1024**3
 END_S: Final = 30.0
 STEADY_S: Final = 3.0
@@ -154,6 +158,7 @@ class Workforce:
         self._keys = Accept(number=0, keys=())
         self._numbers = itertools.count(1)
         self._is_open = self._ending = self._damaged = False
+        self._patience = HUNG_TURNS
         self._turn = self._young = 0
         """Workers that died young, in a row."""
         self._next = 0.0
@@ -180,9 +185,13 @@ class Workforce:
             tasks.create_task(self._watch())
             tasks.create_task(self._replace())
 
+    def may_be_busy(self, seconds: float) -> None:
+        """A worker may compute for so long at a time, and hears nothing meanwhile."""
+        self._patience = max(self._patience, HUNG_TURNS + ceil(seconds / TURN_S))
+
     async def probe(self, served: Served) -> float:
         """Try a version in a process of its own; microseconds that one row took. Raises `VersionNotProbed`."""
-        order = Probe(settings=self._settings, served=served, memory_bytes=PROBE_BYTES, cpu_s=int(PROBE_S))
+        order = Probe(settings=self._settings, served=served, memory_bytes=PROBE_BYTES, cpu_s=PROBE_CPU_S)
         name = f"{served.model}@{served.version}"
         said: asyncio.Future[FromWorker | None] = asyncio.get_running_loop().create_future()
 
@@ -214,7 +223,7 @@ class Workforce:
         self._send_all(told)
         # who takes no requests yet gets them before its first one
         await self._until(
-            lambda: all(worker.keys >= told.number for worker in self._workers if worker.is_open), 2 * HUNG_TURNS
+            lambda: all(worker.keys >= told.number for worker in self._workers if worker.is_open), 2 * self._patience
         )
 
     async def install(self, deployment: Deployment) -> dict[str, str]:
@@ -425,7 +434,7 @@ class Workforce:
         if worker.pinged:
             worker.unanswered += 1
             # what it loads, it loads beside its requests, but a library may keep it from everything else meanwhile
-            patience = HUNG_TURNS if worker.is_open and not worker.loading else START_TURNS
+            patience = self._patience if worker.is_open and not worker.loading else START_TURNS
             if worker.unanswered >= patience:
                 self._lose(worker, f"it did not answer for {worker.unanswered * TURN_S:g} s")
         elif self._is_open and not worker.is_open and worker.turns > START_TURNS:
