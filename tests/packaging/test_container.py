@@ -113,7 +113,7 @@ def test_the_image_answers_as_the_project_does_from_a_root_that_cannot_be_writte
         registry = project.registry()
         [expected] = Scorer(registry.read(registry.get("delays@1"))).predict([ROW])
     assert (status, answer["version"], answer["probability"]) == (200, 1, expected.probability)
-    assert [event["event"] for event in serving.events] == ["probed", "serving", "ready"]
+    assert [event["event"] for event in serving.events] == ["keys", "probed", "serving", "ready"]
     assert [event["event"] for event in said] == ["draining", "ended"]
     assert in_tree(built.tree, built.config, *health, str(serving.port)).wait(30) == 1
 
