@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from headrace.serving.log.outcomes import Joined
     from headrace.serving.model import Deployment
     from headrace.serving.supervisor import Supervisor
+    from headrace.serving.tls import Tls
     from headrace.serving.workforce import Tells
     from headrace.stages.model import Checked, Outcome, Workspace
     from headrace.stores.catalog import Catalog, Reader
@@ -831,6 +832,7 @@ class Project:
             packages=str(folder / "packages"),
             signers=self._signers(),
             hosts=("localhost", "127.0.0.1", "[::1]", host or serving.host, *serving.hosts),
+            tls=self._tls(),
             limits=Limits(),
             online=str(self._resolved(self.definition.stores.online)),  # plain: it goes to workers over a pipe
             max_staleness_us=rule.max_staleness_us,
@@ -849,6 +851,19 @@ class Project:
             drain_s=serving.drain_us / 1e6,
             say=say,
             clock=now_us,
+        )
+
+    def _tls(self) -> Tls | None:
+        from headrace.serving.tls import Tls
+
+        serving = self.definition.serving
+        if serving.certificate is None or serving.certificate_key is None:
+            return None
+        clients = None if serving.clients is None else str(self.root / serving.clients)
+        return Tls(
+            certificate=str(self.root / serving.certificate),
+            key=str(self.root / serving.certificate_key),
+            clients=clients,
         )
 
     def schedule_times(self) -> Times:

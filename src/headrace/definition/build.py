@@ -511,8 +511,22 @@ def build_serving(fields: Fields, project: Project) -> Serving:
                 fix="take it out, or add it to [project] request",
                 code="sticky-not-sent",
             )
+    for name, other in (
+        ("certificate", "certificate_key"),
+        ("certificate_key", "certificate"),
+        ("clients", "certificate"),
+    ):
+        if fields.get(name) is not None and fields.get(other) is None:
+            fields.at.key(name).wrong(
+                f"{name} stands alone",
+                expected=f"{other} beside it",
+                found="none",
+                fix=f"add {other}, or take {name} out",
+                code="tls-incomplete",
+            )
     return Serving(
-        **fields.only("host", "tls", "port", "workers", "hosts", "sticky", "log", "on_full"),
+        **fields.only("host", "port", "certificate", "certificate_key", "clients", "tls"),
+        **fields.only("workers", "hosts", "sticky", "log", "on_full"),
         max_stale_us=fields.get("max_stale", Serving().max_stale_us),
         drain_us=fields.get("drain", 0),
         p99_us=fields.get("p99", Serving().p99_us),

@@ -699,7 +699,7 @@ SERVING = Section(
         Key(
             "host",
             Text("an address", "127.0.0.1", r"^[0-9A-Za-z.:-]+$"),
-            "The address it listens on: one of this machine alone, as it speaks no TLS itself, unless tls says else.",
+            "The address it listens on: one of this machine alone without a certificate, unless tls says else.",
             default="127.0.0.1",
         ),
         Key(
@@ -708,6 +708,17 @@ SERVING = Section(
             "Who ends TLS: a front, over a network that nobody else can reach. Then the address may be any.",
         ),
         Key("port", Number(0, 65_535, whole=True), "Its port; 0 for any that is free.", default=8000),
+        Key(
+            "certificate",
+            Text("a path", "tls/server.pem"),
+            "TLS: the server's certificate and those between it and the root, in PEM. Renewed files are taken up.",
+        ),
+        Key("certificate_key", Text("a path", "tls/server.key"), "TLS: its key, in PEM, its owner's alone to read."),
+        Key(
+            "clients",
+            Text("a path", "tls/clients.pem"),
+            "TLS: authorities, in PEM, one of which must have signed a client's certificate; any client when left out.",
+        ),
         Key(
             "workers",
             Number(1, 256, whole=True),

@@ -169,11 +169,25 @@ class AddressNotLocal(WrongUse):
 
     def __init__(self, host: str) -> None:
         super().__init__(
-            f"{host!r} can be reached from other machines: keys and rows would cross the network in plain text, as "
-            f"the server speaks no TLS itself",
-            fix="listen on 127.0.0.1 and let a front that ends TLS, such as HAProxy or nginx, ask it there; where the "
-            'front is elsewhere, over a network that nobody else can reach, set tls = "front" in [serving]',
+            f"{host!r} can be reached from other machines, and [serving] has no certificate: keys and rows would cross "
+            f"the network in plain text",
+            fix="give [serving] certificate and certificate_key; or listen on 127.0.0.1 and let a front that ends TLS "
+            'ask it there; or, where the front is elsewhere, over a network that nobody else reaches, say tls = "front"',
             host=host,
+        )
+
+
+class TlsUnusable(WrongUse):
+    """A certificate or its key cannot be used."""
+
+    code = "tls-unusable"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"{path!r} cannot be used for TLS: {reason}",
+            fix="[serving] certificate and certificate_key name two files in PEM that fit each other, the key readable "
+            "by its owner alone",
+            path=path,
         )
 
 

@@ -12,6 +12,7 @@ import msgspec
 from headrace.serving.keys import ApiKey
 from headrace.serving.limits import Limits
 from headrace.serving.model import Counts, Deployment, Served
+from headrace.serving.tls import Tls
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
@@ -28,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Folder of packages by content id."""
     signers: tuple[str, ...]
     hosts: tuple[str, ...]
+    tls: Tls | None = None
     limits: Limits
     online: str | None
     """Address of the online store; None: no version needs it."""

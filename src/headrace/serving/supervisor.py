@@ -31,6 +31,7 @@ from headrace.serving.messages import ArmCounts, Settings
 from headrace.serving.model import Deployment
 from headrace.serving.pulling import Known, Pulled, Puller, ServerState, count_changes
 from headrace.serving.ramping import Ramping
+from headrace.serving.tls import Certificate
 from headrace.serving.workforce import Tells, Workforce
 
 PULL_S: Final = 0.5
@@ -81,7 +82,10 @@ class Supervisor:
         self._puller, self._say, self._clock = puller, say, clock
         self._max_stale_s, self._drain_s = max_stale_s, drain_s
         self._waiting_rows = settings.limits.waiting_rows
-        self._socket = bind(address, behind_front=behind_front)
+        if settings.tls is not None:
+            Certificate(settings.tls)  # what is wrong with it is said here, once
+        self._scheme = "http" if settings.tls is None else "https"
+        self._socket = bind(address, to_all=behind_front or settings.tls is not None)
         self.address: Final[tuple[str, int]] = self._socket.getsockname()[:2]
         self._ramping = Ramping()
         self._workforce = Workforce(
@@ -269,7 +273,9 @@ class Supervisor:
             return
         self._ready = True
         self._workforce.open()
-        self._say("ready", address=f"http://{self.address[0]}:{self.address[1]}", workers=len(self._workforce))
+        self._say(
+            "ready", address=f"{self._scheme}://{self.address[0]}:{self.address[1]}", workers=len(self._workforce)
+        )
 
     async def _ramp(self) -> None:
         """Change what canaries and guards call for; another server may have been first."""
@@ -357,10 +363,10 @@ def is_local(host: str) -> bool:
         return False
 
 
-def bind(address: tuple[str, int], *, behind_front: bool = False) -> socket.socket:
+def bind(address: tuple[str, int], *, to_all: bool = False) -> socket.socket:
     """A listening socket that workers share: who is free takes the next connection, and a worker that is stopped gets
-    none. Raises `AddressNotLocal` or `PortTaken`."""
-    if not (behind_front or is_local(address[0])):
+    none; other machines may reach it `to_all` alone. Raises `AddressNotLocal` or `PortTaken`."""
+    if not to_all and not is_local(address[0]):
         raise AddressNotLocal(address[0])
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)

@@ -24,6 +24,7 @@ from headrace.serving.messages import Settings
 from headrace.serving.model import Deployment, Served
 from headrace.serving.pulling import Puller, ServerState, servers, tell_changes
 from headrace.serving.revisions import Change, begin
+from headrace.serving.tls import Tls
 from headrace.stores.objects.local import LocalObjectStore
 
 PROJECT = "delays"
@@ -45,6 +46,7 @@ class Place:
     limits: Limits = field(default_factory=Limits)
     max_stale_s: float = 3600.0
     drain_s: float = 0.0
+    tls: Tls | None = None
     objects: LocalObjectStore = field(init=False)
     key: str = field(init=False)
 
@@ -79,6 +81,7 @@ class Place:
             packages=str(folder / "packages"),
             signers=(KEY.public,),
             hosts=("localhost", "127.0.0.1"),
+            tls=self.tls,
             limits=self.limits,
             online=None,
             max_staleness_us=None,
@@ -142,7 +145,7 @@ class Running:
 
     @property
     def address(self) -> tuple[str, int]:
-        host, _, port = self.wait_for("ready")["address"].removeprefix("http://").rpartition(":")
+        host, _, port = self.wait_for("ready")["address"].rpartition("/")[2].rpartition(":")
         return host, int(port)
 
     def workers(self) -> list[int]:

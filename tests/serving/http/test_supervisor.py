@@ -248,7 +248,7 @@ def test_an_address_that_others_can_reach_is_refused_without_a_front(host: str) 
     with pytest.raises(AddressNotLocal, match="TLS"):
         bind((host, 0))
     if host in ("0.0.0.0", "::"):
-        bind((host, 0), behind_front=True).close()
+        bind((host, 0), to_all=True).close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.3.2.1", "localhost"])

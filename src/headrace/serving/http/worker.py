@@ -21,6 +21,7 @@ import numpy as np
 from headrace.features.model import ExpressionStep, Program
 from headrace.features.program import HistoryLike
 from headrace.scoring.package import Package, decode_json, read_package
+from headrace.serving.errors import TlsUnusable
 from headrace.serving.http.connection import Connection
 from headrace.serving.http.desk import Desk
 from headrace.serving.http.endpoint import Endpoint
@@ -50,6 +51,7 @@ from headrace.serving.messages import (
 )
 from headrace.serving.messages import Probe as ProbeOrder
 from headrace.serving.model import Served
+from headrace.serving.tls import Certificate
 from headrace.serving.versions import Version
 
 PROBE: Final = "probe "
@@ -63,6 +65,7 @@ _POLL_S: Final = 0.05
 _TIMED: Final = 15
 """Rows that a probe times."""
 _BACKLOG: Final = 2048
+_RENEW_S: Final = 1.0
 
 
 def serve(pipe: Pipe, argument: str, descriptors: list[int]) -> None:
@@ -90,8 +93,12 @@ def now_us() -> int:
 def note_fault(error: Exception) -> None:
     """A fault of ours, for who keeps the server: what and where, and no value that a request carried."""
     places = [f"{frame.name} {frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-    told = {"event": "fault", "error": type(error).__name__, "at": places[-6:]}
-    sys.stderr.write(msgspec.json.encode(told).decode() + "\n")
+    note("fault", error=type(error).__name__, at=places[-6:])
+
+
+def note(event: str, **facts: object) -> None:
+    """A line for who keeps the server."""
+    sys.stderr.write(msgspec.json.encode({"event": event, **facts}).decode() + "\n")
     sys.stderr.flush()
 
 
@@ -142,6 +149,7 @@ class Worker:
         self._waiting: dict[int, Loaded] = {}
         """What is loaded, and not answered by yet."""
         self._server: asyncio.Server | None = None
+        self._certificate: Certificate | None = None
         self._ended = loop.create_future()
         self._draining: asyncio.Task[None] | None = None
 
@@ -244,10 +252,28 @@ class Worker:
 
     async def _open(self) -> None:
         if self._server is None:
+            tls = self._settings.tls
+            self._certificate = None if tls is None else Certificate(tls)
             self._server = await self._loop.create_server(
-                lambda: Connection(self.desk), sock=self._listening, backlog=_BACKLOG
+                lambda: Connection(self.desk),
+                sock=self._listening,
+                backlog=_BACKLOG,
+                ssl=None if self._certificate is None else self._certificate.context,
+                ssl_handshake_timeout=None if tls is None else self._settings.limits.read_s,
             )
+            self._renew()
             self.desk.ready = True
+
+    def _renew(self) -> None:
+        """Look whether there is another certificate."""
+        if self._certificate is None:
+            return
+        try:
+            if self._certificate.renew():
+                note("certificate_renewed")
+        except TlsUnusable as error:
+            note("certificate_refused", error=error.code)
+        self._loop.call_later(_RENEW_S, self._renew)
 
     async def _drain(self, delay_s: float) -> None:
         self.desk.draining = True

@@ -1,0 +1,215 @@
+"""TLS: who may listen to what without it, which clients are taken, and how a certificate is renewed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import http.client
+import json
+import socket
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tests.scoring.made import ROW
+from tests.serving.http.running import Place, Running
+
+from headrace.serving.errors import AddressNotLocal, TlsUnusable
+from headrace.serving.supervisor import bind
+from headrace.serving.tls import Certificate, Tls
+
+DAY = dt.timedelta(days=1)
+
+
+class Authority:
+    """One that signs certificates."""
+
+    def __init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
+        self.certificate = self._made(self.name, self.key, is_ca=True)
+
+    def _made(self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *, is_ca: bool) -> x509.Certificate:
+        now = dt.datetime.now(dt.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - DAY)
+            .not_valid_after(now + DAY)
+            .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+            .add_extension(x509.KeyUsage(True, False, False, False, False, is_ca, is_ca, False, False), critical=True)
+            .sign(self.key, hashes.SHA256())
+        )
+
+    def write(self, folder: Path, name: str) -> int:
+        """A new certificate and key; its serial number."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = self._made(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key, is_ca=False)
+        text = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        for path, data in ((folder / f"{name}.key", text), (folder / f"{name}.pem", _pem(made))):
+            part = path.with_suffix(".part")
+            part.touch(mode=0o600)
+            part.write_bytes(data)
+            part.replace(path)
+        (folder / "authority.pem").write_bytes(_pem(self.certificate))
+        return made.serial_number
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def tls(folder: Path, *, clients: bool = False) -> Tls:
+    authority = str(folder / "authority.pem") if clients else None
+    return Tls(certificate=str(folder / "server.pem"), key=str(folder / "server.key"), clients=authority)
+
+
+def client(folder: Path, *, shows: str | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(folder / "authority.pem"))
+    if shows is not None:
+        context.load_cert_chain(folder / f"{shows}.pem", folder / f"{shows}.key")
+    return context
+
+
+def ask(running: Running, context: ssl.SSLContext) -> int:
+    connection = http.client.HTTPSConnection("localhost", running.address[1], timeout=20, context=context)
+    try:
+        headers = {"authorization": f"Bearer {running.place.key}", "content-type": "application/json"}
+        connection.request("POST", "/v1/deployments/delays/predict", json.dumps(ROW), headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    finally:
+        connection.close()
+
+
+def serial(running: Running, context: ssl.SSLContext) -> int:
+    with (
+        socket.create_connection(running.address) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secured,
+    ):
+        found = secured.getpeercert(binary_form=True)
+    assert found is not None
+    return x509.load_der_x509_certificate(found).serial_number
+
+
+def test_a_server_with_a_certificate_speaks_tls_alone_and_takes_up_a_new_one(tmp_path: Path) -> None:
+    authority = Authority()
+    first = authority.write(tmp_path, "server")
+    place = Place(tmp_path, tls=tls(tmp_path))
+    place.deploy(place.version(1))
+    running = Running(place)
+    try:
+        assert running.wait_for("ready")["address"].startswith("https://")
+        context = client(tmp_path)
+        assert [ask(running, context) for _ in range(3)] == [200] * 3
+        assert serial(running, context) == first
+        assert Certificate(tls(tmp_path)).context.minimum_version == ssl.TLSVersion.TLSv1_2
+        plain = http.client.HTTPConnection("localhost", running.address[1], timeout=20)
+        plain.request("GET", "/healthz")
+        with pytest.raises((http.client.HTTPException, OSError)):
+            plain.getresponse()
+        plain.close()
+        second = authority.write(tmp_path, "server")
+        running.wait_for("certificate_renewed")
+        assert serial(running, context) == second
+        (tmp_path / "server.pem").write_bytes(b"nonsense")
+        running.wait_for("certificate_refused")
+        assert serial(running, context) == second
+        assert ask(running, context) == 200
+    finally:
+        running.end()
+
+
+def test_a_client_without_a_certificate_that_is_trusted_is_not_heard(tmp_path: Path) -> None:
+    authority = Authority()
+    authority.write(tmp_path, "server")
+    authority.write(tmp_path, "client")
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    Authority().write(strange, "client")
+    place = Place(tmp_path, tls=tls(tmp_path, clients=True))
+    place.deploy(place.version(1))
+    running = Running(place)
+    try:
+        running.wait_for("ready")
+        assert ask(running, client(tmp_path, shows="client")) == 200
+        with pytest.raises((ssl.SSLError, http.client.HTTPException, OSError)):
+            ask(running, client(tmp_path))
+        other = client(tmp_path)
+        other.load_cert_chain(strange / "client.pem", strange / "client.key")
+        with pytest.raises((ssl.SSLError, http.client.HTTPException, OSError)):
+            ask(running, other)
+        assert ask(running, client(tmp_path, shows="client")) == 200
+    finally:
+        running.end()
+
+
+def test_who_does_not_finish_the_handshake_is_cut_and_costs_the_others_nothing(tmp_path: Path) -> None:
+    Authority().write(tmp_path, "server")
+    from headrace.serving.limits import Limits
+
+    place = Place(tmp_path, tls=tls(tmp_path), limits=Limits(read_s=1.0))
+    place.deploy(place.version(1))
+    running = Running(place)
+    try:
+        running.wait_for("ready")
+        slow = [socket.create_connection(running.address) for _ in range(20)]
+        for each in slow:
+            each.settimeout(20)
+        assert ask(running, client(tmp_path)) == 200
+        assert all(each.recv(1) == b"" for each in slow)
+        for each in slow:
+            each.close()
+    finally:
+        running.end()
+
+
+def test_what_is_no_certificate_is_said_before_anything_is_served(tmp_path: Path) -> None:
+    authority = Authority()
+    authority.write(tmp_path, "server")
+    authority.write(tmp_path, "other")
+    made = tls(tmp_path, clients=True)
+    Certificate(made)
+    wrong = [
+        Tls(certificate=str(tmp_path / "none.pem"), key=made.key),
+        Tls(certificate=made.certificate, key=str(tmp_path / "none.key")),
+        Tls(certificate=made.certificate, key=str(tmp_path / "other.key")),
+        Tls(certificate=made.certificate, key=made.key, clients=str(tmp_path / "none.pem")),
+        Tls(certificate=made.certificate, key=made.key, clients=made.key),
+    ]
+    for each in wrong:
+        with pytest.raises(TlsUnusable):
+            Certificate(each)
+    (tmp_path / "server.key").chmod(0o644)
+    with pytest.raises(TlsUnusable, match="everybody"):
+        Certificate(made)
+
+
+def test_other_machines_reach_a_server_with_tls_or_where_that_is_meant(tmp_path: Path) -> None:
+    with pytest.raises(AddressNotLocal):
+        bind(("0.0.0.0", 0))
+    bind(("0.0.0.0", 0), to_all=True).close()
+
+
+def test_a_certificate_that_did_not_change_is_not_read_again(tmp_path: Path) -> None:
+    authority = Authority()
+    authority.write(tmp_path, "server")
+    made = Certificate(tls(tmp_path))
+    assert made.renew() is False
+    time.sleep(0.01)
+    authority.write(tmp_path, "server")
+    assert made.renew() is True
+    assert made.renew() is False
