@@ -172,7 +172,7 @@ class AddressNotLocal(WrongUse):
             f"{host!r} can be reached from other machines, and [serving] has no certificate: keys and rows would cross "
             f"the network in plain text",
             fix="give [serving] certificate and certificate_key; or listen on 127.0.0.1 and let a front that ends TLS "
-            'ask it there; or, where the front is elsewhere, over a network that nobody else reaches, say tls = "front"',
+            'ask it there; or, where the front is elsewhere, over a network of its own with it, say tls = "front"',
             host=host,
         )
 
