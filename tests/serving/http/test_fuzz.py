@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import re
+import socket
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import jsonschema_rs
 import pytest
-from tests.serving.http.running import PROJECT, Place, Running
+from tests.scoring.made import ROW
+from tests.serving.http.hostile import MARK, Maker, traversals
+from tests.serving.http.inside import Inside, answers, deployment, request, turns, version, within
+from tests.serving.http.running import PROJECT, Client, Place, Running
 
+import headrace.serving.http
 from headrace.serving.pulling import tell_changes
+
+HEADERS = {
+    "allow",
+    "connection",
+    "content-length",
+    "content-type",
+    "date",
+    "inference-header-content-length",
+    "retry-after",
+    "www-authenticate",
+    "x-request-id",
+}
+INTERNALS = re.compile(
+    r"Traceback|\.py\b|/tmp|/home|/usr|site-packages|Exception|[a-z]Error\b|<class|\b0x[0-9a-f]{6}|onnx|llhttp"
+)
+"""What no client is to read."""
 
 SCHEMATHESIS = """
 [generation]
@@ -32,6 +61,12 @@ class Target:
         tell_changes(self.place.objects, PROJECT)
         self.running = Running(self.place)
         self.address = self.running.address
+
+    def page(self) -> dict[str, Any]:
+        """The OpenAPI page."""
+        status, _, found = Client(self.running, self.both).ask("GET", "/openapi.json")
+        assert status == 200
+        return dict(found)
 
     def faults(self) -> list[object]:
         """What the workers noted as faults of ours."""
@@ -73,3 +108,184 @@ def test_requests_made_of_the_page_are_answered_as_the_page_says(
     )
     assert found.returncode == 0, found.stdout + found.stderr
     assert not target.faults()
+
+
+def test_ten_thousand_hostile_requests_leave_the_server_as_it_was(target: Target) -> None:
+    page = target.page()
+    problem = jsonschema_rs.validator_for(page["components"]["schemas"]["Problem"])
+    declared = set(page["paths"]["/v1/deployments/delays/predict"]["post"]["responses"])
+    [worker] = target.running.workers()
+    maker = Maker(seed=16, keys=[target.both, target.scoped])
+    seen: Counter[int] = Counter()
+    warm_kib = 0
+    files = open_files(worker)
+    while seen.total() < 12_000:
+        hostile = maker.draw()
+        answer = exchange(target.address, hostile.pieces)
+        told = read_answers(answer)
+        assert len(told) <= hostile.requests + 1, (hostile, answer)  # what is cut or bent may look like one more
+        for status, kind, body in told:
+            seen[status] += 1
+            assert str(status) in declared | {"100", "202"}, (status, hostile)
+            if status >= 400:
+                assert status in (400, 401, 403, 404, 405, 413, 414, 415, 421, 422, 429, 431, 504), (status, hostile)
+                assert kind == "application/problem+json"
+                if body:
+                    check_problem(problem, status, body, values_known=hostile.speaks_for_itself)
+        if not warm_kib and seen.total() > 3_000:
+            warm_kib = resident_kib(worker)
+    assert target.running.workers() == [worker]
+    assert not target.faults()
+    assert resident_kib(worker) - warm_kib <= 20 * 1024
+    wait_until(lambda: open_files(worker) <= files)
+    assert Client(target.running, target.both).predict(ROW)[0] == 200
+    assert {200, 202, 400, 401, 403, 404, 405, 414, 415, 421, 422, 431} <= set(seen), seen
+
+
+def test_every_status_that_the_code_can_answer_is_on_the_page(target: Target) -> None:
+    page = target.page()
+    answered = set()
+    for path in Path(headrace.serving.http.__path__[0]).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Name)
+                and node.func.id in ("Problem", "problem_of")
+            ):
+                constants = [each.value for each in ast.walk(node) if isinstance(each, ast.Constant)]
+                answered |= {str(value) for value in constants if type(value) is int and 400 <= value < 600}
+    assert {"400", "401", "404", "413", "422", "429", "431", "503", "507"} <= answered
+    for path, methods in page["paths"].items():
+        for method, operation in methods.items():
+            assert answered <= set(operation["responses"]), (path, method)
+
+
+def test_no_spelling_of_an_address_opens_a_file(tmp_path: Path) -> None:
+    opened: list[object] = []
+    watching = False
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if watching and event in ("open", "os.listdir", "os.scandir", "subprocess.Popen", "os.exec", "import"):
+            opened.append((event, arguments))
+
+    async def run() -> None:
+        nonlocal watching
+        made = version(1)
+        inside = Inside(tmp_path, deployment({"v1": made}), [made])
+        for path in ("/nowhere", "/v2/models/none"):  # what is imported at first need
+            await inside.ask(b"", path=path, method="GET")
+        spelled = [path for path in traversals() if path.isascii()]
+        assert len(spelled) >= 600
+        watching = True
+        for path in spelled:
+            for method in ("GET", "POST"):
+                connection, transport = inside.connect()
+                connection.data_received(request(ROW, path=path, method=method))
+                await turns(2)
+                [(status, _, problem)] = answers(transport.sent)
+                assert status in (400, 403, 404, 405)
+                assert "passwd" not in json.dumps(problem)
+                connection.connection_lost(None)
+        watching = False
+        assert not inside.faults
+        inside.log.close()
+
+    sys.addaudithook(hook)  # it cannot be taken away again, and does nothing once this ends
+    try:
+        within(run())
+    finally:
+        watching = False
+    assert not opened
+
+
+@pytest.mark.parametrize("size", [70_000, 300_000, 900_000])
+def test_who_is_refused_in_the_middle_reads_why(target: Target, size: int) -> None:
+    data = request(b"x" * size, text="hr_no_key")
+    for _ in range(20):
+        with socket.create_connection(target.address) as client:
+            client.settimeout(5)
+            client.sendall(data)
+            told = b""
+            while part := client.recv(65_536):
+                told += part
+        assert [status for status, _, _ in read_answers(told)] == [401]
+
+
+def exchange(address: tuple[str, int], pieces: list[bytes]) -> bytes:
+    """Send, say that nothing follows, and read to the end; five seconds of silence are a failure."""
+    answer = b""
+    with socket.create_connection(address) as client:
+        client.settimeout(5)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            for piece in pieces:
+                client.sendall(piece)
+            client.shutdown(socket.SHUT_WR)
+        except TimeoutError:
+            raise
+        except OSError:
+            pass  # it has been refused before it was whole
+        with suppress(ConnectionResetError):
+            while part := client.recv(65_536):
+                answer += part
+    return answer
+
+
+def read_answers(data: bytes) -> list[tuple[int, str, bytes]]:
+    """Status, content type and body of each, by the letter of HTTP/1.1; raises AssertionError for anything else."""
+    found = []
+    while data:
+        head, end, rest = data.partition(b"\r\n\r\n")
+        assert end, data
+        line, *lines = head.decode("ascii").split("\r\n")
+        matched = re.fullmatch(r"HTTP/1\.1 (\d{3}) [A-Za-z -]+", line)
+        assert matched is not None, data
+        status = int(matched[1])
+        if status == 100:
+            data = rest
+            continue
+        headers = {}
+        for one in lines:
+            name, colon, value = one.partition(": ")
+            assert colon, data
+            assert name in HEADERS, data
+            assert name not in headers, data
+            assert value.isprintable(), data
+            headers[name] = value
+        length = int(headers["content-length"])
+        if length and (not rest or rest.startswith(b"HTTP/1.1 ")):  # an answer to HEAD
+            length = 0
+        assert len(rest) >= length, data
+        found.append((status, headers["content-type"], rest[:length]))
+        data = rest[length:]
+    return found
+
+
+def check_problem(schema: Any, status: int, body: bytes, *, values_known: bool) -> None:
+    told = json.loads(body)
+    schema.validate(told)
+    assert set(told) <= {"type", "title", "status", "detail", "code", "fix", "facts", "id", "error"}
+    assert told["status"] == status
+    assert told["type"] == f"urn:headrace:error:{told['code']}"
+    assert re.fullmatch("[a-z0-9-]{3,60}", told["code"])
+    assert len(body) < 4_000
+    assert not INTERNALS.search(json.dumps(told)), told
+    if values_known:
+        assert MARK not in json.dumps(told), told
+
+
+def open_files(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def resident_kib(pid: int) -> int:
+    found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1])
+
+
+def wait_until(holds: Any, within_s: float = 30.0) -> None:
+    until = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
