@@ -46,6 +46,7 @@ if [ "$want" = dev ]; then  # servers that the tests start themselves, which PyP
   command -v mariadbd >/dev/null || apt_install "the tests read from a real MariaDB" mariadb-server
   command -v redis-server >/dev/null || apt_install "the tests keep online values in a real Redis" redis-server
   command -v nginx >/dev/null || apt_install "the tests read from a real web server" nginx-light
+  command -v promtool >/dev/null || apt_install "the tests let Prometheus judge the page of metrics" prometheus
   command -v haproxy >/dev/null || apt_install "the tests put servers behind a real HAProxy" haproxy
   command -v buildah >/dev/null || apt_install "the tests build images with a real builder" buildah
 fi
