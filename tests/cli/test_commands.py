@@ -237,13 +237,16 @@ def test_models_are_listed_compared_moved_and_moved_back(call: Call, delays: Pat
 def test_a_version_is_verified_and_exported(call: Call, delays: Path) -> None:
     package = call("models", "show", "flight-delays", "--json").document["package"]
     verified = call("models", "verify", "flight-delays@1", "--json")
-    assert (verified.code, verified.document) == (0, {"version": 1, "package": package, "verified": True})
+    assert (verified.code, verified.document) == (
+        0,
+        {"version": 1, "package": package, "verified": True, "golden_rows": 32},
+    )
     exported = call("models", "export", "flight-delays@1", "out", "--json")
     assert (exported.code, exported.document["version"]) == (0, 1)
     files = {path.name: path.read_bytes() for path in Path("out").iterdir()}
     assert files.keys() == {
         *("model.onnx", "program.json", "encoder.json", "decision.json", "contract.json", "profile.json"),
-        *("lineage.json", "certificate.json", "README.md", "manifest.json", "manifest.sig"),
+        *("lineage.json", "certificate.json", "golden.json", "README.md", "manifest.json", "manifest.sig"),
     }
     assert {entry["name"] for entry in json.loads(files["manifest.json"])["files"]} == files.keys() - {
         *("manifest.json", "manifest.sig")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +18,8 @@ from headrace.features.model import CategoryLevels, EncodedColumn, Encoder, Expr
 from headrace.governance.signing import SigningKey
 from headrace.language.parse import parse
 from headrace.language.types import Type
+from headrace.scoring.decision import Decider
+from headrace.scoring.golden import golden_rows
 from headrace.scoring.model import Decision, Lineage
 from headrace.scoring.package import MANIFEST, SIGNATURE, build_manifest, content_id, sign_manifest
 
@@ -148,7 +151,7 @@ def forest(width: int, *, trees: int, depth: int, outputs: int = 1, link: str | 
 def package_files(
     task: Task = "binary", *, seed: int = 0, replaced: Mapping[str, bytes] = MappingProxyType({})
 ) -> dict[str, bytes]:
-    """The nine files of a package, some of them replaced."""
+    """The ten files of a package, some of them replaced; what others replace has no golden rows."""
     outputs, link = {"binary": (1, "Sigmoid"), "multiclass": (3, "Softmax"), "regression": (1, None)}[task]
     files = {
         "model.onnx": forest(len(OUTPUTS), trees=12, depth=4, outputs=outputs, link=link, seed=seed),
@@ -161,7 +164,14 @@ def package_files(
         "README.md": b"# delays\n",
         "certificate.json": b"{}",
     }
+    if not replaced.keys() & {"model.onnx", "encoder.json", "decision.json"}:
+        files["golden.json"] = _golden(task, files["model.onnx"])
     return {**files, **replaced}
+
+
+@lru_cache(maxsize=64)
+def _golden(task: Task, onnx: bytes) -> bytes:
+    return golden_rows(onnx, encoder(), Decider(decision(task)))
 
 
 def lineage() -> Lineage:
@@ -181,7 +191,7 @@ def lineage() -> Lineage:
 def signed(
     files: Mapping[str, bytes], *, model: str = "delays", task: Task = "binary", key: SigningKey = KEY
 ) -> dict[str, bytes]:
-    """The eleven files as they lie in a store."""
+    """The twelve files as they lie in a store."""
     manifest = build_manifest(model, task, files)
     return {**files, MANIFEST: manifest, SIGNATURE: sign_manifest(manifest, key)}
 

@@ -31,7 +31,7 @@ COMMANDS = (
     Command("models compare", "headrace.cli.models:compare", "Two versions side by side"),
     Command("models promote", "headrace.cli.models:promote", "Point an alias at a version"),
     Command("models rollback", "headrace.cli.models:rollback", "Point an alias back at what it named before"),
-    Command("models verify", "headrace.cli.models:verify", "Check every byte and the signature of a version"),
+    Command("models verify", "headrace.cli.models:verify", "Check bytes, signature and answers of a version"),
     Command("models export", "headrace.cli.models:export", "Write a version's files into a folder"),
     Command("models at", "headrace.cli.models:at", "What an alias named at an instant"),
     Command("data", "headrace.cli.data:sources", "What the newest check found in every source"),

@@ -160,7 +160,7 @@ def _moved(model: str, alias: str, number: int | None, *, as_json: bool) -> int:
 
 
 def verify(reference: str, *, project: ProjectPath = None, as_json: AsJson = False) -> int:
-    """Check every byte and the signature of a version.
+    """Check every byte and the signature of a version, and that it answers as when it was made.
 
     Parameters
     ----------
@@ -168,14 +168,21 @@ def verify(reference: str, *, project: ProjectPath = None, as_json: AsJson = Fal
         MODEL@ALIAS or MODEL@NUMBER.
     """
     from headrace.app import Project
+    from headrace.scoring.scorer import Scorer
 
     registry = Project.open(project).registry()
     version = registry.get(reference)
     registry.verify(version)
+    golden = Scorer(registry.read(version), version.number).golden  # has been asked, or there would be no scorer
+    rows = 0 if golden is None else golden.rows
     if as_json:
-        print_json({"version": version.number, "package": version.package, "verified": True})
+        print_json({"version": version.number, "package": version.package, "verified": True, "golden_rows": rows})
     else:
         print_line(f"{version.model}@{version.number} is whole and signed by {version.signer}")
+        if golden is None:
+            print_line("  it is of a release that wrote no golden rows: what it answers was not compared")
+        else:
+            print_line(f"  {rows} golden rows are answered as when it was made")
     return 0
 
 

@@ -79,7 +79,7 @@ class Registry:
         Parameters
         ----------
         files
-            The eight files of `headrace.scoring.package.FILES`.
+            Those of `headrace.scoring.package.FILES`.
         run
             The run that made them.
         summary

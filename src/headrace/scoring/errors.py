@@ -117,6 +117,21 @@ class GraphRefused(PackageRefused):
 NAME_LETTERS: Final = 80
 
 
+class GoldenRowsDiffer(PackageRefused):
+    """The model answers rows otherwise than when it was made."""
+
+    code = "golden-rows-differ"
+
+    def __init__(self, wrong: int, asked: int) -> None:
+        super().__init__(
+            "golden.json",
+            f"{wrong} of {asked} rows are answered otherwise than when it was made",
+            fix="use the libraries of requirements.lock; where it answers so with them too, train it again",
+            wrong=wrong,
+            asked=asked,
+        )
+
+
 class BodyNotJson(WrongUse):
     """What was sent is no JSON."""
 

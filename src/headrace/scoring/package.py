@@ -39,6 +39,7 @@ FILES: Final[Mapping[str, int]] = MappingProxyType(
         "contract.json": 4 * _MIB,
         "decision.json": _MIB,
         "encoder.json": 64 * _MIB,
+        "golden.json": 64 * _MIB,
         "lineage.json": _MIB,
         "model.onnx": 256 * _MIB,
         "profile.json": 64 * _MIB,
@@ -46,7 +47,7 @@ FILES: Final[Mapping[str, int]] = MappingProxyType(
     }
 )
 """Every file that the manifest may list, by name, and the most bytes that it may have."""
-OPTIONAL: Final = frozenset({"certificate.json"})
+OPTIONAL: Final = frozenset({"certificate.json", "golden.json"})
 """Files that packages of earlier releases do not have."""
 MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.sig"

@@ -21,6 +21,8 @@ from headrace.language.types import Type
 from headrace.language.values import RowValue, encode
 from headrace.scoring.decision import Decider
 from headrace.scoring.errors import HistoryMissing, PackageUnreadable, ScoreNotFinite
+from headrace.scoring.golden import NAME as GOLDEN
+from headrace.scoring.golden import Golden, GoldenCheck
 from headrace.scoring.graph import Graph
 from headrace.scoring.model import Decision, Prediction, Reason
 from headrace.scoring.package import Package, decode_json
@@ -46,7 +48,8 @@ class Scorer:
 
     Raises
     ------
-    PackageRefused : the graph is not allowed, or the files do not fit together.
+    PackageRefused : the graph is not allowed, the files do not fit together, or the golden rows are answered otherwise
+        than when the package was made.
 
     Notes
     -----
@@ -79,6 +82,15 @@ class Scorer:
             self._outputs = RowProgram(self.program, history or _NO_HISTORY).outputs
         except (HeadraceError, KeyError, ValueError, TypeError, IndexError) as error:
             raise PackageUnreadable("program.json", f"it cannot be compiled: {error}") from error
+        self.golden: Final = self._golden(package)
+        """Asked once already; None for a package of an earlier release, which has no golden rows."""
+
+    def _golden(self, package: Package) -> GoldenCheck | None:
+        if GOLDEN not in package.files:
+            return None
+        check = GoldenCheck(decode_json(package, GOLDEN, Golden), self.graph, self.decider)
+        check.all()
+        return check
 
     def predict(
         self, rows: Any, *, reasons: int = 0, extra: Extra = "error", now_us: int | None = None

@@ -54,6 +54,8 @@ def register(
     """Pack, sign and number the version; a project's first version becomes its champion."""
     from headrace.registry.card import model_card
     from headrace.registry.summary import version_summary
+    from headrace.scoring.decision import Decider
+    from headrace.scoring.golden import golden_rows
 
     definition = work.definition
     trial = next(t for t in trials.trials if t.number == choice.trial)
@@ -75,8 +77,10 @@ def register(
     def compute(ctx: StageContext) -> Registered:
         inputs = len(compiled.encoder.columns)
         card = model_card(definition, frame.program, compiled.decision, evaluation, choice, lineage, inputs=inputs)
+        onnx = ctx.fetch(compiled.onnx)
         files = {
-            "model.onnx": ctx.fetch(compiled.onnx),
+            "model.onnx": onnx,
+            "golden.json": golden_rows(onnx, compiled.encoder, Decider(compiled.decision)),
             "program.json": msgspec.json.encode(frame.program),
             "encoder.json": msgspec.json.encode(compiled.encoder),
             "decision.json": msgspec.json.encode(compiled.decision),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import formatdate
+from itertools import cycle, islice
 from typing import Final
 
 from headrace.errors import HeadraceError
 from headrace.scoring.errors import BodyNotJson
+from headrace.scoring.golden import GoldenCheck
 from headrace.serving.http.answering import OF_THE_ROW, Answering, Records, not_kept, told_of
 from headrace.serving.http.asked import Asked, ReleaseKey, Tally
 from headrace.serving.http.connection import Connection, Request
@@ -99,6 +101,8 @@ class Desk:
         self._numbers = 0
         self.ready = False
         """Whether predictions are answered."""
+        self._golden: Iterator[GoldenCheck] = iter(())
+        """Of the loaded versions, in turn."""
         self._draining = False
         self._stale: str | None = None
         self.statuses: dict[int, int] = {}
@@ -113,6 +117,18 @@ class Desk:
         self._endpoints = {name.encode(): endpoint for name, endpoint in endpoints.items()}
         self._ring = ring
         self.heads.clear()
+        loaded = {version for endpoint in endpoints.values() for version in endpoint.versions}
+        self._golden = cycle([golden for version in loaded if (golden := version.scorer.golden) is not None])
+
+    def answers_right(self) -> bool:
+        """Whether a loaded version answers one of its golden rows as it did when it was made; another one each time."""
+        try:
+            for golden in islice(self._golden, 1):
+                golden.next()
+        except HeadraceError as error:
+            self._fault(error)
+            return False
+        return True
 
     @property
     def endpoints(self) -> list[Endpoint]:

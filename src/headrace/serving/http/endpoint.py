@@ -89,6 +89,11 @@ class Endpoint:
         """Whether what an arm scores is held against another's."""
         self._place_of_score, self.places = _scoring(incumbent)
 
+    @property
+    def versions(self) -> list[Version]:
+        """Of every arm, shadow and fallback."""
+        return [self.version_of(slot) for slot in (*self.slots, *self.shadows, *self.fallbacks)]
+
     def _incumbent(self, arms: Sequence[Arm]) -> Slot:
         """The arm that a canary is compared with; of a split the first."""
         ramp = self.deployment.ramp

@@ -43,6 +43,8 @@ def _ready(desk: Desk, _: str, __: ApiKey | None) -> Answer:
         return 503, JSON, b'{"status":"starting"}'
     if desk.stale is not None:
         return 503, JSON, b'{"status":"stale"}'
+    if not desk.answers_right():
+        return 503, JSON, b'{"status":"wrong answers"}'
     return 200, JSON, b'{"status":"ready"}'
 
 
