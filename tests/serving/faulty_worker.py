@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from multiprocessing.connection import Connection
 
@@ -17,13 +18,31 @@ from headrace.serving.messages import (
     Ping,
     Pong,
     Prepared,
+    Probed,
     for_worker,
     send,
 )
 
 
+def probe(pipe: Connection, argument: str) -> None:
+    """Try a version that does what its model's name says."""
+    if '"dies"' in argument:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if '"hangs"' in argument:
+        signal.pause()
+    if '"nonsense"' in argument:
+        os.write(pipe.fileno(), b"\x00\x00\x00\x03abc")
+    elif '"other"' in argument:
+        send(pipe, Committed(number=1))
+    else:
+        send(pipe, Probed(error="no" if '"cannot"' in argument else None, row_us=20.0))
+
+
 def serve(pipe: Connection, argument: str, descriptors: list[int]) -> None:
     """The entry."""
+    if argument.startswith("probe "):
+        probe(pipe, argument)
+        return
     number_of: dict[int, str] = {}
     while True:
         try:

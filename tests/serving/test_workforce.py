@@ -14,6 +14,7 @@ import pytest
 from tests.serving.http.running import Place
 
 from headrace.serving import workforce
+from headrace.serving.errors import VersionNotProbed
 from headrace.serving.keys import ApiKey
 from headrace.serving.model import Arm, Deployment, Served
 from headrace.serving.workforce import Workforce
@@ -106,6 +107,32 @@ def test_what_one_cannot_load_is_told_and_the_others_go_on(tmp_path: Path) -> No
         assert await force.force.install(deployment("second")) == {}
 
     run(tmp_path, 2, body)
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        ("dies", "code -11"),
+        ("hangs", "had not answered after 1 s"),
+        ("nonsense", "the process ended"),
+        ("other", "the process ended"),
+        ("cannot", "no"),
+    ],
+)
+def test_what_a_version_does_where_it_is_tried_it_does_to_that_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, why: str
+) -> None:
+    monkeypatch.setattr(workforce, "PROBE_S", 1.0 if model == "hangs" else 60.0)
+
+    async def body(force: Force) -> None:
+        before = force.pids()
+        with pytest.raises(VersionNotProbed, match=why):
+            await force.force.probe(Served(model=model, version=1, package="0" * 64))
+        monkeypatch.setattr(workforce, "PROBE_S", 60.0)
+        assert await force.force.probe(SERVED) == 20.0
+        assert force.pids() == before
+
+    run(tmp_path, 1, body)
 
 
 def test_deployments_are_loaded_beside_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
-from tests.scoring.made import ROW
+from tests.scoring.made import OUTPUTS, ROW, forest
 from tests.serving.http.running import Client, Place, Running, change
 
 from headrace.scoring.package import read_package
@@ -186,11 +187,30 @@ def test_a_new_version_is_taken_up_without_a_failed_or_mixed_answer(running: Run
     assert {answer["version"] for _, answer in seen} == {1, 2}
 
 
-def test_a_version_that_cannot_be_served_touches_no_request(running: Running, place: Place) -> None:
+def not_finite() -> bytes:
+    """A forest whose leaves are no numbers."""
+    model = onnx.load_model_from_string(forest(len(OUTPUTS), trees=3, depth=3, link="Sigmoid"))
+    for attribute in model.graph.node[0].attribute:
+        if attribute.name == "target_weights":
+            attribute.floats[:] = [float("nan")] * len(attribute.floats)
+    return model.SerializeToString()
+
+
+GRAPHS = {
+    "no graph": b"nonsense",
+    "empty": b"",
+    "other columns": forest(len(OUTPUTS) + 1, trees=3, depth=3, link="Sigmoid"),
+    "other outputs": forest(len(OUTPUTS), trees=3, depth=3, outputs=3, link="Softmax"),
+    "nothing finite": not_finite(),
+}
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_a_version_that_cannot_be_served_touches_no_request(running: Running, place: Place, graph: str) -> None:
     client = Client(running)
     assert client.predict(ROW)[2]["version"] == 1
     now = place.deployments.get("delays")
-    place.write(deploy_whole(now, place.version(2, replaced={"model.onnx": b"nonsense"}), change()))
+    place.write(deploy_whole(now, place.version(2, replaced={"model.onnx": GRAPHS[graph]}), change()))
     failed = running.wait_for("not_served")
     assert failed["deployment"] == "delays"
     assert failed["revision"] == 2
