@@ -193,7 +193,7 @@ def not_finite() -> bytes:
     for attribute in model.graph.node[0].attribute:
         if attribute.name == "target_weights":
             attribute.floats[:] = [float("nan")] * len(attribute.floats)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 GRAPHS = {
