@@ -103,6 +103,11 @@ class OnlineHistory:
         self._seen = self._snapshot(store.read(space, []).state)
 
     @property
+    def waits(self) -> bool:
+        """Whether a read may wait for another machine."""
+        return self._store.waits
+
+    @property
     def watermark_us(self) -> int | None:
         """The latest watermark among the program's steps, as of the last read: rows before it are refused."""
         return max(self._watermarks(), default=None)

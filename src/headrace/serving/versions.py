@@ -13,6 +13,7 @@ from headrace.scoring.bodies import BodyReader, Values
 from headrace.scoring.model import Prediction, Reason
 from headrace.scoring.package import Package
 from headrace.scoring.scorer import Scorer
+from headrace.serving.breaker import Breaker
 from headrace.serving.model import Served
 
 Entity = tuple[object, ...]
@@ -54,11 +55,21 @@ class Version:
         program = self.scorer.program
         self.columns: Final = tuple(field.name for field in program.request)
         self.task: Final = self.scorer.decider.decision.task
-        self.prepare: Final = self.scorer.prepare
+        self.waits: Final = bool(getattr(history, "waits", False))
+        """Whether making a row ready may wait for another machine."""
+        self._history = history
+        prepare = self.scorer.prepare
+        self.prepare: Final = Breaker().guard(prepare) if self.waits else prepare
         self.score_edges: Final[tuple[float, ...]] = ()
         """Between which about equally many scores fall; none: nothing is known of how it scores."""
         self.tell: Final = teller(self.task)
         """From a prediction to the JSON of `Answer` without its opening brace."""
+
+    @property
+    def watermark_us(self) -> int | None:
+        """Up to when the values are filled that rows are made from; None where they need none."""
+        found: int | None = getattr(self._history, "watermark_us", None)
+        return found
 
     def sticky(self, wanted: Sequence[str]) -> tuple[str, ...]:
         """The request columns that name an entity: those that are wanted, of the key's where none are."""

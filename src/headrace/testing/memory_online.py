@@ -12,6 +12,8 @@ from headrace.stores.online import ANY, Item, Read, checked_key
 class MemoryOnlineStore:
     """The `OnlineStore` as dictionaries."""
 
+    waits = False
+
     def __init__(self) -> None:
         self._spaces: dict[str, tuple[bytes, dict[bytes, bytes]]] = {}
         self._writing = Lock()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, Protocol
 
@@ -38,6 +39,10 @@ Leave = Callable[[HeadraceError | None], object]
 """The answers may leave, or must not."""
 _US: Final = 1e-3
 _SMOOTHING: Final = 0.05
+_AWAY: Final = 16
+"""Requests whose rows are made ready on other threads at a time: they wait, they hardly work."""
+Prepared = tuple[bytes, tuple[object, ...], int]
+"""The model's input, the row's own amounts, and nanoseconds that making them took."""
 
 
 class Records(Protocol):
@@ -64,6 +69,7 @@ class Answering:
     send : sends what was asked, once all its rows are answered and kept
     fail : tells a request that it has no answer
     later : calls back in the next turn of the loop
+    soon : the same, from another thread
     fault : is told of faults of ours
     """
 
@@ -75,10 +81,12 @@ class Answering:
         send: Callable[[Asked, float], None],
         fail: Callable[[Asked, Problem], None],
         later: Callable[[Callable[[], None]], object],
+        soon: Callable[[Callable[[], None]], object],
         fault: Callable[[Exception], None],
     ) -> None:
         self._limits, self._records, self._send, self._fail_asked = limits, records, send, fail
-        self._later, self._fault = later, fault
+        self._later, self._soon, self._fault = later, soon, fault
+        self._pool = ThreadPoolExecutor(_AWAY, thread_name_prefix="headrace-away")  # begins no thread by itself
         self._rows: list[Row] = []
         self._unable: list[Row] = []
         """Rows that their arm could not even make ready."""
@@ -111,6 +119,9 @@ class Answering:
             if ready_ns > asked.until_ns:
                 raise too_busy()
         slot = asked.endpoint.only
+        if asked.endpoint.waits:
+            self._ask_away(asked, many=many)
+            return
         if slot is not None and not many:
             version = slot.version
             assert version is not None, "an arm has one"
@@ -120,11 +131,51 @@ class Answering:
             asked.rows.append(row)
             asked.left = 1
         elif not self._ask_many(asked, many=many):
-            if asked.release is not None:
-                asked.release()
-            self._send(asked, 0.0)
+            self._nothing(asked)
             return
         self._waiting += 1
+        if not self._flushing:
+            self._flushing = True
+            self._later(self.flush)
+
+    def _nothing(self, asked: Asked) -> None:
+        """No rows, no predictions."""
+        if asked.release is not None:
+            asked.release()
+        self._send(asked, 0.0)
+
+    def _ask_away(self, asked: Asked, *, many: bool) -> None:
+        """Make the rows ready on another thread, as that may wait for another machine."""
+        read = asked.endpoint.read(asked.body, self._limits.rows, asked.id, many=many)
+        if not read:
+            self._nothing(asked)
+            return
+        self._waiting += 1
+        away = self._pool.submit(_prepare_all, [(slot, values, asked.instant_us) for slot, values, _ in read])
+        away.add_done_callback(lambda done: self._soon(partial(self._came_back, asked, read, done.result())))
+
+    def _came_back(
+        self, asked: Asked, read: Sequence[tuple[Slot, Values, Entity]], made: Sequence[Prepared | Exception]
+    ) -> None:
+        """What another thread made of a request's rows."""
+        wrong = next((each for each in made if isinstance(each, OF_THE_ROW)), None)
+        if wrong is not None:
+            self._fail(asked, problem_of(wrong))
+            return
+        for place, ((slot, _, entity), each) in enumerate(zip(read, made, strict=True)):
+            if isinstance(each, Exception):
+                try:
+                    self._unprepared(asked.endpoint, slot, each)
+                except Problem as problem:
+                    self._fail(asked, problem)
+                    return
+                row = Row(asked, place, slot, entity, b"", (), 0)
+            else:
+                row = Row(asked, place, slot, entity, *each)
+            asked.rows.append(row)
+        asked.left = len(asked.rows)
+        for row in asked.rows:
+            (self._rows if row.encoded else self._unable).append(row)
         if not self._flushing:
             self._flushing = True
             self._later(self.flush)
@@ -329,12 +380,26 @@ class Answering:
 
     def _ask_shadows(self) -> None:
         rows, self._shadowed = self._shadowed, []
+        asked = [(slot, row) for row in rows for slot in row.asked.endpoint.shadows]
+        here = [(slot, row) for slot, row in asked if slot.version is not None and not slot.version.waits]
+        if len(here) < len(asked):
+            waits = [(slot, row) for slot, row in asked if slot.version is not None and slot.version.waits]
+            away = self._pool.submit(self._for_shadows, waits)
+            away.add_done_callback(lambda done: self._soon(partial(self._answer_shadows, done.result())))
+        self._answer_shadows(self._for_shadows(here))
+
+    def _for_shadows(self, asked: Sequence[tuple[Slot, Row]]) -> list[tuple[Slot, Row | Exception]]:
+        return [(slot, self._for_shadow(slot, row)) for slot, row in asked]
+
+    def _answer_shadows(self, made: Sequence[tuple[Slot, Row | Exception]]) -> None:
         by_slot: dict[Slot, list[Row]] = {}
-        for row in rows:
-            for slot in row.asked.endpoint.shadows:
-                made = self._for_shadow(slot, row)
-                if made is not None:
-                    by_slot.setdefault(slot, []).append(made)
+        for slot, row in made:
+            if isinstance(row, Row):
+                by_slot.setdefault(slot, []).append(row)
+                continue
+            self.tally(slot).failed += 1
+            if not isinstance(row, HeadraceError):
+                self._fault(row)
         for slot, group in by_slot.items():
             self._answer(slot, group)
             answered = [row for row in group if row.by is slot]
@@ -344,8 +409,8 @@ class Answering:
                 except HeadraceError:
                     self.tally(slot).skipped += len(answered)
 
-    def _for_shadow(self, slot: Slot, row: Row) -> Row | None:
-        """The row as a shadow reads it; None where it cannot."""
+    def _for_shadow(self, slot: Slot, row: Row) -> Row | Exception:
+        """The row as a shadow reads it, or why it cannot."""
         version, asked = slot.version, row.asked
         assert version is not None, "a shadow has one"
         began_ns = time.perf_counter_ns()
@@ -353,10 +418,7 @@ class Answering:
             values = asked.endpoint.read_for(slot, asked, row.place, self._limits.rows)
             encoded, amounts = version.prepare(values, asked.instant_us)
         except Exception as error:
-            self.tally(slot).failed += 1
-            if not isinstance(error, HeadraceError):
-                self._fault(error)
-            return None
+            return error
         return Row(asked, row.place, slot, row.entity, encoded, amounts, time.perf_counter_ns() - began_ns)
 
     def tally(self, slot: Slot) -> Tally:
@@ -365,6 +427,22 @@ class Answering:
         if tally is None:
             tally = self.tallies[slot.key] = Tally()
         return tally
+
+
+def _prepare_all(rows: Sequence[tuple[Slot, Values, int]]) -> list[Prepared | Exception]:
+    """Each row made ready for its arm, or why it cannot be."""
+    made: list[Prepared | Exception] = []
+    for slot, values, instant_us in rows:
+        version = slot.version
+        assert version is not None, "an arm has one"
+        began_ns = time.perf_counter_ns()
+        try:
+            encoded, amounts = version.prepare(values, instant_us)
+        except Exception as error:
+            made.append(error)
+        else:
+            made.append((encoded, amounts, time.perf_counter_ns() - began_ns))
+    return made
 
 
 def too_busy() -> Problem:

@@ -86,7 +86,13 @@ class Desk:
         self.now: Final = loop.time
         self.later: Final = loop.call_soon
         self._answering: Final = Answering(
-            limits, records=records, send=self._send, fail=self._fail, later=loop.call_soon, fault=fault
+            limits,
+            records=records,
+            send=self._send,
+            fail=self._fail,
+            later=loop.call_soon,
+            soon=loop.call_soon_threadsafe,
+            fault=fault,
         )
         self.flush: Final = self._answering.flush
         self._connections: set[Connection] = set()

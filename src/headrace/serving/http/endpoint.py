@@ -75,6 +75,8 @@ class Endpoint:
         self.constant: Final = None if deployment.constant is None else Slot(deployment, "constant", None)
         self.only: Final = self.slots[0] if len(self.slots) == 1 else None
         """The arm that answers everybody."""
+        self.waits: Final = any(self.version_of(slot).waits for slot in self.slots)
+        """Whether making a row ready may wait for another machine."""
         self.alike: Final = _alike(self.slots)
         """Whether a row read for one arm is a row for every other."""
         first = self.version_of(self.slots[0])

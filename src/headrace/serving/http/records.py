@@ -67,6 +67,7 @@ class Records:
             said.review,
             row.amounts,
             (now_ns - asked.began_ns) // 1000,
+            None if by.version is None else by.version.watermark_us,
         )
 
     def _route(self, endpoint: Endpoint, slot: Slot, by: Slot) -> int:

@@ -37,6 +37,9 @@ class Read(NamedTuple):
 class OnlineStore(Protocol):
     """A place for values that are read by key, many at once, within microseconds."""
 
+    waits: bool
+    """Whether a read may wait for another machine: who must not wait reads on another thread."""
+
     def read(self, space: str, keys: Sequence[bytes]) -> Read:
         """The state and the values of `keys`, of one and the same update."""
         ...

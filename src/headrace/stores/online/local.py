@@ -61,6 +61,8 @@ _opening: Final = threading.Lock()
 class LocalOnlineStore:
     """The `OnlineStore` as an LMDB file in a folder, which is made when it is not there."""
 
+    waits = False
+
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
         self._used: _Environment | None = None

@@ -96,6 +96,8 @@ _UNLOCK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.cal
 class RedisOnlineStore:
     """The `OnlineStore` on a Redis server."""
 
+    waits = True
+
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._name = f"{parts.scheme}://{parts.hostname or ''}"
