@@ -56,7 +56,7 @@ def looking_up(number: int, history: Any) -> Version:
             "program.json": msgspec.json.encode(whole),
             "encoder.json": msgspec.json.encode(msgspec.structs.replace(encoder(), columns=columns)),
             "decision.json": msgspec.json.encode(msgspec.structs.replace(decision(), knots=((0.0, 0.0), (1.0, 1.0)))),
-            "model.onnx": forest(len(OUTPUTS) + 1, trees=12, depth=4, link="Sigmoid", seed=number),
+            "model.onnx": forest(len(OUTPUTS) + 1, trees=60, depth=6, link="Sigmoid", seed=number),
         },
     )
     stored = signed(files)
