@@ -39,12 +39,12 @@ def key(**more: Any) -> ApiKey:
     return ApiKey(id="abc", sha256=digest_of(TEXT.encode()), **made)
 
 
-def version(number: int, **made: Any) -> Version:
+def version(number: int, *, history: Any = None, **made: Any) -> Version:
     """A version whose forest is drawn from its number."""
     stored = signed(package_files(**({"seed": number} | made)), task=made.get("task", "binary"))
     listing = {name: len(data) for name, data in stored.items()}
     package = read_package(stored.__getitem__, package=id_of(stored), signers=(KEY.public,), listing=listing)
-    return Version(Served(model="delays", version=number, package=id_of(stored)), package, None)
+    return Version(Served(model="delays", version=number, package=id_of(stored)), package, history)
 
 
 def deployment(arms: Mapping[str, Version], **more: Any) -> Deployment:

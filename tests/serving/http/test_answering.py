@@ -234,6 +234,26 @@ def test_a_row_that_names_no_entity_is_drawn_by_its_request(tmp_path: Path) -> N
     within(run())
 
 
+class Filled:
+    """History that was filled up to an instant."""
+
+    waits = False
+    watermark_us = 123
+
+    def reader(self, steps: Sequence[int]) -> Any:
+        return lambda keys, t_us: []
+
+
+def test_the_log_says_up_to_when_values_were_filled(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = version(1, history=Filled())
+        inside = Inside(tmp_path, deployment({"v1": made}), [made])
+        assert (await inside.ask(ROW))[0] == 200
+        assert [record.watermark_us for _, record in inside.logged()] == [123]
+
+    within(run())
+
+
 def test_scores_and_time_of_each_arm_are_counted(tmp_path: Path) -> None:
     async def run() -> None:
         one, two = version(1), version(2)

@@ -113,8 +113,6 @@ def test_who_asks_for_something_else_does_not_wait(tmp_path: Path) -> None:
                 os.kill(pid, signal.SIGCONT)
             await until(partial(_all_sent, [transport for _, transport in waiting]))
             assert {answers(transport.sent)[0][0] for _, transport in waiting} == {200}
-            marks = {record.watermark_us for _, record in inside.logged()}
-            assert None not in marks
             store.close()
 
     within(run())
