@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tests.cli.conftest import HEADRACE, Call
 from tests.examples import flights_rows, write_csv
 
+from headrace.app import Project
+from headrace.cli import bench
+from headrace.serving.loadtest.errors import KeyMissing
+from headrace.serving.loadtest.run import Plan
 from headrace.serving.log.reader import Predictions, read_log
+from headrace.serving.model import Served
+from headrace.serving.revisions import Change, begin
 
 NAME = "flight-delays"
 SHORT = ("--seconds", "0.2", "--connections", "32")
@@ -97,6 +107,33 @@ def test_a_key_that_is_given_is_used_and_none_is_made(
     assert [each["revoked_us"] for each in keys(call)] == [None]
 
 
+def test_the_limit_of_a_key_is_told_from_the_server_s(served: Path, call: Call, tmp_path: Path) -> None:
+    key = call("keys", "create", "--deployment", NAME, "--rate", "5", "--json").document["key"]
+    (tmp_path / "key").write_text(key, encoding="utf-8")
+    said = call("bench", NAME, "--seconds", "1", "--rate", "200", "--key-file", tmp_path / "key", "--json")
+    assert (said.code, said.document["bottleneck"]["kind"]) == (1, "key limit")
+
+
+def test_stopped_by_hand_it_ends_its_key_and_its_generators(served: Path, call: Call) -> None:
+    command = [*HEADRACE, "bench", NAME, "--seconds", "300", "--rate", "20"]
+    unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, cwd=served, stdout=subprocess.PIPE, text=True, env=unbuffered) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "offered/s" in line:
+                break
+        else:
+            raise AssertionError(f"it ended with {process.wait()}")
+        while not (generators := psutil.Process(process.pid).children()):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+    assert process.returncode == 130
+    assert psutil.wait_procs(generators, timeout=30)[1] == []
+    assert [key["revoked_us"] is not None for key in keys(call)] == [True]
+
+
 @pytest.mark.parametrize(
     ("words", "exit_code", "code"),
     [
@@ -137,3 +174,12 @@ def test_a_key_file_that_holds_none_is_said_to_be_so(delays: Path, call: Call) -
     for name in ("empty", "missing"):
         said = call("bench", NAME, "--url", "http://127.0.0.1:9", "--key-file", name, "--json")
         assert (said.code, said.document["error"]["code"]) == (2, "api-key-file-unreadable")
+
+
+def test_no_key_is_made_where_the_objects_are_not_on_this_machine(delays: Path) -> None:
+    definition = delays / "headrace.toml"
+    definition.write_text(definition.read_text() + '\n[stores]\nobjects = "s3://bucket/prefix"\n', encoding="utf-8")
+    change = Change(at_us=1, by="ann", salt="s")
+    deployment = begin(Served(model=NAME, version=1, package="0" * 64), change, project=NAME, name=NAME, sticky=())
+    with Project.open(delays, environment={}) as opened, pytest.raises(KeyMissing, match="HEADRACE_KEY"):
+        bench._key(opened, deployment, None, Plan(p99_s=0.02)).__enter__()

@@ -15,7 +15,7 @@ import pytest
 
 from headrace.serving.loadtest.crew import Crew
 from headrace.serving.loadtest.errors import GeneratorLost, ServerNotReached
-from headrace.serving.loadtest.framing import Setup
+from headrace.serving.loadtest.framing import Setup, send
 from headrace.serving.loadtest.machine import Look, look
 from headrace.serving.loadtest.stages import Closed, Open, Told
 
@@ -158,7 +158,7 @@ def test_other_answers_and_lost_connections_are_failures_and_the_next_request_ha
     with serving(answer) as (_, port), Crew([setup(port)]) as crew:
         told = stage(crew)
     assert told.answered == 70
-    assert told.failed["status 500"] == 10
+    assert told.failed["status 500 no code"] == 10
     assert told.failures == 30
     assert told.found(p99_s=60.0) != "within"
 
@@ -200,6 +200,15 @@ def test_nobody_at_the_address_is_told_before_anything_is_asked() -> None:
         pass
     with pytest.raises(ServerNotReached, match=f"127.0.0.1:{port}"):
         Crew([setup(port)])
+
+
+def test_a_generator_does_not_outlive_who_began_it() -> None:
+    with serving(lambda *_: OK) as (server, port), Crew([setup(port)]) as crew:
+        send(crew.pipes[0], Open(pattern="constant", rate=50, seconds=600, seed=0))
+        while not server.asked:
+            time.sleep(0.01)
+        crew.pipes[0].close()
+        assert os.waitpid(crew.pids[0], 0)[1] != 0
 
 
 def test_a_generator_that_is_killed_is_told() -> None:

@@ -62,6 +62,11 @@ class Crew:
         """Of the processes."""
         return [process.pid for process in self._processes]
 
+    @property
+    def pipes(self) -> list[IO[bytes]]:
+        """To the processes, which end with them."""
+        return [_pipe(process.stdin) for process in self._processes]
+
     def open(self, order: Open, look: Callable[[], Look]) -> tuple[Told, Look, Look]:
         """A stage at a rate that the generators share, and the machine within it."""
         n = len(self._processes)

@@ -153,7 +153,7 @@ def load_test(
     asker.wait_for_key(_NEW_KEY_S if is_new_key else _KEY_S)
     before = asker.counted()
     probed = rows.bodies[:_PROBED]
-    asker.probe(probed, ids)
+    answered_before = asker.probe(probed, ids)
     workers = machine.listeners(target.port) if target.is_here else []
     place = _place(workers, before.workers if before is not None else len(workers), plan.generators)
     say_place(place)
@@ -195,7 +195,7 @@ def load_test(
         warm, _, _ = crew.closed(Closed(clients=min(CLIENTS[0], plan.connections), seconds=_WARM_S), see)
         _search(plan, run, say_stage)
     asked = len(probed) + warm.sent + sum(stage.told.sent for stage in stages)
-    answered = len(probed) + warm.answered + sum(stage.told.answered for stage in stages)
+    answered = answered_before + warm.answered + sum(stage.told.answered for stage in stages)
     after = None if before is None else asker.counted_at_least(before.rows + answered, _COUNTED_S)
     judged = _telling(stages)
     return Report(

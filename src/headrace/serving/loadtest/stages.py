@@ -56,9 +56,9 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     refused: dict[int, int] = {}
     """By status, 429 and 503."""
     failed: dict[str, int] = {}
-    """By another status, or what became of the connection."""
+    """By another status and its code, or what became of the connection."""
     codes: dict[str, int] = {}
-    """Refused and failed ones by the code that the server gave as the reason."""
+    """Of those that were refused: what the server gave as the reason."""
     latencies: Latencies = Latencies()
     """Of what was answered, and of what never was with the time that it had waited by the end; from when it was due."""
     late: int = 0

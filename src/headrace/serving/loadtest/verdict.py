@@ -10,7 +10,17 @@ from headrace.serving.loadtest.machine import ProcessUse, Use
 from headrace.serving.loadtest.stages import LATE_SHARE, Told
 
 Kind = Literal[
-    "worker cpu", "no core", "generator", "disk", "key limit", "admission", "log", "not reached", "failures", "unknown"
+    "refused",
+    "worker cpu",
+    "no core",
+    "generator",
+    "disk",
+    "key limit",
+    "admission",
+    "log",
+    "not reached",
+    "failures",
+    "unknown",
 ]
 FULL: Final = 0.9
 """Of a core, or a disk: from this on it is called full."""
@@ -18,6 +28,7 @@ CROWDED: Final = 0.15
 """Share of the time that a process waited for a core: from this on others are said to have taken it."""
 _KEY_CODES: Final = "key-"
 """What the codes of an API key's own limits begin with."""
+_BUSY_CODE: Final = "too-busy"
 _LOG_CODES: Final = ("prediction-log-full", "prediction-log-unavailable", "prediction-log-behind")
 
 
@@ -41,6 +52,8 @@ def judge(told: Told, use: Use, *, pinned: bool) -> Bottleneck:
         return Bottleneck("log", f"the log of predictions: the server refused because {_most(codes, _LOG_CODES)}.")
     if limited := [code for code in codes if code.startswith(_KEY_CODES)]:
         return Bottleneck("key limit", f"the limits of the API key ({', '.join(limited)}), not the server.")
+    if others := {code: n for code, n in codes.items() if told.refusals and code != _BUSY_CODE}:
+        return Bottleneck("refused", f"none of its own: the server refused for another reason ({_listed(others)}).")
     if not told.is_saturated and told.failures:
         return Bottleneck("failures", f"none was reached before requests failed: {_listed(told.failed)}.")
     if not told.is_saturated and not told.is_generator_full:
