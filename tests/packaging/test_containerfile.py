@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.packaging.containerfile import Copy, Exec, Image, Instruction, Pairs, Run, Word, parse_image, render
-from headrace.packaging.errors import BaseImageInvalid, NotWritable
+from headrace.packaging.errors import ImageNameInvalid, NotWritable
 
 DIGEST = "sha256:" + "a" * 64
 VISIBLE = st.text(st.characters(exclude_categories=("C", "Z")) | st.just(" "), max_size=40)
@@ -46,7 +46,7 @@ def test_an_image_has_a_name_and_may_have_a_tag_and_a_digest(text: str, expected
     ],
 )
 def test_what_is_no_image_is_refused(text: str) -> None:
-    with pytest.raises(BaseImageInvalid):
+    with pytest.raises(ImageNameInvalid):
         parse_image(text)
 
 

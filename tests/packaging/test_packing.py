@@ -80,7 +80,7 @@ def test_without_the_version_everything_comes_from_a_store(root: Path, capsys: p
         (("delays@nobody",), "alias-unknown"),
         (("delays@7",), "version-unknown"),
         (("other",), "model-unknown"),
-        (("delays", "--base", "Python 3"), "base-image-invalid"),
+        (("delays", "--base", "Python 3"), "image-name-invalid"),
         (("delays", "--host", "a b"), "host-name-invalid"),
         (("delays", "--deployment", "A/B"), "deployment-name-invalid"),
         (("delays", "--container", "--to", "folder"), "package-options-unclear"),

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from headrace.cli.options import AsJson, Flag, ProjectPath
 from headrace.cli.output import near, print_json, print_line
 
-Target = Literal["container", "folder"]
+Target = Literal["container", "folder", "kubernetes"]
 
 
 def package(
@@ -25,10 +25,15 @@ def package(
     base: str | None = None,
     host: tuple[str, ...] = (),
     workers: int | None = None,
+    image: str | None = None,
+    namespace: str = "default",
+    pods: int = 2,
+    most_pods: int = 10,
+    log_claim: str | None = None,
     project: ProjectPath = None,
     as_json: AsJson = False,
 ) -> int:
-    """Write everything that serves a version elsewhere: a container's build context, or a folder.
+    """Write what serves a version elsewhere: a container's build context, a folder, or manifests for Kubernetes.
 
     Parameters
     ----------
@@ -37,7 +42,8 @@ def package(
     out
         The folder to write; made if it is not there, must be empty.
     to
-        container: a context that any builder of OCI images builds. folder: the same without containers.
+        container: a context that any builder of OCI images builds. folder: the same without containers. kubernetes:
+        manifests for the image that was built of the first.
     container
         The same as --to container, which is also what is written when neither is said.
     deployment
@@ -51,18 +57,35 @@ def package(
         A name that requests may ask by; may be given again.
     workers
         Processes that answer; else [serving] workers.
+    image
+        For Kubernetes: the image that was built and pushed, NAME@sha256:DIGEST.
+    namespace
+        For Kubernetes: where it runs.
+    pods
+        For Kubernetes: the fewest pods.
+    most_pods
+        For Kubernetes: the most, when processors are busy.
+    log_claim
+        For Kubernetes: a claim on a volume that many pods may write, which keeps the logs of predictions.
     """
     from headrace.app import Project
     from headrace.packaging.containerfile import parse_image
     from headrace.packaging.context import RUN, container_files, folder_files
-    from headrace.packaging.errors import PackingUnclear
+    from headrace.packaging.errors import PackingUnclear, PodsUnclear
+    from headrace.packaging.kubernetes import Cluster, kubernetes_files
     from headrace.registry.export import write_folder
 
-    if container and to == "folder":
-        raise PackingUnclear("--container and --to folder are two things", "say one of them")
-    if base is not None and to == "folder":
-        raise PackingUnclear("a folder has no base image", "leave --base out, or write a container")
-    image = parse_image(base or _usual_base())
+    if container and to not in (None, "container"):
+        raise PackingUnclear(f"--container and --to {to} are two things", "say one of them")
+    if base is not None and to not in (None, "container"):
+        raise PackingUnclear(f"--base is for a container, not for --to {to}", "leave --base out")
+    if (image is None) is (to == "kubernetes"):
+        raise PackingUnclear(
+            "--image names the image that Kubernetes runs", "say it with --to kubernetes, and with nothing else"
+        )
+    if not 1 <= pods <= most_pods:
+        raise PodsUnclear(pods, most_pods)
+    built = parse_image(image or base or _usual_base())
     with Project.open(project) as opened:
         contents, packed = opened.packing().contents(
             reference,
@@ -72,7 +95,12 @@ def package(
             embed=embed,
             everywhere=to != "folder",
         )
-    files = folder_files(contents) if to == "folder" else container_files(contents, image)
+    if to == "folder":
+        files = folder_files(contents)
+    elif to == "kubernetes":
+        files = kubernetes_files(contents, packed.needs, Cluster(built, namespace, pods, most_pods, log_claim))
+    else:
+        files = container_files(contents, built)
     folder = write_folder(out, files, executable={RUN})
     if embed and not packed.keys:
         sys.stderr.write(f"no API key may ask {packed.deployment}: headrace keys create, then pack again\n")
@@ -85,8 +113,10 @@ def package(
         print_line(f"  its environment has to have {name}")
     if to == "folder":
         print_line(f"  {near(folder / RUN)}")
+    elif to == "kubernetes":
+        print_line(f"  kubectl apply -f {near(folder)}")
     else:
-        digest = "" if image.digest else " --build-arg BASE_DIGEST=sha256:…"
+        digest = "" if built.digest else " --build-arg BASE_DIGEST=sha256:…"
         print_line(f"  buildah build{digest} -t {packed.deployment}:{packed.version} {near(folder)}")
     return 0
 

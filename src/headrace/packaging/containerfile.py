@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from headrace.packaging.errors import BaseImageInvalid, NotWritable
+from headrace.packaging.errors import ImageNameInvalid, NotWritable
 
 _DOMAIN: Final = r"[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::[0-9]{1,5})?"
 _PATH: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -38,14 +38,14 @@ class Image:
 
 
 def parse_image(text: str) -> Image:
-    """An image as people write it; raises `BaseImageInvalid`.
+    """An image as people write it; raises `ImageNameInvalid`.
 
     >>> parse_image("docker.io/library/python:3.11-slim")
     Image(name='docker.io/library/python', tag='3.11-slim', digest=None)
     """
     match = _IMAGE.fullmatch(text)
     if match is None or len(text) > 400:
-        raise BaseImageInvalid(text)
+        raise ImageNameInvalid(text)
     return Image(match["name"], match["tag"], match["digest"])
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from headrace.errors import CheckFailed, WrongUse
 
 
-class BaseImageInvalid(WrongUse):
-    """The base image's name is no name of an image."""
+class ImageNameInvalid(WrongUse):
+    """What names an image is no name of one."""
 
-    code = "base-image-invalid"
+    code = "image-name-invalid"
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -74,6 +74,33 @@ class PackingUnclear(WrongUse):
 
     def __init__(self, found: str, fix: str) -> None:
         super().__init__(found, fix=fix)
+
+
+class KubernetesNameInvalid(WrongUse):
+    """Kubernetes would not take the name."""
+
+    code = "kubernetes-name-invalid"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Kubernetes names things by 1 to 53 of a-z, 0-9 and -, ends without -; found {name[:80]!r}",
+            fix="choose another with --deployment, --namespace or --log-claim",
+            name=name[:80],
+        )
+
+
+class PodsUnclear(WrongUse):
+    """So many pods there cannot be."""
+
+    code = "pods-unclear"
+
+    def __init__(self, least: int, most: int) -> None:
+        super().__init__(
+            f"at least {least} and at most {most} pods are no number of pods",
+            fix="say 1 or more for --pods, and no fewer for --most-pods",
+            least=least,
+            most=most,
+        )
 
 
 class ServerAddressInvalid(WrongUse):

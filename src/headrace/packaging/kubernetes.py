@@ -1,0 +1,255 @@
+"""Manifests of a packed server for Kubernetes: as data, written by a YAML serializer.
+
+They ask for the `restricted` Pod Security Standard's rights and no more: an unprivileged user, a root that may not be
+written to, no capabilities, the runtime's own seccomp profile, no token of a service account, no way out of the pod but
+to the stores that it needs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import msgspec
+
+from headrace.errors import MissingDependency
+from headrace.packaging.containerfile import Image
+from headrace.packaging.context import HOME, PORT, STATE, UID, Contents
+from headrace.packaging.errors import KubernetesNameInvalid
+from headrace.packaging.serving_toml import serving_toml
+
+LONGEST_ANSWERS_S: Final = 30
+"""What a server that has stopped taking connections may take for what was asked."""
+RESERVE_S: Final = 5
+_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,51}[a-z0-9])?")
+_METADATA: Final = "kubernetes.io/metadata.name"
+_DEFINITION: Final = "headrace.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where and how many."""
+
+    image: Image
+    namespace: str = "default"
+    least: int = 2
+    """Pods, at any time that nothing is wrong."""
+    most: int = 10
+    log_claim: str | None = None
+    """A volume that many pods may write, for the logs of predictions; None: a log ends with its pod."""
+
+
+def check_kubernetes_name(name: str) -> str:
+    """As Kubernetes names things, short enough for what is added to it; raises `KubernetesNameInvalid`."""
+    if not _NAME.fullmatch(name):
+        raise KubernetesNameInvalid(name)
+    return name
+
+
+def kubernetes_files(contents: Contents, needs: Sequence[str], cluster: Cluster) -> dict[str, bytes]:
+    """File → bytes of a folder for `kubectl apply -f`.
+
+    Parameters
+    ----------
+    needs : variables that the environment has to have: keys of the secret `NAME-stores`
+
+    Raises
+    ------
+    KubernetesNameInvalid
+    MissingDependency : no YAML library
+    """
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingDependency("pyyaml", extra="build", needed_for="writing Kubernetes manifests") from error
+
+    made = manifests(contents, needs, cluster)
+    return {
+        f"{name}.yaml": yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True).encode()
+        for name, manifest in made.items()
+    }
+
+
+def manifests(contents: Contents, needs: Sequence[str], cluster: Cluster) -> dict[str, dict[str, Any]]:
+    """Each as data, by the name of its file; see `kubernetes_files`."""
+    name = check_kubernetes_name(contents.deployment.replace("_", "-").rstrip("-"))
+    check_kubernetes_name(cluster.namespace)
+    if cluster.log_claim is not None:
+        check_kubernetes_name(cluster.log_claim)
+    of = _Of(name, cluster.namespace, contents.version.number if contents.objects is not None else None)
+    pods = {"matchLabels": of.selected}
+    return {
+        "configuration": of.made(
+            "v1", "ConfigMap", {"data": {_DEFINITION: _definition(contents, of)}}, f"{name}-serving"
+        ),
+        "deployment": of.made("apps/v1", "Deployment", {"spec": _deployment(contents, needs, cluster, of)}),
+        "service": of.made(
+            "v1",
+            "Service",
+            {
+                "spec": {
+                    "type": "ClusterIP",
+                    "selector": of.selected,
+                    "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+                }
+            },
+        ),
+        "autoscaler": of.made("autoscaling/v2", "HorizontalPodAutoscaler", {"spec": _autoscaler(cluster, of)}),
+        "disruption": of.made("policy/v1", "PodDisruptionBudget", {"spec": {"maxUnavailable": 1, "selector": pods}}),
+        "network": of.made("networking.k8s.io/v1", "NetworkPolicy", {"spec": _network(needs, of)}),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Of:
+    """What all of them share."""
+
+    name: str
+    namespace: str
+    version: int | None
+
+    @property
+    def selected(self) -> dict[str, str]:
+        """Labels that never change."""
+        return {"app.kubernetes.io/name": "headrace", "app.kubernetes.io/instance": self.name}
+
+    def made(self, api: str, kind: str, rest: Mapping[str, Any], name: str | None = None) -> dict[str, Any]:
+        version = {} if self.version is None else {"app.kubernetes.io/version": str(self.version)}
+        metadata = {
+            "name": name or self.name,
+            "namespace": self.namespace,
+            "labels": {**self.selected, **version, "app.kubernetes.io/managed-by": "headrace"},
+        }
+        return {"apiVersion": api, "kind": kind, "metadata": metadata, **rest}
+
+
+def _definition(contents: Contents, of: _Of) -> str:
+    """That of the image, which also answers by the names that the service has."""
+    definition = contents.definition
+    names = [of.name, f"{of.name}.{of.namespace}", f"{of.name}.{of.namespace}.svc"]
+    names.append(f"{names[-1]}.cluster.local")
+    hosts = tuple(dict.fromkeys((*definition.serving.hosts, *names)))
+    serving = msgspec.structs.replace(definition.serving, hosts=hosts)
+    return serving_toml(replace(definition, serving=serving))
+
+
+def _deployment(contents: Contents, needs: Sequence[str], cluster: Cluster, of: _Of) -> dict[str, Any]:
+    drain_s = -(-contents.definition.serving.drain_us // 1_000_000)
+    version = {} if of.version is None else {"app.kubernetes.io/version": str(of.version)}
+    spread = [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": of.selected},
+            "matchLabelKeys": ["pod-template-hash"],
+        }
+        for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+    ]
+    return {
+        "replicas": cluster.least,
+        "revisionHistoryLimit": 5,
+        "selector": {"matchLabels": of.selected},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        "template": {
+            "metadata": {"labels": {**of.selected, **version}},
+            "spec": {
+                "automountServiceAccountToken": False,
+                "enableServiceLinks": False,
+                "terminationGracePeriodSeconds": drain_s + LONGEST_ANSWERS_S + RESERVE_S,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": UID,
+                    "runAsGroup": UID,
+                    "fsGroup": UID,
+                    "fsGroupChangePolicy": "OnRootMismatch",
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "topologySpreadConstraints": spread,
+                "containers": [_container(contents, needs, cluster, of)],
+                "volumes": _volumes(cluster, of),
+            },
+        },
+    }
+
+
+def _container(contents: Contents, needs: Sequence[str], cluster: Cluster, of: _Of) -> dict[str, Any]:
+    workers = contents.definition.serving.workers
+    image = cluster.image
+    mounts: list[dict[str, Any]] = [
+        {"name": "state", "mountPath": STATE},
+        {"name": "serving", "mountPath": f"{HOME}/{_DEFINITION}", "subPath": _DEFINITION, "readOnly": True},
+    ]
+    environment: list[dict[str, Any]] = [
+        {"name": need, "valueFrom": {"secretKeyRef": {"name": f"{of.name}-stores", "key": need}}} for need in needs
+    ]
+    if cluster.log_claim is not None:  # every pod in a folder of its own
+        environment.append({"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}})
+        mounts.append({"name": "log", "mountPath": f"{STATE}/log", "subPathExpr": "$(POD_NAME)"})
+    return {
+        "name": "serve",
+        "image": image.tagged if image.digest is None else f"{image.name}@{image.digest}",
+        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        **({"env": environment} if environment else {}),
+        **({"envFrom": [{"secretRef": {"name": f"{of.name}-stores"}}]} if needs else {}),
+        "startupProbe": {**_asks("/readyz"), "periodSeconds": 1, "failureThreshold": 60, "timeoutSeconds": 2},
+        "readinessProbe": {**_asks("/readyz"), "periodSeconds": 2, "failureThreshold": 2, "timeoutSeconds": 2},
+        "livenessProbe": {**_asks("/healthz"), "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
+        "resources": {
+            "requests": {"cpu": str(workers), "memory": f"{256 + 128 * workers}Mi"},
+            "limits": {"memory": f"{1024 + 512 * workers}Mi"},  # of processors none: a limit only makes answers late
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": mounts,
+    }
+
+
+def _asks(path: str) -> dict[str, Any]:
+    """A probe names a host that every server answers to; the pod's own address is none."""
+    return {"httpGet": {"path": path, "port": "http", "httpHeaders": [{"name": "Host", "value": "localhost"}]}}
+
+
+def _volumes(cluster: Cluster, of: _Of) -> list[dict[str, Any]]:
+    volumes: list[dict[str, Any]] = [
+        {"name": "state", "emptyDir": {"sizeLimit": "4Gi"}},
+        {"name": "serving", "configMap": {"name": f"{of.name}-serving"}},
+    ]
+    if cluster.log_claim is not None:
+        volumes.append({"name": "log", "persistentVolumeClaim": {"claimName": cluster.log_claim}})
+    return volumes
+
+
+def _autoscaler(cluster: Cluster, of: _Of) -> dict[str, Any]:
+    busy = {"type": "Utilization", "averageUtilization": 60}
+    return {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": of.name},
+        "minReplicas": cluster.least,
+        "maxReplicas": cluster.most,
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": busy}}],
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": 300}},
+    }
+
+
+def _network(needs: Sequence[str], of: _Of) -> dict[str, Any]:
+    """In: what is in the same namespace. Out: nothing, or names and the usual ports of the stores that it needs."""
+    egress: list[dict[str, Any]] = []
+    if needs:
+        egress.append(
+            {
+                "to": [{"namespaceSelector": {"matchLabels": {_METADATA: "kube-system"}}}],
+                "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
+            }
+        )
+        egress.append({"ports": [{"protocol": "TCP", "port": port} for port in (443, 6379)]})
+    return {
+        "podSelector": {"matchLabels": of.selected},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": [{"podSelector": {}}], "ports": [{"protocol": "TCP", "port": PORT}]}],
+        "egress": egress,
+    }

@@ -1,0 +1,136 @@
+"""Manifests for Kubernetes, held against its published schemas, and against each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from tests.packaging.made import DEFINITION, config_of, make_project
+
+from headrace.cli import main
+from headrace.definition.reader import read_serving
+
+IMAGE = "registry.example/delays@sha256:" + "b" * 64
+SCHEMAS = "1.37"
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "project"
+    make_project(root, definition=f'{DEFINITION}\n[serving]\nworkers = 2\ndrain = "8s"\nhosts = ["predict.example"]\n')
+    monkeypatch.setenv("HEADRACE_CONFIG", str(config_of(root)))
+    monkeypatch.delenv("HEADRACE_PROJECT", raising=False)
+    monkeypatch.chdir(root)
+    return root
+
+
+def written(*words: str) -> dict[str, Any]:
+    """File → what is in it."""
+    assert main(["package", "delays", "--to", "kubernetes", "--image", IMAGE, "-o", "out", *words]) == 0
+    return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(Path("out").iterdir())}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--no-embed", "--namespace", "scoring", "--log-claim", "prediction-logs"),
+        ("--deployment", "late_1", "--pods", "1", "--most-pods", "1"),
+    ],
+)
+def test_they_are_what_kubernetes_takes(root: Path, words: tuple[str, ...]) -> None:
+    for manifest in written(*words).values():
+        kubernetes_validate.validate(manifest, SCHEMAS, strict=True)
+
+
+def test_a_schema_would_have_told(root: Path) -> None:
+    deployment = written()["deployment"]
+    deployment["spec"]["template"]["spec"]["containers"][0]["readOnlyRootFilesystem"] = True
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(deployment, SCHEMAS, strict=True)
+
+
+def test_pods_have_no_more_rights_than_the_restricted_standard_gives(root: Path) -> None:
+    pod = written()["deployment"]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+    assert {kind for volume in pod["volumes"] for kind in volume.keys() - {"name"}} == {"emptyDir", "configMap"}
+
+
+def test_the_parts_speak_of_each_other(root: Path) -> None:
+    made = written()
+    spec = made["deployment"]["spec"]
+    pod, labels = spec["template"]["spec"], spec["template"]["metadata"]["labels"]
+    [container] = pod["containers"]
+    assert container["image"] == IMAGE
+    for selector in (
+        spec["selector"]["matchLabels"],
+        made["service"]["spec"]["selector"],
+        made["disruption"]["spec"]["selector"]["matchLabels"],
+        made["network"]["spec"]["podSelector"]["matchLabels"],
+        *(each["labelSelector"]["matchLabels"] for each in pod["topologySpreadConstraints"]),
+    ):
+        assert selector.items() <= labels.items()
+    assert made["service"]["spec"]["ports"][0]["targetPort"] == container["ports"][0]["name"]
+    assert made["autoscaler"]["spec"]["scaleTargetRef"]["name"] == made["deployment"]["metadata"]["name"]
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in pod["volumes"]}
+    [configuration] = [volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume]
+    assert configuration == made["configuration"]["metadata"]["name"]
+    assert pod["terminationGracePeriodSeconds"] > 8 + 30  # longer than it drains and answers
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"]["httpHeaders"] == [{"name": "Host", "value": "localhost"}]
+    assert made["network"]["spec"]["egress"] == []
+
+
+def test_the_server_answers_by_the_names_of_its_service(root: Path) -> None:
+    text = written("--namespace", "scoring")["configuration"]["data"]["headrace.toml"]
+    (root / "read.toml").write_text(text, encoding="utf-8")
+    serving = read_serving(root / "read.toml").serving
+    names = ("delays", "delays.scoring", "delays.scoring.svc", "delays.scoring.svc.cluster.local")
+    assert serving.hosts == ("predict.example", *names)
+    assert (serving.host, serving.workers, serving.drain_us) == ("0.0.0.0", 2, 8_000_000)
+
+
+def test_stores_and_logs_elsewhere_are_reached(root: Path) -> None:
+    made = written("--no-embed", "--log-claim", "logs")
+    pod = made["deployment"]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert [each["name"] for each in container["env"]] == ["HEADRACE_OBJECTS", "HEADRACE_ONLINE", "POD_NAME"]
+    assert {each["valueFrom"]["secretKeyRef"]["name"] for each in container["env"][:2]} == {"delays-stores"}
+    [log] = [mount for mount in container["volumeMounts"] if mount["name"] == "log"]
+    assert log["subPathExpr"] == "$(POD_NAME)"
+    ports = [port["port"] for rule in made["network"]["spec"]["egress"] for port in rule["ports"]]
+    assert sorted(ports) == [53, 53, 443, 6379]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--to", "kubernetes"), "package-options-unclear"),
+        (("--image", IMAGE), "package-options-unclear"),
+        (("--to", "kubernetes", "--image", "A B"), "image-name-invalid"),
+        (("--to", "kubernetes", "--image", IMAGE, "--namespace", "a: b"), "kubernetes-name-invalid"),
+        (("--to", "kubernetes", "--image", IMAGE, "--log-claim", "A"), "kubernetes-name-invalid"),
+        (("--to", "kubernetes", "--image", IMAGE, "--pods", "3", "--most-pods", "2"), "pods-unclear"),
+        (("--to", "kubernetes", "--image", IMAGE, "--base", "python"), "package-options-unclear"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    root: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: str
+) -> None:
+    assert main(["package", "delays", "-o", "out", *words, "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == code
+    assert not (root / "out").exists()
