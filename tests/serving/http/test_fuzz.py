@@ -284,7 +284,7 @@ def resident_kib(pid: int) -> int:
     return int(found[1])
 
 
-def wait_until(holds: Any, within_s: float = 30.0) -> None:
+def wait_until(holds: Any, within_s: float = 120.0) -> None:
     until = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < until
