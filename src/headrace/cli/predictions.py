@@ -98,6 +98,7 @@ def _told(opened: Project, one: Logged, reasons: int, *, inputs: bool) -> dict[s
         "review": record.review,
         "latency_us": record.latency_us,
         "watermark_us": record.watermark_us,
+        "trace": record.trace,
         "price_usd": route.price_usd,
         "fallback": route.fallback,
         "shadow": route.shadow,
@@ -146,6 +147,8 @@ def _print(one: dict[str, Any]) -> None:
         lines.append(("note", "a shadow: it was not sent"))
     if one["watermark_us"] is not None:
         lines.append(("online values", f"as known before {utc(one['watermark_us'])}"))
+    if one["trace"] is not None:
+        lines.append(("trace", one["trace"]))
     print_line(f"{one['request_id']} row {one['row']}")
     for name, text in lines:
         print_line(f"  {name:<14}{text}")

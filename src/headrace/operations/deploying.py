@@ -162,4 +162,7 @@ class Deploying:
 
 def served(version: Version) -> Served:
     """A version as servers know it."""
-    return Served(model=version.model, version=version.number, package=version.package)
+    told = version.summary
+    million = (told.get("costs") or {}).get("serving") if told.get("currency") == "USD" else None
+    price = million / 1e6 if isinstance(million, int | float) else None
+    return Served(model=version.model, version=version.number, package=version.package, price_usd=price)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.operations.deploying import served
 from headrace.registry.model import Version
 from headrace.serving.deployments import Deployments
 from headrace.serving.keys import VERBS, ApiKey, KeyList, keys_key
-from headrace.serving.model import Served
 from headrace.serving.revisions import Change, begin
 from headrace.stores.objects.local import LocalObjectStore
 
@@ -44,13 +44,13 @@ def embedded_objects(
     NameInvalid
     """
     change = Change(at_us=version.created_us, by=BY, salt=version.package[:16], reason=f"packed {version.number}")
-    served = Served(model=version.model, version=version.number, package=version.package)
+    answers = served(version)
     with tempfile.TemporaryDirectory(prefix="headrace-pack-") as folder:
         store = LocalObjectStore(Path(folder))
         for file, data in package.items():
             store.put(f"packages/{version.package}/{file}", data)
         store.put(keys_key(project), msgspec.json.encode(KeyList(keys=tuple(keys))))
-        Deployments(store, project).write(begin(served, change, project=project, name=name, sticky=sticky))
+        Deployments(store, project).write(begin(answers, change, project=project, name=name, sticky=sticky))
         return {info.key: store.get(info.key) for info in store.list()}
 
 

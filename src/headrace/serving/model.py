@@ -21,6 +21,8 @@ class Served(Struct, frozen=True, kw_only=True):
     version: int
     package: str
     """SHA-256 of the manifest."""
+    price_usd: float | None = None
+    """Of serving one answer, as it was measured and priced when the version was made."""
 
 
 class Arm(Struct, frozen=True, kw_only=True):

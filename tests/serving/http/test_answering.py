@@ -254,6 +254,31 @@ def test_the_log_says_up_to_when_values_were_filled(tmp_path: Path) -> None:
     within(run())
 
 
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENTS = {
+    f"00-{TRACE}-00f067aa0ba902b7-01": TRACE,
+    f"cc-{TRACE}-00f067aa0ba902b7-01-what-comes-later": TRACE,
+    f"ff-{TRACE}-00f067aa0ba902b7-01": None,
+    f"00-{'0' * 32}-00f067aa0ba902b7-01": None,
+    f"00-{TRACE}-{'0' * 16}-01": None,
+    f"00-{TRACE.upper()}-00f067aa0ba902b7-01": None,
+    f"00-{TRACE}-00f067aa0ba902b7": None,
+    "nonsense": None,
+}
+
+
+def test_the_log_says_which_trace_a_request_was_a_part_of(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = version(1)
+        inside = Inside(tmp_path, deployment({"v1": made}), [made])
+        for parent in PARENTS:
+            assert (await inside.ask(ROW, traceparent=parent))[0] == 200
+        assert (await inside.ask(ROW))[0] == 200
+        assert [record.trace for _, record in inside.logged()] == [*PARENTS.values(), None]
+
+    within(run())
+
+
 def test_scores_and_time_of_each_arm_are_counted(tmp_path: Path) -> None:
     async def run() -> None:
         one, two = version(1), version(2)

@@ -38,6 +38,7 @@ class Asked:
         "release",
         "rows",
         "tell",
+        "trace",
         "until_ns",
     )
     method: Final = b"POST"
@@ -54,6 +55,8 @@ class Asked:
         """Rows without an answer."""
         self.tell: Teller | None = None
         """What the answer looks like; None: as one row's own JSON."""
+        self.trace: str | None = None
+        """The trace that it is a part of."""
         self.until_ns: int | None = None
         """When nobody waits for it any more."""
         self.release: ReleaseKey | None = None

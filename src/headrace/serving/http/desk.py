@@ -38,6 +38,8 @@ PREDICT: Final = re.compile(rb"/v1/deployments/([a-z0-9][a-z0-9_-]{0,63})/predic
 INFER: Final = re.compile(rb"/v2/models/([a-z0-9][a-z0-9_-]{0,63})(?:/versions/([1-9][0-9]{0,8}))?/infer")
 INFERENCE: Final = b"/v2/"
 """What addresses of the Open Inference Protocol begin with."""
+_TRACE: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)")
+"""W3C's trace context: what is none is passed over, as it says."""
 _ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _ONCE_A_SECOND: Final = 1.0
 _MOST_HEADS: Final = 1_024
@@ -376,6 +378,9 @@ class Desk:
         """A request for predictions under way."""
         assert request.id is not None, "it was given one"
         asked = Asked(request.connection, request.id, endpoint, request.body, self._clock(), keep=request.keep)
+        parent = request.headers.get(b"traceparent")
+        if parent is not None and (traced := _TRACE.match(parent)) is not None:
+            asked.trace = traced[1].decode()
         waits = request.headers.get(b"x-timeout-ms")
         if waits is not None:
             if not waits.isdigit() or len(waits) > 9 or not 0 < int(waits) <= _LONGEST_MS:

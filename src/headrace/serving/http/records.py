@@ -68,6 +68,7 @@ class Records:
             row.amounts,
             (now_ns - asked.began_ns) // 1000,
             None if by.version is None else by.version.watermark_us,
+            asked.trace,
         )
 
     def _route(self, endpoint: Endpoint, slot: Slot, by: Slot) -> int:
@@ -81,6 +82,7 @@ class Records:
                 version=None if version is None else version.served.version,
                 package="" if version is None else version.served.package,
                 sticky=tuple(endpoint.sticky),
+                price_usd=None if version is None else version.served.price_usd,
                 fallback=by is not slot,
                 shadow=slot.shadow,
             )

@@ -61,6 +61,8 @@ class Record(Struct, frozen=True):
     """From the request's first byte to the logging of its answer."""
     watermark_us: int | None = None
     """Up to when the online values were filled that it was made from; None without any."""
+    trace: str | None = None
+    """The trace that the request was a part of: 32 hexadecimal digits, as in W3C's `traceparent`."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

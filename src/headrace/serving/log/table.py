@@ -73,6 +73,7 @@ def prediction_rows(predictions: Sequence[Logged]) -> pl.DataFrame:
         "review": ([one.record.review for one in predictions], pl.Boolean),
         "latency_us": ([one.record.latency_us for one in predictions], pl.Int64),
         "watermark": ([one.record.watermark_us for one in predictions], instant),
+        "trace": ([one.record.trace for one in predictions], pl.String),
         "price_usd": ([one.route.price_usd for one in predictions], pl.Float64),
         "fallback": ([one.route.fallback for one in predictions], pl.Boolean),
         "shadow": ([one.route.shadow for one in predictions], pl.Boolean),
@@ -156,6 +157,7 @@ def from_row(row: Mapping[str, Any]) -> Logged:
         own=tuple(_values(row["own"])),
         latency_us=row["latency_us"],
         watermark_us=instant_us(row["watermark"]),
+        trace=row["trace"],
     )
     return Logged(record, route, row["epoch"], row["sequence"])
 
