@@ -69,8 +69,10 @@ class Target:
         return dict(found)
 
     def faults(self) -> list[object]:
-        """What the workers noted as faults of ours."""
-        return [each for each in self.running.events() if each["event"] == "fault"]
+        """What the workers noted as faults of ours, and whatever else was written that is no event."""
+        lines = (self.place.root / "server.log").read_bytes().splitlines()
+        noise = [line for line in lines if not line.startswith(b'{"event"')]
+        return noise + [each for each in self.running.events() if each["event"] == "fault"]
 
 
 @pytest.fixture(scope="module")

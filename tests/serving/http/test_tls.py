@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import http.client
 import json
+import re
 import socket
 import ssl
 import time
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from tests.scoring.made import ROW
+from tests.serving.http.inside import request
 from tests.serving.http.running import Place, Running
 
 from headrace.serving.errors import AddressNotLocal, TlsUnusable
@@ -131,6 +133,37 @@ def test_a_server_with_a_certificate_speaks_tls_alone_and_takes_up_a_new_one(tmp
         assert ask(running, context) == 200
     finally:
         running.end()
+
+
+def test_what_is_no_request_is_refused_over_tls_in_its_place_and_the_connection_ends(tmp_path: Path) -> None:
+    Authority().write(tmp_path, "server")
+    place = Place(tmp_path, tls=tls(tmp_path))
+    place.deploy(place.version(1))
+    running = Running(place)
+    try:
+        running.wait_for("ready")
+        context = client(tmp_path)
+        for n in (0, 1, 3):
+            with (
+                socket.create_connection(running.address, timeout=20) as plain,
+                context.wrap_socket(plain, server_hostname="localhost") as secured,
+            ):
+                secured.sendall(request(ROW, text=place.key) * n + b"HACK / HTTP/1.1\r\n\r\n")
+                told = b""
+                while part := secured.recv(65_536):
+                    told += part
+            assert re.findall(rb"HTTP/1\.1 (\d+)", told) == [b"200"] * n + [b"400"]
+        for data in (request(ROW, text=place.key), b"GET / HT"):
+            with socket.create_connection(running.address, timeout=20) as plain:
+                secured = context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=True)
+                secured.sendall(data)
+                secured.close()  # before the answer, and without TLS's own farewell
+        assert ask(running, context) == 200
+    finally:
+        running.end()
+    lines = (tmp_path / "server.log").read_text().splitlines()
+    assert [line for line in lines if not line.startswith('{"event"')] == []
+    assert "fault" not in {json.loads(line)["event"] for line in lines}
 
 
 def test_a_client_without_a_certificate_that_is_trusted_is_not_heard(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client has nothing more to say: answers that are due are still written."""
         self._ended = True
-        return self.waits > 0 or bool(self._queue)
+        return (self.waits > 0 or bool(self._queue)) and self._transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """The client does not read what it asked for: nothing more is read or answered until it does."""
@@ -390,7 +390,7 @@ class Connection(asyncio.Protocol):
         self._desk.refused(problem)
         body = problem_body(problem, None)
         self._transport.write(head(problem.status, PROBLEM, len(body), b"connection: close", *problem.headers) + body)
-        if self._ended:
+        if self._ended or not self._transport.can_write_eof():  # TLS cannot end one direction alone
             self.close()
             return
         # closed with bytes unread, the system would tell the client of a reset before it has read why
