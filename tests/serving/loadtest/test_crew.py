@@ -87,8 +87,8 @@ def setup(port: int, **other: Any) -> Setup:
         "head": b"POST /p HTTP/1.1\r\nhost: a\r\nx-request-id: bench-0-",
         "bodies": BODIES,
         "first": 0,
-        "connections": 8,
-        "open_at_once": 4,
+        "connections": 128,  # so that whatever is due in a stage of these tests finds one that is free
+        "open_at_once": 128,
         "core": None,
         "spins": False,
         "grace_s": 5.0,
@@ -125,11 +125,12 @@ def test_what_is_due_is_asked_once_each_with_a_number_of_its_own(spins: bool) ->
 
 
 def test_clients_ask_again_once_they_are_answered_and_never_before() -> None:
-    with serving(lambda *_: OK) as (server, port), Crew([setup(port)]) as crew:
+    lines = {"connections": 8, "open_at_once": 4}
+    with serving(lambda *_: OK) as (server, port), Crew([setup(port, **lines)]) as crew:
         told, _, _ = crew.closed(Closed(clients=6, seconds=0.4), see)
     check(told)
-    assert told.answered == told.sent == told.offered == len(server.asked) > 6
-    assert server.most_at_once <= 8
+    assert told.answered == told.sent == told.offered == len(server.asked) >= 6
+    assert server.most_at_once == 6
 
 
 def test_several_generators_share_rate_and_clients() -> None:
@@ -187,7 +188,7 @@ def test_a_stall_shows_in_the_latency_of_those_who_were_due_meanwhile() -> None:
 
     with serving(answer) as (_, port), Crew([setup(port, connections=1, open_at_once=1)]) as crew:
         told = stage(crew, rate=100, seconds=0.5)
-    assert told.answered == 50
+    assert told.latencies.n == 50
     p75, p100 = told.percentile(75), told.percentile(100)
     assert p75 is not None
     assert p100 is not None

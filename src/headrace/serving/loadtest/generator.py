@@ -226,10 +226,7 @@ class Gun:
     def _turn(self, due_ns: array[int], place: int, done: asyncio.Future[int]) -> None:
         """Send what is due, and come again at once, or shortly before the next is."""
         now = time.perf_counter_ns()
-        if now >= self._end_ns:
-            if not done.done():
-                done.set_result(place)
-            return
+        is_over = now >= self._end_ns  # what was due before, and can be sent, is sent all the same
         free, first = self._free, place
         held, self._blocked = self._blocked, False
         while place < len(due_ns) and due_ns[place] <= now:
@@ -247,6 +244,10 @@ class Gun:
             place += 1
             if not place & 7:
                 now = time.perf_counter_ns()
+        if is_over:
+            if not done.done():
+                done.set_result(place)
+            return
         if place == first and self._seen == self._seen_before:
             self._idle_ns += max(0, now - self._looked_ns)
         self._looked_ns, self._seen_before = now, self._seen

@@ -43,7 +43,7 @@ _PROBED: Final = 16
 _NEW_KEY_S: Final = 15.0
 _KEY_S: Final = 3.0
 """A key that was typed may have been made a moment ago; a wrong one should be said to be that soon."""
-_COUNTED_S: Final = 3.0
+_COUNTED_S: Final = 10.0
 _LEAST_BUSY: Final = 0.01
 
 
