@@ -54,16 +54,20 @@ class Server:
     def wait_until_ready(self) -> None:
         wait_until(lambda: b'"event":"ready"' in self._said.read_bytes(), self._said.read_text)
 
+    def signal(self, number: int) -> None:
+        """To every process of it, the first one first."""
+        assert self.process is not None
+        first = psutil.Process(self.process.pid)
+        for each in (first, *first.children(recursive=True)):
+            try:
+                each.send_signal(number)
+            except psutil.NoSuchProcess:
+                continue
+
     def kill(self) -> None:
         """Everything of it at once, by kill -9."""
         assert self.process is not None
-        parts = psutil.Process(self.process.pid).children(recursive=True)
-        self.process.kill()
-        for part in parts:
-            try:
-                part.kill()
-            except psutil.NoSuchProcess:
-                continue
+        self.signal(signal.SIGKILL)
         self.process.wait(WITHIN_S)
 
     def end(self) -> int:
@@ -87,7 +91,8 @@ class Balancer:
         folder.mkdir()
         addresses = tuple(Address("127.0.0.1", server.port) for server in servers)
         self.port = port
-        front = Front(addresses, Address("127.0.0.1", port), None if certificate is None else str(certificate))
+        pem = None if certificate is None else str(certificate)
+        front = Front(addresses, Address("127.0.0.1", port), certificate=pem)
         (folder / "haproxy.cfg").write_text(haproxy_config(front), encoding="utf-8")
         self._socket = folder / "stats"
         (folder / "stats.cfg").write_text(f"global\n    stats socket {self._socket}\n", encoding="utf-8")

@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import http.client
 import json
+import signal
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,14 +79,7 @@ def test_no_request_fails_while_a_server_is_killed_five_times_and_each_is_kept_o
     asyncio.run(load.run(64, kill))
     assert not load.failed
     assert len(load.ids) == len(set(load.ids)) >= 4_500
-    for server in servers:
-        assert server.end() == 0
-    tables = DeltaTableStore(place.objects)
-    shipped = [ship(server.log, tables, PROJECT) for server in servers]
-    assert not any(each.missing for each in shipped)
-    kept = pl.DataFrame(tables.scan(table_name(PROJECT, PREDICTIONS)).select("request_id").collect())
-    assert kept["request_id"].n_unique() == len(kept) == sum(each.predictions for each in shipped)
-    assert set(load.ids) <= set(kept["request_id"])
+    assert set(load.ids) <= kept_once(place, servers)
 
 
 def test_no_request_fails_while_servers_are_ended_in_turn(
@@ -104,6 +98,40 @@ def test_no_request_fails_while_servers_are_ended_in_turn(
 
     asyncio.run(load.run(16, end))
     assert not load.failed
+
+
+def test_no_request_fails_while_a_server_stands_still_and_each_is_kept_once(
+    place: Place, servers: list[Server], balancer: Balancer
+) -> None:
+    """What it had been sent it answers and logs when it goes on, to nobody."""
+    load = Load(balancer.port, place.key)
+
+    def stop() -> None:
+        load.wait_for_more(200)
+        servers[0].signal(signal.SIGSTOP)
+        try:
+            balancer.wait_until("DOWN", "UP")
+            load.wait_for_more(200)
+        finally:
+            servers[0].signal(signal.SIGCONT)
+        balancer.wait_until("UP", "UP")
+        load.wait_for_more(200)
+
+    asyncio.run(load.run(32, stop))
+    assert not load.failed
+    assert set(load.ids) <= kept_once(place, servers)
+
+
+def kept_once(place: Place, servers: list[Server]) -> set[str]:
+    """End the servers and ship their logs: the ids in the table, each of which is there once."""
+    for server in servers:
+        assert server.end() == 0
+    tables = DeltaTableStore(place.objects)
+    shipped = [ship(server.log, tables, PROJECT) for server in servers]
+    assert not any(each.missing for each in shipped)
+    kept = pl.DataFrame(tables.scan(table_name(PROJECT, PREDICTIONS)).select("request_id").collect())
+    assert kept["request_id"].n_unique() == len(kept) == sum(each.predictions for each in shipped)
+    return set(kept["request_id"])
 
 
 def test_an_id_of_the_clients_own_goes_through_and_others_get_one(place: Place, balancer: Balancer) -> None:
@@ -171,7 +199,7 @@ def test_a_server_is_named_once() -> None:
 
 def test_a_path_with_a_line_break_is_refused() -> None:
     with pytest.raises(NotWritable):
-        haproxy_config(Front((Address("a", 1),), Address("b", 2), "x.pem\n    stats enable"))
+        haproxy_config(Front((Address("a", 1),), Address("b", 2), certificate="x.pem\n    stats enable"))
 
 
 def test_the_command_writes_it(

@@ -74,6 +74,22 @@ def test_without_the_version_everything_comes_from_a_store(root: Path, capsys: p
     assert not (root / "out" / "Containerfile").read_text().count("headrace.model")
 
 
+@pytest.mark.parametrize("to", ["container", "folder"])
+def test_a_private_key_is_never_packed(root: Path, capsys: pytest.CaptureFixture[str], to: str) -> None:
+    (root / "key.pem").write_text("secret-key", encoding="utf-8")
+    (root / "certificate.pem").write_text("certificate", encoding="utf-8")
+    with (root / "headrace.toml").open("a", encoding="utf-8") as definition:
+        definition.write(
+            '\n[serving]\ncertificate = "certificate.pem"\ncertificate_key = "key.pem"\nhost = "10.0.0.1"\n'
+        )
+    code, told = said(capsys, "package", "delays", "-o", "out", "--to", to)
+    assert code == 0
+    assert not [name for name in told["files"] if b"secret-key" in (root / "out" / name).read_bytes()]
+    serving = read_serving(root / "out" / "app" / "headrace.toml").serving
+    assert (serving.certificate, serving.certificate_key) == (None, None)
+    assert serving.tls == ("front" if to == "container" else None)  # else it does not start where others reach it
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -19,6 +19,7 @@ def front(
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
     bind: str = "127.0.0.1:8080",
     tls: str | None = None,
+    answer_within: str = "1500ms",
     as_json: AsJson = False,
 ) -> int:
     """Write the configuration of HAProxy before several servers: losing one is seen by nobody.
@@ -33,11 +34,15 @@ def front(
         Where clients ask.
     tls
         PEM file with the certificate and its key, as HAProxy will find it; plain HTTP when left out.
+    answer_within
+        How long a server may take before the request goes to another one.
     """
+    from headrace.cli.instants import duration_s
     from headrace.packaging.haproxy import Front, haproxy_config, parse_address, parse_servers
     from headrace.registry.export import write_folder
 
-    wanted = Front(parse_servers(server), parse_address(bind), tls)
+    within_ms = max(1, round(duration_s(answer_within) * 1000))
+    wanted = Front(parse_servers(server), parse_address(bind), within_ms, tls)
     folder = write_folder(out, {FILE: haproxy_config(wanted).encode()})
     servers = [str(each) for each in wanted.servers]
     if as_json:

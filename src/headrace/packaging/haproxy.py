@@ -21,6 +21,7 @@ BUFFER_BYTES: Final = 65_536
 """A request of more is sent once only: there is no copy of it to send again."""
 CONNECTIONS: Final = 4_000
 """Of clients, at most; each may hold two buffers."""
+ANSWER_WITHIN_MS: Final = 1_500
 _ADDRESS: Final = re.compile(r"(?P<host>[0-9A-Za-z][0-9A-Za-z.-]{0,252}|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 _BARE: Final = re.compile(r"[0-9A-Za-z_./:%=,\[\]()@*+-]+")
 
@@ -48,6 +49,8 @@ class Front:
 
     servers: tuple[Address, ...]
     bind: Address
+    answer_within_ms: int = ANSWER_WITHIN_MS
+    """How long a server may take before the request goes to another one."""
     certificate: str | None = None
     """Path of a PEM file with certificate and key; None: plain HTTP."""
 
@@ -77,7 +80,7 @@ def parse_servers(texts: Sequence[str]) -> tuple[Address, ...]:
 
 def haproxy_config(front: Front) -> str:
     """The text of `haproxy.cfg`; raises `NotWritable`."""
-    return "\n".join(_text(section) for section in (_GLOBAL, _DEFAULTS, _frontend(front), _backend(front)))
+    return "\n".join(_text(section) for section in (_GLOBAL, _defaults(front), _frontend(front), _backend(front)))
 
 
 _GLOBAL: Final = Section(
@@ -90,22 +93,28 @@ _GLOBAL: Final = Section(
         ("ssl-default-bind-options", "ssl-min-ver", "TLSv1.2", "no-tls-tickets"),
     ),
 )
-_DEFAULTS: Final = Section(
-    ("defaults",),
-    (
-        ("mode", "http"),
-        ("option", "http-keep-alive"),
-        ("option", "dontlognull"),
-        ("# slow clients: head and body within 10 s, reading the answer within 10 s of each part",),
-        ("timeout", "http-request", "10s"),
-        ("timeout", "client", "10s"),
-        ("timeout", "http-keep-alive", "60s"),
-        ("timeout", "connect", "1s"),
-        ("timeout", "queue", "1s"),
-        ("timeout", "server", "10s"),
-        ("timeout", "check", "1s"),
-    ),
-)
+
+
+def _defaults(front: Front) -> Section:
+    return Section(
+        ("defaults",),
+        (
+            ("mode", "http"),
+            ("option", "http-keep-alive"),
+            ("option", "dontlognull"),
+            ("# slow clients: head and body within 10 s, reading the answer within 10 s of each part",),
+            ("timeout", "http-request", "10s"),
+            ("timeout", "client", "10s"),
+            ("timeout", "http-keep-alive", "60s"),
+            ("timeout", "connect", "1s"),
+            ("timeout", "queue", "1s"),
+            ("# a server that hangs: the request goes to another one after so long",),
+            ("timeout", "server", f"{front.answer_within_ms}ms"),
+            ("timeout", "check", "1s"),
+        ),
+    )
+
+
 _CHECK: Final = ("inter", "500ms", "fastinter", "250ms", "downinter", "250ms", "fall", "2", "rise", "1")
 
 

@@ -109,10 +109,6 @@ class Packing:
             certificate_key=None,
             clients=None,
         )
-        if serving.certificate is not None:  # a private key is never packed
-            serving = msgspec.structs.replace(
-                serving, certificate=None, certificate_key=None, clients=None, tls="front"
-            )
         if everywhere:
             drain_us = serving.drain_us or DRAIN_US
             serving = msgspec.structs.replace(serving, host="0.0.0.0", tls="front", port=PORT, drain_us=drain_us)  # noqa: S104
