@@ -16,7 +16,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +23,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from headrace.errors import HeadraceError
+from headrace.serving.aside import aside
 from headrace.serving.deployments import wanted_packages
 from headrace.serving.errors import AddressNotLocal, DeploymentMoved, LastKnownUnreadable, PortTaken, StoreEmptied
 from headrace.serving.keys import ApiKey
@@ -39,6 +39,8 @@ BEAT_S: Final = 4.0
 """Between two times that it tells the store that it lives."""
 REMEMBER_S: Final = 15.0
 """Between two times that it keeps when it last read the store."""
+LEAVE_S: Final = 2.0
+"""The longest that it waits for the store when it ends."""
 FIRST_RETRY_S: Final = 5.0
 """Until a refused revision is tried again; twice as long after every try."""
 LONGEST_RETRY_S: Final = 60.0
@@ -111,7 +113,7 @@ class Supervisor:
         """What was served before this process."""
         self._probed: set[str] = set()
         self._ready = self._away = False
-        self._teller = ThreadPoolExecutor(1, thread_name_prefix="headrace-tell")
+        self._telling: asyncio.Task[None] | None = None
         self._remembering = asyncio.Lock()
         self._changed = asyncio.Event()
         """There is something to tell of this server."""
@@ -152,11 +154,11 @@ class Supervisor:
     async def _read_store(self, *, first: bool) -> Pulled | None:
         if first:
             try:
-                self._last = await asyncio.to_thread(self._puller.remembered)
+                self._last = await aside(self._puller.remembered)
             except LastKnownUnreadable as error:
                 self._say("last_known_unreadable", error=error.code, message=error.message)
         try:
-            pulled = await asyncio.to_thread(self._puller.pull)
+            pulled = await aside(self._puller.pull)
             if not (pulled.deployments or pulled.keys or pulled.unreadable) and (self._serves or self._last):
                 raise StoreEmptied  # nothing that we have takes all of this away
         except HeadraceError as error:
@@ -248,7 +250,7 @@ class Supervisor:
         served = {each.package: each for each in deployment.versions}
         for package, version in wanted_packages([deployment]).items():
             try:
-                await asyncio.to_thread(self._puller.fetch, package, anew=anew)
+                await aside(partial(self._puller.fetch, package, anew=anew))
                 if package not in self._probed:
                     row_us = await self._workforce.probe(served[package])
                     self._say("probed", version=version, row_us=round(row_us, 1))
@@ -283,7 +285,7 @@ class Supervisor:
             return
         for made in self._ramping.turn(list(self._serves.values()), self._clock(), time.monotonic()):
             try:
-                await asyncio.to_thread(self._puller.write, made)
+                await aside(partial(self._puller.write, made))
             except DeploymentMoved:
                 continue
             except HeadraceError as error:
@@ -316,7 +318,8 @@ class Supervisor:
                 failed={f"{name} {each.deployment.revision}": each.why for name, each in self._refused.items()},
             )
             with suppress(HeadraceError):
-                await self._told(partial(self._puller.tell, state))
+                self._telling = asyncio.create_task(aside(partial(self._puller.tell, state)))
+                await asyncio.shield(self._telling)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), BEAT_S)
 
@@ -334,7 +337,7 @@ class Supervisor:
             age_us = int((time.monotonic() - self._read) * 1e6)
             known = Known(pulled_us=self._clock() - age_us, deployments=tuple(self._serves.values()), keys=self._keys)
             try:
-                await asyncio.to_thread(self._puller.remember, known)
+                await aside(partial(self._puller.remember, known))
             except HeadraceError as error:
                 self._say("not_remembered", error=error.code)
 
@@ -344,13 +347,11 @@ class Supervisor:
     async def _end(self) -> None:
         await self._workforce.end(self._drain_s)
         self._socket.close()
-        with suppress(HeadraceError):
-            await self._told(partial(self._puller.leave, self._id))
+        if self._telling is not None:  # it never lives again after it has left
+            await asyncio.wait([self._telling], timeout=LEAVE_S)
+        with suppress(HeadraceError, TimeoutError):
+            await asyncio.wait_for(aside(partial(self._puller.leave, self._id)), LEAVE_S)
         self._say("ended")
-
-    async def _told(self, tell: Callable[[], None]) -> None:
-        """One after the other: it never lives again after it has left."""
-        await asyncio.get_running_loop().run_in_executor(self._teller, tell)
 
 
 def is_local(host: str) -> bool:

@@ -23,6 +23,7 @@ import msgspec
 
 from headrace.errors import HeadraceError
 from headrace.runs.nursery import Child, Ended, Nursery
+from headrace.serving.aside import aside
 from headrace.serving.errors import VersionNotProbed
 from headrace.serving.keys import ApiKey
 from headrace.serving.line import Line, connect
@@ -382,7 +383,7 @@ class Workforce:
         self._damaged = False
         for install in list(self._accepted.values()):
             try:
-                await asyncio.to_thread(self._mend, install.deployment)
+                await aside(partial(self._mend, install.deployment))
             except HeadraceError as error:
                 self._damaged = True
                 self._say("package_not_mended", deployment=install.deployment.name, error=error.code)

@@ -101,6 +101,43 @@ def test_while_a_package_is_slow_to_come_keys_others_and_signs_of_life_are_not(t
     assert two.wait_for("not_served")["revision"] == 2
 
 
+def test_told_to_end_it_does_not_wait_for_a_store_that_never_answers(two: Running, place: Place) -> None:
+    served, pipe = blocked(place, 2)
+    next_of(place, "a", served)
+    two.wait_until(lambda: (place.root / "serving" / "packages" / served.package).is_dir(), "asked for")
+    two.process.send_signal(signal.SIGTERM)
+    assert two.process.wait(60) == 0  # nobody ever writes to the pipe
+    assert two.events()[-1]["event"] == "ended"
+    assert pipe.is_fifo()
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return " Z " in Path(f"/proc/{pid}/stat").read_text()  # ended, and nobody has asked how
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_a_supervisor_that_is_killed_leaves_nobody_behind_and_the_next_serves_the_newest(
+    two: Running, place: Place
+) -> None:
+    for number in (2, 3, 4):
+        running = two if number == 2 else Running(place, workers=2)
+        running.wait_for("ready")
+        everybody = [*children(running.process.pid), *running.workers()]
+        next_of(place, "a", place.version(number))
+        running.end(signal.SIGKILL)  # in the middle of what it does about that
+        until = time.monotonic() + 30
+        while not all(is_gone(pid) for pid in everybody) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert all(is_gone(pid) for pid in everybody)
+    last = Running(place, workers=2)
+    last.wait_for("ready")
+    last.wait_until(lambda: serving(last, "a", 4), "newest served")
+    assert version_of(last, "a") == 4
+    last.end()
+
+
 def test_what_was_refused_is_tried_again_and_taken_up_once_the_cause_is_gone(two: Running, place: Place) -> None:
     served = place.version(2)
     path = place.root / "objects" / "packages" / served.package / "encoder.json"
