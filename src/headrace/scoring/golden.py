@@ -90,6 +90,13 @@ class GoldenCheck:
         self._near: Final = _ABSOLUTE * max(1.0, float(np.abs(self._raw).max(initial=0.0)))
         self._turn = 0
 
+    def edges(self, bins: int) -> tuple[float, ...]:
+        """Between which about equally many of the first scores fall; fewer where many are the same."""
+        if not self.rows:
+            return ()
+        ordered = np.sort(self._scores[:, 0])
+        return tuple(sorted({float(ordered[self.rows * place // bins]) for place in range(1, bins)}))
+
     def all(self) -> None:
         """Every row; raises `GoldenRowsDiffer`."""
         self._ask(slice(None))

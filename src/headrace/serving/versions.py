@@ -19,6 +19,7 @@ from headrace.serving.model import Served
 Entity = tuple[object, ...]
 """Values of the sticky columns in the row form."""
 _encode: Final = msgspec.json.Encoder().encode
+_BINS: Final = 10
 _FLAGS: Final = {None: b"", False: b',"decision":false', True: b',"decision":true'}
 
 
@@ -60,8 +61,9 @@ class Version:
         self._history = history
         prepare = self.scorer.prepare
         self.prepare: Final = Breaker().guard(prepare) if self.waits else prepare
-        self.score_edges: Final[tuple[float, ...]] = ()
-        """Between which about equally many scores fall; none: nothing is known of how it scores."""
+        golden = self.scorer.golden
+        self.score_edges: Final = () if golden is None or self.task != "regression" else golden.edges(_BINS)
+        """Of values: where those of the golden rows lie; none: nothing is known of how it scores."""
         self.tell: Final = teller(self.task)
         """From a prediction to the JSON of `Answer` without its opening brace."""
 

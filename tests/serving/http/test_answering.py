@@ -234,6 +234,21 @@ def test_a_row_that_names_no_entity_is_drawn_by_its_request(tmp_path: Path) -> N
     within(run())
 
 
+def test_values_are_counted_by_where_the_golden_rows_lie(tmp_path: Path) -> None:
+    async def run() -> None:
+        one, two = version(1, task="regression"), version(2, task="regression")
+        assert 5 <= len(one.score_edges) <= 9
+        assert list(one.score_edges) == sorted(one.score_edges)
+        inside = Inside(tmp_path, deployment({"v1": one, "v2": two}, sticky=("carrier",)), [one, two])
+        for number in range(30):
+            await inside.ask(ROW | {"carrier": f"C{number}", "distance": 0.1 * number - 1.5, "seats": number % 3})
+        for tally in inside.desk.tallies.values():
+            assert len(tally.scores) == len(one.score_edges) + 1
+            assert sum(tally.scores) == tally.rows
+
+    within(run())
+
+
 class Filled:
     """History that was filled up to an instant."""
 
