@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -103,3 +104,15 @@ def test_json_of_another_shape_is_refused() -> None:
         READER.many(json.dumps([ROW, None]).encode(), 50)
     with pytest.raises(BodyRefused, match="at most 2 rows, found 3"):
         READER.many(json.dumps([ROW] * 3).encode(), 2)
+
+
+@pytest.mark.parametrize("element", [b"{}", b"[]", b"0", b"null", b'{"a":{}}'])
+def test_of_an_array_without_end_no_more_is_held_than_may_be_sent(element: bytes) -> None:
+    body = b"[" + b",".join([element] * 300_000) + b"]"
+    tracemalloc.start()
+    try:
+        with pytest.raises(BodyRefused, match="at most 50 rows, found more"):
+            READER.many(body, 50)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()

@@ -137,24 +137,56 @@ def plain_rows(body: bytes, *, many: bool, most: int) -> list[dict[str, object]]
     ------
     BodyNotJson, BodyRefused
     """
-    found = _decoded(body)
     if not many:
+        found = _decoded(body)
         if not isinstance(found, dict):
             raise BodyRefused("one row as a JSON object", _kind(found))
         return [found]
-    if not isinstance(found, list):
-        raise BodyRefused("a JSON array of rows", _kind(found))
-    if len(found) > most:
-        raise BodyRefused(f"at most {most:,} rows", f"{len(found):,}")
-    for number, row in enumerate(found):
+    if body.lstrip()[:1] != b"[":
+        raise BodyRefused("a JSON array of rows", _kind(_decoded(body)))
+    rows = []
+    for number, element in enumerate(_elements(body, most)):
+        row = element.value
         if not isinstance(row, dict):
             raise BodyRefused(f"a JSON object in place {number}", _kind(row))
+        rows.append(row)
+    return rows
+
+
+class _Element:
+    """One of an array, as it says it."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+class _TooMany(Exception):
+    """The array has more elements than are read."""
+
+
+def _elements(body: bytes, most: int) -> list[_Element]:
+    """An array's elements, and not one more than may be: eight megabytes of `{},` would take 200 of memory."""
+    room = most
+
+    def element(_: type, value: object) -> _Element:
+        nonlocal room
+        room -= 1
+        if room < 0:
+            raise _TooMany
+        return _Element(value)
+
+    try:
+        found: list[_Element] = _decoded(body, msgspec.json.Decoder(list[_Element], dec_hook=element).decode)
+    except _TooMany:
+        raise BodyRefused(f"at most {most:,} rows", "more") from None
     return found
 
 
-def _decoded(body: bytes) -> object:
+def _decoded(body: bytes, decode: Callable[[bytes], Any] = msgspec.json.decode) -> Any:
     try:
-        return msgspec.json.decode(body)
+        return decode(body)
     except RecursionError:
         raise BodyNotJson("it is nested too deeply") from None
     except UnicodeDecodeError:

@@ -146,3 +146,32 @@ def test_who_was_refused_may_send_a_little_more_and_is_then_cut(tmp_path: Path) 
         made.log.close()
 
     within(run())
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", ", chunked", '"chunked"', "chunked;q=1", "identity, chunked"])
+def test_a_body_in_another_coding_is_refused(tmp_path: Path, coding: str) -> None:
+    async def run() -> None:
+        made = inside(tmp_path)
+        connection, transport = made.connect()
+        head = request(b"", transfer_encoding=coding).replace(b"content-length: 0\r\n", b"")
+        connection.data_received(head + b"2\r\n{}\r\n0\r\n\r\n")
+        await turns()
+        assert [status for status, _, _ in answers(transport.sent)] == [400]
+        assert transport.closed
+        made.log.close()
+
+    within(run())
+
+
+def test_space_behind_a_header_is_no_part_of_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = inside(tmp_path)
+        connection, transport = made.connect()
+        data = request(x_request_id="r1 \t", x_timeout_ms="60000 ").replace(b"host: localhost", b"host: localhost ")
+        connection.data_received(data)
+        await turns()
+        [(status, headers, _)] = answers(transport.sent)
+        assert (status, headers["x-request-id"]) == (200, "r1")
+        made.log.close()
+
+    within(run())

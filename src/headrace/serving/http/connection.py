@@ -250,6 +250,9 @@ class Connection(asyncio.Protocol):
         if name in KEPT and self._in_head:
             if name in self._headers and name in (b"host", b"authorization"):
                 raise Problem(400, "header-repeated", f"the header {name.decode()} came twice", close=True)
+            value = value.rstrip(b" \t")  # the parser leaves the space behind a value that is no part of it
+            if name == b"transfer-encoding" and value.lower() != b"chunked":
+                raise Problem(400, "transfer-coding-refused", "bodies are sent as they are, or in chunks", close=True)
             self._headers[name] = value
 
     def on_headers_complete(self) -> None:
