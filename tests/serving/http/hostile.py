@@ -114,8 +114,8 @@ class Hostile(NamedTuple):
 class Maker:
     """Draws them; the same from the same seed."""
 
-    def __init__(self, seed: int, keys: list[str]) -> None:
-        self.random = Random(seed)
+    def __init__(self, seed: int, keys: list[str], deployments: Sequence[str] = ("delays", "kinds")) -> None:
+        self.random, self._deployments = Random(seed), deployments
         self._keys = [*keys * 4, "", "hr_x_y", "hr_" + "a" * 500]
         self._traversals = traversals()
         self._kinds: list[tuple[int, Callable[[], tuple[bytes, bool]]]] = [
@@ -164,7 +164,7 @@ class Maker:
         return b"\r\n".join([*lines, *more]) + b"\r\n\r\n" + body
 
     def _predict(self, body: bytes, **more: Any) -> bytes:
-        return self.request(body, path=f"/v1/deployments/{self.random.choice(('delays', 'kinds'))}/predict", **more)
+        return self.request(body, path=f"/v1/deployments/{self.random.choice(self._deployments)}/predict", **more)
 
     def _value(self) -> Any:
         random = self.random
@@ -226,7 +226,9 @@ class Maker:
         if self.random.random() < 0.5:
             one |= {"request_id": "q1", "value": self._value()}
         body: Any = {"outcomes": [one] * self.random.choice((0, 1, 3))}
-        return self.request(json.dumps(body).encode(), path="/v1/deployments/delays/outcomes"), True
+        return self.request(
+            json.dumps(body).encode(), path=f"/v1/deployments/{self.random.choice(self._deployments)}/outcomes"
+        ), True
 
     def _inference(self) -> tuple[bytes, bool]:
         """Tensors that do not fit, in JSON and in binary."""
@@ -258,7 +260,7 @@ class Maker:
         text = json.dumps(asked).encode()
         said = random.choice((len(text), len(text), len(text) + 1, 0, 10**12))
         more = [b"Inference-Header-Content-Length: %d" % said] if tail or random.random() < 0.1 else []
-        path = f"/v2/models/{random.choice(('delays', 'kinds'))}/infer"
+        path = f"/v2/models/{random.choice(self._deployments)}/infer"
         return self.request(text + tail, path=path, more=more, kind=random.choice((None, b"application/json"))), False
 
     def _bytes_changed(self) -> tuple[bytes, bool]:

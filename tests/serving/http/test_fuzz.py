@@ -16,15 +16,27 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 import pytest
-from tests.scoring.made import ROW
+from tests.scoring.made import ROW, program
 from tests.serving.http.hostile import MARK, Maker, traversals
 from tests.serving.http.inside import Inside, answers, deployment, request, turns, version, within
-from tests.serving.http.running import PROJECT, Client, Place, Running
+from tests.serving.http.running import PROJECT, Client, Place, Running, change
 
 import headrace.serving.http
+from headrace.data.model import Field
+from headrace.language.types import Type
+from headrace.serving.model import Arm
 from headrace.serving.pulling import tell_changes
+from headrace.serving.revisions import begin
 
+DEPLOYMENTS = ("delays", "kinds", "amounts", "mixed")
+UNLIKE = {
+    "program.json": msgspec.json.encode(
+        msgspec.structs.replace(program(), request=(*program().request, Field(name="gate", type=Type.INTEGER)))
+    )
+}
+"""A version that reads one column more."""
 HEADERS = {
     "allow",
     "connection",
@@ -50,12 +62,24 @@ not_a_server_error.expected-statuses = ["2xx", "4xx", "504"]  # some are given a
 
 
 class Target:
-    """A server of two deployments, with a key for both and one for the second alone."""
+    """A server of deployments of every kind, with a key for all and one for the second alone."""
 
     def __init__(self, root: Path) -> None:
         self.place = Place(root)
         self.place.deploy(self.place.version(1))
         self.place.deploy(self.place.version(2, task="multiclass"), name="kinds")
+        self.place.deploy(self.place.version(3, task="regression"), name="amounts")
+        mixed = begin(self.place.version(1), change(), project=PROJECT, name="mixed", sticky=("carrier",))
+        unlike = Arm(name="unlike", serves=self.place.version(4, replaced=UNLIKE), weight=0.5)
+        self.place.write(
+            msgspec.structs.replace(
+                mixed,
+                arms=(unlike, msgspec.structs.replace(mixed.arms[0], weight=0.5)),
+                shadows=(self.place.version(5),),
+                fallbacks=(self.place.version(6),),
+                constant=0.5,
+            )
+        )
         self.both, _ = self.place.keys.create(verbs=("predict", "outcomes"), lifetime_us=None, by="ann")
         self.scoped, _ = self.place.keys.create(verbs=("predict",), deployments=("kinds",), lifetime_us=None, by="ann")
         tell_changes(self.place.objects, PROJECT)
@@ -117,7 +141,7 @@ def test_ten_thousand_hostile_requests_leave_the_server_as_it_was(target: Target
     problem = jsonschema_rs.validator_for(page["components"]["schemas"]["Problem"])
     declared = set(page["paths"]["/v1/deployments/delays/predict"]["post"]["responses"])
     [worker] = target.running.workers()
-    maker = Maker(seed=16, keys=[target.both, target.scoped])
+    maker = Maker(seed=16, keys=[target.both, target.scoped], deployments=DEPLOYMENTS)
     seen: Counter[int] = Counter()
     warm_kib = 0
     files = open_files(worker)

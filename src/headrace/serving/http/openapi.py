@@ -64,7 +64,7 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     schemas: dict[str, Any] = {"Problem": _PROBLEM}
     for endpoint in endpoints:
         name = endpoint.name
-        schemas[f"{name}.Row"] = request_schema(endpoint.version_of(endpoint.slots[0]))
+        schemas[f"{name}.Row"] = row_schema(endpoint)
         schemas[f"{name}.Answer"] = answer_schema(endpoint)
         paths[f"/v1/deployments/{name}"] = _plain(f"Who answers as {name}")
         paths[f"/v1/deployments/{name}/outcomes"] = {"post": _outcomes(endpoint)}
@@ -144,7 +144,7 @@ def _outcomes(endpoint: Endpoint) -> dict[str, Any]:
     }
     shapes = [_closed({**of_request, **told}, required=["request_id", "value"])]
     if endpoint.sticky:
-        row = request_schema(endpoint.version_of(endpoint.slots[0]))["properties"]
+        row = row_schema(endpoint)["properties"]
         columns = {column: {**row[column], "type": _not_null(row[column]["type"])} for column in endpoint.sticky}
         of_entity = {
             "entity": _closed(columns, required=list(columns)),
@@ -225,11 +225,19 @@ def _not_null(types: list[str]) -> str | list[str]:
     return found[0] if len(found) == 1 else found
 
 
+def row_schema(endpoint: Endpoint) -> dict[str, Any]:
+    """JSON Schema of one row: what every arm reads, as nobody knows in advance who will."""
+    schemas = [request_schema(endpoint.version_of(slot)) for slot in endpoint.slots]
+    properties = {name: kind for schema in reversed(schemas) for name, kind in schema["properties"].items()}
+    return {**schemas[0], "properties": properties, "required": sorted(properties)}
+
+
 def answer_schema(endpoint: Endpoint) -> dict[str, Any]:
     """JSON Schema of one answer."""
-    version = endpoint.version_of(endpoint.slots[0])
+    versions = [endpoint.version_of(slot) for slot in endpoint.slots]
+    version = versions[0]
     number = {"type": "number"}
-    classes = version.scorer.decider.decision.classes
+    classes = dict.fromkeys(name for each in versions for name in each.scorer.decider.decision.classes)
     kinds: dict[str, dict[str, Any]] = {
         "binary": {"probability": number, "decision": {"type": "boolean"}},
         "multiclass": {
