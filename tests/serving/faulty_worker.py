@@ -15,6 +15,8 @@ from headrace.serving.messages import (
     Committed,
     Drain,
     Install,
+    Open,
+    Opened,
     Ping,
     Pong,
     Prepared,
@@ -75,6 +77,8 @@ def serve(pipe: Connection, argument: str, descriptors: list[int]) -> None:
                     send(pipe, Committed(number=message.number))
             case Cancel():
                 send(pipe, Pong(statuses={0: message.number}))
+            case Open():
+                send(pipe, Opened())
             case Drain():
                 return
             case _:

@@ -77,7 +77,7 @@ def run(folder: Path, wanted: int, body: Callable[[Force], Awaitable[None]]) -> 
         task = asyncio.create_task(force.force.run())
         try:
             assert await force.force.install(deployment("first")) == {}
-            force.force.open()
+            await force.force.open()
             await body(force)
             assert not task.done()
         finally:

@@ -133,6 +133,10 @@ class Committed(Message, frozen=True, kw_only=True):
     number: int
 
 
+class Opened(Message, frozen=True, kw_only=True):
+    """It takes connections."""
+
+
 class ArmCounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Of one arm."""
 
@@ -150,7 +154,7 @@ class Pong(Message, frozen=True, kw_only=True):
 
 
 ToWorker = Accept | Install | Commit | Cancel | Remove | Open | Ping | Drain
-FromWorker = Accepted | Prepared | Committed | Pong | Probed
+FromWorker = Accepted | Prepared | Committed | Opened | Pong | Probed
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Of a worker's message."""
 _LENGTH: Final = struct.Struct("!i")

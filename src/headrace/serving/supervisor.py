@@ -113,6 +113,7 @@ class Supervisor:
         """What was served before this process."""
         self._probed: set[str] = set()
         self._ready = self._away = False
+        self._opening: asyncio.Task[None] | None = None
         self._telling: asyncio.Task[None] | None = None
         self._remembering = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -136,7 +137,7 @@ class Supervisor:
                 if task.done():
                     task.result()  # a fault of ours ends the server, loudly
         finally:
-            for task in (*tasks, *self._taking.values()):
+            for task in (*tasks, *self._taking.values(), *([self._opening] if self._opening else ())):
                 task.cancel()
             await self._end()
 
@@ -216,9 +217,12 @@ class Supervisor:
 
     def _taken(self, name: str, done: asyncio.Task[None]) -> None:
         self._taking.pop(name, None)
+        self._noted(done)
+        self._open()
+
+    def _noted(self, done: asyncio.Task[None]) -> None:
         if not done.cancelled() and (fault := done.exception()) is not None:
             self._faults.put_nowait(fault)
-        self._open()
 
     async def _take_up(self, deployment: Deployment) -> None:
         name, refused = deployment.name, self._refused.get(deployment.name)
@@ -274,7 +278,11 @@ class Supervisor:
         if self._wanted and not self._serves:
             return
         self._ready = True
-        self._workforce.open()
+        self._opening = asyncio.create_task(self._begin())
+        self._opening.add_done_callback(self._noted)
+
+    async def _begin(self) -> None:
+        await self._workforce.open()
         self._say(
             "ready", address=f"{self._scheme}://{self.address[0]}:{self.address[1]}", workers=len(self._workforce)
         )

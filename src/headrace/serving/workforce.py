@@ -39,6 +39,7 @@ from headrace.serving.messages import (
     Install,
     Message,
     Open,
+    Opened,
     Ping,
     Pong,
     Prepared,
@@ -109,6 +110,7 @@ class _Worker:
     """What it was told to answer by."""
     committing: set[int] = field(default_factory=set)
     """Of these what it has not said yet that it does."""
+    is_opening: bool = False
     is_open: bool = False
 
     def send(self, message: Message) -> None:
@@ -224,7 +226,7 @@ class Workforce:
         self._send_all(told)
         # who takes no requests yet gets them before its first one
         await self._until(
-            lambda: all(worker.keys >= told.number for worker in self._workers if worker.is_open), 2 * self._patience
+            lambda: all(worker.keys >= told.number for worker in self._workers if worker.is_opening), 2 * self._patience
         )
 
     async def install(self, deployment: Deployment) -> dict[str, str]:
@@ -261,11 +263,12 @@ class Workforce:
         if self._accepted.pop(name, None) is not None:
             self._send_all(Remove(deployment=name))
 
-    def open(self) -> None:
-        """Take connections from now on."""
+    async def open(self) -> None:
+        """Take connections from now on; once this returns, at every worker."""
         self._is_open = True
         for worker in self._workers:
             self._advance(worker)
+        await self._until(lambda: bool(self._workers) and all(each.is_open for each in self._workers), START_TURNS)
 
     async def end(self, drain_s: float) -> None:
         """Let them answer what was asked, and end."""
@@ -290,6 +293,8 @@ class Workforce:
                 self._prepared(worker, message)
             case Committed():
                 worker.committing.discard(message.number)
+            case Opened():
+                worker.is_open = True
             case Pong():
                 worker.pinged, worker.unanswered = False, 0
                 for each in message.counts:
@@ -323,8 +328,8 @@ class Workforce:
                 worker.committing.add(install.number)
                 worker.send(Commit(number=install.number))
         wanted = {install.number for install in self._accepted.values()}
-        if self._is_open and not worker.is_open and wanted <= worker.told:
-            worker.is_open = True
+        if self._is_open and not worker.is_opening and wanted <= worker.told:
+            worker.is_opening = True
             worker.send(Open())
 
     def _is_loaded(self, number: int) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import http.client
 import json
+import os
 import re
+import signal
 import socket
 import ssl
 import time
@@ -133,6 +135,21 @@ def test_a_server_with_a_certificate_speaks_tls_alone_and_takes_up_a_new_one(tmp
         assert ask(running, context) == 200
     finally:
         running.end()
+
+
+def test_a_worker_that_finds_no_certificate_is_replaced_until_there_is_one(tmp_path: Path) -> None:
+    """A worker that nobody can reach is none."""
+    place = Place(tmp_path, tls=tls(tmp_path))
+    Authority().write(tmp_path, "server")
+    place.deploy(place.version(1))
+    running = Running(place)
+    running.wait_for("ready")
+    (tmp_path / "server.key").rename(tmp_path / "elsewhere")
+    os.kill(running.workers()[0], signal.SIGKILL)
+    running.wait_for("worker_lost", 3)
+    (tmp_path / "elsewhere").rename(tmp_path / "server.key")
+    assert ask(running, client(tmp_path)) == 200
+    running.end()
 
 
 def test_what_is_no_request_is_refused_over_tls_in_its_place_and_the_connection_ends(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from headrace.serving.messages import (
     Drain,
     Install,
     Open,
+    Opened,
     Ping,
     Pong,
     Prepared,
@@ -192,7 +193,7 @@ class Worker:
                 if self._draining is None:
                     self._draining = self._loop.create_task(self._drain(message.delay_s))
 
-    def _say(self, message: Accepted | Pong | Prepared | Committed) -> None:
+    def _say(self, message: Accepted | Committed | Opened | Pong | Prepared) -> None:
         try:
             send(self._pipe, message)
         except OSError:
@@ -251,6 +252,15 @@ class Worker:
         gc.freeze()
 
     async def _open(self) -> None:
+        try:
+            await self._listen()
+        except Exception as error:  # a worker that nobody can reach is none: another may find what was missing
+            note_fault(error)
+            self._end()
+        else:
+            self._say(Opened())
+
+    async def _listen(self) -> None:
         if self._server is None:
             tls = self._settings.tls
             self._certificate = None if tls is None else Certificate(tls)
