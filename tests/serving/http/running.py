@@ -120,6 +120,12 @@ class Running:
         lines = (self.place.root / "server.log").read_bytes().splitlines()
         return [json.loads(line) for line in lines if line.startswith(b'{"event"')]
 
+    def faults(self) -> list[Any]:
+        """What the workers noted as faults of ours, and whatever else was written that is no event."""
+        lines = (self.place.root / "server.log").read_bytes().splitlines()
+        noise = [line for line in lines if not line.startswith(b'{"event"')]
+        return noise + [each for each in self.events() if each["event"] == "fault"]
+
     def wait_for(self, event: str, count: int = 1, within_s: float = 30.0) -> dict[str, Any]:
         until = time.monotonic() + within_s
         while time.monotonic() < until:

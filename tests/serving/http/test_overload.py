@@ -44,7 +44,7 @@ def served(place: Place) -> Iterator[tuple[Running, int]]:
         [worker] = running.workers()
         yield running, worker
         assert running.workers() == [worker]
-        assert not [each for each in running.events() if each["event"] == "fault"]
+        assert not running.faults()
     finally:
         running.end()
 
