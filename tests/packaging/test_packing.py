@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.packaging.balanced import wait_until
 from tests.packaging.made import config_of, make_project, open_project
+from tests.scoring.made import ROW
+from tests.serving.http.running import Place
 
 from headrace.cli import main
 from headrace.definition.reader import read_serving
 from headrace.serving.deployments import Deployments
 from headrace.serving.keys import Keys
+from headrace.serving.model import Served
 from headrace.stores.objects.local import LocalObjectStore
 
 
@@ -125,3 +133,46 @@ def test_a_package_that_was_tampered_with_is_not_packed(root: Path, capsys: pyte
     status, told = said(capsys, "package", "delays", "-o", "out")
     assert (status, told["error"]["code"]) == (1, "package-damaged")
     assert not (root / "out").exists()
+
+
+@pytest.mark.heavy
+def test_a_server_without_a_version_waits_for_one_in_its_store(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(capsys, "package", "delays", "--to", "folder", "--no-embed", "-o", "out")[0] == 0
+    place = Place(tmp_path / "place")  # a store with a key, in which nothing is deployed
+    with open_project(root) as project:
+        champion = project.registry().get("delays")
+        files = project.registry().files(champion)
+    for name, data in files.items():
+        place.objects.put(f"packages/{champion.package}/{name}", data)
+    log = tmp_path / "said"
+    environment = {"HEADRACE_OBJECTS": str(place.root / "objects"), "HEADRACE_ONLINE": str(tmp_path / "online")}
+    with log.open("wb") as told:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "headrace", "serve", "--project", "out/app", "--port", "0", "--json"],
+            stderr=told,
+            env=os.environ | environment,
+        )
+    try:
+        ready = event_of(log, "ready")
+        place.deploy(Served(model="delays", version=1, package=champion.package))
+        assert event_of(log, "serving")["revision"] == 1
+        connection = http.client.HTTPConnection("127.0.0.1", int(ready["address"].rpartition(":")[2]), timeout=30)
+        sent = {"authorization": f"Bearer {place.key}", "content-type": "application/json"}
+        connection.request("POST", "/v1/deployments/delays/predict", json.dumps(ROW), sent)
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["version"]) == (200, 1)
+        connection.close()
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0, log.read_text()
+
+
+def event_of(log: Path, name: str) -> dict[str, Any]:
+    def found() -> list[dict[str, Any]]:
+        lines = log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and f'"event":"{name}"' in line]
+
+    wait_until(lambda: bool(found()), log.read_text)
+    return found()[0]

@@ -26,6 +26,7 @@ def serve(
     """Answer predictions over HTTP, until told to stop.
 
     The project's deployments are served; where there is none yet, one of the project's name is made of its champion.
+    A packed server waits for one.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def serve(
     from headrace.app import Project
 
     with Project.open(project, to_serve=True) as opened:
-        if not opened.has_deployments():
+        if opened.definition.project.source and not opened.has_deployments():
             # in a process of its own: the tables that it works with have no place in a server
             first = [sys.executable, "-m", "headrace", "deploy", opened.name, "--project", str(opened.path)]
             code = subprocess.run(first, stdout=subprocess.DEVNULL).returncode  # noqa: S603 - this very program

@@ -56,7 +56,7 @@ def read_stores(path: Path) -> tuple[str, Stores]:
 def read_serving(path: Path) -> Definition:
     """What a prediction server goes by: the project's name, its stores, `[online]`, `[serving]` and `[trust]`.
 
-    Nothing else of the file is looked at: a packed server's has no sources.
+    Nothing else of the file is looked at. A packed server's has no sources, and then its project's source is "".
 
     Raises
     ------
@@ -69,7 +69,9 @@ def read_serving(path: Path) -> Definition:
         return grammar.read(document.table.get(name, {}), at) or Fields(at, {})
 
     project = section("project", PROJECT)
-    known = Project(name=build.project_name(project, _folder(path)), source="", **project.only("key", "request"))
+    declared = document.table.get("sources")
+    source = next(iter(declared), "") if isinstance(declared, dict) else ""
+    known = Project(name=build.project_name(project, _folder(path)), source=source, **project.only("key", "request"))
     definition = Definition(
         format=1,
         project=known,
