@@ -833,6 +833,7 @@ class Project:
             signers=self._signers(),
             hosts=("localhost", "127.0.0.1", "[::1]", host or serving.host, *serving.hosts),
             tls=self._tls(),
+            grpc=None if serving.grpc_port is None else (host or serving.host, serving.grpc_port),
             limits=Limits(),
             online=str(self._resolved(self.definition.stores.online)),  # plain: it goes to workers over a pipe
             max_staleness_us=rule.max_staleness_us,

@@ -709,6 +709,11 @@ SERVING = Section(
         ),
         Key("port", Number(0, 65_535, whole=True), "Its port; 0 for any that is free.", default=8000),
         Key(
+            "grpc_port",
+            Number(1, 65_535, whole=True),
+            "A port for the Open Inference Protocol over gRPC; none when left out.",
+        ),
+        Key(
             "certificate",
             Text("a path", "tls/server.pem"),
             "TLS: the server's certificate and those between it and the root, in PEM. Renewed files are taken up.",

@@ -599,6 +599,7 @@ class Serving(Struct, frozen=True, kw_only=True):
     workers: int = 1
     p99_us: int = 20_000
     """The latency that 99 of 100 answers should keep."""
+    grpc_port: int | None = None
     certificate: str | None = None
     """File in PEM, relative to the project: the server's certificate; without one it speaks plain HTTP."""
     certificate_key: str | None = None

@@ -30,6 +30,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     signers: tuple[str, ...]
     hosts: tuple[str, ...]
     tls: Tls | None = None
+    grpc: tuple[str, int] | None = None
+    """Where gRPC is spoken; None: nowhere."""
     limits: Limits
     online: str | None
     """Address of the online store; None: no version needs it."""

@@ -19,10 +19,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Final
 
-from headrace.errors import HeadraceError
+from headrace.errors import HeadraceError, MissingDependency
 from headrace.serving.aside import aside
 from headrace.serving.deployments import wanted_packages
 from headrace.serving.errors import AddressNotLocal, DeploymentMoved, LastKnownUnreadable, PortTaken, StoreEmptied
@@ -84,6 +85,8 @@ class Supervisor:
         self._puller, self._say, self._clock = puller, say, clock
         self._max_stale_s, self._drain_s = max_stale_s, drain_s
         self._waiting_rows = settings.limits.waiting_rows
+        if settings.grpc is not None and find_spec("grpc") is None:
+            raise MissingDependency("grpcio", extra="grpc", needed_for="[serving] grpc_port")
         if settings.tls is not None:
             Certificate(settings.tls)  # what is wrong with it is said here, once
         self._scheme = "http" if settings.tls is None else "https"

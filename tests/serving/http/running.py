@@ -47,6 +47,7 @@ class Place:
     max_stale_s: float = 3600.0
     drain_s: float = 0.0
     tls: Tls | None = None
+    grpc: tuple[str, int] | None = None
     objects: LocalObjectStore = field(init=False)
     key: str = field(init=False)
 
@@ -82,6 +83,7 @@ class Place:
             signers=(KEY.public,),
             hosts=("localhost", "127.0.0.1"),
             tls=self.tls,
+            grpc=self.grpc,
             limits=self.limits,
             online=None,
             max_staleness_us=None,

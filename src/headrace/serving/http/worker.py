@@ -13,7 +13,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,7 +21,7 @@ import numpy as np
 from headrace.features.model import ExpressionStep, Program
 from headrace.features.program import HistoryLike
 from headrace.scoring.package import Package, decode_json, read_package
-from headrace.serving.errors import TlsUnusable
+from headrace.serving.errors import PortTaken, TlsUnusable
 from headrace.serving.http.connection import Connection
 from headrace.serving.http.desk import Desk
 from headrace.serving.http.endpoint import Endpoint
@@ -54,6 +54,9 @@ from headrace.serving.messages import Probe as ProbeOrder
 from headrace.serving.model import Served
 from headrace.serving.tls import Certificate
 from headrace.serving.versions import Version
+
+if TYPE_CHECKING:
+    from headrace.serving.grpc.server import GrpcServer
 
 PROBE: Final = "probe "
 """What the text begins with that a process is forked with to try a version."""
@@ -151,6 +154,7 @@ class Worker:
         """What is loaded, and not answered by yet."""
         self._server: asyncio.Server | None = None
         self._certificate: Certificate | None = None
+        self._grpc: GrpcServer | None = None
         self._ended = loop.create_future()
         self._draining: asyncio.Task[None] | None = None
 
@@ -272,7 +276,25 @@ class Worker:
                 ssl_handshake_timeout=None if tls is None else self._settings.limits.read_s,
             )
             self._renew()
+            if self._settings.grpc is not None:
+                self._speak_grpc(self._settings.grpc)
             self.desk.ready = True
+
+    def _speak_grpc(self, address: tuple[str, int]) -> None:
+        from headrace.serving.grpc.server import GrpcServer
+
+        try:
+            self._grpc = GrpcServer(
+                self.desk,
+                self._loop,
+                address=address,
+                tls=self._settings.tls,
+                most_bytes=self._settings.limits.body_bytes,
+            )
+        except PortTaken as error:
+            note("grpc_refused", error=error.code, reason=error.message)
+        else:
+            note("grpc", address=f"{address[0]}:{address[1]}")
 
     def _renew(self) -> None:
         """Look whether there is another certificate."""
@@ -290,6 +312,8 @@ class Worker:
         await asyncio.sleep(delay_s)
         if self._server is not None:
             self._server.close()
+        if self._grpc is not None:
+            self._grpc.stop(LONGEST_DRAIN_S)
         until = self._loop.time() + LONGEST_DRAIN_S
         while self._loop.time() < until:
             self.desk.close_idle()
