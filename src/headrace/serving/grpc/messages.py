@@ -18,7 +18,8 @@ _MESSAGES: Final = {
     "InferParameter": "bool bool_param 1; int64 int64_param 2; string string_param 3; double double_param 4;"
     " uint64 uint64_param 5",
     "InferTensorContents": "*bool bool_contents 1; *int32 int_contents 2; *int64 int64_contents 3;"
-    " *uint32 uint_contents 4; *uint64 uint64_contents 5; *float fp32_contents 6; *double fp64_contents 7; *bytes bytes_contents 8",
+    " *uint32 uint_contents 4; *uint64 uint64_contents 5; *float fp32_contents 6;"
+    " *double fp64_contents 7; *bytes bytes_contents 8",
     "ServerLiveRequest": "",
     "ServerLiveResponse": "bool live 1",
     "ServerReadyRequest": "",
