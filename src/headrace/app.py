@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -787,24 +787,17 @@ class Project:
         program = decode_json(package, "program.json", Program)
         has_history = not all(isinstance(step, ExpressionStep) for step in program.steps)
         after_us = self._online_history(program).watermark_us if has_history else None
-        try:
-            tables = self.tables()
-        except (NoOutcome, MissingDependency):  # a host that only serves
-            tables = {}
+        ask = partial(from_frame, program=program, sticky=deployment.sticky, after_us=after_us, most=MOST, seed=seed)
         if path is not None:
-            contract = Contract(self.definition.source(program.source), self._types_as_read()[program.source])
-            frame = request_rows(program, contract, tables, path, most=MOST)
-            return from_frame(
-                frame,
-                program,
-                sticky=deployment.sticky,
-                after_us=after_us,
-                most=MOST,
-                seed=seed,
-                said=f"of {path.name}",
-            )
-        if program.source in tables:
-            table = tables[program.source]
+            source = self.definition.source(program.source)
+            contract = Contract(source, self._types_as_read()[source.name])
+            tables = self.tables() if source.needs else {}
+            return ask(request_rows(program, contract, tables, path, most=MOST), said=f"of {path.name}")
+        try:
+            table = self.tables().get(program.source)
+        except (NoOutcome, MissingDependency):  # a host that only serves
+            table = None
+        if table is not None:
             return newest_rows(table, program, sticky=deployment.sticky, after_us=after_us, most=MOST, seed=seed)
         profile = msgspec.json.decode(package.files["profile.json"])
         return made_rows(program, profile, after_us=after_us or now_us(), most=MOST, seed=seed)

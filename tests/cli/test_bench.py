@@ -107,6 +107,14 @@ def test_a_key_that_is_given_is_used_and_none_is_made(
     assert [each["revoked_us"] for each in keys(call)] == [None]
 
 
+def test_rows_made_by_the_profile_are_answered_too(served: Path, call: Call) -> None:
+    definition = served / "headrace.toml"
+    definition.write_text(definition.read_text() + '\n[stores]\ncatalog = "none.db"\n', encoding="utf-8")
+    said = call("bench", NAME, *SHORT, "--rate", "20", "--json")
+    assert "made by the package's profile" in said.document["said_of_rows"]
+    assert said.document["answered"] > 0
+
+
 def test_the_limit_of_a_key_is_told_from_the_server_s(served: Path, call: Call, tmp_path: Path) -> None:
     key = call("keys", "create", "--deployment", NAME, "--rate", "5", "--json").document["key"]
     (tmp_path / "key").write_text(key, encoding="utf-8")
