@@ -146,6 +146,14 @@ def test_an_id_of_the_clients_own_goes_through_and_others_get_one(place: Place, 
     assert len(set(found)) == 3
 
 
+def test_what_is_for_those_who_keep_servers_is_not_seen_through_it(balancer: Balancer) -> None:
+    for path in ("/metrics", "/readyz", "/healthz", "/metrics?x=1"):
+        connection = http.client.HTTPConnection("127.0.0.1", balancer.port, timeout=30)
+        connection.request("GET", path)
+        assert connection.getresponse().status == 404
+        connection.close()
+
+
 def test_the_front_ends_tls(place: Place, servers: list[Server], tmp_path: Path) -> None:
     certificate = tmp_path / "it's a 'front' #1.pem"  # what is read as it is, whatever is in it
     authority = write_certificate(certificate)

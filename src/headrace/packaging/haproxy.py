@@ -124,6 +124,8 @@ def _frontend(front: Front) -> Section:
         ("frontend", "predictions"),
         (
             ("bind", str(front.bind), *tls),
+            ("# what only those who keep servers are to see: each server is asked for it itself",),
+            ("http-request", "deny", "deny_status", "404", "if", "{", "path", "/metrics", "/readyz", "/healthz", "}"),
             ("# whole requests only: what is sent to a server can be sent to another",),
             ("option", "http-buffer-request"),
             ("# by which the log keeps a request once that was sent twice",),
