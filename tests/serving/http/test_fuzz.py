@@ -26,9 +26,12 @@ from tests.serving.http.running import PROJECT, Client, Place, Running, change
 import headrace.serving.http
 from headrace.data.model import Field
 from headrace.language.types import Type
+from headrace.serving.log.ship import ship
 from headrace.serving.model import Arm
 from headrace.serving.pulling import tell_changes
 from headrace.serving.revisions import begin
+from headrace.stores.objects.local import LocalObjectStore
+from headrace.stores.tables.delta import DeltaTableStore
 
 DEPLOYMENTS = ("delays", "kinds", "amounts", "mixed")
 UNLIKE = {
@@ -164,6 +167,9 @@ def test_ten_thousand_hostile_requests_leave_the_server_as_it_was(target: Target
     assert resident_kib(worker) - warm_kib <= 20 * 1024
     wait_until(lambda: open_files(worker) <= files)
     assert Client(target.running, target.both).predict(ROW)[0] == 200
+    tables = DeltaTableStore(LocalObjectStore(target.place.root / "tables"))
+    shipped = ship(target.place.root / "serving" / "log", tables, PROJECT)
+    assert min(shipped.predictions, shipped.outcomes) > 0  # whatever was taken, its table takes too
     assert {200, 202, 400, 401, 403, 404, 405, 414, 415, 421, 422, 431} <= set(seen), seen
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import selectors
 import socket
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from tests.scoring.made import ROW
 from tests.serving.http.inside import request
 from tests.serving.http.running import PROJECT, Client, Place, Running
@@ -179,6 +182,19 @@ def test_hundreds_of_slow_clients_are_cut_and_the_others_are_answered(tmp_path: 
         assert others.statuses.keys() == {200}
         for client in readers:
             client.close()
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "wanted", "most"), [(64, 4_096, 1_000, 1_000), (64, 512, 1_000, 512), (2_000, 4_096, 1_000, 2_000)]
+)
+def test_a_worker_may_hold_as_many_connections_as_it_takes(soft: int, hard: int, wanted: int, most: int) -> None:
+    probe = (
+        "import resource; from headrace.serving.http.worker import allow_descriptors\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        f"allow_descriptors({wanted}); print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
+    )
+    found = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout.split()
+    assert found == [str(most), str(hard)]
 
 
 def others_go_on(others: Meanwhile) -> None:

@@ -69,6 +69,8 @@ _POLL_S: Final = 0.05
 _TIMED: Final = 15
 """Rows that a probe times."""
 _BACKLOG: Final = 2048
+_DESCRIPTORS: Final = 256
+"""Beside connections: the log, libraries, pipes."""
 _RENEW_S: Final = 1.0
 
 
@@ -83,10 +85,21 @@ def serve(pipe: Pipe, argument: str, descriptors: list[int]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     settings = msgspec.json.decode(argument, type=Settings)
     gc.set_threshold(GC_OBJECTS, 50, 50)
+    allow_descriptors(settings.limits.connections + _DESCRIPTORS)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     worker = Worker(loop, pipe, settings, socket.socket(fileno=descriptors[0]))
     loop.run_until_complete(worker.run())
+
+
+def allow_descriptors(n: int) -> None:
+    """Let this process hold so many files and connections open, or as many as the machine lets it."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = n if hard == resource.RLIM_INFINITY else min(n, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def now_us() -> int:
