@@ -808,6 +808,15 @@ class Project:
 
         return bool(Deployments(self.objects, self.name).names())
 
+    def serving_address(self, host: str | None = None, port: int | None = None) -> tuple[str, int]:
+        """Where a server listens, by its definition where nothing else is said; raises `AddressNotLocal`."""
+        from headrace.serving.listening import check_reach
+
+        serving = self.definition.serving
+        found = host or serving.host
+        check_reach(found, to_all=serving.tls == "front" or serving.certificate is not None)
+        return found, serving.port if port is None else port
+
     def supervisor(
         self, *, host: str | None = None, port: int | None = None, workers: int | None = None, say: Tells
     ) -> Supervisor:
@@ -838,7 +847,7 @@ class Project:
         return Supervisor(
             settings,
             Puller(self.objects, self.name, folder, clock=now_us),
-            address=(host or serving.host, serving.port if port is None else port),
+            address=self.serving_address(host, port),
             behind_front=serving.tls == "front",
             workers=workers or serving.workers,
             max_stale_s=serving.max_stale_us / 1e6,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.serving.http.running import Place
 
-from headrace.serving import workforce
+from headrace.serving import probing, workforce
 from headrace.serving.errors import VersionNotProbed
 from headrace.serving.keys import ApiKey
 from headrace.serving.model import Arm, Deployment, Served
@@ -122,13 +122,13 @@ def test_what_one_cannot_load_is_told_and_the_others_go_on(tmp_path: Path) -> No
 def test_what_a_version_does_where_it_is_tried_it_does_to_that_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, why: str
 ) -> None:
-    monkeypatch.setattr(workforce, "PROBE_S", 1.0 if model == "hangs" else 60.0)
+    monkeypatch.setattr(probing, "PROBE_S", 1.0 if model == "hangs" else 60.0)
 
     async def body(force: Force) -> None:
         before = force.pids()
         with pytest.raises(VersionNotProbed, match=why):
             await force.force.probe(Served(model=model, version=1, package="0" * 64))
-        monkeypatch.setattr(workforce, "PROBE_S", 60.0)
+        monkeypatch.setattr(probing, "PROBE_S", 60.0)
         assert await force.force.probe(SERVED) == 20.0
         assert force.pids() == before
 

@@ -40,6 +40,7 @@ def serve(
     from headrace.app import Project
 
     with Project.open(project, to_serve=True) as opened:
+        opened.serving_address(host)  # before anything is deployed
         if opened.definition.project.source and not opened.has_deployments():
             # in a process of its own: the tables that it works with have no place in a server
             first = [sys.executable, "-m", "headrace", "deploy", opened.name, "--project", str(opened.path)]

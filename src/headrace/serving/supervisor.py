@@ -10,24 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import secrets
 import signal
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from ipaddress import ip_address
 from typing import Final
 
 from headrace.errors import HeadraceError, MissingDependency
 from headrace.serving.aside import aside
 from headrace.serving.deployments import wanted_packages
-from headrace.serving.errors import AddressNotLocal, DeploymentMoved, LastKnownUnreadable, PortTaken, StoreEmptied
+from headrace.serving.errors import DeploymentMoved, LastKnownUnreadable, StoreEmptied
 from headrace.serving.keys import ApiKey
+from headrace.serving.listening import bind
 from headrace.serving.messages import ArmCounts, Settings
 from headrace.serving.model import Deployment
 from headrace.serving.pulling import Known, Pulled, Puller, ServerState, count_changes
@@ -45,7 +43,6 @@ LEAVE_S: Final = 2.0
 FIRST_RETRY_S: Final = 5.0
 """Until a refused revision is tried again; twice as long after every try."""
 LONGEST_RETRY_S: Final = 60.0
-_BACKLOG: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,31 +360,3 @@ class Supervisor:
         with suppress(HeadraceError, TimeoutError):
             await asyncio.wait_for(aside(partial(self._puller.leave, self._id)), LEAVE_S)
         self._say("ended")
-
-
-def is_local(host: str) -> bool:
-    """Whether nobody but this machine can reach it."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def bind(address: tuple[str, int], *, to_all: bool = False) -> socket.socket:
-    """A listening socket that workers share: who is free takes the next connection, and a worker that is stopped gets
-    none; other machines may reach it `to_all` alone. Raises `AddressNotLocal` or `PortTaken`."""
-    if not to_all and not is_local(address[0]):
-        raise AddressNotLocal(address[0])
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind(address)
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise PortTaken(address[0], address[1], os.strerror(error.errno or 0)) from error
-    listening.setblocking(False)
-    return listening

@@ -24,7 +24,6 @@ import msgspec
 from headrace.errors import HeadraceError
 from headrace.runs.nursery import Child, Ended, Nursery
 from headrace.serving.aside import aside
-from headrace.serving.errors import VersionNotProbed
 from headrace.serving.keys import ApiKey
 from headrace.serving.line import Line, connect
 from headrace.serving.messages import (
@@ -43,12 +42,11 @@ from headrace.serving.messages import (
     Ping,
     Pong,
     Prepared,
-    Probe,
-    Probed,
     Remove,
     Settings,
 )
 from headrace.serving.model import Counts, Deployment, Served
+from headrace.serving.probing import probe
 
 ENTRY: Final = "headrace.serving.http.worker:serve"
 LOADED: Final = (
@@ -72,10 +70,6 @@ HUNG_TURNS: Final = 3
 is replaced."""
 START_TURNS: Final = 100
 """A worker that is not ready after so many turns is replaced; a deployment that is not loaded by then is not."""
-PROBE_S: Final = 20.0
-"""By the clock; of the processor's time it gets less."""
-PROBE_CPU_S: Final = 10
-PROBE_BYTES: Final = 2 * 1024**3
 END_S: Final = 30.0
 STEADY_S: Final = 3.0
 """A worker that lived for so long is replaced at once."""
@@ -193,32 +187,8 @@ class Workforce:
         self._patience = max(self._patience, HUNG_TURNS + ceil(seconds / TURN_S))
 
     async def probe(self, served: Served) -> float:
-        """Try a version in a process of its own; microseconds that one row took. Raises `VersionNotProbed`."""
-        order = Probe(settings=self._settings, served=served, memory_bytes=PROBE_BYTES, cpu_s=PROBE_CPU_S)
-        name = f"{served.model}@{served.version}"
-        said: asyncio.Future[FromWorker | None] = asyncio.get_running_loop().create_future()
-
-        def hear(message: FromWorker | None) -> None:
-            if not said.done():
-                said.set_result(message)
-
-        try:
-            child = self._nursery.fork("probe " + msgspec.json.encode(order).decode())
-        except OSError as error:
-            raise VersionNotProbed(name, "the process could not be begun") from error
-        line = await connect(child.connection, hear, partial(hear, None))
-        try:
-            message = await asyncio.wait_for(said, PROBE_S)
-        except TimeoutError:
-            raise VersionNotProbed(name, f"it had not answered after {PROBE_S:g} s") from None
-        finally:
-            line.end()
-            ended = await asyncio.to_thread(child.end)
-        if not isinstance(message, Probed):
-            raise VersionNotProbed(name, f"the process ended with code {ended.code}")
-        if message.error is not None:
-            raise VersionNotProbed(name, message.error)
-        return message.row_us
+        """See `headrace.serving.probing.probe`."""
+        return await probe(self._nursery, self._settings, served)
 
     async def accept(self, keys: Sequence[ApiKey]) -> None:
         """From now on these keys hold, and no others: once this returns, at every worker."""

@@ -16,10 +16,10 @@ from tests.serving.http.running import Client, Place, Running, change, children
 
 from headrace.serving.errors import AddressNotLocal
 from headrace.serving.keys import keys_key
+from headrace.serving.listening import bind
 from headrace.serving.model import Served
 from headrace.serving.pulling import Known, tell_changes
 from headrace.serving.revisions import deploy_whole
-from headrace.serving.supervisor import bind
 
 HOUR_US = 3_600_000_000
 

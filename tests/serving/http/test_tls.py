@@ -23,7 +23,7 @@ from tests.serving.http.inside import request
 from tests.serving.http.running import Place, Running
 
 from headrace.serving.errors import AddressNotLocal, TlsUnusable
-from headrace.serving.supervisor import bind
+from headrace.serving.listening import bind
 from headrace.serving.tls import Certificate, Tls
 
 DAY = dt.timedelta(days=1)

@@ -1,0 +1,45 @@
+"""The socket that a server's workers share, and who may reach it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from ipaddress import ip_address
+from typing import Final
+
+from headrace.serving.errors import AddressNotLocal, PortTaken
+
+_BACKLOG: Final = 2048
+
+
+def is_local(host: str) -> bool:
+    """Whether nobody but this machine can reach it."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_reach(host: str, *, to_all: bool) -> None:
+    """Raise `AddressNotLocal` where other machines could reach the address, and may not."""
+    if not to_all and not is_local(host):
+        raise AddressNotLocal(host)
+
+
+def bind(address: tuple[str, int], *, to_all: bool = False) -> socket.socket:
+    """A listening socket that workers share: who is free takes the next connection, and a worker that is stopped gets
+    none; other machines may reach it `to_all` alone. Raises `AddressNotLocal` or `PortTaken`."""
+    check_reach(address[0], to_all=to_all)
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise PortTaken(address[0], address[1], os.strerror(error.errno or 0)) from error
+    listening.setblocking(False)
+    return listening
