@@ -14,7 +14,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     headers: int = 100
     body_bytes: int = 8 * 1024 * 1024
     held_bytes: int = 256 * 1024 * 1024
-    """Of all requests of one worker that have begun and are not whole."""
+    """Of all requests of one worker that have begun and are not whole; as much again of answers that are not read."""
     rows: int = 1_000
     """Of one request."""
     read_s: float = 10.0

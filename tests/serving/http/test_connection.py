@@ -10,6 +10,7 @@ import pytest
 from tests.scoring.made import ROW
 from tests.serving.http.inside import Inside, Transport, answers, deployment, request, turns, version, within
 
+from headrace.serving.http.connection import UNREAD_BYTES
 from headrace.serving.limits import Limits
 
 VERSION = version(1)
@@ -172,6 +173,25 @@ def test_space_behind_a_header_is_no_part_of_it(tmp_path: Path) -> None:
         await turns()
         [(status, headers, _)] = answers(transport.sent)
         assert (status, headers["x-request-id"]) == (200, "r1")
+        made.log.close()
+
+    within(run())
+
+
+def test_answers_that_are_not_read_are_bounded_in_all_connections_together(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = inside(tmp_path, held_bytes=2 * UNREAD_BYTES)
+        one, two, three, four = (made.connect() for _ in range(4))
+        for connection, _ in (one, two, three):
+            connection.pause_writing()
+        assert [transport.closed for _, transport in (one, two, three)] == [False, False, True]
+        three[0].connection_lost(None)
+        one[0].resume_writing()
+        four[0].pause_writing()
+        assert not four[1].closed
+        for connection, _ in (one, two, four):
+            connection.connection_lost(None)
+        assert made.desk.unread == 0
         made.log.close()
 
     within(run())

@@ -151,6 +151,8 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._queue.clear()
         self._hold(0)
+        if self._unread_since is not None:
+            self._is_read()
         self._desk.closed(self)
 
     def data_received(self, data: bytes) -> None:
@@ -211,17 +213,25 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client does not read what it asked for: nothing more is read or answered until it does."""
         self._unread_since = self._desk.now()
-        self._transport.pause_reading()
+        self._desk.unread += UNREAD_BYTES
+        if self._desk.unread > self._desk.limits.held_bytes:
+            self.abort()
+        else:
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """It reads again."""
-        self._unread_since = None
+        self._is_read()
         if self._closing:
             return
         if self._queue:
             self._desk.later(self._next)
         else:
             self._transport.resume_reading()
+
+    def _is_read(self) -> None:
+        self._unread_since = None
+        self._desk.unread -= UNREAD_BYTES
 
     # what the parser calls
 

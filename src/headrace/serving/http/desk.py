@@ -100,6 +100,8 @@ class Desk:
         self._connections: set[Connection] = set()
         self.held = 0
         """Bytes of requests that have begun and are not whole."""
+        self.unread = 0
+        """Bytes of answers that clients do not read, about."""
         self._hosts_seen: set[bytes] = set()
         self._endpoints: dict[bytes, Endpoint] = {}
         self._ring = KeyRing(())
