@@ -738,6 +738,13 @@ class Project:
 
         return Keys(self.objects, self.name, clock=now_us)
 
+    def wait_for_keys(self) -> tuple[int, list[str]]:
+        """Until every prediction server that lives goes by the keys of now, for some seconds at most; how many there
+        are, and addresses of those that do not."""
+        from headrace.serving.pulling import wait_for_keys
+
+        return wait_for_keys(self.objects, self.name, self.api_keys().list(), clock=now_us)
+
     def tell_servers(self) -> None:
         """Let every prediction server read deployments and keys anew."""
         from headrace.serving.pulling import tell_changes

@@ -10,10 +10,13 @@ from tests.cli.conftest import Call
 
 from headrace.app import Project, now_us
 from headrace.operations import deploying
+from headrace.serving import pulling
 from headrace.serving.pulling import ServerState
 
 
-def told(root: Path, *, server: str = "s1", failed: dict[str, str] | None = None, **revisions: int) -> None:
+def told(
+    root: Path, *, server: str = "s1", failed: dict[str, str] | None = None, keys: int = 0, **revisions: int
+) -> None:
     """A server tells of itself."""
     with Project.open(root) as project:
         state = ServerState(
@@ -22,7 +25,7 @@ def told(root: Path, *, server: str = "s1", failed: dict[str, str] | None = None
             address=f"host-{server}:8000",
             workers=2,
             revisions=revisions,
-            keys=0,
+            keys=keys,
             failed=failed or {},
         )
         project.objects.put(f"serving/{project.name}/servers/{server}.json", msgspec.json.encode(state))
@@ -31,6 +34,7 @@ def told(root: Path, *, server: str = "s1", failed: dict[str, str] | None = None
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deploying, "WAIT_S", 0.3)
+    monkeypatch.setattr(pulling, "KEYS_WAIT_S", 0.3)
 
 
 def test_a_change_ends_with_0_once_every_server_answers_by_it(call: Call, delays: Path) -> None:
@@ -86,6 +90,26 @@ def test_a_key_for_what_no_server_does_is_wrong_use(call: Call, delays: Path, ve
     assert "verb-unknown" in said.err
     assert "predict or outcomes" in said.err
     assert call("keys", "create", "--verb", "predict", "outcomes").code == 0
+
+
+def test_who_changes_a_key_waits_until_every_server_knows(call: Call, delays: Path) -> None:
+    first = call("keys", "create", "--json")
+    assert (first.code, first.document["servers"], first.document["behind"]) == (0, 0, [])
+    told(delays, keys=2)
+    told(delays, server="s2", keys=1)
+    said = call("keys", "create", "--rate", "5", "--concurrency", "2")
+    assert said.code == 0
+    assert "at most 5 / s, 2 at a time" in said.out
+    assert "not yet known to host-s2:8000" in said.out
+    assert "5 / s, 2 at a time" in call("keys", "list").out
+    told(delays, server="s2", keys=2)
+    ended = call("keys", "revoke", first.document["id"])
+    assert ended.code == 3
+    assert "not yet known to host-s1:8000, host-s2:8000" in ended.out
+    for server in ("s1", "s2"):
+        told(delays, server=server, keys=3)
+    assert call("keys", "revoke", first.document["id"], "--json").document["behind"] == []
+    assert "api-key-limit-invalid" in call("keys", "create", "--rate", "0").err
 
 
 def test_an_address_that_others_can_reach_is_wrong_use(call: Call, delays: Path) -> None:

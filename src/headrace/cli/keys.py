@@ -71,8 +71,10 @@ def create(
             note=note,
         )
         opened.tell_servers()
+        servers, behind = opened.wait_for_keys()
     if as_json:
-        print_json({"key": text, "id": key.id, "expires_us": key.expires_us})
+        told = {"servers": servers, "behind": behind}
+        print_json({"key": text, "id": key.id, "expires_us": key.expires_us, **told})
         return 0
     print_line(text)
     print_line()
@@ -81,6 +83,7 @@ def create(
     limits = "" if rate is None and concurrency is None else f", at most {_limits(rate, concurrency)}"
     print_line(f"key {key.id} may {' and '.join(key.verbs)} at {where}{limits}, {ends}.")
     print_line("It is shown this once. Send it as `Authorization: Bearer KEY`.")
+    _tell_behind(behind)
     return 0
 
 
@@ -129,7 +132,7 @@ def _limits(rate: float | None, concurrency: int | None) -> str:
 
 
 def revoke(name: str, *, project: ProjectPath = None, as_json: AsJson = False) -> int:
-    """End an API key: within a second no server takes it any longer.
+    """End an API key, and wait until no server takes it any longer; exit 3 if one may still do so.
 
     Parameters
     ----------
@@ -141,8 +144,15 @@ def revoke(name: str, *, project: ProjectPath = None, as_json: AsJson = False) -
     with Project.open(project) as opened:
         key = opened.api_keys().revoke(name)
         opened.tell_servers()
+        servers, behind = opened.wait_for_keys()
     if as_json:
-        print_json({"id": key.id, "revoked_us": key.revoked_us})
+        print_json({"id": key.id, "revoked_us": key.revoked_us, "servers": servers, "behind": behind})
     else:
         print_line(f"key {key.id} no longer holds, since {instant(key.revoked_us)}")
-    return 0
+        _tell_behind(behind)
+    return 3 if behind else 0
+
+
+def _tell_behind(behind: list[str]) -> None:
+    if behind:
+        print_line(f"not yet known to {', '.join(behind)}, which cannot read the object store or is busy")

@@ -29,6 +29,9 @@ from headrace.stores.objects import ObjectStore
 
 ANEW_S: Final = 30.0
 """After so long everything is read whether `changes` says so or not."""
+KEYS_WAIT_S = 5.0
+"""The longest that whoever changes a key waits for the servers."""
+_POLL_S: Final = 0.05
 FRESH_US: Final = 15_000_000
 """A server that told of itself within this time lives."""
 
@@ -201,6 +204,20 @@ def servers(objects: ObjectStore, project: str, now_us: int) -> list[ServerState
             if abs(now_us - state.at_us) < FRESH_US:
                 found.append(state)
     return found
+
+
+def wait_for_keys(
+    objects: ObjectStore, project: str, keys: tuple[ApiKey, ...], *, clock: Callable[[], int]
+) -> tuple[int, list[str]]:
+    """Until every server that lives goes by this list of keys; how many there are, and addresses of those that do not
+    after so long."""
+    wanted, until = count_changes(keys), time.monotonic() + KEYS_WAIT_S
+    while True:
+        living = servers(objects, project, clock())
+        behind = [each.address for each in living if each.keys < wanted]
+        if not behind or time.monotonic() > until:
+            return len(living), behind
+        time.sleep(_POLL_S)
 
 
 def _server_key(project: str, server: str) -> str:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from tests.scoring.made import ROW
 from tests.serving.http.inside import Inside, answers, deployment, key, now_us, request, turns, version, within
 
+from headrace.serving.limits import Limits
+
 VERSION = version(1)
 
 
@@ -96,6 +98,25 @@ def test_a_head_whose_body_has_another_length_is_not_the_same(tmp_path: Path) ->
         connection.data_received(whole[10:])
         await turns()
         assert [status for status, _, _ in answers(transport.sent)] == [200] * 3
+
+    within(run())
+
+
+def test_a_known_head_is_told_to_come_again_when_there_is_too_much_to_do(tmp_path: Path) -> None:
+    async def run() -> None:
+        inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION], limits=Limits(waiting=3))
+        many = [inside.connect() for _ in range(9)]
+        for turn in range(3):
+            for connection, transport in many:
+                transport.sent = b""
+                connection.data_received(request())
+            await turns()
+            found = [answers(transport.sent)[0] for _, transport in many]
+            assert [status for status, _, _ in found] == [200] * 3 + [429] * 6, turn
+            refused = [(headers["retry-after"], problem["code"]) for _, headers, problem in found[3:]]
+            assert {code for _, code in refused} == {"too-busy"}
+            assert len({seconds for seconds, _ in refused}) > 1
+        assert inside.desk.statuses == {429: 18}
 
     within(run())
 

@@ -99,6 +99,11 @@ class Answering:
         """What a row took of late: a moving mean."""
 
     @property
+    def is_full(self) -> bool:
+        """Whether further requests are told to come again."""
+        return self._waiting >= self._limits.waiting or len(self._rows) >= self._limits.waiting_rows
+
+    @property
     def waiting(self) -> int:
         """Requests that have been taken and are not answered."""
         return self._waiting
@@ -111,8 +116,7 @@ class Answering:
         Problem : there is too much to do.
         And what `Endpoint.read` and `Version.prepare` raise of the row itself.
         """
-        limits = self._limits
-        if self._waiting >= limits.waiting or len(self._rows) >= limits.waiting_rows:
+        if self.is_full:
             raise too_busy()
         if asked.until_ns is not None:
             ready_ns = asked.began_ns + int((len(self._rows) + 1) * self.row_us / _US)

@@ -13,7 +13,7 @@ from typing import Final
 from headrace.errors import HeadraceError
 from headrace.scoring.errors import BodyNotJson
 from headrace.scoring.golden import GoldenCheck
-from headrace.serving.http.answering import OF_THE_ROW, Answering, Records, not_kept, told_of
+from headrace.serving.http.answering import OF_THE_ROW, Answering, Records, not_kept, told_of, too_busy
 from headrace.serving.http.asked import Asked, ReleaseKey, Tally
 from headrace.serving.http.connection import Connection, Request
 from headrace.serving.http.endpoint import Endpoint
@@ -211,6 +211,11 @@ class Desk:
             for keep in (True, False)
         }
         self._begun = {keep: self._heads[keep] + b"application/json\r\ncontent-length: " for keep in (True, False)}
+        problem = problem_body(too_busy(), None)
+        date = b"date: " + self._date
+        self._come_again = [
+            head(429, PROBLEM, len(problem), date, b"retry-after: %d" % seconds) + problem for seconds in (1, 2, 3)
+        ]
         for connection in list(self._connections):
             connection.sweep(now)
         self._loop.call_later(_ONCE_A_SECOND, self._sweep)
@@ -223,6 +228,11 @@ class Desk:
         if now_us >= known.until_us:
             self.heads.clear()
             self.take(Request(connection, b"POST", known.url, known.headers, body, True, self.now()))
+            return
+        if self._answering.is_full:  # refusing must cost next to nothing, or there is no time left to answer
+            self.statuses[429] = self.statuses.get(429, 0) + 1
+            self._numbers += 1
+            connection.write(self._come_again[self._numbers % 3], True)
             return
         self._numbers += 1
         asked = Asked(connection, b"%b-%x" % (self._prefix, self._numbers), known.endpoint, body, now_us, keep=True)
