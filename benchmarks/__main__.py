@@ -25,6 +25,7 @@ QUICK = (
     ("prediction_log",),
     ("serving", "--seconds", "2", "--times", "1"),
     ("load_generator", "1", "1"),
+    ("front", "1", "1"),
     ("quality",),
     ("experiments", "400"),
     ("automatic",),
@@ -56,12 +57,14 @@ REPEATED = (
     "wide",
     "serving",
     "load_generator",
+    "front",
 )
 """Of these the whole run has another size."""
 WHOLE = (
     *(entry for entry in QUICK[:-3] if entry[0] not in REPEATED),
     ("experiments",),
     ("load_generator",),
+    ("front",),
     ("kills",),
     ("coverage",),
     ("keel",),

@@ -18,6 +18,7 @@ from benchmarks import (
     command_start,
     evaluation,
     expressions,
+    front,
     harness,
     leaks,
     load_generator,
@@ -50,6 +51,14 @@ def test_the_look_at_the_holdout_and_effects_of_features(results: Path) -> None:
     assert "| 2,000 | 20 | 28 | 20 |" in text
     rows = dict(re.findall(r"^\| (\w+) \| .* \| (\S*) \|$", text, re.MULTILINE))
     assert float(rows["linear"]) == pytest.approx(1.0, abs=0.15), "estimates are about as large as exact effects"
+
+
+@pytest.mark.heavy
+def test_the_front_and_servers_that_are_killed(results: Path) -> None:
+    front.main(["1", "0.5"])
+    text = results.read_text(encoding="utf-8")
+    [failed] = re.findall(r"^\| 1 kills \| [0-9,]+ \| (\d+) \|", text, re.MULTILINE)
+    assert failed == "0"
 
 
 def test_the_prediction_log_beside_a_bare_write(tmp_path: Path, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
