@@ -59,8 +59,6 @@ INTERNALS = re.compile(
 SCHEMATHESIS = """
 [generation]
 allow-extra-parameters = false  # headers may be added
-[checks]
-not_a_server_error.expected-statuses = ["2xx", "4xx", "504"]  # some are given a millisecond
 """
 
 
@@ -126,14 +124,19 @@ def test_requests_made_of_the_page_are_answered_as_the_page_says(
     host, port = target.address
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"]
     options = ["--phases=examples,coverage,fuzzing", "--max-examples=40", "--seed=1", "--no-shrink"]
-    options += ["--continue-on-failure", "--generation-database=none", "--request-timeout=5", "--no-color"]
+    options += ["--continue-on-failure", "--generation-database=none", "--request-timeout=30", "--no-color"]
     found = subprocess.run(
         [*command, f"http://{host}:{port}/openapi.json", "-H", f"Authorization: Bearer {key}", *options, *addresses],
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
-    assert found.returncode == 0, found.stdout + found.stderr
+    told = found.stdout + found.stderr
+    failures, statuses = re.findall(r"- (ST\d+) ", told), re.findall(r"^\[(\d+)\] ", told, re.MULTILINE)
+    assert found.returncode in (0, 1), told
+    late = set(failures) == {"ST101"} and set(statuses) == {"504"}  # some are given a millisecond
+    assert found.returncode == 0 or late, told
+    assert " generated, " in told
     assert not target.faults()
 
 
@@ -234,7 +237,7 @@ def test_who_is_refused_in_the_middle_reads_why(target: Target, size: int) -> No
     data = request(b"x" * size, text="hr_no_key")
     for _ in range(20):
         with socket.create_connection(target.address) as client:
-            client.settimeout(5)
+            client.settimeout(30)
             client.sendall(data)
             told = b""
             while part := client.recv(65_536):
@@ -243,10 +246,10 @@ def test_who_is_refused_in_the_middle_reads_why(target: Target, size: int) -> No
 
 
 def exchange(address: tuple[str, int], pieces: list[bytes]) -> bytes:
-    """Send, say that nothing follows, and read to the end; five seconds of silence are a failure."""
+    """Send, say that nothing follows, and read to the end; half a minute of silence is a failure."""
     answer = b""
     with socket.create_connection(address) as client:
-        client.settimeout(5)
+        client.settimeout(30)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             for piece in pieces:
