@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,7 +52,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     download_wheels(context)
     config = builder.build(context, "localhost/delays:1", PIP_NO_INDEX="1")
     yield Built(key, folder / "project", context, config, builder.tree("localhost/delays:1"))
-    builder("rm", "--all")
+    builder.close()
+    shutil.rmtree(context / "wheels")
 
 
 def download_wheels(context: Path) -> None:
@@ -169,6 +171,7 @@ def test_a_folder_answers_without_containers(built: Built, tmp_path: Path) -> No
         assert (status, answer["deployment"]) == (200, "late")
     finally:
         serving.end(process.pid)
+        shutil.rmtree(folder)
 
 
 def test_a_label_says_what_was_meant_whatever_is_in_it(built: Built, tmp_path: Path) -> None:
