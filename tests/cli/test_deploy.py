@@ -11,7 +11,9 @@ from tests.cli.conftest import Call
 from headrace.app import Project, now_us
 from headrace.operations import deploying
 from headrace.serving import pulling
+from headrace.serving.model import Served
 from headrace.serving.pulling import ServerState
+from headrace.serving.revisions import Change, begin
 
 
 def told(
@@ -110,6 +112,64 @@ def test_who_changes_a_key_waits_until_every_server_knows(call: Call, delays: Pa
         told(delays, server=server, keys=3)
     assert call("keys", "revoke", first.document["id"], "--json").document["behind"] == []
     assert "api-key-limit-invalid" in call("keys", "create", "--rate", "0").err
+
+
+def test_a_canarys_guards_and_pace_are_said_with_it(call: Call, delays: Path) -> None:
+    with Project.open(delays) as project:
+        other = Served(model="flight-delays", version=9, package="f" * 64)
+        change = Change(at_us=1, by="ann", salt="s")
+        project.deploying().stored.write(begin(other, change, project=project.name, name="one"))
+    said = call(
+        *("deploy", "one", "1", "--canary", "5%", "--guard", "scores=0.5", "--guard", "latency=off"),
+        *("--hold", "90s", "--least-rows", "7"),
+    )
+    assert said.code == 0, said.err
+    with Project.open(delays) as project:
+        ramp = project.deploying().stored.get("one").ramp
+    assert ramp is not None
+    assert {each.kind: each.limit for each in ramp.guards} == {"errors": 0.01, "scores": 0.5, "cost": 0.0}
+    assert (ramp.hold_s, ramp.least_rows) == (90.0, 7)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        (("--guard", "speed=2"), "guard-invalid"),
+        (("--guard", "scores"), "guard-invalid"),
+        (("--guard", "scores=nan"), "guard-invalid"),
+        (("--guard", "cost=-1"), "guard-invalid"),
+        (("--hold", "soon"), "canary-invalid"),
+        (("--shadow",), "deploy-unclear"),
+    ],
+)
+def test_a_canary_that_is_said_wrongly_is_wrong_use(
+    call: Call, delays: Path, wrong: tuple[str, ...], code: str
+) -> None:
+    said = call("deploy", "one", "2", "--canary", "5%", *wrong)
+    assert said.code == 2
+    assert code in said.err
+
+
+def test_who_answers_where_the_version_cannot_is_set_by_itself(call: Call, delays: Path) -> None:
+    assert call("deploy", "one").code == 0
+    assert call("deploy", "one", "--fallback", "1", "--constant", "0.25").code == 0
+    assert call("deploy", "one", "--constant", "0.5").code == 0
+    assert call("deploy", "one", "--fallback", "none").code == 0
+    assert call("deploy", "one", "--constant", "none").code == 0
+    with Project.open(delays) as project:
+        history = project.deploying().stored.history("one")
+    told = [([each.version for each in one.fallbacks], one.constant) for one in history]
+    assert told == [([], None), ([1], 0.25), ([1], 0.5), ([], 0.5), ([], None)]
+    assert history[1].reason == "falls back to flight-delays@1, then the score 0.25"
+    for wrong, code in (
+        (("one", "1", "--fallback", "1"), "deploy-unclear"),
+        (("one", "--constant", "much"), "constant-invalid"),
+        (("one", "--constant", "inf"), "constant-invalid"),
+        (("one", "--fallback", "99"), "version-unknown"),
+        (("none", "--fallback", "1"), "deployment-unknown"),
+    ):
+        said = call("deploy", *wrong)
+        assert (said.code, code in said.err) == (2, True), said.err
 
 
 def test_an_address_that_others_can_reach_is_wrong_use(call: Call, delays: Path) -> None:

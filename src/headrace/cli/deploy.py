@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from math import isfinite
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -12,7 +14,9 @@ from headrace.errors import WrongUse
 
 if TYPE_CHECKING:
     from headrace.operations.deploying import Deploying
-    from headrace.serving.model import Deployment
+    from headrace.serving.model import Deployment, Guard
+
+Several = Parameter(negative_iterable="", consume_multiple=True)
 
 
 def deploy(
@@ -23,6 +27,11 @@ def deploy(
     shadow: Flag = False,
     split: str | None = None,
     bandit: Flag = False,
+    guard: Annotated[tuple[str, ...], Several] = (),
+    hold: str = "15m",
+    least_rows: int = 500,
+    fallback: str | None = None,
+    constant: str | None = None,
     reason: Annotated[str, Parameter(name=["--reason", "-m"])] = "",
     project: ProjectPath = None,
     as_json: AsJson = False,
@@ -43,28 +52,53 @@ def deploy(
         Arms and their shares: NAME=SHARE or NUMBER=SHARE, such as 1=50,2=50.
     bandit
         Let the shares of --split follow the outcomes.
+    guard
+        Of a canary: KIND=LIMIT for errors (share more), latency (times), scores (stability index) or cost (share more);
+        KIND=off for none.
+    hold
+        Of a canary: the least that a share lasts.
+    least_rows
+        Of a canary: the fewest of its answers before the next share.
+    fallback
+        Versions that answer, in order, where the one that should cannot, such as 2,1; "none" for nobody.
+    constant
+        The score where none of these can either; "none" for an error. With --fallback, or alone.
     reason
         What for; kept with the change.
     """
     from headrace.app import Project
 
-    if sum(bool(each) for each in (canary, shadow, split)) > 1:
+    falls_back = fallback is not None or constant is not None
+    if sum(bool(each) for each in (canary, shadow, split, falls_back)) > 1 or (falls_back and version is not None):
         raise DeployUnclear
+    guards, hold_s = _guards(guard), _hold(hold)
     with Project.open(project) as opened:
         deploying = opened.deploying()
-        if split is not None:
+        if falls_back:
+            names = None if fallback is None else [each.strip() for each in fallback.split(",") if fallback != "none"]
+            versions = None if names is None else [deploying.version(each, model=opened.name) for each in names]
+            made = deploying.fall_back(name, versions=versions, constant=_score(constant), reason=reason)
+        elif split is not None:
             weights = _weights(split)
-            versions = {
+            arms = {
                 arm if not arm.isdigit() else f"v{arm}": deploying.version(arm, model=opened.name)
                 for arm in weights
                 if arm.isdigit()
             }
             named = {f"v{arm}" if arm.isdigit() else arm: share for arm, share in weights.items()}
-            made = deploying.split(name, named, versions, bandit=bandit, reason=reason)
+            made = deploying.split(name, named, arms, bandit=bandit, reason=reason)
         else:
             wanted = deploying.version(version or opened.name, model=opened.name)
             if canary is not None:
-                made = deploying.canary(name, wanted, _percent(canary), reason=reason)
+                made = deploying.canary(
+                    name,
+                    wanted,
+                    _percent(canary),
+                    guards=guards,
+                    hold_s=hold_s,
+                    least_rows=least_rows,
+                    reason=reason,
+                )
             elif shadow:
                 made = deploying.shadow(name, wanted, reason=reason)
             else:
@@ -185,8 +219,9 @@ class DeployUnclear(WrongUse):
 
     def __init__(self) -> None:
         super().__init__(
-            "a version is deployed whole, as a canary, in a split or as a shadow: two of them were asked for",
-            fix="take one of --canary, --split and --shadow",
+            "a version is deployed whole, as a canary, in a split or as a shadow, and fallbacks are set by themselves: "
+            "two of them were asked for",
+            fix="take one of --canary, --split, --shadow, and --fallback with --constant and no version",
         )
 
 
@@ -197,6 +232,47 @@ class ShareInvalid(WrongUse):
 
     def __init__(self, text: str, expected: str) -> None:
         super().__init__(f"a share should be {expected}, found {text[:40]!r}", fix=f"write {expected}", found=text[:40])
+
+
+def _guards(texts: Sequence[str]) -> tuple[Guard, ...]:
+    """The usual guards, but for what is said of some."""
+    from headrace.serving.experiments.errors import GuardInvalid
+    from headrace.serving.model import GUARDS, Guard
+
+    limits: dict[str, float | None] = {each.kind: each.limit for each in GUARDS}
+    expected = f"KIND=LIMIT or KIND=off with a kind of {', '.join(limits)}"
+    for text in texts:
+        kind, _, said = text.partition("=")
+        if kind not in limits:
+            raise GuardInvalid(text, expected)
+        try:
+            limits[kind] = found = None if said == "off" else float(said)
+        except ValueError:
+            raise GuardInvalid(text, expected) from None
+        if found is not None and not (isfinite(found) and found >= 0.0):
+            raise GuardInvalid(text, "a limit of 0 or more")
+    return tuple(Guard(kind=each.kind, limit=limit) for each in GUARDS if (limit := limits[each.kind]) is not None)
+
+
+def _score(text: str | None) -> float | Literal["none"] | None:
+    from headrace.serving.experiments.errors import ConstantInvalid
+
+    if text is None or text == "none":
+        return "none" if text == "none" else None
+    try:
+        return float(text)
+    except ValueError:
+        raise ConstantInvalid(text[:40]) from None
+
+
+def _hold(text: str) -> float:
+    from headrace.definition.quantities import parse_duration
+    from headrace.serving.experiments.errors import CanaryInvalid
+
+    us = parse_duration(text)
+    if us is None:
+        raise CanaryInvalid("a hold such as 90s, 15m or 2h", repr(text[:40]))
+    return us / 1e6
 
 
 def _percent(text: str) -> float:

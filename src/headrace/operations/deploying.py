@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -17,7 +17,7 @@ from headrace.registry.model import Version
 from headrace.registry.versions import Registry
 from headrace.serving import revisions
 from headrace.serving.deployments import Deployments, check_name
-from headrace.serving.model import Deployment, Served
+from headrace.serving.model import GUARDS, Deployment, Guard, Served
 from headrace.serving.pulling import ServerState, servers, tell_changes
 from headrace.serving.revisions import Change
 from headrace.stores.objects import ObjectStore
@@ -88,12 +88,51 @@ class Deploying:
             made = revisions.deploy_whole(self.stored.get(name), served(version), change, sticky=self._sticky)
         return self._write(made)
 
-    def canary(self, name: str, version: Version, percent: float, *, reason: str = "") -> Deployment:
+    def canary(
+        self,
+        name: str,
+        version: Version,
+        percent: float,
+        *,
+        guards: Sequence[Guard] = GUARDS,
+        hold_s: float = revisions.HOLD_S,
+        least_rows: int = revisions.LEAST_ROWS,
+        reason: str = "",
+    ) -> Deployment:
         """A version answers few; raises as `revisions.deploy_canary`, and `DeploymentUnknown`."""
         now = self.stored.get(name)
         self._prepare(version)
         change = self._change(reason)
-        return self._write(revisions.deploy_canary(now, served(version), percent, change, sticky=self._sticky))
+        made = revisions.deploy_canary(
+            now,
+            served(version),
+            percent,
+            change,
+            hold_s=hold_s,
+            least_rows=least_rows,
+            guards=guards,
+            sticky=self._sticky,
+        )
+        return self._write(made)
+
+    def fall_back(
+        self,
+        name: str,
+        *,
+        versions: Sequence[Version] | None = None,
+        constant: float | Literal["none"] | None = None,
+        reason: str = "",
+    ) -> Deployment:
+        """Who answers where an arm cannot, and the score where none can; None: as it is.
+
+        Raises as `revisions.with_fallbacks`, and `DeploymentUnknown`.
+        """
+        now = self.stored.get(name)
+        for version in versions or ():
+            self._prepare(version)
+        serves = now.fallbacks if versions is None else [served(version) for version in versions]
+        score = now.constant if constant is None else None if constant == "none" else constant
+        return self._write(revisions.with_fallbacks(now, serves, score, self._change(reason)))
 
     def split(
         self,

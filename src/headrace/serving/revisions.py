@@ -15,6 +15,7 @@ from headrace.serving.experiments.errors import (
     ArmNamesClash,
     ArmUnknown,
     CanaryInvalid,
+    ConstantInvalid,
     NothingToPromote,
     NothingToRollBackTo,
     RampRuns,
@@ -228,6 +229,22 @@ def with_shadow(deployment: Deployment, serves: Served, change: Change) -> Deplo
         raise VersionAnswersAlready(deployment.name, version_of(serves), "an arm")
     said = f"deployed {version_of(serves)} as a shadow"
     return following(deployment, change, "deploy", said, shadows=(*deployment.shadows, serves))
+
+
+def with_fallbacks(
+    deployment: Deployment, fallbacks: Sequence[Served], constant: float | None, change: Change
+) -> Deployment:
+    """Who answers, in order, where an arm cannot; and the score where none of them can, None for none.
+
+    Raises
+    ------
+    ConstantInvalid : a score that is no finite number
+    """
+    if constant is not None and not isfinite(constant):
+        raise ConstantInvalid(constant)
+    steps = [version_of(each) for each in fallbacks] + ([] if constant is None else [f"the score {constant:g}"])
+    said = f"falls back to {', then '.join(steps)}" if steps else "falls back to nobody"
+    return following(deployment, change, "deploy", said, fallbacks=tuple(fallbacks), constant=constant)
 
 
 def without_shadows(deployment: Deployment, change: Change) -> Deployment:

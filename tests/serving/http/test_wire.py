@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,8 @@ def exchange(running: Running, data: bytes, *, within_s: float = 10.0) -> bytes:
     """Everything that comes back until the server ends the connection, or is silent for half a second."""
     with socket.create_connection(running.address) as client:
         client.settimeout(within_s)
-        client.sendall(data)
+        with suppress(BrokenPipeError, ConnectionResetError):  # it may have refused what came first by now
+            client.sendall(data)
         found = b""
         while True:
             try:

@@ -74,6 +74,33 @@ class CanaryInvalid(WrongUse):
         )
 
 
+class GuardInvalid(WrongUse):
+    """A guard of a canary that there is not, or a limit that is none."""
+
+    code = "guard-invalid"
+
+    def __init__(self, text: str, expected: str) -> None:
+        super().__init__(
+            f"expected a guard as {expected}, found {text[:80]!r}",
+            fix="for example --guard scores=0.5 --guard latency=off",
+            expected=expected,
+            found=text[:80],
+        )
+
+
+class ConstantInvalid(WrongUse):
+    """A score that is no number."""
+
+    code = "constant-invalid"
+
+    def __init__(self, found: float | str) -> None:
+        super().__init__(
+            f"the score where nobody can answer is a finite number, found {found!r}",
+            fix='give one, or "none"',
+            found=found,
+        )
+
+
 class RampRuns(WrongUse):
     """Another canary is on its way."""
 
