@@ -11,6 +11,7 @@ import fcntl
 import os
 import struct
 import subprocess
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -48,8 +49,15 @@ class CuttableDisk:
             os.close(folder)
 
     def unmount(self) -> None:
-        """Let go of the file system; nothing may have a file of it open."""
+        """Let go of the file system and its device; nothing may have a file of it open.
+
+        The kernel lets go of the device a moment later: who mounts the image before that gets the one that ends.
+        """
         _run("umount", str(self.root))
+        until = time.monotonic() + 30
+        while subprocess.run(("losetup", "-j", self._image), capture_output=True, check=True).stdout:
+            assert time.monotonic() < until, "the device is still there"
+            time.sleep(0.01)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if os.path.ismount(self.root):
