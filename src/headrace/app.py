@@ -857,6 +857,8 @@ class Project:
             address=self.serving_address(host, port),
             behind_front=serving.tls == "front",
             workers=workers or serving.workers,
+            most_workers=None if workers else serving.most_workers,
+            p99_us=serving.p99_us,
             max_stale_s=serving.max_stale_us / 1e6,
             drain_s=serving.drain_us / 1e6,
             say=say,

@@ -526,11 +526,28 @@ def build_serving(fields: Fields, project: Project) -> Serving:
             )
     return Serving(
         **fields.only("host", "port", "grpc_port", "certificate", "certificate_key", "clients", "tls"),
-        **fields.only("workers", "hosts", "sticky", "log", "on_full"),
+        **_workers(fields),
+        **fields.only("hosts", "sticky", "log", "on_full"),
         max_stale_us=fields.get("max_stale", Serving().max_stale_us),
         drain_us=fields.get("drain", 0),
         p99_us=fields.get("p99", Serving().p99_us),
     )
+
+
+def _workers(fields: Fields) -> dict[str, Any]:
+    found = fields.get("workers")
+    if not isinstance(found, Fields):
+        return fields.only("workers")
+    least, most = found.get("min", 1), found.get("max", found.get("min", 1))
+    if least > most:
+        found.at.key("max").wrong(
+            "the most is less than the fewest",
+            expected=f"{least} or more",
+            found=str(most),
+            fix="write the larger number as max",
+            code="workers-crossed",
+        )
+    return {"workers": least, "most_workers": most}
 
 
 def build_trust(fields: Fields) -> Trust:

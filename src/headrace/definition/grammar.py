@@ -726,7 +726,16 @@ SERVING = Section(
         ),
         Key(
             "workers",
-            Number(1, 256, whole=True),
+            TextOrTable(
+                Number(1, 256, whole=True),
+                Section(
+                    "The fewest and the most: as many as what is asked calls for.",
+                    (
+                        Key("min", Number(1, 256, whole=True), "The fewest.", default=1),
+                        Key("max", Number(1, 256, whole=True), "The most; one for each core that they may use."),
+                    ),
+                ),
+            ),
             "Processes that answer; one for each core that they may use.",
             default=1,
         ),

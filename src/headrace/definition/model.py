@@ -597,6 +597,8 @@ class Serving(Struct, frozen=True, kw_only=True):
     """Who ends it. None: nobody, so that only this machine may be listened on."""
     port: int = 8000
     workers: int = 1
+    most_workers: int | None = None
+    """As many as what is asked calls for, from `workers` to so many; None: always as many."""
     p99_us: int = 20_000
     """The latency that 99 of 100 answers should keep."""
     grpc_port: int | None = None

@@ -11,7 +11,7 @@ import msgspec
 from headrace.definition.model import Online, Serving
 from headrace.definition.positions import toml_key, toml_string
 
-Value: TypeAlias = str | int | bool | tuple[str, ...]
+Value: TypeAlias = str | int | bool | tuple[str, ...] | dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def serving_toml(definition: ServingDefinition) -> str:
         "stores": stores,
         "online": _changed(definition.reads, Online()),
         "trust": {"signers": definition.signers},
-        "serving": _changed(definition.serving, Serving()),
+        "serving": _serving(definition.serving),
     }
     lines = ["format = 1"]
     for name, values in sections.items():
@@ -63,6 +63,14 @@ def _changed(section: msgspec.Struct, usual: msgspec.Struct) -> dict[str, Value]
     }
 
 
+def _serving(serving: Serving) -> dict[str, Value]:
+    values = _changed(serving, Serving())
+    if serving.most_workers is not None:
+        del values["most_workers"]
+        values["workers"] = {"min": serving.workers, "max": serving.most_workers}
+    return values
+
+
 def _duration(us: int) -> str:
     for unit, size in (("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000)):
         if us % size == 0:
@@ -77,4 +85,6 @@ def _text(value: Value) -> str:
         return str(value)
     if isinstance(value, str):
         return toml_string(value)
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{toml_key(key)} = {each}" for key, each in value.items()) + " }"
     return "[" + ", ".join(toml_string(each) for each in value) + "]"

@@ -153,6 +153,10 @@ class Pong(Message, frozen=True, kw_only=True):
     counts: tuple[ArmCounts, ...] = ()
     statuses: dict[int, int] = {}
     connections: int = 0
+    refused: int = 0
+    """Requests that were told to come again, as there was too much to do."""
+    cpu_s: float = 0.0
+    """What the process has computed for in its life."""
 
 
 ToWorker = Accept | Install | Commit | Cancel | Remove | Open | Ping | Drain

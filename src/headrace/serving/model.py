@@ -134,11 +134,11 @@ class Counts(Struct, frozen=True, kw_only=True):
             failed=self.failed + other.failed,
             fell_back=self.fell_back + other.fell_back,
             skipped=self.skipped + other.skipped,
-            latency_us=_added(self.latency_us, other.latency_us),
+            latency_us=added(self.latency_us, other.latency_us),
             latency_sum_us=self.latency_sum_us + other.latency_sum_us,
             row_sum_us=self.row_sum_us + other.row_sum_us,
             row_squares_us=self.row_squares_us + other.row_squares_us,
-            scores=_added(self.scores, other.scores),
+            scores=added(self.scores, other.scores),
         )
 
 
@@ -177,7 +177,8 @@ class Outcomes(Struct, frozen=True, kw_only=True):
     """Of cost times covariate."""
 
 
-def _added(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+def added(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    """Two histograms as one."""
     if not a or not b:
         return a or b
     if len(a) != len(b):  # by other edges since: the sum would be of two kinds

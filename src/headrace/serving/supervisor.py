@@ -21,6 +21,7 @@ from importlib.util import find_spec
 from typing import Final
 
 from headrace.errors import HeadraceError, MissingDependency
+from headrace.serving import scaling
 from headrace.serving.aside import aside
 from headrace.serving.deployments import wanted_packages
 from headrace.serving.errors import DeploymentMoved, LastKnownUnreadable, StoreEmptied
@@ -63,6 +64,8 @@ class Supervisor:
     ----------
     puller : what is to be served
     behind_front : whether other machines may reach the address, as a front ends TLS
+    workers, most_workers : the fewest and the most; as many as what is asked calls for
+    p99_us : what 99 of 100 answers should take at most
     say : told of every event
     """
 
@@ -74,6 +77,8 @@ class Supervisor:
         address: tuple[str, int],
         behind_front: bool = False,
         workers: int,
+        most_workers: int | None = None,
+        p99_us: int = 20_000,
         max_stale_s: float,
         drain_s: float,
         say: Tells,
@@ -99,6 +104,8 @@ class Supervisor:
             stale=self._stale,
             mend=self._mend,
         )
+        self._scaling = scaling.Scaling(workers, max(workers, most_workers or workers), p99_us=p99_us)
+        self._wanted_workers = workers
         self._id = secrets.token_hex(6)
         self._read = time.monotonic()
         """When the store was last read."""
@@ -129,7 +136,7 @@ class Supervisor:
         tasks: list[asyncio.Task[None]] = []
         try:
             await self._workforce.start()
-            lives = (self._workforce.run, self._pull, self._beat, self._keep, self._fail)
+            lives = (self._workforce.run, self._pull, self._beat, self._keep, self._fail, self._scale)
             tasks += [asyncio.create_task(live()) for live in lives]
             ended = asyncio.create_task(self._ending.wait())
             await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -140,6 +147,17 @@ class Supervisor:
             for task in (*tasks, *self._taking.values(), *([self._opening] if self._opening else ())):
                 task.cancel()
             await self._end()
+
+    async def _scale(self) -> None:
+        """As many workers as what is asked calls for."""
+        while True:
+            await asyncio.sleep(scaling.TURN_S)
+            load = self._workforce.load()
+            wanted = self._scaling.turn(load)
+            if self._ready and wanted != load.workers and wanted != self._wanted_workers:
+                self._wanted_workers = wanted
+                self._workforce.resize(wanted)
+                self._say("workers", wanted=wanted, busy=round(load.busy, 2), refused=load.refused)
 
     # what is to be served
 

@@ -45,8 +45,9 @@ from headrace.serving.messages import (
     Remove,
     Settings,
 )
-from headrace.serving.model import Counts, Deployment, Served
+from headrace.serving.model import Counts, Deployment, Served, added
 from headrace.serving.probing import probe
+from headrace.serving.scaling import Load
 
 ENTRY: Final = "headrace.serving.http.worker:serve"
 LOADED: Final = (
@@ -106,6 +107,9 @@ class _Worker:
     """Of these what it has not said yet that it does."""
     is_opening: bool = False
     is_open: bool = False
+    leaves: bool = False
+    """It was told to end, as fewer are wanted."""
+    cpu_s: float = 0.0
 
     def send(self, message: Message) -> None:
         """What it cannot take now it takes later."""
@@ -165,6 +169,9 @@ class Workforce:
         """A worker is missing."""
         self._totals: dict[tuple[str, str], Counts] = {}
         self._statuses: dict[int, int] = {}
+        self._looked = time.monotonic()
+        self._busy_s, self._refused = 0.0, 0
+        self._latency_us: tuple[int, ...] = ()
         self._lost: set[asyncio.Future[Ended]] = set()
         """Workers that are being ended."""
 
@@ -181,6 +188,29 @@ class Workforce:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch())
             tasks.create_task(self._replace())
+
+    def resize(self, wanted: int) -> None:
+        """Let there be so many from now on; whoever is too many answers what was asked, and ends."""
+        self._wanted = wanted
+        self._missed.set()
+        stay = [worker for worker in self._workers if not worker.leaves]
+        # the youngest knows the fewest connections; one that takes none yet is the first to go
+        for worker in sorted(stay, key=lambda each: (each.is_open, -each.begun))[: max(0, len(stay) - wanted)]:
+            worker.leaves = True
+            worker.send(Drain(delay_s=0.0))
+
+    def load(self) -> Load:
+        """What was seen since it was last asked for."""
+        now = time.monotonic()
+        seconds, self._looked = max(now - self._looked, 1e-3), now
+        load = Load(
+            workers=sum(worker.is_open and not worker.leaves for worker in self._workers),
+            busy=self._busy_s / seconds,
+            refused=self._refused,
+            latency_us=self._latency_us,
+        )
+        self._busy_s, self._refused, self._latency_us = 0.0, 0, ()
+        return load
 
     def may_be_busy(self, seconds: float) -> None:
         """A worker may compute for so long at a time, and hears nothing meanwhile."""
@@ -267,9 +297,14 @@ class Workforce:
                 worker.is_open = True
             case Pong():
                 worker.pinged, worker.unanswered = False, 0
+                if worker.is_open:  # what it took to load is no work that was asked for
+                    self._busy_s += message.cpu_s - worker.cpu_s
+                worker.cpu_s = message.cpu_s
+                self._refused += message.refused
                 for each in message.counts:
                     key = (each.deployment, each.arm)
                     self._totals[key] = self._totals.get(key, Counts()) + each.counts
+                    self._latency_us = added(self._latency_us, each.counts.latency_us)
                     self._counted(each)
                 for status, count in message.statuses.items():
                     self._statuses[status] = self._statuses.get(status, 0) + count
@@ -343,7 +378,7 @@ class Workforce:
     async def _replace(self) -> None:
         while True:
             self._missed.clear()
-            if len(self._workers) < self._wanted and not self._ending:
+            if sum(not worker.leaves for worker in self._workers) < self._wanted and not self._ending:
                 await asyncio.sleep(max(0.0, self._next - time.monotonic()))
                 if self._damaged:
                     await self._mend_all()
@@ -369,9 +404,12 @@ class Workforce:
         self._workers.remove(worker)
         if worker.line is not None:
             worker.line.end()
-        for number in worker.loading & self._trying.keys():
-            self._trouble[number] = f"was lost while it loaded it: {why}"
-        if not self._ending:
+        if not worker.leaves:
+            for number in worker.loading & self._trying.keys():
+                self._trouble[number] = f"was lost while it loaded it: {why}"
+        if worker.leaves and not self._ending:
+            self._say("worker_left", workers=len(self._workers))
+        elif not self._ending:
             self._say("worker_lost", why=why)
             if time.monotonic() - worker.begun >= STEADY_S:
                 self._young = 0

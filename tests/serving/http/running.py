@@ -98,12 +98,16 @@ class Place:
 class Running:
     """The server's process."""
 
-    def __init__(self, place: Place, *, workers: int = 1) -> None:
+    def __init__(
+        self, place: Place, *, workers: int = 1, most: int | None = None, scaling: dict[str, float] | None = None
+    ) -> None:
         self.place = place
         self.clients: list[http.client.HTTPConnection] = []
         order = {
             "root": str(place.root),
             "workers": workers,
+            "most": most,
+            "scaling": scaling or {},
             "max_stale_s": place.max_stale_s,
             "drain_s": place.drain_s,
         }
@@ -221,6 +225,10 @@ def main() -> None:
         sys.stderr.write(json.dumps({"event": event, **facts}) + "\n")
         sys.stderr.flush()
 
+    from headrace.serving import scaling
+
+    for name, value in order["scaling"].items():
+        setattr(scaling, name, value)
     root = Path(order["root"])
 
     async def run() -> None:
@@ -229,6 +237,7 @@ def main() -> None:
             Puller(LocalObjectStore(root / "objects"), PROJECT, root / "serving", clock=now_us),
             address=("127.0.0.1", 0),
             workers=order["workers"],
+            most_workers=order["most"],
             max_stale_s=order["max_stale_s"],
             drain_s=order["drain_s"],
             say=say,

@@ -95,6 +95,8 @@ class Answering:
         self._flushing = False
         self._waiting = 0
         self.tallies: dict[tuple[str, str], Tally] = {}
+        self.refusals = 0
+        """Requests that were told to come again since that was last said."""
         self.row_us = 20.0
         """What a row took of late: a moving mean."""
 
@@ -117,6 +119,7 @@ class Answering:
         And what `Endpoint.read` and `Version.prepare` raise of the row itself.
         """
         if self.is_full:
+            self.refusals += 1
             raise too_busy()
         if asked.until_ns is not None:
             ready_ns = asked.began_ns + int((len(self._rows) + 1) * self.row_us / _US)

@@ -155,6 +155,15 @@ class Desk:
         self._answering.tallies = anew
 
     @property
+    def refusals(self) -> int:
+        """Requests that were told to come again, as there was too much to do; set it to count anew."""
+        return self._answering.refusals
+
+    @refusals.setter
+    def refusals(self, anew: int) -> None:
+        self._answering.refusals = anew
+
+    @property
     def draining(self) -> bool:
         """Whether no new connections are wanted."""
         return self._draining
@@ -231,6 +240,7 @@ class Desk:
             return
         if self._answering.is_full:  # refusing must cost next to nothing, or there is no time left to answer
             self.statuses[429] = self.statuses.get(429, 0) + 1
+            self._answering.refusals += 1
             self._numbers += 1
             connection.write(self._come_again[self._numbers % 3], True)
             return

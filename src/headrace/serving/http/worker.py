@@ -343,7 +343,14 @@ class Worker:
             ArmCounts(deployment=deployment, arm=arm, counts=tally.counts())
             for (deployment, arm), tally in tallies.items()
         )
-        return Pong(counts=counts, statuses=statuses, connections=self.desk.connections)
+        refused, self.desk.refusals = self.desk.refusals, 0
+        return Pong(
+            counts=counts,
+            statuses=statuses,
+            connections=self.desk.connections,
+            refused=refused,
+            cpu_s=time.process_time(),
+        )
 
 
 def said_of(error: Exception) -> str:
