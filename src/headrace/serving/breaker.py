@@ -23,11 +23,14 @@ class Breaker:
 
     Parameters
     ----------
+    but_not : trouble of the call's own that says nothing of the next one
     clock : seconds by a clock that never goes back
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self, *, but_not: tuple[type[TroubleOutside], ...] = (), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._but_not, self._clock = but_not, clock
         self._until = 0.0
         self._pause_s = FIRST_S
         self._error: TroubleOutside | None = None
@@ -50,6 +53,8 @@ class Breaker:
             try:
                 found = call(*args, **kwargs)
             except TroubleOutside as trouble:
+                if isinstance(trouble, self._but_not):
+                    raise
                 self._pause_s = FIRST_S if error is None else min(2 * self._pause_s, LONGEST_S)
                 self._until, self._error = self._clock() + self._pause_s, trouble
                 raise

@@ -29,5 +29,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Requests of one worker that wait for an answer; further ones are told to come again."""
     waiting_rows: int = 4_096
     """The rows of these, likewise."""
+    waiting_bytes: int = 64 * 1024 * 1024
+    """The bodies of these, likewise."""
     pipelined: int = 16
     """Requests that one connection may send ahead of their answers."""

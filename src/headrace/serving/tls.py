@@ -21,7 +21,7 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """The server's, followed by those between it and the root."""
     key: str
     clients: str | None = None
-    """Authorities whose certificates a client must show; None: clients need none."""
+    """Authorities whose certificates a client must show; None: clients need none. Read when the server starts."""
 
 
 class Certificate:
@@ -71,15 +71,15 @@ class Certificate:
         except (OSError, ssl.SSLError, ValueError) as error:
             raise TlsUnusable(self._tls.certificate, _reason(error)) from error
 
-    def _stamps(self) -> list[tuple[int, int, int]]:
-        found = []
+    def _stamps(self) -> list[tuple[int, ...]]:
+        found: list[tuple[int, ...]] = []
         for path in (self._tls.certificate, self._tls.key):
             try:
                 facts = Path(path).stat()
             except OSError:
-                found.append((0, 0, 0))
-            else:
-                found.append((facts.st_mtime_ns, facts.st_ino, facts.st_size))
+                found.append((0,))
+            else:  # ctime: rights may have changed alone
+                found.append((facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino, facts.st_size))
         return found
 
 

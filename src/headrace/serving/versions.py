@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from headrace.features.errors import OnlineStale
 from headrace.features.program import HistoryLike
 from headrace.scoring.bodies import BodyReader, Values
 from headrace.scoring.model import Prediction, Reason
@@ -60,7 +61,7 @@ class Version:
         """Whether making a row ready may wait for another machine."""
         self._history = history
         prepare = self.scorer.prepare
-        self.prepare: Final = Breaker().guard(prepare) if self.waits else prepare
+        self.prepare: Final = Breaker(but_not=(OnlineStale,)).guard(prepare) if self.waits else prepare
         golden = self.scorer.golden
         self.score_edges: Final = () if golden is None or self.task != "regression" else golden.edges(_BINS)
         """Of values: where those of the golden rows lie; none: nothing is known of how it scores."""

@@ -60,6 +60,7 @@ class Transport:
     def __init__(self) -> None:
         self.sent = b""
         self.closed = self.paused = False
+        self.unsent = 0
 
     def write(self, data: bytes) -> None:
         self.sent += data
@@ -81,6 +82,9 @@ class Transport:
 
     def resume_reading(self) -> None:
         self.paused = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def set_write_buffer_limits(self, *, high: int) -> None:
         assert high > 0

@@ -9,13 +9,16 @@ from typing import Any
 import msgspec
 import pytest
 from tests.scoring.made import ROW, decision, encoder, program
-from tests.serving.http.inside import Inside, deployment, key, request, turns, version, within
+from tests.serving.http.inside import Inside, answers, deployment, key, request, turns, version, within
 
 from headrace.data.model import Field
 from headrace.errors import HeadraceError, TroubleOutside
 from headrace.language.types import Type
+from headrace.scoring.bodies import plain_rows
 from headrace.scoring.errors import ScoreNotFinite
 from headrace.scoring.model import Decision
+from headrace.serving.http import endpoint as endpoints
+from headrace.serving.http.asked import Tally
 from headrace.serving.limits import Limits
 from headrace.serving.log.errors import LogFull
 from headrace.serving.versions import Version
@@ -362,13 +365,136 @@ def test_what_nobody_waits_for_any_more_is_not_begun(tmp_path: Path) -> None:
         answering.row_us = 5_000.0
         assert (await inside.ask(ROW, x_timeout_ms="1"))[0] == 429  # it could not be ready in time
         answering.row_us = 0.0
+        released = list[int]()
         connection, transport = inside.connect()
-        connection.data_received(request(x_timeout_ms="1"))
+        connection.data_received(request(x_timeout_ms="1") + request(x_request_id="next"))
         [row] = answering._rows
         row.asked.until_ns = row.asked.began_ns
+        row.asked.release = lambda: released.append(1)
+        await turns(12)
+        late, following = answers(transport.sent)
+        assert (late[0], late[2]["code"]) == (504, "deadline-passed")
+        assert (following[0], following[1]["x-request-id"]) == (200, "next")
+        assert (answering.waiting, answering._waiting_rows, answering._waiting_bytes, released) == (0, 0, 0, [1])
+        assert len(inside.logged()) == 2
+
+    within(run())
+
+
+def test_a_late_request_whose_arm_had_no_row_is_told_once_and_no_fallback_is_asked(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm, other = broken(1, StoreGone()), version(2)
+        inside = Inside(tmp_path, deployment({"v1": arm}, fallbacks=(other.served,)), [arm, other])
+        connection, transport = inside.connect()
+        connection.data_received(request(x_timeout_ms="60000"))
+        [row] = inside.desk._answering._unable
+        row.asked.until_ns = row.asked.began_ns
         await turns()
-        assert b"504 Gateway Timeout" in transport.sent
-        assert len(inside.logged()) == 1
+        assert [status for status, _, _ in answers(transport.sent)] == [504]
+        assert inside.desk.tallies["delays", "v1"].fell_back == 0
+
+    within(run())
+
+
+def test_what_waits_is_bounded_by_rows_and_by_bytes(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm = version(1)
+        few = Inside(tmp_path / "a", deployment({"v1": arm}), [arm], limits=Limits(waiting_rows=3))
+        many = [few.connect() for _ in range(3)]
+        for connection, _ in many:
+            connection.data_received(request([ROW, ROW]))
+        await turns()
+        assert [answers(transport.sent)[0][0] for _, transport in many] == [200, 200, 429]
+        assert (await few.ask([ROW]))[0] == 200
+        small = Inside(tmp_path / "b", deployment({"v1": arm}), [arm], limits=Limits(waiting_bytes=50))
+        two = [small.connect() for _ in range(2)]
+        for connection, _ in two:
+            connection.data_received(request())
+        await turns()
+        assert [answers(transport.sent)[0][0] for _, transport in two] == [200, 429]
+        assert (await small.ask(ROW))[0] == 200
+
+    within(run())
+
+
+def test_the_rows_of_a_large_request_are_read_once_for_shadows_and_fallbacks(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm, shadow = failing(1), version(2)
+        made = deployment({"v1": arm}, shadows=(shadow.served,), fallbacks=(shadow.served,))
+        inside = Inside(tmp_path, made, [arm, shadow])
+        read = list[int]()
+
+        def plain(body: bytes, **how: Any) -> Any:
+            read.append(1)
+            return plain_rows(body, **how)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(endpoints, "plain_rows", plain)
+            status, _, answer = await inside.ask([ROW | {"seats": 7}] * 600)
+            assert (status, len(answer["predictions"])) == (200, 600)
+            await turns(20)
+        assert read == [1]
+        assert inside.desk.tallies["delays", "shadow-v2"].rows == 600
+
+    within(run())
+
+
+def test_shadows_answer_a_few_rows_a_turn(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm, shadow = version(1), version(2)
+        inside = Inside(tmp_path, deployment({"v1": arm}, shadows=(shadow.served,)), [arm, shadow])
+        sizes = list[int]()
+        answer = shadow.answer
+
+        def counting(rows: Sequence[bytes], own: Sequence[tuple[object, ...]]) -> Any:
+            sizes.append(len(rows))
+            return answer(rows, own)
+
+        object.__setattr__(shadow, "answer", counting)
+        assert (await inside.ask([ROW] * 500))[0] == 200
+        await turns(20)
+        assert sum(sizes) == 500
+        assert max(sizes) <= 128
+
+    within(run())
+
+
+def test_a_worker_is_busy_until_every_answer_has_left(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm = version(1)
+        inside = Inside(tmp_path, deployment({"v1": arm}), [arm])
+        connection, transport = inside.connect()
+        assert inside.desk.busy == 0
+        connection.data_received(request())
+        assert inside.desk.busy > 0
+        await turns()
+        assert inside.desk.busy == 0
+        transport.unsent = 70_000
+        assert inside.desk.busy == 1
+        connection.close()
+        assert inside.desk.busy == 1
+        transport.unsent = 0
+        assert inside.desk.busy == 0
+
+    within(run())
+
+
+def test_scores_by_other_edges_are_counted_anew() -> None:
+    tally = Tally()
+    tally.scored(3, 4)
+    tally.scored(8, 9)
+    tally.scored(2, 9)
+    assert tally.scores == [0, 0, 1, 0, 0, 0, 0, 0, 1]
+
+
+def test_who_may_send_outcomes_alone_is_told_nothing_of_predictions(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm = version(1)
+        inside = Inside(tmp_path, deployment({"v1": arm}), [arm], held=key(verbs=("outcomes",)))
+        for path in ("/v1/deployments", "/openapi.json", "/v1/deployments/delays", "/v2/models/delays"):
+            assert (await inside.ask(b"", path=path, method="GET"))[0] == 403, path
+        inside.install(deployment({"v1": arm}), key(deployments=("delays",)))
+        assert (await inside.ask(b"", path="/v1/deploymentss", method="GET"))[0] == 404
 
     within(run())
 

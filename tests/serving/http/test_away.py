@@ -16,7 +16,19 @@ import polars as pl
 import pytest
 from tests.scoring.made import KEY, OUTPUTS, ROW, decision, encoder, forest, id_of, package_files, program, signed
 from tests.servers import RedisServer
-from tests.serving.http.inside import Inside, Transport, answers, deployment, now_us, request, turns, version, within
+from tests.serving.http.inside import (
+    Inside,
+    Transport,
+    answers,
+    deployment,
+    key,
+    now_us,
+    request,
+    turns,
+    version,
+    within,
+)
+from tests.serving.http.test_answering import failing
 
 from headrace.data.model import Field
 from headrace.errors import TroubleOutside
@@ -145,6 +157,42 @@ def test_what_is_away_is_answered_by_who_does_without_it_until_it_is_back(tmp_pa
     within(run())
 
 
+def test_a_fallback_that_looks_up_is_asked_away_from_the_loop(tmp_path: Path) -> None:
+    async def run() -> None:
+        with RedisServer(tmp_path / "redis") as server:
+            store = filled(server.url)
+            arm, other = failing(1), looking_up(2, OnlineHistory(with_lookup(), store, "delays"))
+            made = deployment({"v1": arm}, fallbacks=(other.served,))
+            inside = Inside(tmp_path / "a", made, [arm, other])
+            rows = [ROW | {"seats": seats, "carrier": "C7"} for seats in (6, 7, 8, 7)]
+            _, _, answer = await ask(inside, rows)
+            assert [each["version"] for each in answer["predictions"]] == [1, 2, 1, 2]
+            want = other.scorer.predict([rows[1]])[0].probability
+            assert [each["probability"] for each in answer["predictions"]][1::2] == [want, want]
+            pid = server.facts()["pid"]
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                connection, transport = inside.connect()
+                connection.data_received(request(rows[1]))
+                await turns(20)
+                assert (await ask(inside, rows[0]))[0] == 200
+                assert not transport.sent
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            await until(lambda: bool(transport.sent))
+            assert answers(transport.sent)[0][2]["version"] == 2
+            server.stop()
+            status, _, problem = await ask(inside, rows[:2])
+            assert (status, problem["code"]) == (500, "not-answered")
+            inside.install(msgspec.structs.replace(made, constant=0.25), key())
+            _, _, answer = await ask(inside, rows[1])
+            assert (answer["probability"], answer["version"]) == (0.25, None)
+            assert inside.desk._answering.waiting == 0
+            store.close()
+
+    within(run())
+
+
 def test_a_shadow_that_looks_up_waits_alone(tmp_path: Path) -> None:
     async def run() -> None:
         with RedisServer(tmp_path / "redis") as server:
@@ -240,3 +288,16 @@ def test_a_breaker_asks_seldom_while_it_is_away_and_always_once_it_is_back() -> 
     with pytest.raises(ValueError, match="-1"):
         guarded(-1)
     assert guarded(3) == 3  # a fault of the row opens nothing
+
+
+def test_trouble_that_is_of_one_row_alone_opens_nothing() -> None:
+    def call(value: int) -> int:
+        if value < 0:
+            raise Gone("gone")
+        return value
+
+    guarded = Breaker(but_not=(Gone,), clock=lambda: 10.0).guard(call)
+    for _ in range(3):
+        with pytest.raises(Gone):
+            guarded(-1)
+        assert guarded(1) == 1

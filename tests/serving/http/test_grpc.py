@@ -149,6 +149,11 @@ def test_typed_contents_are_read_and_what_is_wrong_has_its_code(running: Running
         fewer = asked([ROW])
         fewer.raw_input_contents.append(b"1")
         wrong["INVALID_ARGUMENT"].append(fewer)
+        endless = asked([ROW | {"distance": float("inf")}])
+        wrong["INVALID_ARGUMENT"].append(endless)
+        many = asked([ROW])
+        many.inputs[0].contents.bytes_contents.extend([b""] * 2_000)
+        wrong["INVALID_ARGUMENT"].append(many)
         half = asked([ROW])
         half.inputs[1].datatype = "FP16"
         wrong["INVALID_ARGUMENT"].append(half)
@@ -156,6 +161,7 @@ def test_typed_contents_are_read_and_what_is_wrong_has_its_code(running: Running
             assert [code_of(channel, "ModelInfer", request, key) for request in requests] == [code] * len(requests)
         assert code_of(channel, "ModelMetadata", made["ModelMetadataRequest"](name="none"), key) == "NOT_FOUND"
         assert code_of(channel, "ModelMetadata", made["ModelMetadataRequest"](name="delays"), None) == "UNAUTHENTICATED"
+        assert code_of(channel, "ModelInfer", many, "hr_x_y") == "UNAUTHENTICATED"  # said before any work
         assert call(channel, "ServerLive", made["ServerLiveRequest"](), None).live
         assert call(channel, "ServerReady", made["ServerReadyRequest"](), None).ready
 

@@ -36,6 +36,22 @@ def test_a_head_that_came_before_is_known(tmp_path: Path) -> None:
     within(run())
 
 
+def test_who_asks_whether_to_send_is_not_told_in_the_place_of_an_earlier_answer(tmp_path: Path) -> None:
+    async def run() -> None:
+        inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION])
+        connection, transport = inside.connect()
+        asks = request(ROW, expect="100-continue")
+        head = asks[: asks.index(b"\r\n\r\n") + 4]
+        connection.data_received(request() + head)
+        await turns()
+        assert not transport.sent.startswith(b"HTTP/1.1 100")
+        connection.data_received(asks[len(head) :])
+        await turns()
+        assert [status for status, _, _ in answers(transport.sent)] == [200, 200]
+
+    within(run())
+
+
 @pytest.mark.parametrize("more", [{"x_request_id": "a"}, {"x_timeout_ms": "9000"}, {"expect": "100-continue"}])
 def test_a_head_that_says_more_than_once_is_read_every_time(tmp_path: Path, more: dict[str, str]) -> None:
     async def run() -> None:

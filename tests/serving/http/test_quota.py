@@ -16,7 +16,7 @@ from tests.serving.http.inside import Inside, answers, deployment, key, request,
 from tests.serving.http.running import Client, Place, Running
 
 from headrace.serving.errors import KeyLimitInvalid
-from headrace.serving.http.quota import WORKERS, Quota
+from headrace.serving.http.quota import _OWNER, WORKERS, Quota
 from headrace.serving.http.responses import Problem
 from headrace.serving.keys import ApiKey
 
@@ -111,6 +111,41 @@ def test_what_a_killed_worker_had_under_way_is_given_back(tmp_path: Path) -> Non
     child.wait()
     child.stdout.close()
     assert taken([quota], who, 3) == 2
+    quota.close()
+
+
+def test_a_process_of_the_same_number_is_another_one(tmp_path: Path) -> None:
+    who = made(concurrency=1)
+    quota = Quota(tmp_path / "quota")
+    quota.install([who])
+    other = Quota(tmp_path / "quota")
+    other.install([who])
+    assert other.take(who) is not None
+    assert taken([quota], who, 1) == 0
+    place = other._own
+    _OWNER.pack_into(quota._map, place * _OWNER.size, os.getpid(), 7)  # as if the machine had been started since
+    assert taken([quota], who, 1) == 1
+    quota.close()
+    other.close()
+
+
+def test_where_there_is_no_room_for_limits_their_keys_are_refused_and_nobody_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quota = Quota(tmp_path / "quota")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    who = made(rate=1.0)
+    quota.install([who])
+    with pytest.raises(Problem) as caught:
+        quota.take(who)
+    assert (caught.value.status, caught.value.code) == (503, "key-limits-unavailable")
+    monkeypatch.undo()
+    quota.install([who])
+    quota.take(who)
     quota.close()
 
 

@@ -243,9 +243,14 @@ def test_what_is_no_certificate_is_said_before_anything_is_served(tmp_path: Path
     for each in wrong:
         with pytest.raises(TlsUnusable):
             Certificate(each)
+    held = Certificate(made)
     (tmp_path / "server.key").chmod(0o644)
     with pytest.raises(TlsUnusable, match="everybody"):
         Certificate(made)
+    with pytest.raises(TlsUnusable, match="everybody"):
+        held.renew()
+    (tmp_path / "server.key").chmod(0o600)
+    assert held.renew() is True  # as the error said
 
 
 def test_other_machines_reach_a_server_with_tls_or_where_that_is_meant(tmp_path: Path) -> None:

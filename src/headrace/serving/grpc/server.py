@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as OutOfTime
@@ -20,11 +21,15 @@ from headrace.serving.errors import PortTaken
 from headrace.serving.grpc.messages import METHODS, SERVICE, messages
 from headrace.serving.http.connection import Request
 from headrace.serving.http.desk import Desk
+from headrace.serving.http.responses import Problem
 from headrace.serving.tls import Tls
 
-THREADS: Final = 16
+THREADS: Final = 64
+INFERRING: Final = 48
+"""Calls for predictions under way at a time: further ones are refused, so that questions of health find a thread."""
 CALLS: Final = 256
-"""Under way at a time; more are refused."""
+"""Of any kind, under way or waiting for a thread; more are refused."""
+IDLE_MS: Final = 75_000
 LONGEST_S: Final = 60.0
 _HOST: Final = b"localhost"
 _CONTENTS: Final = {
@@ -84,19 +89,20 @@ class GrpcServer:
             401: grpc.StatusCode.UNAUTHENTICATED,
             403: grpc.StatusCode.PERMISSION_DENIED,
             404: grpc.StatusCode.NOT_FOUND,
-            413: grpc.StatusCode.INVALID_ARGUMENT,
-            422: grpc.StatusCode.INVALID_ARGUMENT,
             429: grpc.StatusCode.RESOURCE_EXHAUSTED,
             503: grpc.StatusCode.UNAVAILABLE,
             504: grpc.StatusCode.DEADLINE_EXCEEDED,
             507: grpc.StatusCode.UNAVAILABLE,
         }
+        self._inferring = threading.BoundedSemaphore(INFERRING)
+        self._most_rows = desk.limits.rows
         self._server = grpc.server(
             ThreadPoolExecutor(THREADS, thread_name_prefix="headrace-grpc"),
             options=[
                 ("grpc.so_reuseport", 1),
                 ("grpc.max_receive_message_length", most_bytes),
                 ("grpc.max_metadata_size", 32 * 1024),
+                ("grpc.max_connection_idle_ms", IDLE_MS),
             ],
             maximum_concurrent_rpcs=CALLS,
         )
@@ -121,9 +127,10 @@ class GrpcServer:
             raise PortTaken(host, port, "gRPC cannot have it") from error
         self._server.start()
 
-    def stop(self, within_s: float) -> None:
-        """Take no more calls, and let those that are under way end."""
-        self._server.stop(within_s)
+    def stop(self, within_s: float) -> threading.Event:
+        """Take no more calls, and let those that are under way end; what is set once they have."""
+        stopped: threading.Event = self._server.stop(within_s)
+        return stopped
 
     def _credentials(self, tls: Tls) -> Any:
         """Read anew for every connection, so that a renewed certificate is taken up."""
@@ -171,15 +178,31 @@ class GrpcServer:
 
     def model_infer(self, request: Any, context: Any) -> Any:
         """Predictions."""
+        self._check_key(context)  # before any work
+        if not self._inferring.acquire(blocking=False):
+            context.abort(self._codes[429], "too-busy: more is asked than can be answered")
         try:
-            told, tail = _as_rest(request)
+            return self._infer(request, context)
+        finally:
+            self._inferring.release()
+
+    def _infer(self, request: Any, context: Any) -> Any:
+        try:
+            told, tail = _as_rest(request, self._most_rows)
         except (UnicodeDecodeError, ValueError) as error:
-            context.abort(self._codes[422], str(error) if not isinstance(error, UnicodeDecodeError) else "not UTF-8")
+            context.abort(self._codes[400], str(error) if not isinstance(error, UnicodeDecodeError) else "not UTF-8")
             raise
         headers = {b"inference-header-content-length": b"%d" % len(told)}
         path = _path(request.model_name, request.model_version) + b"/infer"
         answered, body = self._ask(context, b"POST", path, headers, told + tail)
         return _as_grpc(answered, body)
+
+    def _check_key(self, context: Any) -> None:
+        authorization = dict(context.invocation_metadata()).get("authorization")
+        try:
+            self._desk.known_key({} if authorization is None else {b"authorization": authorization.encode()})
+        except Problem as problem:
+            context.abort(self._codes[401], f"{problem.code}: {problem.detail}")
 
     def _ask(
         self, context: Any, method: bytes, path: bytes, headers: dict[bytes, bytes] | None = None, body: bytes = b""
@@ -187,7 +210,8 @@ class GrpcServer:
         status, answered, told = self._asked(context, method, path, headers or {}, body)
         if status >= 400:
             problem = msgspec.json.decode(told)
-            code = self._codes.get(status, self._grpc.StatusCode.INTERNAL)
+            known = self._grpc.StatusCode
+            code = self._codes.get(status, known.INVALID_ARGUMENT if status < 500 else known.INTERNAL)
             context.abort(code, f"{problem.get('code', 'error')}: {problem.get('detail', '')}")
         return answered, told
 
@@ -224,8 +248,8 @@ def _path(name: str, version: str) -> bytes:
     return f"{path}/versions/{version if version.isdigit() else '-'}".encode() if version else path.encode()
 
 
-def _as_rest(request: Any) -> tuple[bytes, bytes]:
-    """The JSON of a request, and the binary data behind it."""
+def _as_rest(request: Any, most: int) -> tuple[bytes, bytes]:
+    """The JSON of a request of at most so many rows, and the binary data behind it."""
     raw = list(request.raw_input_contents)
     if raw and len(raw) != len(request.inputs):
         raise ValueError("raw_input_contents has as many entries as there are inputs, or none")
@@ -238,7 +262,12 @@ def _as_rest(request: Any) -> tuple[bytes, bytes]:
             field = _CONTENTS.get(tensor.datatype)
             if field is None:
                 raise ValueError("a tensor has a datatype of the protocol; FP16 comes in raw_input_contents")
-            data = list(getattr(tensor.contents, field))
+            values = getattr(tensor.contents, field)
+            if len(values) > most:
+                raise ValueError(f"an inference request has at most {most:,} rows")
+            data = list(values)
+            if tensor.datatype.startswith("FP") and any(math.isinf(value) for value in data):
+                raise ValueError("a tensor holds an infinity")
             told["data"] = [value.decode() for value in data] if tensor.datatype == "BYTES" else data
         inputs.append(told)
     body: dict[str, Any] = {"inputs": inputs, "parameters": {"binary_data_output": True}}

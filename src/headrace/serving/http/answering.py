@@ -16,7 +16,8 @@ from headrace.errors import HeadraceError
 from headrace.features.errors import BeforeWatermark
 from headrace.language.errors import ValueMismatch
 from headrace.scoring.bodies import Values
-from headrace.scoring.errors import BodyNotJson, BodyRefused, ColumnMissing, ColumnUnknown, ScoreNotFinite, ValueRefused
+from headrace.scoring.errors import BodyNotJson, BodyRefused, ColumnMissing, ColumnUnknown, ValueRefused
+from headrace.scoring.model import Prediction
 from headrace.serving.http.asked import Asked, Row, Tally
 from headrace.serving.http.endpoint import Endpoint, Slot
 from headrace.serving.http.responses import Problem, problem_of, retry_after
@@ -39,8 +40,12 @@ Leave = Callable[[HeadraceError | None], object]
 """The answers may leave, or must not."""
 _US: Final = 1e-3
 _SMOOTHING: Final = 0.05
+_SHADOWS_AWAY: Final = 4
+_SHADOWS_A_TURN: Final = 128
 _AWAY: Final = 16
 """Requests whose rows are made ready on other threads at a time: they wait, they hardly work."""
+Instead = tuple[Slot, bytes, tuple[object, ...], Prediction, tuple[float, ...]]
+"""Who said what in place of an arm, and from which input."""
 Prepared = tuple[bytes, tuple[object, ...], int]
 """The model's input, the row's own amounts, and nanoseconds that making them took."""
 
@@ -94,6 +99,11 @@ class Answering:
         """Answered rows that shadows are still to answer."""
         self._flushing = False
         self._waiting = 0
+        self._waiting_rows = self._waiting_bytes = 0
+        """Of the requests that wait."""
+        self._shadows_away = 0
+        """Rows of shadows that are on other threads."""
+        self._shadow_pool = ThreadPoolExecutor(_SHADOWS_AWAY, thread_name_prefix="headrace-shadows")
         self.tallies: dict[tuple[str, str], Tally] = {}
         self.refusals = 0
         """Requests that were told to come again since that was last said."""
@@ -103,7 +113,12 @@ class Answering:
     @property
     def is_full(self) -> bool:
         """Whether further requests are told to come again."""
-        return self._waiting >= self._limits.waiting or len(self._rows) >= self._limits.waiting_rows
+        limits = self._limits
+        return (
+            self._waiting >= limits.waiting
+            or self._waiting_rows >= limits.waiting_rows
+            or self._waiting_bytes >= limits.waiting_bytes
+        )
 
     @property
     def waiting(self) -> int:
@@ -124,6 +139,7 @@ class Answering:
         if asked.until_ns is not None:
             ready_ns = asked.began_ns + int((len(self._rows) + 1) * self.row_us / _US)
             if ready_ns > asked.until_ns:
+                self.refusals += 1
                 raise too_busy()
         slot = asked.endpoint.only
         if asked.endpoint.waits:
@@ -140,10 +156,30 @@ class Answering:
         elif not self._ask_many(asked, many=many):
             self._nothing(asked)
             return
-        self._waiting += 1
+        self._waits(asked, len(asked.rows))
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
             self._later(self.flush)
+
+    def _waits(self, asked: Asked, rows: int) -> None:
+        """It is taken: from now on it counts, until it is answered."""
+        asked.size = rows
+        self._waiting += 1
+        self._waiting_rows += rows
+        self._waiting_bytes += len(asked.body)
+
+    def _waited(self, asked: Asked) -> None:
+        """It is answered, so or so."""
+        self._waiting -= 1
+        self._waiting_rows -= asked.size
+        self._waiting_bytes -= len(asked.body)
+        asked.rows.clear()
+        asked.left = 0
+        if asked.release is not None:
+            asked.release()
 
     def _nothing(self, asked: Asked) -> None:
         """No rows, no predictions."""
@@ -157,8 +193,8 @@ class Answering:
         if not read:
             self._nothing(asked)
             return
-        self._waiting += 1
         away = self._pool.submit(_prepare_all, [(slot, values, asked.instant_us) for slot, values, _ in read])
+        self._waits(asked, len(read))
         away.add_done_callback(lambda done: self._soon(partial(self._came_back, asked, read, done.result())))
 
     def _came_back(
@@ -183,9 +219,7 @@ class Answering:
         asked.left = len(asked.rows)
         for row in asked.rows:
             (self._rows if row.encoded else self._unable).append(row)
-        if not self._flushing:
-            self._flushing = True
-            self._later(self.flush)
+        self._flush_soon()
 
     def _ask_many(self, asked: Asked, *, many: bool) -> int:
         last_ns = asked.began_ns
@@ -233,14 +267,19 @@ class Answering:
         asked = list(dict.fromkeys([row.asked for row in every])) if len(every) > 1 else [every[0].asked]
         began_ns = time.perf_counter_ns()
         try:
-            self._answer_all(rows)
+            for each in asked:
+                if each.until_ns is not None and each.until_ns < began_ns:
+                    self._fail(each, deadline_passed())
+            # what was told that it is late has no rows any more
+            self._answer_all([row for row in rows if row.asked.rows])
             for row in unable:
-                self._fall_back(row)
-            whole = [each for each in asked if not each.left]
+                if row.asked.rows:
+                    self._fall_back(row)
+            whole = [each for each in asked if not each.left and each.rows]
             if len(whole) < len(asked):
                 for each in asked:
-                    if each.left:
-                        self._fail(each, Problem(500, "not-answered", "no version that serves this has an answer"))
+                    if each.left and not each.away:
+                        self._fail(each, not_answered())
             took_us = (time.perf_counter_ns() - began_ns) * _US
             self.row_us += _SMOOTHING * (took_us / len(every) - self.row_us)
             if whole:
@@ -254,14 +293,6 @@ class Answering:
     def _answer_all(self, rows: list[Row]) -> None:
         if not rows:
             return
-        now_ns = time.perf_counter_ns()
-        late = [row for row in rows if row.asked.until_ns is not None and row.asked.until_ns < now_ns]
-        if late:
-            for each in dict.fromkeys([row.asked for row in late]):
-                self._fail(each, deadline_passed())
-            rows = [row for row in rows if row.asked.rows]
-            if not rows:
-                return
         first = rows[0].slot
         if all(row.slot is first for row in rows):
             self._answer(first, rows)
@@ -302,33 +333,61 @@ class Answering:
                 tally.scored(endpoint.place_of_score(score), endpoint.places)
 
     def _fall_back(self, row: Row) -> None:
-        """Another version's answer in place of one that there is not."""
+        """Another version's answer in place of one that there is not; on another thread if that may wait."""
         asked = row.asked
-        endpoint = asked.endpoint
-        for slot in endpoint.fallbacks:
+        if any(slot.version is not None and slot.version.waits for slot in asked.endpoint.fallbacks):
+            asked.away += 1
+            away = self._pool.submit(self._said_instead, row)
+            away.add_done_callback(lambda done: self._soon(partial(self._fell_back_away, row, done.result())))
+        else:
+            self._fell_back(row, self._said_instead(row))
+
+    def _said_instead(self, row: Row) -> Instead | Exception | None:
+        """What the first fallback says that has an answer; None: none has. It changes nothing: any thread may ask."""
+        asked, fault = row.asked, None
+        for slot in asked.endpoint.fallbacks:
             version = slot.version
             assert version is not None, "a fallback has one"
             try:
-                values = endpoint.read_for(slot, asked, row.place, self._limits.rows)
+                values = asked.endpoint.read_for(slot, asked, row.place, self._limits.rows)
                 encoded, amounts = version.prepare(values, asked.instant_us)
                 predictions, scores = version.answer([encoded], [amounts])
-            except (HeadraceError, ScoreNotFinite):
+            except HeadraceError:
                 continue
             except Exception as error:
-                self._fault(error)
+                fault = error
                 continue
-            row.encoded, row.amounts = encoded, amounts
-            row.prediction, row.scores, row.by = predictions[0], scores[0], slot
-            break
-        else:
-            if endpoint.constant is None:
-                return
+            return slot, encoded, amounts, predictions[0], scores[0]
+        return fault
+
+    def _fell_back(self, row: Row, said: Instead | Exception | None) -> None:
+        endpoint = row.asked.endpoint
+        if isinstance(said, Exception):
+            self._fault(said)
+        if isinstance(said, tuple):
+            row.by, row.encoded, row.amounts, row.prediction, row.scores = said
+        elif endpoint.constant is not None:
             row.prediction, row.by = endpoint.constantly(row.slot), endpoint.constant
             row.encoded, row.amounts, row.scores = b"", (), (endpoint.deployment.constant or 0.0,)
+        else:
+            return
         tally = self.tally(row.slot)
         tally.fell_back += 1
         tally.rows += 1
-        asked.left -= 1
+        row.asked.left -= 1
+
+    def _fell_back_away(self, row: Row, said: Instead | Exception | None) -> None:
+        asked = row.asked
+        asked.away -= 1
+        if not asked.rows:  # it has been told otherwise
+            return
+        self._fell_back(row, said)
+        if asked.away:
+            return
+        if asked.left:
+            self._fail(asked, not_answered())
+        else:
+            self._keep([asked])
 
     # leaving
 
@@ -353,7 +412,6 @@ class Answering:
             if not each.rows:  # it has been told otherwise
                 continue
             took_us = (ended_ns - each.began_ns) * _US
-            self._waiting -= 1
             try:
                 self._send(each, took_us)
             except Exception as fault:
@@ -362,22 +420,17 @@ class Answering:
             self.tally(each.rows[0].slot).answered(took_us)
             if each.endpoint.shadows:
                 self._shadow(each)
-            each.rows.clear()
-            if each.release is not None:
-                each.release()
+            self._waited(each)
 
     def _fail(self, asked: Asked, problem: Problem) -> None:
-        self._waiting -= 1
-        asked.rows.clear()
-        if asked.release is not None:
-            asked.release()
+        self._waited(asked)
         self._fail_asked(asked, problem)
 
     # shadows
 
     def _shadow(self, asked: Asked) -> None:
         """Let the shadows answer in a later turn, or say that there was no time for it."""
-        if len(self._shadowed) >= self._limits.waiting_rows:
+        if len(self._shadowed) + self._shadows_away >= self._limits.waiting_rows:
             for slot in asked.endpoint.shadows:
                 self.tally(slot).skipped += len(asked.rows)
             return
@@ -386,14 +439,22 @@ class Answering:
         self._shadowed += asked.rows
 
     def _ask_shadows(self) -> None:
-        rows, self._shadowed = self._shadowed, []
+        # a few at a time, so that no request waits long for what nobody waits for
+        rows, self._shadowed = self._shadowed[:_SHADOWS_A_TURN], self._shadowed[_SHADOWS_A_TURN:]
+        if self._shadowed:
+            self._later(self._ask_shadows)
         asked = [(slot, row) for row in rows for slot in row.asked.endpoint.shadows]
         here = [(slot, row) for slot, row in asked if slot.version is not None and not slot.version.waits]
         if len(here) < len(asked):
             waits = [(slot, row) for slot, row in asked if slot.version is not None and slot.version.waits]
-            away = self._pool.submit(self._for_shadows, waits)
-            away.add_done_callback(lambda done: self._soon(partial(self._answer_shadows, done.result())))
+            self._shadows_away += len(waits)
+            away = self._shadow_pool.submit(self._for_shadows, waits)
+            away.add_done_callback(lambda done: self._soon(partial(self._shadows_came_back, done.result())))
         self._answer_shadows(self._for_shadows(here))
+
+    def _shadows_came_back(self, made: Sequence[tuple[Slot, Row | Exception]]) -> None:
+        self._shadows_away -= len(made)
+        self._answer_shadows(made)
 
     def _for_shadows(self, asked: Sequence[tuple[Slot, Row]]) -> list[tuple[Slot, Row | Exception]]:
         return [(slot, self._for_shadow(slot, row)) for slot, row in asked]
@@ -450,6 +511,11 @@ def _prepare_all(rows: Sequence[tuple[Slot, Values, int]]) -> list[Prepared | Ex
         else:
             made.append((encoded, amounts, time.perf_counter_ns() - began_ns))
     return made
+
+
+def not_answered() -> Problem:
+    """Neither the arm nor a fallback has an answer."""
+    return Problem(500, "not-answered", "no version that serves this has an answer")
 
 
 def too_busy() -> Problem:

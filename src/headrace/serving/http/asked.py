@@ -27,9 +27,11 @@ class Asked:
     """
 
     __slots__ = (
+        "away",
         "began_ns",
         "body",
         "connection",
+        "decoded",
         "endpoint",
         "id",
         "instant_us",
@@ -37,6 +39,7 @@ class Asked:
         "left",
         "release",
         "rows",
+        "size",
         "tell",
         "trace",
         "until_ns",
@@ -53,6 +56,12 @@ class Asked:
         self.rows: list[Row] = []
         self.left = 0
         """Rows without an answer."""
+        self.away = 0
+        """Rows for which a fallback is asked on another thread."""
+        self.size = 0
+        """Rows as it is counted by."""
+        self.decoded: list[dict[str, object]] | None = None
+        """Its rows as the body says them, once somebody wanted to know."""
         self.tell: Teller | None = None
         """What the answer looks like; None: as one row's own JSON."""
         self.trace: str | None = None
@@ -123,7 +132,7 @@ class Tally:
 
     def scored(self, place: int, places: int) -> None:
         """A score fell between two edges."""
-        if not self.scores:
+        if len(self.scores) != places:  # other edges since: the two cannot be told together
             self.scores = [0] * places
         self.scores[min(place, places - 1)] += 1
 

@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._message_bytes = 0
         self._in_head = False
-        self._body: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._size = 0
 
     # what the loop calls
@@ -276,7 +276,8 @@ class Connection(asyncio.Protocol):
             raise self._too_large_body()
         if length > FREE_BYTES or b"transfer-encoding" in self._headers:
             self._desk.known_key(self._headers)  # what is refused here ends the connection: nothing more is read
-        if self._headers.get(b"expect", b"").lower() == b"100-continue" and not self._closing:
+        is_asked = self._headers.get(b"expect", b"").lower() == b"100-continue"
+        if is_asked and not (self._closing or self.waits or self._queue):  # it would be taken for an earlier one's
             self._transport.write(_CONTINUE)
 
     def on_body(self, body: bytes) -> None:
@@ -284,7 +285,12 @@ class Connection(asyncio.Protocol):
         self._size += len(body)
         if self._size > self._desk.limits.body_bytes:
             raise self._too_large_body()
-        self._body.append(body)
+        if not self._body:
+            self._body = body
+        elif isinstance(self._body, bytearray):
+            self._body += body
+        else:
+            self._body = bytearray(self._body) + body
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -293,8 +299,7 @@ class Connection(asyncio.Protocol):
             self._hold(0)
         if self._closing:
             return
-        parser, parts = self._parser, self._body
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        parser, body = self._parser, bytes(self._body)
         keep = parser.should_keep_alive()
         request = Request(self, parser.get_method(), self._url, self._headers, body, keep, self.since)
         chunk, self._chunk = self._chunk, None
@@ -363,6 +368,11 @@ class Connection(asyncio.Protocol):
         """Whether nothing of a request has come or is due."""
         return not self.waits and not self._queue and not self._reading
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether something of an answer has not left."""
+        return bool(self._transport.get_write_buffer_size())
+
     def close(self) -> None:
         """End it once everything is written; who does not read that is cut."""
         if not self._closing:
@@ -389,7 +399,7 @@ class Connection(asyncio.Protocol):
     def _refuse(self, problem: Problem) -> None:
         """Of a request that did not become whole: say so after the answers before it, and end the connection."""
         self._reading = False
-        self._body.clear()
+        self._body = b""
         self._hold(0)
         self._desk.flush()
         if self._closing or self._last is not None:

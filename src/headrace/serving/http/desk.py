@@ -126,6 +126,8 @@ class Desk:
             self._quota.install(ring.keys)
         self._endpoints = {name.encode(): endpoint for name, endpoint in endpoints.items()}
         self._ring = ring
+        for tally in self._answering.tallies.values():  # by edges that may be others from now on
+            tally.scores = []
         self.heads.clear()
         loaded = {version for endpoint in endpoints.values() for version in endpoint.versions}
         self._golden = cycle([golden for version in loaded if (golden := version.scorer.golden) is not None])
@@ -203,8 +205,9 @@ class Desk:
 
     @property
     def busy(self) -> int:
-        """Connections that are owed an answer, or are sending."""
-        return sum(not connection.is_idle for connection in self._connections)
+        """Requests that are under way, and connections that are owed an answer or are sending."""
+        due = sum(not connection.is_idle or connection.is_sending for connection in self._connections)
+        return due + self._answering.waiting
 
     def close_idle(self) -> None:
         """Let go of connections that nothing is due on."""
@@ -213,6 +216,7 @@ class Desk:
                 connection.close()
 
     def _sweep(self) -> None:
+        self._loop.call_later(_ONCE_A_SECOND, self._sweep)
         now = self.now()
         self._date = formatdate(usegmt=True).encode()
         self._heads = {
@@ -227,7 +231,6 @@ class Desk:
         ]
         for connection in list(self._connections):
             connection.sweep(now)
-        self._loop.call_later(_ONCE_A_SECOND, self._sweep)
 
     # requests
 
@@ -331,6 +334,13 @@ class Desk:
                 fix="send `Authorization: Bearer KEY`; headrace keys create makes one",
                 headers=(b"www-authenticate: Bearer",),
             )
+        return key
+
+    def may(self, request: Request, verb: Verb) -> ApiKey:
+        """The key that was sent, if it may do that anywhere; raises `Problem`."""
+        key = self.known_key(request.headers)
+        if verb not in key.verbs:
+            raise Problem(403, "not-allowed", f"this API key may not {verb}", facts={"key": key.id})
         return key
 
     def allowed(self, request: Request, verb: Verb, deployment: str) -> ApiKey:

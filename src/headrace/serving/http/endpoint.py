@@ -153,9 +153,11 @@ class Endpoint:
 
     def read_for(self, slot: Slot, asked: Asked, place: int, most: int) -> Values:
         """One row of a request as another version reads it: a shadow, or a fallback."""
-        many = asked.body.lstrip()[:1] == b"["
-        row = plain_rows(asked.body, many=many, most=most)[place]
-        return self.version_of(slot).bodies.mapping(row, place)
+        rows = asked.decoded
+        if rows is None:
+            many = asked.body.lstrip()[:1] == b"["
+            rows = asked.decoded = plain_rows(asked.body, many=many, most=most)
+        return self.version_of(slot).bodies.mapping(rows[place], place)
 
     def tell(self, by: Slot, prediction: Prediction) -> bytes:
         """The JSON of an answer without what it begins with."""

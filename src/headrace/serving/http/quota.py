@@ -25,7 +25,8 @@ WORKERS: Final = 64
 """That may share a file."""
 _BUCKET: Final = Struct("<dd")
 """Tokens, and when there were as many."""
-_OWNER: Final = Struct("<q")
+_OWNER: Final = Struct("<qq")
+"""A process, and when it began: its number may be another's later."""
 _COUNT: Final = Struct("<I")
 _HEAD_BYTES: Final = WORKERS * _OWNER.size
 _COUNTS: Final = _BUCKET.size
@@ -63,6 +64,10 @@ class Quota:
         Problem : 429, with when to come again.
         """
         slot = self._slots[key.id]
+        if slot + _SLOT_BYTES > len(self._map):
+            raise Problem(
+                503, "key-limits-unavailable", "the limits of this API key cannot be kept", headers=(b"retry-after: 1",)
+            )
         with _Locked(self._file, slot):
             if key.concurrency is not None and self._under_way(slot) >= key.concurrency:
                 raise _refused(
@@ -82,7 +87,7 @@ class Quota:
     def close(self) -> None:
         """Let others have its place."""
         with suppress(ValueError):
-            _OWNER.pack_into(self._map, self._own * _OWNER.size, 0)
+            _OWNER.pack_into(self._map, self._own * _OWNER.size, 0, 0)
             self._map.close()
         os.close(self._file)
 
@@ -112,16 +117,16 @@ class Quota:
         _COUNT.pack_into(self._map, at, max(0, count + change))
 
     def _lives(self, place: int) -> bool:
-        (pid,) = _OWNER.unpack_from(self._map, place * _OWNER.size)
-        return bool(pid) and _is_there(pid)
+        pid, began = _OWNER.unpack_from(self._map, place * _OWNER.size)
+        return bool(pid) and _began(pid) == began
 
     def _claim(self) -> int:
         """A place that nobody has, or whose owner is gone."""
         with _Locked(self._file, 0):
             for place in range(WORKERS):
                 if not self._lives(place):
-                    _OWNER.pack_into(self._map, place * _OWNER.size, os.getpid())
-                    size = os.fstat(self._file).st_size
+                    _OWNER.pack_into(self._map, place * _OWNER.size, os.getpid(), _began(os.getpid()))
+                    size = len(self._map)
                     for slot in range(_HEAD_BYTES, size - _SLOT_BYTES + 1, _SLOT_BYTES):
                         _COUNT.pack_into(self._map, slot + _COUNTS + place * _COUNT.size, 0)
                     return place
@@ -130,8 +135,15 @@ class Quota:
     def _sized(self, keys: int) -> mmap.mmap:
         wanted = _HEAD_BYTES + keys * _SLOT_BYTES
         with _Locked(self._file, 0):
-            size = max(os.fstat(self._file).st_size, wanted)
-            os.ftruncate(self._file, size)
+            size = os.fstat(self._file).st_size
+            if size < wanted:
+                try:  # room that is there for certain: a page that finds none when it is written ends the process
+                    os.posix_fallocate(self._file, 0, wanted)
+                except OSError:
+                    if size < _HEAD_BYTES:
+                        raise
+                else:
+                    size = wanted
         return mmap.mmap(self._file, size)
 
 
@@ -150,14 +162,13 @@ class _Locked:
         fcntl.lockf(self._file, fcntl.LOCK_UN, 1, self._slot)
 
 
-def _is_there(pid: int) -> bool:
+def _began(pid: int) -> int:
+    """When a process began, in ticks since the machine did; -1: there is none of that number."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return -1
+    return int(text.rpartition(")")[2].split()[19])
 
 
 def _refused(code: str, what: str, wait_s: float) -> Problem:

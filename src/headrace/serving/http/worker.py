@@ -313,24 +313,23 @@ class Worker:
         """Look whether there is another certificate."""
         if self._certificate is None:
             return
+        self._loop.call_later(_RENEW_S, self._renew)
         try:
             if self._certificate.renew():
                 note("certificate_renewed")
         except TlsUnusable as error:
             note("certificate_refused", error=error.code)
-        self._loop.call_later(_RENEW_S, self._renew)
 
     async def _drain(self, delay_s: float) -> None:
         self.desk.draining = True
         await asyncio.sleep(delay_s)
         if self._server is not None:
             self._server.close()
-        if self._grpc is not None:
-            self._grpc.stop(LONGEST_DRAIN_S)
+        calls = None if self._grpc is None else self._grpc.stop(LONGEST_DRAIN_S)
         until = self._loop.time() + LONGEST_DRAIN_S
         while self._loop.time() < until:
             self.desk.close_idle()
-            if not self.desk.busy:
+            if not self.desk.busy and (calls is None or calls.is_set()):
                 break
             await asyncio.sleep(_POLL_S)
         self._say(self._pong())
