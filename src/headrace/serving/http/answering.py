@@ -13,35 +13,21 @@ from functools import partial
 from typing import Final, Protocol
 
 from headrace.errors import HeadraceError
-from headrace.features.errors import BeforeWatermark
-from headrace.language.errors import ValueMismatch
 from headrace.scoring.bodies import Values
-from headrace.scoring.errors import BodyNotJson, BodyRefused, ColumnMissing, ColumnUnknown, ValueRefused
 from headrace.scoring.model import Prediction
 from headrace.serving.http.asked import Asked, Row, Tally
 from headrace.serving.http.endpoint import Endpoint, Slot
-from headrace.serving.http.responses import Problem, problem_of, retry_after
+from headrace.serving.http.refusals import OF_THE_ROW, deadline_passed, not_answered, not_kept, told_of, too_busy
+from headrace.serving.http.responses import Problem, problem_of
+from headrace.serving.http.shadows import Shadows
 from headrace.serving.limits import Limits
-from headrace.serving.log.errors import LogFull
 from headrace.serving.log.record import Outcome
 from headrace.serving.versions import Entity
 
-OF_THE_ROW: Final = (
-    BeforeWatermark,
-    BodyNotJson,
-    BodyRefused,
-    ColumnMissing,
-    ColumnUnknown,
-    ValueMismatch,
-    ValueRefused,
-)
-"""Faults of what was sent: no other version is asked, and the sender is told."""
 Leave = Callable[[HeadraceError | None], object]
 """The answers may leave, or must not."""
 _US: Final = 1e-3
 _SMOOTHING: Final = 0.05
-_SHADOWS_AWAY: Final = 4
-_SHADOWS_A_TURN: Final = 128
 _AWAY: Final = 16
 """Requests whose rows are made ready on other threads at a time: they wait, they hardly work."""
 Instead = tuple[Slot, bytes, tuple[object, ...], Prediction, tuple[float, ...]]
@@ -95,15 +81,19 @@ class Answering:
         self._rows: list[Row] = []
         self._unable: list[Row] = []
         """Rows that their arm could not even make ready."""
-        self._shadowed: list[Row] = []
-        """Answered rows that shadows are still to answer."""
         self._flushing = False
         self._waiting = 0
         self._waiting_rows = self._waiting_bytes = 0
         """Of the requests that wait."""
-        self._shadows_away = 0
-        """Rows of shadows that are on other threads."""
-        self._shadow_pool = ThreadPoolExecutor(_SHADOWS_AWAY, thread_name_prefix="headrace-shadows")
+        self._shadows = Shadows(
+            limits,
+            answer=self._answer,
+            keep=None if records is None else records.keep_shadows,
+            tally=self.tally,
+            later=later,
+            soon=soon,
+            fault=fault,
+        )
         self.tallies: dict[tuple[str, str], Tally] = {}
         self.refusals = 0
         """Requests that were told to come again since that was last said."""
@@ -419,75 +409,12 @@ class Answering:
                 each.connection.abort()
             self.tally(each.rows[0].slot).answered(took_us)
             if each.endpoint.shadows:
-                self._shadow(each)
+                self._shadows.ask(each)
             self._waited(each)
 
     def _fail(self, asked: Asked, problem: Problem) -> None:
         self._waited(asked)
         self._fail_asked(asked, problem)
-
-    # shadows
-
-    def _shadow(self, asked: Asked) -> None:
-        """Let the shadows answer in a later turn, or say that there was no time for it."""
-        if len(self._shadowed) + self._shadows_away >= self._limits.waiting_rows:
-            for slot in asked.endpoint.shadows:
-                self.tally(slot).skipped += len(asked.rows)
-            return
-        if not self._shadowed:
-            self._later(self._ask_shadows)
-        self._shadowed += asked.rows
-
-    def _ask_shadows(self) -> None:
-        # a few at a time, so that no request waits long for what nobody waits for
-        rows, self._shadowed = self._shadowed[:_SHADOWS_A_TURN], self._shadowed[_SHADOWS_A_TURN:]
-        if self._shadowed:
-            self._later(self._ask_shadows)
-        asked = [(slot, row) for row in rows for slot in row.asked.endpoint.shadows]
-        here = [(slot, row) for slot, row in asked if slot.version is not None and not slot.version.waits]
-        if len(here) < len(asked):
-            waits = [(slot, row) for slot, row in asked if slot.version is not None and slot.version.waits]
-            self._shadows_away += len(waits)
-            away = self._shadow_pool.submit(self._for_shadows, waits)
-            away.add_done_callback(lambda done: self._soon(partial(self._shadows_came_back, done.result())))
-        self._answer_shadows(self._for_shadows(here))
-
-    def _shadows_came_back(self, made: Sequence[tuple[Slot, Row | Exception]]) -> None:
-        self._shadows_away -= len(made)
-        self._answer_shadows(made)
-
-    def _for_shadows(self, asked: Sequence[tuple[Slot, Row]]) -> list[tuple[Slot, Row | Exception]]:
-        return [(slot, self._for_shadow(slot, row)) for slot, row in asked]
-
-    def _answer_shadows(self, made: Sequence[tuple[Slot, Row | Exception]]) -> None:
-        by_slot: dict[Slot, list[Row]] = {}
-        for slot, row in made:
-            if isinstance(row, Row):
-                by_slot.setdefault(slot, []).append(row)
-                continue
-            self.tally(slot).failed += 1
-            if not isinstance(row, HeadraceError):
-                self._fault(row)
-        for slot, group in by_slot.items():
-            self._answer(slot, group)
-            answered = [row for row in group if row.by is slot]
-            if self._records is not None and answered:
-                try:
-                    self._records.keep_shadows(answered)
-                except HeadraceError:
-                    self.tally(slot).skipped += len(answered)
-
-    def _for_shadow(self, slot: Slot, row: Row) -> Row | Exception:
-        """The row as a shadow reads it, or why it cannot."""
-        version, asked = slot.version, row.asked
-        assert version is not None, "a shadow has one"
-        began_ns = time.perf_counter_ns()
-        try:
-            values = asked.endpoint.read_for(slot, asked, row.place, self._limits.rows)
-            encoded, amounts = version.prepare(values, asked.instant_us)
-        except Exception as error:
-            return error
-        return Row(asked, row.place, slot, row.entity, encoded, amounts, time.perf_counter_ns() - began_ns)
 
     def tally(self, slot: Slot) -> Tally:
         """What is counted of an arm."""
@@ -511,35 +438,3 @@ def _prepare_all(rows: Sequence[tuple[Slot, Values, int]]) -> list[Prepared | Ex
         else:
             made.append((encoded, amounts, time.perf_counter_ns() - began_ns))
     return made
-
-
-def not_answered() -> Problem:
-    """Neither the arm nor a fallback has an answer."""
-    return Problem(500, "not-answered", "no version that serves this has an answer")
-
-
-def too_busy() -> Problem:
-    """More is asked than can be answered."""
-    return Problem(429, "too-busy", "more is asked than can be answered", headers=(retry_after(),))
-
-
-def deadline_passed() -> Problem:
-    """Nobody waits for it any more."""
-    return Problem(504, "deadline-passed", "there was no answer within the time that the request gave", close=False)
-
-
-def told_of(error: Exception) -> Problem:
-    """What a client is told where its row was not at fault: neither values nor where anything lies."""
-    if isinstance(error, HeadraceError):
-        return Problem(
-            503, error.code, "what predictions are made from cannot be had at the moment", headers=(retry_after(),)
-        )
-    return Problem(500, "internal", "the server has a fault: it was noted")
-
-
-def not_kept(error: HeadraceError) -> Problem:
-    """What is answered where the log could not take it."""
-    problem = problem_of(error, 507 if isinstance(error, LogFull) else 503)
-    problem.facts, problem.headers = {}, (retry_after(),)  # where the log lies is nobody's to know
-    problem.detail = "the log of predictions cannot take it"
-    return problem

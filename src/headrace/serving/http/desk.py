@@ -13,11 +13,12 @@ from typing import Final
 from headrace.errors import HeadraceError
 from headrace.scoring.errors import BodyNotJson
 from headrace.scoring.golden import GoldenCheck
-from headrace.serving.http.answering import OF_THE_ROW, Answering, Records, not_kept, told_of, too_busy
+from headrace.serving.http.answering import Answering, Records
 from headrace.serving.http.asked import Asked, ReleaseKey, Tally
 from headrace.serving.http.connection import Connection, Request
 from headrace.serving.http.endpoint import Endpoint
 from headrace.serving.http.quota import Quota
+from headrace.serving.http.refusals import OF_THE_ROW, not_kept, told_of, too_busy
 from headrace.serving.http.responses import (
     JSON,
     PROBLEM,
