@@ -200,7 +200,7 @@ class GrpcServer:
     def _check_key(self, context: Any) -> None:
         authorization = dict(context.invocation_metadata()).get("authorization")
         try:
-            self._desk.known_key({} if authorization is None else {b"authorization": authorization.encode()})
+            self._desk.gate.known_key({} if authorization is None else {b"authorization": authorization.encode()})
         except Problem as problem:
             context.abort(self._codes[401], f"{problem.code}: {problem.detail}")
 

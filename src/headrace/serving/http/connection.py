@@ -275,7 +275,7 @@ class Connection(asyncio.Protocol):
         if length > self._desk.limits.body_bytes:
             raise self._too_large_body()
         if length > FREE_BYTES or b"transfer-encoding" in self._headers:
-            self._desk.known_key(self._headers)  # what is refused here ends the connection: nothing more is read
+            self._desk.gate.known_key(self._headers)  # what is refused here ends the connection: nothing more is read
         is_asked = self._headers.get(b"expect", b"").lower() == b"100-continue"
         if is_asked and not (self._closing or self.waits or self._queue):  # it would be taken for an earlier one's
             self._transport.write(_CONTINUE)

@@ -14,9 +14,10 @@ from headrace.errors import HeadraceError
 from headrace.scoring.errors import BodyNotJson
 from headrace.scoring.golden import GoldenCheck
 from headrace.serving.http.answering import Answering, Records
-from headrace.serving.http.asked import Asked, ReleaseKey, Tally
+from headrace.serving.http.asked import Asked, Tally
 from headrace.serving.http.connection import Connection, Request
 from headrace.serving.http.endpoint import Endpoint
+from headrace.serving.http.gate import Gate, check_id, is_limited
 from headrace.serving.http.quota import Quota
 from headrace.serving.http.refusals import OF_THE_ROW, not_kept, told_of, too_busy
 from headrace.serving.http.responses import (
@@ -29,7 +30,7 @@ from headrace.serving.http.responses import (
     retry_after,
     version_not_chosen,
 )
-from headrace.serving.keys import ApiKey, KeyRing, Verb
+from headrace.serving.keys import ApiKey, KeyRing
 from headrace.serving.limits import Limits
 from headrace.serving.log.errors import LogBehind, LogFull, LogUnavailable, OutcomesRefused
 from headrace.serving.log.posted import posted_outcomes
@@ -41,7 +42,6 @@ INFERENCE: Final = b"/v2/"
 """What addresses of the Open Inference Protocol begin with."""
 _TRACE: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)")
 """W3C's trace context: what is none is passed over, as it says."""
-_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _ONCE_A_SECOND: Final = 1.0
 _MOST_HEADS: Final = 1_024
 _SAYS_NO_MORE: Final = frozenset({b"x-request-id", b"x-timeout-ms", b"traceparent"})
@@ -84,8 +84,9 @@ class Desk:
         metrics: Callable[[], bytes] = lambda: b"",
         fault: Callable[[Exception], None] = lambda _: None,
     ) -> None:
-        self._loop, self.limits, self._hosts, self._clock = loop, limits, hosts, clock
-        self._records, self._quota, self.metrics, self._fault = records, quota, metrics, fault
+        self._loop, self.limits, self._clock = loop, limits, clock
+        self._records, self.metrics, self._fault = records, metrics, fault
+        self.gate: Final = Gate(hosts, quota, clock=clock)
         self.now: Final = loop.time
         self.later: Final = loop.call_soon
         self._answering: Final = Answering(
@@ -103,9 +104,7 @@ class Desk:
         """Bytes of requests that have begun and are not whole."""
         self.unread = 0
         """Bytes of answers that clients do not read, about."""
-        self._hosts_seen: set[bytes] = set()
         self._endpoints: dict[bytes, Endpoint] = {}
-        self._ring = KeyRing(())
         self.heads: Final[dict[bytes, Head]] = {}
         """By their bytes."""
         self._prefix = secrets.token_hex(8).encode()
@@ -123,10 +122,8 @@ class Desk:
     def install(self, endpoints: Mapping[str, Endpoint], ring: KeyRing) -> None:
         """From the next request on answer by these."""
         self.flush()
-        if self._quota is not None:
-            self._quota.install(ring.keys)
+        self.gate.install(ring)
         self._endpoints = {name.encode(): endpoint for name, endpoint in endpoints.items()}
-        self._ring = ring
         for tally in self._answering.tallies.values():  # by edges that may be others from now on
             tally.scores = []
         self.heads.clear()
@@ -252,7 +249,7 @@ class Desk:
         asked = Asked(connection, b"%b-%x" % (self._prefix, self._numbers), known.endpoint, body, now_us, keep=True)
         try:
             if known.limited:
-                asked.release = self._take_turn(known.key)
+                asked.release = self.gate.take_turn(known.key)
             self._answering.ask(asked, many=body[:1] != b"{" and is_many(body))
         except Exception as error:
             self._refuse(asked, error)
@@ -288,7 +285,7 @@ class Desk:
         else:
             check_id(asked_id)
             request.id = asked_id
-        self._check_host(headers.get(b"host"))
+        self.gate.check_host(headers.get(b"host"))
         if self._draining:
             request.keep = False
         path = request.url.partition(b"?")[0]
@@ -305,54 +302,8 @@ class Desk:
             raise Problem(405, "method-not-allowed", "predictions are asked for with POST", headers=(b"allow: POST",))
         self._predict(request, found[1])
 
-    def _check_host(self, host: bytes | None) -> None:
-        if not self._hosts or host in self._hosts_seen:
-            return
-        if host is None:
-            raise Problem(400, "host-missing", "a request has a Host header", close=True)
-        name = host.rpartition(b":")[0] if re.search(rb":\d*$", host) else host
-        if name.lower() not in self._hosts:
-            raise Problem(
-                421,
-                "host-not-served",
-                "this server does not answer under that name",
-                fix="add the name to hosts under [serving], or ask by one that is there",
-                close=True,
-            )
-        if len(self._hosts_seen) < 64:
-            self._hosts_seen.add(host)
-
-    def known_key(self, headers: Mapping[bytes, bytes]) -> ApiKey:
-        """The key that was sent, if it is one that holds; raises `Problem`."""
-        authorization = headers.get(b"authorization")
-        key = None if authorization is None else self._ring.find(authorization, self._clock())
-        if key is None:
-            what = "no API key was sent" if authorization is None else "the API key is not known, or no longer holds"
-            raise Problem(
-                401,
-                "not-authenticated",
-                what,
-                fix="send `Authorization: Bearer KEY`; headrace keys create makes one",
-                headers=(b"www-authenticate: Bearer",),
-            )
-        return key
-
-    def may(self, request: Request, verb: Verb) -> ApiKey:
-        """The key that was sent, if it may do that anywhere; raises `Problem`."""
-        key = self.known_key(request.headers)
-        if verb not in key.verbs:
-            raise Problem(403, "not-allowed", f"this API key may not {verb}", facts={"key": key.id})
-        return key
-
-    def allowed(self, request: Request, verb: Verb, deployment: str) -> ApiKey:
-        """The key that was sent, if it may do that; raises `Problem`."""
-        key = self.known_key(request.headers)
-        if not key.allows(verb, deployment):
-            raise Problem(403, "not-allowed", f"this API key may not {verb} here", facts={"key": key.id})
-        return key
-
     def _predict(self, request: Request, name: bytes) -> None:
-        key = self.allowed(request, "predict", name.decode())
+        key = self.gate.allowed(request, "predict", name.decode())
         endpoint = self.endpoint(name)
         check_json(request)
         asked = self.asked(request, endpoint)
@@ -366,7 +317,7 @@ class Desk:
         """Predictions by the Open Inference Protocol."""
         from headrace.serving.http.inference import read_infer, versions
 
-        key = self.allowed(request, "predict", name.decode())
+        key = self.gate.allowed(request, "predict", name.decode())
         if request.method != b"POST":
             raise Problem(405, "method-not-allowed", "inference is asked for with POST", headers=(b"allow: POST",))
         endpoint = self.endpoint(name)
@@ -387,16 +338,13 @@ class Desk:
 
     def _ask(self, asked: Asked, key: ApiKey, *, many: bool) -> None:
         if is_limited(key):
-            asked.release = self._take_turn(key)
+            asked.release = self.gate.take_turn(key)
         try:
             self._answering.ask(asked, many=many)
         except Exception:
             if asked.release is not None:
                 asked.release()
             raise
-
-    def _take_turn(self, key: ApiKey) -> ReleaseKey | None:
-        return None if self._quota is None else self._quota.take(key)
 
     def endpoint(self, name: bytes) -> Endpoint:
         """A deployment that is answered now; raises `Problem`."""
@@ -425,7 +373,7 @@ class Desk:
 
     def _outcomes(self, request: Request, name: bytes) -> None:
         """Keep truths that came later."""
-        key = self.allowed(request, "outcomes", name.decode())
+        key = self.gate.allowed(request, "outcomes", name.decode())
         if request.method != b"POST":
             raise Problem(405, "method-not-allowed", "truths are sent with POST", headers=(b"allow: POST",))
         endpoint = self._endpoints.get(name)
@@ -437,7 +385,7 @@ class Desk:
             request.body, deployment=endpoint.name, sticky=tuple(sticky), types=sticky, now_us=self._clock()
         )
 
-        release = self._take_turn(key) if is_limited(key) else None
+        release = self.gate.take_turn(key) if is_limited(key) else None
 
         def leave(error: HeadraceError | None) -> None:
             if release is not None:
@@ -508,17 +456,6 @@ class Desk:
 
 
 _CLOSE: Final = b"connection: close\r\n"
-
-
-def is_limited(key: ApiKey) -> bool:
-    """Whether a key has limits of its own."""
-    return key.rate is not None or key.concurrency is not None
-
-
-def check_id(name: bytes) -> None:
-    """Raise `Problem` unless a request may be called so."""
-    if not _ID.fullmatch(name):
-        raise Problem(400, "request-id-invalid", "a request's id has 1 to 128 of A-Z, a-z, 0-9, . _ : -")
 
 
 def is_many(body: bytes) -> bool:

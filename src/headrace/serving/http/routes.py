@@ -149,12 +149,12 @@ def route(desk: Desk, request: Request) -> None:
         path = ""
     hit = next(((each, found) for each, pattern in _PATTERNS if (found := pattern.fullmatch(path)) is not None), None)
     if hit is None:
-        desk.known_key(request.headers)  # who is not known learns nothing of which addresses there are
+        desk.gate.known_key(request.headers)  # who is not known learns nothing of which addresses there are
         raise Problem(404, "address-unknown", "there is nothing at this address", fix="GET /openapi.json lists them")
     each, parts = hit[0], hit[1].groupdict()
     name, key = parts.get("name", ""), None
     if each.permission != "open":
-        key = desk.allowed(request, each.permission, name) if name else desk.may(request, each.permission)
+        key = desk.gate.allowed(request, each.permission, name) if name else desk.gate.may(request, each.permission)
     if request.method not in (b"GET", b"HEAD"):
         raise Problem(405, "method-not-allowed", "this address is read with GET", headers=(b"allow: GET, HEAD",))
     if "version" in parts:
