@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -189,8 +189,9 @@ def tree(pid: int) -> list[int]:
     """A process and everything below it."""
     found = [pid]
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += tree(int(child))
+        with suppress(FileNotFoundError):  # a thread that has ended since
+            for child in (task / "children").read_text().split():
+                found += tree(int(child))
     return found
 
 

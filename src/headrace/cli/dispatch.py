@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from headrace.cli.commands import COMMANDS
+from headrace.cli.interruption import listen
 from headrace.cli.output import print_error
 from headrace.errors import HeadraceError, WrongUse
 
@@ -28,6 +29,7 @@ class UsageError(WrongUse):
 def dispatch(arguments: Sequence[str]) -> int:
     """Run one command line; never lets an error of ours out."""
     as_json = "--json" in arguments
+    listen()
     try:
         code = _call(arguments)
     except HeadraceError as error:

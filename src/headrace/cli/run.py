@@ -85,11 +85,12 @@ def check(
 
 def progress(as_json: bool) -> Progress:
     """Where a run that is started here says how far it is."""
+    from headrace.cli.interruption import Heeding
     from headrace.runs.progress import LiveProgress, PlainProgress, SilentProgress
 
     if as_json:
-        return SilentProgress()
-    return LiveProgress() if sys.stderr.isatty() else PlainProgress()
+        return Heeding(SilentProgress())
+    return Heeding(LiveProgress() if sys.stderr.isatty() else PlainProgress())
 
 
 def _ledger(report: QualityReport) -> str:
