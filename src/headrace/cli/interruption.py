@@ -1,8 +1,8 @@
 """Ctrl-C that is not lost.
 
 Python raises `KeyboardInterrupt` wherever it happens to be; where that is a finaliser, or a library's callback that
-lets nothing out, it is printed and gone, and a run that was told to stop goes on. What was asked for is remembered here,
-and raised again when the run next says how far it is.
+lets nothing out, it is printed and gone, and a run that was told to stop goes on. What was asked for is remembered
+here, and raised again when the run next says how far it is.
 """
 
 from __future__ import annotations
