@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ _owned = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # a shell takes Ctrl-C from what it starts in the background, and so from the commands that tests send it to
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not servers.in_session():  # else this is a worker, or a session inside one
         config.stash[_owned] = servers.begin_session()
 
