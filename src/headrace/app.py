@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -38,22 +38,14 @@ if TYPE_CHECKING:
     from headrace.features.online import OnlineHistory
     from headrace.governance.signing import SigningKey
     from headrace.language.types import Type
-    from headrace.operations.deploying import Deploying
     from headrace.operations.times import Times
-    from headrace.packaging.packing import Packing
-    from headrace.registry.model import Version
     from headrace.registry.versions import Registry
     from headrace.runs.model import ObjectRef, Progress
     from headrace.runs.runner import Listener, Runner, Ticket
     from headrace.scoring.batch import Scored
     from headrace.scoring.scorer import Scorer
-    from headrace.serving.keys import Keys
-    from headrace.serving.loadtest.rows import Rows as RowsToAsk
+    from headrace.service import Service
     from headrace.serving.log.outcomes import Joined
-    from headrace.serving.model import Deployment
-    from headrace.serving.supervisor import Supervisor
-    from headrace.serving.tls import Tls
-    from headrace.serving.workforce import Tells
     from headrace.stages.model import Checked, Outcome, Workspace
     from headrace.stores.catalog import Catalog, Reader
     from headrace.stores.objects import ObjectStore
@@ -64,7 +56,6 @@ Features: TypeAlias = Literal["history", "online"]
 WORKDIR = ".headrace/work"
 REPORTS = ".headrace/reports"
 SPOOL = ".headrace/lineage"
-SERVING = ".headrace/serving"
 PREDICTION_LOG = ".headrace/serving/log"
 
 
@@ -161,14 +152,14 @@ class Project:
         """The catalog, migrated to this release's schema."""
         from headrace.stores.catalog.open import open_catalog
 
-        return open_catalog(self._resolved(self.definition.stores.catalog), self.root)
+        return open_catalog(self.resolved(self.definition.stores.catalog), self.root)
 
     @cached_property
     def objects(self) -> ObjectStore:
         """The object store."""
         from headrace.stores.objects.open import open_objects
 
-        return open_objects(self._resolved(self.definition.stores.objects), self.root, self.environment)
+        return open_objects(self.resolved(self.definition.stores.objects), self.root, self.environment)
 
     @property
     def prediction_log(self) -> Path:
@@ -189,19 +180,6 @@ class Project:
 
         return joined(self.growing, self.name, since=since, until=until)
 
-    def deployment_revision(self, name: str, number: int) -> Deployment | None:
-        """One revision of a deployment; None where it is not kept here."""
-        import msgspec
-
-        from headrace.serving.model import Deployment
-        from headrace.stores.errors import ObjectNotFound
-
-        try:
-            found = self.objects.get(f"serving/{self.name}/deployments/{name}/{number:09d}.json")
-        except ObjectNotFound:
-            return None
-        return msgspec.json.decode(found, type=Deployment)
-
     def request_types(self) -> dict[str, Type]:
         """The columns that a request for the champion carries, with their types."""
         from headrace.features.model import Program
@@ -212,24 +190,33 @@ class Project:
         program = decode_json(registry.package(champion.package), "program.json", Program)
         return {field.name: field.type for field in program.request}
 
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """Whose packages are trusted: those that the definition names, else this user's own."""
+        return self._signers_with(self._own_key())
+
+    def _own_key(self) -> SigningKey | None:
+        from headrace.governance.signing import config_dir, load_key
+
+        return load_key(config_dir(self.environment))
+
+    def _signers_with(self, own: SigningKey | None) -> tuple[str, ...]:
+        return self.definition.trust.signers or (() if own is None else (own.public,))
+
+    @cached_property
+    def service(self) -> Service:
+        """Its prediction servers: what is deployed, who may ask, and how versions are packed for elsewhere."""
+        from headrace.service import Service
+
+        return Service(self, clock=now_us)
+
     def registry(self, key: SigningKey | None = None, *, catalog: Catalog | None = None) -> Registry:
         """The versions of this project; signing needs the user's key. A run brings its fenced `catalog`."""
-        from headrace.governance.signing import config_dir, load_key
         from headrace.registry.versions import Registry
 
-        own = key or load_key(config_dir(self.environment))
-        signers = self.definition.trust.signers or (() if own is None else (own.public,))
+        own = key or self._own_key()
+        signers = self._signers_with(own)
         return Registry(catalog or self.catalog, self.objects, self.name, clock=now_us, signers=signers, key=own)
-
-    def packing(self) -> Packing:
-        """What packs a version to be served elsewhere."""
-        from headrace.governance.signing import config_dir, load_key
-        from headrace.packaging.packing import Packing
-
-        own = load_key(config_dir(self.environment))
-        signers = self.definition.trust.signers or (() if own is None else (own.public,))
-        keys = self.api_keys().list
-        return Packing(self.definition, self.registry(), signers=signers, keys=keys, clock=now_us)
 
     def runner(self, progress: Progress, *, ticket: Ticket | None = None, memory: str | None = None) -> Runner:
         """What wraps stages: fingerprints, resume, usage. It holds at most `memory` (`4GB`), else HEADRACE_MEMORY."""
@@ -257,11 +244,11 @@ class Project:
         from headrace.operations.lineage import LineageEvents
         from headrace.stores.locations import LOCAL, local_path, scheme_of
 
-        address = self._resolved(lineage.openlineage)
+        address = self.resolved(lineage.openlineage)
         if scheme_of(address) == LOCAL:
             events: Events = FileEvents(local_path(address, self.root), say=progress.say)
         else:
-            headers = {name: self._resolved(value) for name, value in lineage.headers}
+            headers = {name: self.resolved(value) for name, value in lineage.headers}
             events = HttpEvents(address, headers, self.root / SPOOL, say=progress.say)
         return LineageEvents(self.definition, self.root, lineage.namespace, events=events)
 
@@ -428,7 +415,7 @@ class Project:
         """The store of online values."""
         from headrace.stores.online.open import open_online
 
-        return open_online(self._resolved(self.definition.stores.online), self.root)
+        return open_online(self.resolved(self.definition.stores.online), self.root)
 
     def materialize(
         self,
@@ -464,7 +451,7 @@ class Project:
             progress=progress,
         )
 
-    def _online_history(self, program: Program) -> OnlineHistory:
+    def online_history(self, program: Program) -> OnlineHistory:
         from headrace.features.online import OnlineHistory
 
         rule = self.definition.online
@@ -626,7 +613,7 @@ class Project:
             combined = newest_outcomes(reader, self.name, [f"combine {source}"], Combined)[f"combine {source}"]
         return explain(source, combined, self.newest_check(source), key, scan)
 
-    def _types_as_read(self) -> dict[str, Mapping[str, Type]]:
+    def types_as_read(self) -> dict[str, Mapping[str, Type]]:
         """Types of each source's columns before its contract."""
         from headrace.data.align import table_types
         from headrace.stages.combine import types_as_read
@@ -666,7 +653,7 @@ class Project:
         version = registry.get(reference, model=self.name)
         package = registry.read(version)
         program = decode_json(package, "program.json", Program)
-        history = self._online_history(program) if features == "online" else History(program, self.tables())
+        history = self.online_history(program) if features == "online" else History(program, self.tables())
         return Scorer(package, version.number, history)
 
     def predict(
@@ -694,7 +681,7 @@ class Project:
         version = registry.get(reference, model=self.name)
         scorer = Scorer(registry.read(version), version.number)
         source = self.definition.source(scorer.program.source)
-        contract = Contract(source, self._types_as_read()[source.name])
+        contract = Contract(source, self.types_as_read()[source.name])
         return predict_file(
             scorer,
             contract,
@@ -702,180 +689,9 @@ class Project:
             path,
             out,
             reasons=reasons,
-            online=self._online_history(scorer.program) if features == "online" else None,
+            online=self.online_history(scorer.program) if features == "online" else None,
             ignore_unknown=ignore_unknown,
             progress=progress,
-        )
-
-    def deploying(self) -> Deploying:
-        """The project's deployments, and what changes them."""
-        import getpass
-
-        from headrace.operations.deploying import Deploying
-
-        return Deploying(
-            self.objects,
-            self.registry(),
-            self.name,
-            prepare=self._make_online,
-            clock=now_us,
-            by=getpass.getuser(),
-            sticky=self.definition.serving.sticky,
-        )
-
-    def _make_online(self, version: Version) -> None:
-        """Fill the online store with what the version's lookups and windows read, if it has any."""
-        from headrace.features.model import ExpressionStep, Program
-        from headrace.scoring.package import decode_json
-
-        program = decode_json(self.registry().read(version), "program.json", Program)
-        if not all(isinstance(step, ExpressionStep) for step in program.steps):
-            self.materialize(f"{version.model}@{version.number}")
-
-    def api_keys(self) -> Keys:
-        """The keys of those who ask this project's prediction servers."""
-        from headrace.serving.keys import Keys
-
-        return Keys(self.objects, self.name, clock=now_us)
-
-    def wait_for_keys(self) -> tuple[int, list[str]]:
-        """Until every prediction server that lives goes by the keys of now, for some seconds at most; how many there
-        are, and addresses of those that do not."""
-        from headrace.serving.pulling import wait_for_keys
-
-        return wait_for_keys(self.objects, self.name, self.api_keys().list(), clock=now_us)
-
-    def tell_servers(self) -> None:
-        """Let every prediction server read deployments and keys anew."""
-        from headrace.serving.pulling import tell_changes
-
-        tell_changes(self.objects, self.name)
-
-    def _signers(self) -> tuple[str, ...]:
-        """Whose packages are trusted: those that the definition names, else this user's own."""
-        from headrace.governance.signing import config_dir, load_key
-
-        own = load_key(config_dir(self.environment))
-        return self.definition.trust.signers or (() if own is None else (own.public,))
-
-    @property
-    def has_own_objects(self) -> bool:
-        """Whether the object store is a folder of this machine: then file permissions say who may make keys."""
-        from headrace.stores.locations import LOCAL, scheme_of
-
-        return scheme_of(self._resolved(self.definition.stores.objects)) == LOCAL
-
-    def rows_to_ask(self, deployment: Deployment, path: Path | None = None, *, seed: int = 0) -> RowsToAsk:
-        """Rows that a load test asks a deployment with.
-
-        Parameters
-        ----------
-        path
-            A file of raw rows, as for `predict`; else the newest accepted rows, or, where nothing was checked on this
-            machine, rows made by the package's profile.
-
-        Raises
-        ------
-        PackageRefused, RowsUnreadable, FileColumnMissing, FileColumnUnknown
-        """
-        import msgspec
-
-        from headrace.errors import MissingDependency
-        from headrace.features.model import ExpressionStep, Program
-        from headrace.runs.outcomes import NoOutcome
-        from headrace.scoring.batch import Contract, request_rows
-        from headrace.scoring.package import decode_json, read_package
-        from headrace.serving.loadtest.rows import MOST, from_frame, made_rows, newest_rows
-
-        content = deployment.arms[0].serves.package
-        package = read_package(
-            lambda name: self.objects.get(f"packages/{content}/{name}"), package=content, signers=self._signers()
-        )
-        program = decode_json(package, "program.json", Program)
-        has_history = not all(isinstance(step, ExpressionStep) for step in program.steps)
-        after_us = self._online_history(program).watermark_us if has_history else None
-        ask = partial(from_frame, program=program, sticky=deployment.sticky, after_us=after_us, most=MOST, seed=seed)
-        if path is not None:
-            source = self.definition.source(program.source)
-            contract = Contract(source, self._types_as_read()[source.name])
-            tables = self.tables() if source.needs else {}
-            return ask(request_rows(program, contract, tables, path, most=MOST), said=f"of {path.name}")
-        try:
-            table = self.tables().get(program.source)
-        except (NoOutcome, MissingDependency):  # a host that only serves
-            table = None
-        if table is not None:
-            return newest_rows(table, program, sticky=deployment.sticky, after_us=after_us, most=MOST, seed=seed)
-        profile = msgspec.json.decode(package.files["profile.json"])
-        return made_rows(program, profile, after_us=after_us or now_us(), most=MOST, seed=seed)
-
-    def has_deployments(self) -> bool:
-        """Whether anything is deployed."""
-        from headrace.serving.deployments import Deployments
-
-        return bool(Deployments(self.objects, self.name).names())
-
-    def serving_address(self, host: str | None = None, port: int | None = None) -> tuple[str, int]:
-        """Where a server listens, by its definition where nothing else is said; raises `AddressNotLocal`."""
-        from headrace.serving.listening import check_reach
-
-        serving = self.definition.serving
-        found = host or serving.host
-        check_reach(found, to_all=serving.tls == "front" or serving.certificate is not None)
-        return found, serving.port if port is None else port
-
-    def supervisor(
-        self, *, host: str | None = None, port: int | None = None, workers: int | None = None, say: Tells
-    ) -> Supervisor:
-        """A prediction server of this project, not yet running; raises `PortTaken`."""
-        from headrace.serving.limits import Limits
-        from headrace.serving.messages import Settings
-        from headrace.serving.pulling import Puller
-        from headrace.serving.supervisor import Supervisor
-
-        rule, folder = self.definition.online, self.root / SERVING
-        serving = self.definition.serving
-        settings = Settings(
-            project=self.name,
-            root=str(self.root),
-            packages=str(folder / "packages"),
-            signers=self._signers(),
-            hosts=("localhost", "127.0.0.1", "[::1]", host or serving.host, *serving.hosts),
-            tls=self._tls(),
-            grpc=None if serving.grpc_port is None else (host or serving.host, serving.grpc_port),
-            limits=Limits(),
-            online=str(self._resolved(self.definition.stores.online)),  # plain: it goes to workers over a pipe
-            max_staleness_us=rule.max_staleness_us,
-            on_stale=rule.on_stale,
-            log=str(self.prediction_log),
-            durability=serving.log,
-            on_full=serving.on_full,
-        )
-        return Supervisor(
-            settings,
-            Puller(self.objects, self.name, folder, clock=now_us),
-            address=self.serving_address(host, port),
-            behind_front=serving.tls == "front",
-            workers=workers or serving.workers,
-            most_workers=None if workers else serving.most_workers,
-            p99_us=serving.p99_us,
-            max_stale_s=serving.max_stale_us / 1e6,
-            drain_s=serving.drain_us / 1e6,
-            say=say,
-            clock=now_us,
-        )
-
-    def _tls(self) -> Tls | None:
-        from headrace.serving.tls import Tls
-
-        serving = self.definition.serving
-        if serving.certificate is None or serving.certificate_key is None:
-            return None
-        clients = None if serving.clients is None else str(self.root / serving.clients)
-        return Tls(
-            certificate=str(self.root / serving.certificate),
-            key=str(self.root / serving.certificate_key),
-            clients=clients,
         )
 
     def schedule_times(self) -> Times:
@@ -900,7 +716,7 @@ class Project:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _resolved(self, url: str) -> str:
+    def resolved(self, url: str) -> str:
         from headrace.definition.secrets import resolve
 
         return resolve(url, self.environment, self.root)

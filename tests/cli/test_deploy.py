@@ -79,7 +79,7 @@ def test_columns_that_the_definition_has_changed_come_with_the_next_deploy(call:
         definition.write('\n[serving]\nsticky = ["tailnum"]\n')
     assert call("deploy", "one").code == 0
     with Project.open(delays) as project:
-        assert [each.sticky for each in project.deploying().stored.history("one")] == [(), ("tailnum",)]
+        assert [each.sticky for each in project.service.deploying().stored.history("one")] == [(), ("tailnum",)]
     said = call("deploy", "one")
     assert said.code == 2
     assert "version-answers-already" in said.err
@@ -118,14 +118,14 @@ def test_a_canarys_guards_and_pace_are_said_with_it(call: Call, delays: Path) ->
     with Project.open(delays) as project:
         other = Served(model="flight-delays", version=9, package="f" * 64)
         change = Change(at_us=1, by="ann", salt="s")
-        project.deploying().stored.write(begin(other, change, project=project.name, name="one"))
+        project.service.deploying().stored.write(begin(other, change, project=project.name, name="one"))
     said = call(
         *("deploy", "one", "1", "--canary", "5%", "--guard", "scores=0.5", "--guard", "latency=off"),
         *("--hold", "90s", "--least-rows", "7"),
     )
     assert said.code == 0, said.err
     with Project.open(delays) as project:
-        ramp = project.deploying().stored.get("one").ramp
+        ramp = project.service.deploying().stored.get("one").ramp
     assert ramp is not None
     assert {each.kind: each.limit for each in ramp.guards} == {"errors": 0.01, "scores": 0.5, "cost": 0.0}
     assert (ramp.hold_s, ramp.least_rows) == (90.0, 7)
@@ -157,7 +157,7 @@ def test_who_answers_where_the_version_cannot_is_set_by_itself(call: Call, delay
     assert call("deploy", "one", "--fallback", "none").code == 0
     assert call("deploy", "one", "--constant", "none").code == 0
     with Project.open(delays) as project:
-        history = project.deploying().stored.history("one")
+        history = project.service.deploying().stored.history("one")
     told = [([each.version for each in one.fallbacks], one.constant) for one in history]
     assert told == [([], None), ([1], 0.25), ([1], 0.5), ([], 0.5), ([], None)]
     assert history[1].reason == "falls back to flight-delays@1, then the score 0.25"

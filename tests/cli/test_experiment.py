@@ -36,7 +36,7 @@ def split(project: Project, *, canary: bool = False, bandit: bool = False) -> De
     else:
         then = deploy_split(first, {"v1": 0.5, "v2": 0.5}, change, serves={"v2": two}, bandit=bandit)
     for each in (first, then):
-        project.deploying().stored.write(each)
+        project.service.deploying().stored.write(each)
     return then
 
 
@@ -82,7 +82,7 @@ def test_an_arm_that_costs_less_is_shipped_and_then_answers_all(
     done = call("experiment", "settle", NAME)
     assert f"{NAME} revision 3: v2 costs" in done.out
     with Project.open(delays) as project:
-        newest = project.deploying().stored.get(NAME)
+        newest = project.service.deploying().stored.get(NAME)
     assert [(arm.name, arm.weight) for arm in newest.arms] == [("v2", 1.0)]
     assert (newest.verb, newest.by) == ("promote", "headrace")
 
@@ -104,7 +104,7 @@ def test_a_canary_that_costs_more_is_taken_back_and_never_made_to_climb(
     answer(deployment, {"v1": 0.10, "v2": 0.30})
     assert f"{NAME} revision 3: cost of v2" in call("experiment", "settle", NAME).out
     with Project.open(delays) as project:
-        assert project.deploying().stored.get(NAME).verb == "rollback"
+        assert project.service.deploying().stored.get(NAME).verb == "rollback"
 
 
 def test_a_bandit_gives_more_to_what_costs_less(call: Call, delays: Path, answer: Answer) -> None:
@@ -113,7 +113,7 @@ def test_a_bandit_gives_more_to_what_costs_less(call: Call, delays: Path, answer
     answer(deployment, {"v1": 0.30, "v2": 0.10})
     assert call("experiment", "settle", NAME, "--json").document["changed"] is True
     with Project.open(delays) as project:
-        shares = {arm.name: arm.weight for arm in project.deploying().stored.get(NAME).arms}
+        shares = {arm.name: arm.weight for arm in project.service.deploying().stored.get(NAME).arms}
     assert shares == {"v1": pytest.approx(0.05), "v2": pytest.approx(0.95)}
 
 

@@ -29,7 +29,7 @@ def make_project(root: Path, *, definition: str = DEFINITION, seed: int = 1) -> 
         registry = project.registry(key)
         version = registry.register("delays", package_files(seed=seed), "run-1", {})
         registry.promote("delays", version.number, by="ann")
-        text, _ = project.api_keys().create(verbs=("predict",), lifetime_us=None, by="ann")
+        text, _ = project.service.api_keys().create(verbs=("predict",), lifetime_us=None, by="ann")
     return text
 
 

@@ -47,7 +47,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     builder = Builder(folder / "builder")
     digest = builder.base(BASE)
     with open_project(folder / "project") as project:
-        contents, _ = project.packing().contents("delays@champion", hosts=("predict.example",), everywhere=True)
+        contents, _ = project.service.packing().contents("delays@champion", hosts=("predict.example",), everywhere=True)
     context = write_folder(folder / "context", container_files(contents, parse_image(f"{BASE}@{digest}")))
     download_wheels(context)
     config = builder.build(context, "localhost/delays:1", PIP_NO_INDEX="1")
@@ -148,7 +148,7 @@ def test_the_image_holds_what_serves_and_no_more(built: Built) -> None:
 
 def test_a_folder_answers_without_containers(built: Built, tmp_path: Path) -> None:
     with open_project(built.root) as project:
-        contents, _ = project.packing().contents("delays@1", deployment="late", everywhere=False)
+        contents, _ = project.service.packing().contents("delays@1", deployment="late", everywhere=False)
     folder = write_folder(tmp_path / "served", folder_files(contents), executable={RUN})
     for wheel in (built.context / "wheels").glob("*.whl"):
         target = folder / "wheels" / wheel.name

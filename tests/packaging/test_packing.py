@@ -54,7 +54,7 @@ def test_the_packed_store_is_one_that_a_server_reads(root: Path, capsys: pytest.
 
 def test_only_keys_that_hold_and_may_ask_there_are_packed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with open_project(root) as project:
-        keys = project.api_keys()
+        keys = project.service.api_keys()
         [usual] = keys.list()
         _, other = keys.create(verbs=("predict",), deployments=("other",), lifetime_us=None, by="ann")
         _, ended = keys.create(verbs=("predict",), lifetime_us=None, by="ann")

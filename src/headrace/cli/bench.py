@@ -182,7 +182,7 @@ def _own_server(opened: Project, name: str) -> Target:
 def _rows(opened: Project, deployment: Deployment, path: Path | None, seed: int) -> Rows:
     from headrace.serving.loadtest.errors import NoRows
 
-    found = opened.rows_to_ask(deployment, path, seed=seed)
+    found = opened.service.rows_to_ask(deployment, path, seed=seed)
     if not found.bodies:
         raise NoRows("the project's newest check" if path is None else str(path))
     return found
@@ -197,9 +197,9 @@ def _key(opened: Project, deployment: Deployment, path: Path | None, plan: Plan)
     if given is not None:
         yield given, None
         return
-    if not opened.has_own_objects:
+    if not opened.service.has_own_objects:
         raise KeyMissing(deployment.name)
-    keys = opened.api_keys()
+    keys = opened.service.api_keys()
     lifetime_us = round((plan.most_s + _SPARE_S) * 1e6)
     text, key = keys.create(
         verbs=("predict",),
@@ -208,12 +208,12 @@ def _key(opened: Project, deployment: Deployment, path: Path | None, plan: Plan)
         by=getpass.getuser(),
         note="headrace bench",
     )
-    opened.tell_servers()
+    opened.service.tell_servers()
     try:
         yield text, key.id
     finally:
         keys.revoke(key.id)
-        opened.tell_servers()
+        opened.service.tell_servers()
 
 
 def _given_key(environment: Mapping[str, str], path: Path | None) -> str | None:

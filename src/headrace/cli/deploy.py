@@ -73,7 +73,7 @@ def deploy(
         raise DeployUnclear
     guards, hold_s = _guards(guard), _hold(hold)
     with Project.open(project) as opened:
-        deploying = opened.deploying()
+        deploying = opened.service.deploying()
         if falls_back:
             names = None if fallback is None else [each.strip() for each in fallback.split(",") if fallback != "none"]
             versions = None if names is None else [deploying.version(each, model=opened.name) for each in names]
@@ -128,7 +128,7 @@ def promote(
     from headrace.app import Project
 
     with Project.open(project) as opened:
-        deploying = opened.deploying()
+        deploying = opened.service.deploying()
         return _tell(deploying, deploying.promote(name, arm, reason=reason), as_json=as_json)
 
 
@@ -151,7 +151,7 @@ def rollback(
     from headrace.app import Project
 
     with Project.open(project) as opened:
-        deploying = opened.deploying()
+        deploying = opened.service.deploying()
         return _tell(deploying, deploying.rollback(name, reason=reason), as_json=as_json)
 
 
@@ -160,7 +160,7 @@ def deployments(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
     from headrace.app import Project
 
     with Project.open(project) as opened:
-        deploying = opened.deploying()
+        deploying = opened.service.deploying()
         found = [deploying.stored.get(name) for name in deploying.stored.names()]
         living = deploying.servers()
     if as_json:
@@ -201,7 +201,7 @@ def history(name: str, *, project: ProjectPath = None, as_json: AsJson = False) 
     from headrace.app import Project
 
     with Project.open(project) as opened:
-        found = opened.deploying().stored.history(name)
+        found = opened.service.deploying().stored.history(name)
     if as_json:
         print_json({"deployment": name, "revisions": found})
         return 0

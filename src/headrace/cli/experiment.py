@@ -79,8 +79,8 @@ def settle(
         plan = _plan(opened, mature, worth, days)
         made, why = _settled(_evidence(opened, name), name, plan, now_us())
         if made is not None:
-            opened.deploying().stored.write(made)
-            opened.tell_servers()
+            opened.service.deploying().stored.write(made)
+            opened.service.tell_servers()
     if as_json:
         print_json({"deployment": name, "changed": made is not None, "reason": why, "revision": made})
     elif made is None:
@@ -133,7 +133,7 @@ def _evidence(opened: Project, name: str) -> LogEvidence:
     from headrace.serving.experiments.evaluate import ordered
     from headrace.serving.experiments.log_evidence import LogEvidence
 
-    stored, registry = opened.deploying().stored, opened.registry()
+    stored, registry = opened.service.deploying().stored, opened.registry()
     serves = ordered(stored.get(name))[0].serves
     version = registry.get(f"{serves.model}@{serves.version}", model=serves.model)
     task = decode_json(registry.read(version), "decision.json", Decision).task

@@ -61,7 +61,7 @@ def create(
     if lifetime_us is None and lifetime != "none":
         raise LifetimeInvalid(lifetime)
     with Project.open(project) as opened:
-        text, key = opened.api_keys().create(
+        text, key = opened.service.api_keys().create(
             verbs=verb,
             deployments=deployment,
             rate=rate,
@@ -70,8 +70,8 @@ def create(
             by=getpass.getuser(),
             note=note,
         )
-        opened.tell_servers()
-        servers, behind = opened.wait_for_keys()
+        opened.service.tell_servers()
+        servers, behind = opened.service.wait_for_keys()
     if as_json:
         told = {"servers": servers, "behind": behind}
         print_json({"key": text, "id": key.id, "expires_us": key.expires_us, **told})
@@ -92,7 +92,7 @@ def list_keys(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
     from headrace.app import Project, now_us
 
     with Project.open(project) as opened:
-        keys = opened.api_keys().list()
+        keys = opened.service.api_keys().list()
     if as_json:
         print_json({"keys": keys})
         return 0
@@ -142,9 +142,9 @@ def revoke(name: str, *, project: ProjectPath = None, as_json: AsJson = False) -
     from headrace.app import Project
 
     with Project.open(project) as opened:
-        key = opened.api_keys().revoke(name)
-        opened.tell_servers()
-        servers, behind = opened.wait_for_keys()
+        key = opened.service.api_keys().revoke(name)
+        opened.service.tell_servers()
+        servers, behind = opened.service.wait_for_keys()
     if as_json:
         print_json({"id": key.id, "revoked_us": key.revoked_us, "servers": servers, "behind": behind})
     else:

@@ -87,7 +87,7 @@ def package(
         raise PodsUnclear(pods, most_pods)
     built = parse_image(image or base or _usual_base())
     with Project.open(project) as opened:
-        contents, packed = opened.packing().contents(
+        contents, packed = opened.service.packing().contents(
             reference,
             deployment=deployment,
             hosts=host,

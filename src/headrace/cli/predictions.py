@@ -103,7 +103,7 @@ def _told(opened: Project, one: Logged, reasons: int, *, inputs: bool) -> dict[s
         "fallback": route.fallback,
         "shadow": route.shadow,
     }
-    revision = opened.deployment_revision(route.deployment, route.revision)
+    revision = opened.service.deployment_revision(route.deployment, route.revision)
     told["assignment"] = None if revision is None else assignment(one, revision)
     if (reasons > 0 or inputs) and route.package:
         from headrace.scoring.scorer import Scorer

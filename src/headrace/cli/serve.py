@@ -40,14 +40,14 @@ def serve(
     from headrace.app import Project
 
     with Project.open(project, to_serve=True) as opened:
-        opened.serving_address(host)  # before anything is deployed
-        if opened.definition.project.source and not opened.has_deployments():
+        opened.service.address(host)  # before anything is deployed
+        if opened.definition.project.source and not opened.service.deployments().names():
             # in a process of its own: the tables that it works with have no place in a server
             first = [sys.executable, "-m", "headrace", "deploy", opened.name, "--project", str(opened.path)]
             code = subprocess.run(first, stdout=subprocess.DEVNULL).returncode  # noqa: S603 - this very program
             if code:
                 return code
-        supervisor = opened.supervisor(host=host, port=port, workers=workers, say=_say(as_json=as_json))
+        supervisor = opened.service.supervisor(host=host, port=port, workers=workers, say=_say(as_json=as_json))
         asyncio.run(supervisor.run())
     return 0
 
