@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,35 @@ def test_the_server_answers_by_the_names_of_its_service(root: Path) -> None:
     assert (serving.host, serving.workers, serving.drain_us) == ("0.0.0.0", 2, 8_000_000)
 
 
+def test_the_autoscaler_alone_says_how_many_pods_there_are(root: Path) -> None:
+    made = written("--pods", "3", "--most-pods", "9")
+    assert "replicas" not in made["deployment"]["spec"]  # it would undo what busy processors had called for
+    assert (made["autoscaler"]["spec"]["minReplicas"], made["autoscaler"]["spec"]["maxReplicas"]) == (3, 9)
+
+
+def test_another_definition_makes_other_pods(root: Path) -> None:
+    def annotated(folder: str, *words: str) -> dict[str, str]:
+        assert main(["package", "delays", "--to", "kubernetes", "--image", IMAGE, "-o", folder, *words]) == 0
+        deployment = yaml.safe_load(Path(folder, "deployment.yaml").read_text(encoding="utf-8"))
+        found: dict[str, str] = deployment["spec"]["template"]["metadata"]["annotations"]
+        return found
+
+    assert annotated("one") == annotated("same") != annotated("other", "--host", "more.example")
+
+
+def test_memory_is_enough_for_the_most_workers_that_a_pod_may_have(root: Path) -> None:
+    def limit() -> int:
+        [container] = written()["deployment"]["spec"]["template"]["spec"]["containers"]
+        return int(container["resources"]["limits"]["memory"].removesuffix("Mi"))
+
+    two = limit()
+    shutil.rmtree("out")
+    definition = root / "headrace.toml"
+    text = definition.read_text(encoding="utf-8").replace("workers = 2", "workers = { min = 2, max = 6 }")
+    definition.write_text(text, encoding="utf-8")
+    assert limit() - two == 4 * 512
+
+
 def test_stores_and_logs_elsewhere_are_reached(root: Path) -> None:
     made = written("--no-embed", "--log-claim", "logs")
     pod = made["deployment"]["spec"]["template"]["spec"]
@@ -124,6 +154,7 @@ def test_stores_and_logs_elsewhere_are_reached(root: Path) -> None:
         (("--to", "kubernetes", "--image", "A B"), "image-name-invalid"),
         (("--to", "kubernetes", "--image", IMAGE, "--namespace", "a: b"), "kubernetes-name-invalid"),
         (("--to", "kubernetes", "--image", IMAGE, "--log-claim", "A"), "kubernetes-name-invalid"),
+        (("--to", "kubernetes", "--image", IMAGE, "--deployment", "3d"), "kubernetes-name-invalid"),
         (("--to", "kubernetes", "--image", IMAGE, "--pods", "3", "--most-pods", "2"), "pods-unclear"),
         (("--to", "kubernetes", "--image", IMAGE, "--base", "python"), "package-options-unclear"),
     ],

@@ -83,7 +83,8 @@ class KubernetesNameInvalid(WrongUse):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"Kubernetes names things by 1 to 53 of a-z, 0-9 and -, ends without -; found {name[:80]!r}",
+            "Kubernetes names things by 1 to 53 of a-z, 0-9 and -, ends without -, begins services with a letter; "
+            f"found {name[:80]!r}",
             fix="choose another with --deployment, --namespace or --log-claim",
             name=name[:80],
         )

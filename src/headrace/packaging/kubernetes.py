@@ -7,6 +7,7 @@ to the stores that it needs.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -75,16 +76,17 @@ def kubernetes_files(contents: Contents, needs: Sequence[str], cluster: Cluster)
 def manifests(contents: Contents, needs: Sequence[str], cluster: Cluster) -> dict[str, dict[str, Any]]:
     """Each as data, by the name of its file; see `kubernetes_files`."""
     name = check_kubernetes_name(contents.deployment.replace("_", "-").rstrip("-"))
+    if not name[0].isalpha():  # RFC 1035, by which services are named
+        raise KubernetesNameInvalid(name)
     check_kubernetes_name(cluster.namespace)
     if cluster.log_claim is not None:
         check_kubernetes_name(cluster.log_claim)
     of = _Of(name, cluster.namespace, contents.version.number if contents.objects is not None else None)
-    pods = {"matchLabels": of.selected}
+    pods, definition = {"matchLabels": of.selected}, _definition(contents, of)
+    deployed = _deployment(contents, needs, cluster, of, definition)
     return {
-        "configuration": of.made(
-            "v1", "ConfigMap", {"data": {_DEFINITION: _definition(contents, of)}}, f"{name}-serving"
-        ),
-        "deployment": of.made("apps/v1", "Deployment", {"spec": _deployment(contents, needs, cluster, of)}),
+        "configuration": of.made("v1", "ConfigMap", {"data": {_DEFINITION: definition}}, f"{name}-serving"),
+        "deployment": of.made("apps/v1", "Deployment", {"spec": deployed}),
         "service": of.made(
             "v1",
             "Service",
@@ -135,7 +137,8 @@ def _definition(contents: Contents, of: _Of) -> str:
     return serving_toml(replace(definition, serving=serving))
 
 
-def _deployment(contents: Contents, needs: Sequence[str], cluster: Cluster, of: _Of) -> dict[str, Any]:
+def _deployment(contents: Contents, needs: Sequence[str], cluster: Cluster, of: _Of, definition: str) -> dict[str, Any]:
+    """How many pods is the autoscaler's to say: a number here would take pods away whenever it is applied anew."""
     drain_s = -(-contents.definition.serving.drain_us // 1_000_000)
     version = {} if of.version is None else {"app.kubernetes.io/version": str(of.version)}
     spread = [
@@ -149,12 +152,15 @@ def _deployment(contents: Contents, needs: Sequence[str], cluster: Cluster, of: 
         for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
     ]
     return {
-        "replicas": cluster.least,
         "revisionHistoryLimit": 5,
         "selector": {"matchLabels": of.selected},
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
         "template": {
-            "metadata": {"labels": {**of.selected, **version}},
+            "metadata": {
+                "labels": {**of.selected, **version},
+                # a file that is mounted by subPath never changes in a pod: another definition is another pod
+                "annotations": {"headrace/definition": hashlib.sha256(definition.encode()).hexdigest()},
+            },
             "spec": {
                 "automountServiceAccountToken": False,
                 "enableServiceLinks": False,
@@ -176,8 +182,8 @@ def _deployment(contents: Contents, needs: Sequence[str], cluster: Cluster, of: 
 
 
 def _container(contents: Contents, needs: Sequence[str], cluster: Cluster, of: _Of) -> dict[str, Any]:
-    workers = contents.definition.serving.workers
-    image = cluster.image
+    serving, image = contents.definition.serving, cluster.image
+    most_workers = serving.most_workers or serving.workers
     mounts: list[dict[str, Any]] = [
         {"name": "state", "mountPath": STATE},
         {"name": "serving", "mountPath": f"{HOME}/{_DEFINITION}", "subPath": _DEFINITION, "readOnly": True},
@@ -198,8 +204,10 @@ def _container(contents: Contents, needs: Sequence[str], cluster: Cluster, of: _
         "readinessProbe": {**_asks("/readyz"), "periodSeconds": 2, "failureThreshold": 2, "timeoutSeconds": 2},
         "livenessProbe": {**_asks("/healthz"), "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
         "resources": {
-            "requests": {"cpu": str(workers), "memory": f"{256 + 128 * workers}Mi"},
-            "limits": {"memory": f"{1024 + 512 * workers}Mi"},  # of processors none: a limit only makes answers late
+            "requests": {"cpu": str(serving.workers), "memory": f"{256 + 128 * serving.workers}Mi"},
+            "limits": {
+                "memory": f"{1024 + 512 * most_workers}Mi"
+            },  # of processors none: a limit only makes answers late
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,
