@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -43,6 +44,8 @@ def test_a_change_ends_with_0_once_every_server_answers_by_it(call: Call, delays
     said = call("deploy", "one")
     assert said.code == 0
     assert "no server runs" in said.out
+    told(delays, one=2, two=1)
+    assert "1 server answers by it" in call("deploy", "one", "--constant", "0.5").out
     told(delays, two=1)
     told(delays, server="s2", two=1, failed={"other 1": "no"})
     said = call("deploy", "two")
@@ -156,8 +159,10 @@ def test_who_answers_where_the_version_cannot_is_set_by_itself(call: Call, delay
     assert call("deploy", "one", "--constant", "0.5").code == 0
     assert call("deploy", "one", "--fallback", "none").code == 0
     assert call("deploy", "one", "--constant", "none").code == 0
+    assert call("deploy", "one", "--fallback", "1", "--constant", "0.25").code == 0
+    assert re.search(r"v1 100 % +v1, 0\.25 ", call("deployments").out)
     with Project.open(delays) as project:
-        history = project.service.deploying().stored.history("one")
+        history = project.service.deploying().stored.history("one")[:5]
     told = [([each.version for each in one.fallbacks], one.constant) for one in history]
     assert told == [([], None), ([1], 0.25), ([1], 0.5), ([], 0.5), ([], None)]
     assert history[1].reason == "falls back to flight-delays@1, then the score 0.25"

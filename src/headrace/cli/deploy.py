@@ -170,12 +170,13 @@ def deployments(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
         print_line("nothing is deployed yet: headrace deploy NAME")
         return 0
     print_table(
-        ["deployment", "revision", "answers", "shadows", "since", "by", "why"],
+        ["deployment", "revision", "answers", "falls back to", "shadows", "since", "by", "why"],
         [
             [
                 each.name,
                 str(each.revision),
                 _arms(each),
+                _fallbacks(each),
                 ", ".join(f"v{s.version}" for s in each.shadows),
                 instant(each.at_us),
                 each.by,
@@ -301,6 +302,11 @@ def _arms(deployment: Deployment) -> str:
     return ", ".join(f"{arm.name} {100 * arm.weight:g} %" for arm in deployment.arms)
 
 
+def _fallbacks(deployment: Deployment) -> str:
+    steps = [f"v{served.version}" for served in deployment.fallbacks]
+    return ", ".join(steps if deployment.constant is None else [*steps, f"{deployment.constant:g}"])
+
+
 def _tell(deploying: Deploying, made: Deployment, *, as_json: bool) -> int:
     """0: whoever serves answers by it; 1: a server cannot; 3: some do not yet."""
     taken = deploying.wait(made)
@@ -322,7 +328,6 @@ def _tell(deploying: Deploying, made: Deployment, *, as_json: bool) -> int:
         print_line(f"  NOT taken up after {taken.seconds:.0f} s by {', '.join(taken.behind)}")
         print_line("  they go on by the revision before; headrace deployments shows when they have")
     else:
-        print_line(
-            f"  {taken.servers} server{'s' if taken.servers > 1 else ''} answer by it, after {taken.seconds:.1f} s"
-        )
+        who = "1 server answers" if taken.servers == 1 else f"{taken.servers} servers answer"
+        print_line(f"  {who} by it, after {taken.seconds:.1f} s")
     return code
