@@ -151,3 +151,10 @@ def test_a_reader_that_goes_away_is_no_error(delays: Path) -> None:
     command = f"{shlex.join(HEADRACE)} schema | head -c 10; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", [("--workers", "0"), ("--workers", "-3"), ("--port", "65536"), ("--port", "-1")])
+def test_a_server_that_could_never_answer_is_not_begun(call: Call, words: tuple[str, str]) -> None:
+    said = call("serve", *words)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith(f'error (usage): Invalid value "{words[1]}" for {words[0]}.')

@@ -82,6 +82,16 @@ def test_without_the_version_everything_comes_from_a_store(root: Path, capsys: p
     assert not (root / "out" / "Containerfile").read_text().count("headrace.model")
 
 
+def test_so_many_workers_as_were_asked_for_are_packed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (root / "headrace.toml").open("a", encoding="utf-8") as definition:
+        definition.write("\n[serving]\nworkers = { min = 1, max = 4 }\n")
+    assert said(capsys, "package", "delays", "-o", "one")[0] == 0
+    assert said(capsys, "package", "delays", "-o", "two", "--workers", "8")[0] == 0
+    one, two = (read_serving(root / name / "app" / "headrace.toml").serving for name in ("one", "two"))
+    assert (one.workers, one.most_workers) == (1, 4)
+    assert (two.workers, two.most_workers) == (8, None)
+
+
 @pytest.mark.parametrize("to", ["container", "folder"])
 def test_a_private_key_is_never_packed(root: Path, capsys: pytest.CaptureFixture[str], to: str) -> None:
     (root / "key.pem").write_text("secret-key", encoding="utf-8")
@@ -106,6 +116,8 @@ def test_a_private_key_is_never_packed(root: Path, capsys: pytest.CaptureFixture
         (("other",), "model-unknown"),
         (("delays", "--base", "Python 3"), "image-name-invalid"),
         (("delays", "--host", "a b"), "host-name-invalid"),
+        (("delays", "--workers", "0"), "usage"),
+        (("delays", "--workers", "257"), "usage"),
         (("delays", "--deployment", "A/B"), "deployment-name-invalid"),
         (("delays", "--container", "--to", "folder"), "package-options-unclear"),
         (("delays", "--to", "folder", "--base", "python"), "package-options-unclear"),

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from headrace.cli.options import AsJson, Flag, ProjectPath
+from headrace.cli.options import AsJson, Flag, ProjectPath, Several
 from headrace.cli.output import instant, print_json, print_line, print_table
 from headrace.errors import WrongUse
 
 if TYPE_CHECKING:
     from headrace.operations.deploying import Deploying
     from headrace.serving.model import Deployment, Guard
-
-Several = Parameter(negative_iterable="", consume_multiple=True)
 
 
 def deploy(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from headrace.cli.options import AsJson
+from headrace.cli.options import AsJson, Several
 from headrace.cli.output import near, print_json, print_line
 
 FILE = "haproxy.cfg"
@@ -15,7 +15,7 @@ FILE = "haproxy.cfg"
 
 def front(
     *,
-    server: Annotated[tuple[str, ...], Parameter(name="--server")] = (),
+    server: Annotated[tuple[str, ...], Several] = (),
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
     bind: str = "127.0.0.1:8080",
     tls: str | None = None,

@@ -5,9 +5,7 @@ from __future__ import annotations
 import getpass
 from typing import Annotated
 
-from cyclopts import Parameter
-
-from headrace.cli.options import AsJson, ProjectPath
+from headrace.cli.options import AsJson, ProjectPath, Several
 from headrace.cli.output import instant, print_json, print_line, print_table
 from headrace.errors import WrongUse
 
@@ -21,9 +19,6 @@ class LifetimeInvalid(WrongUse):
         super().__init__(
             f'a lifetime should be like 12h or 90d, or "none", found {text[:40]!r}', fix="write such a lifetime"
         )
-
-
-Several = Parameter(negative_iterable="", consume_multiple=True)
 
 
 def create(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, TypeAlias
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 ProjectPath: TypeAlias = Annotated[
     str | None,
@@ -21,3 +22,7 @@ Memory: TypeAlias = Annotated[
         help="The most that the process may hold, such as 4GB; else HEADRACE_MEMORY, else most of what is free.",
     ),
 ]
+Several = Parameter(negative_iterable="", consume_multiple=True)
+"""Of an option that takes one word or more, and may be given again."""
+Workers: TypeAlias = Annotated[int | None, Parameter(name="--workers", validator=Number(gte=1, lte=256))]
+"""Within the bounds of `[serving] workers`."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from headrace.cli.options import AsJson, Flag, ProjectPath
+from headrace.cli.options import AsJson, Flag, ProjectPath, Several, Workers
 from headrace.cli.output import near, print_json, print_line
 
 Target = Literal["container", "folder", "kubernetes"]
@@ -23,8 +23,8 @@ def package(
     deployment: str | None = None,
     embed: Annotated[bool, Parameter(name="--embed", negative="--no-embed")] = True,
     base: str | None = None,
-    host: tuple[str, ...] = (),
-    workers: int | None = None,
+    host: Annotated[tuple[str, ...], Several] = (),
+    workers: Workers = None,
     image: str | None = None,
     namespace: str = "default",
     pods: int = 2,

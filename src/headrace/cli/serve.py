@@ -8,8 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
-from headrace.cli.options import AsJson, ProjectPath
+from headrace.cli.options import AsJson, ProjectPath, Workers
 
 if TYPE_CHECKING:
     from headrace.serving.workforce import Tells
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 def serve(
     *,
     host: str | None = None,
-    port: Annotated[int | None, Parameter(name=["--port", "-p"])] = None,
-    workers: int | None = None,
+    port: Annotated[int | None, Parameter(name=["--port", "-p"], validator=Number(gte=0, lte=65_535))] = None,
+    workers: Workers = None,
     project: ProjectPath = None,
     as_json: AsJson = False,
 ) -> int:

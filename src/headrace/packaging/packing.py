@@ -105,6 +105,7 @@ class Packing:
             serving,
             hosts=(*serving.hosts, *(host for host in hosts if host not in serving.hosts)),
             workers=workers or serving.workers,
+            most_workers=None if workers else serving.most_workers,
             certificate=None,  # a key has no place in an image: a front ends TLS, or files are mounted and named
             certificate_key=None,
             clients=None,
