@@ -93,6 +93,17 @@ def test_so_many_workers_as_were_asked_for_are_packed(root: Path, capsys: pytest
 
 
 @pytest.mark.parametrize("to", ["container", "folder"])
+def test_a_packed_server_wants_no_library_that_is_not_locked(
+    root: Path, capsys: pytest.CaptureFixture[str], to: str
+) -> None:
+    with (root / "headrace.toml").open("a", encoding="utf-8") as definition:
+        definition.write("\n[serving]\ngrpc_port = 9000\n")
+    assert said(capsys, "package", "delays", "-o", "out", "--to", to)[0] == 0
+    asks_for_grpc = read_serving(root / "out" / "app" / "headrace.toml").serving.grpc_port is not None
+    assert asks_for_grpc == ("grpcio==" in (root / "out" / "requirements.lock").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("to", ["container", "folder"])
 def test_a_private_key_is_never_packed(root: Path, capsys: pytest.CaptureFixture[str], to: str) -> None:
     (root / "key.pem").write_text("secret-key", encoding="utf-8")
     (root / "certificate.pem").write_text("certificate", encoding="utf-8")

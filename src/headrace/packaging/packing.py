@@ -109,6 +109,7 @@ class Packing:
             certificate=None,  # a key has no place in an image: a front ends TLS, or files are mounted and named
             certificate_key=None,
             clients=None,
+            grpc_port=None,  # what it needs is not among the locked libraries: the server would not start
         )
         if everywhere:
             drain_us = serving.drain_us or DRAIN_US
