@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from benchmarks.harness import newest, record, table
 from benchmarks.public import public_tables
 from headrace.app import Project
-from headrace.features.encoder import encode_columns, fit_encoder
+from headrace.features.encoder import encode_columns
+from headrace.features.encodings.fitting import fit_encoder
 from headrace.features.model import CategoryLevels, Frame
 from headrace.scoring.decision import Decider
 from headrace.stages.model import Compiled

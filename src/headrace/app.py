@@ -193,7 +193,7 @@ class Project:
     @property
     def signers(self) -> tuple[str, ...]:
         """Whose packages are trusted: those that the definition names, else this user's own."""
-        return self._signers_with(self._own_key())
+        return self.definition.trust.signers or self._signers_with(self._own_key())
 
     def _own_key(self) -> SigningKey | None:
         from headrace.governance.signing import config_dir, load_key

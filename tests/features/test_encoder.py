@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tests.features.small import table
 
 from headrace.data.model import Field
-from headrace.features.encoder import LARGEST, MOST_LEVELS, encode_columns, fit_encoder, row_encoder
+from headrace.features.encoder import LARGEST, MOST_LEVELS, encode_columns, row_encoder
+from headrace.features.encodings.fitting import fit_encoder
 from headrace.features.model import CategoryLevels, Encoder
 from headrace.language.types import Type
 

@@ -19,7 +19,8 @@ from tests.features.small import table
 
 from headrace.data.model import Field
 from headrace.definition.model import Encoding
-from headrace.features.encoder import encode_columns, encode_training, fit_encoder, row_encoder
+from headrace.features.encoder import encode_columns, encode_training, row_encoder
+from headrace.features.encodings.fitting import fit_encoder
 from headrace.features.encodings.groups import spread_of
 from headrace.features.encodings.targets import Labels, Parts, Past
 from headrace.features.encodings.text import bucket_counts, buckets_of

@@ -37,7 +37,8 @@ from tests.features.test_frame import some_flights
 from headrace.definition.model import ColumnRule, Definition, Encoding, Known, Lookup, Split, Window
 from headrace.features.build import build_program
 from headrace.features.columns import FeatureColumns
-from headrace.features.encoder import encode_columns, encode_training, fit_encoder
+from headrace.features.encoder import encode_columns, encode_training
+from headrace.features.encodings.fitting import fit_encoder
 from headrace.features.errors import BeforeWatermark, FeatureErrors, LabelKnownTooEarly
 from headrace.features.frame import assemble
 from headrace.features.history import History

@@ -49,6 +49,12 @@ def _call(arguments: Sequence[str]) -> int:
         from headrace.cli.recent import print_runs
 
         return print_runs(as_json="--json" in arguments)
+    if arguments[:1] == ["serve"]:
+        from headrace.cli.serving import answer, given_plainly
+
+        given = given_plainly(arguments[1:])
+        if given is not None:
+            return answer(**given)
     from cyclopts.exceptions import CycloptsError
 
     app = build_app(arguments)

@@ -7,6 +7,8 @@ from typing import Annotated, TypeAlias
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from headrace.cli.serving import MOST_WORKERS
+
 ProjectPath: TypeAlias = Annotated[
     str | None,
     Parameter(
@@ -24,5 +26,5 @@ Memory: TypeAlias = Annotated[
 ]
 Several = Parameter(negative_iterable="", consume_multiple=True)
 """Of an option that takes one word or more, and may be given again."""
-Workers: TypeAlias = Annotated[int | None, Parameter(name="--workers", validator=Number(gte=1, lte=256))]
+Workers: TypeAlias = Annotated[int | None, Parameter(name="--workers", validator=Number(gte=1, lte=MOST_WORKERS))]
 """Within the bounds of `[serving] workers`."""

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.features.encodings.fitting import fit_encoder as fit_encoder
 from headrace.features.encodings.groups import as_floats, beside_many, beside_one
 from headrace.features.encodings.levels import MOST_LEVELS as MOST_LEVELS
 from headrace.features.encodings.levels import LevelTable, level_codes, level_table
 from headrace.features.encodings.numbers import LARGEST as LARGEST
 from headrace.features.encodings.numbers import as_float, clamped
-from headrace.features.encodings.targets import Labels, LabelSums
 from headrace.features.encodings.text import bucket_counts, buckets_of, count_many, count_one
 from headrace.features.model import (
     CategoryLevels,
@@ -35,6 +33,8 @@ from headrace.language.types import Type
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from headrace.features.encodings.targets import Labels
 
 _NAN: Final = math.nan
 
@@ -54,6 +54,8 @@ def encode_columns(encoder: Encoder, rows: pl.DataFrame) -> NDArray[np.float32]:
 def encode_training(encoder: Encoder, rows: pl.DataFrame, labels: Labels) -> NDArray[np.float32]:
     """The model's input of the very rows, and labels, that the encoder was fitted to: as `encode_columns`, but target
     encodings are made of other rows than the one that they encode (`headrace.features.encodings.targets`)."""
+    from headrace.features.encodings.targets import LabelSums  # nothing that serves needs it
+
     matrix = encode_columns(encoder, rows)
     codes: dict[str, NDArray[np.int64]] = {}
     for place, column in enumerate(encoder.columns):

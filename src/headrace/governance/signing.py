@@ -14,13 +14,6 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
 
 from headrace.governance.errors import (
     ConfigurationUnusable,
@@ -47,7 +40,7 @@ class SigningKey:
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
-        raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        raw = key.public_key().public_bytes_raw()
         self.public = PREFIX + base64.b64encode(raw).decode("ascii")
 
     def __repr__(self) -> str:
@@ -97,6 +90,8 @@ def load_key(config_dir: Path) -> SigningKey | None:
         return None
     except OSError as error:
         raise ConfigurationUnusable(str(path), error.strerror or str(error)) from error
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # who only verifies goes without
+
     try:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -114,6 +109,8 @@ def load_or_create_key(config_dir: Path) -> SigningKey:
     """
     if key := load_key(config_dir):
         return key
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
         make_folder(config_dir, mode=0o700)

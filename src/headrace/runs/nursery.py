@@ -8,6 +8,7 @@ the caller but a socket and where modules are found, and share the memory of wha
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -16,13 +17,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from select import select
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 Serve = Callable[[Connection, str, list[int]], None]
@@ -98,9 +100,18 @@ class Nursery:
     passed
         Names of the environment's variables that it gets, with `*` at the end for all that begin so; None: every one.
         Whoever can look at a process of this user can read them.
+    unless_set
+        Further variables, for those that the environment does not have.
     """
 
-    def __init__(self, entry: str, loaded: Sequence[str], *, passed: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        entry: str,
+        loaded: Sequence[str],
+        *,
+        passed: Sequence[str] | None = None,
+        unless_set: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         own, other = socket.socketpair()
         environment = {
             name: value
@@ -108,7 +119,7 @@ class Nursery:
             if passed is None or any(fnmatchcase(name, pattern) for pattern in passed)
         }
         # read by OpenMP when it is loaded: waiting threads that spin cost more than they win
-        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        environment = {"OMP_WAIT_POLICY": "PASSIVE", **unless_set, **environment}
         self._process = subprocess.Popen(  # noqa: S603 - this very program
             [sys.executable, "-m", "headrace.runs.nursery", str(other.fileno()), entry, *loaded],
             pass_fds=[other.fileno()],
@@ -236,9 +247,12 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which then ends its children
     _die_with_parent()  # while it loads, nobody would see the socket close
     number, entry, *loaded = arguments
+    gc.disable()  # what is loaded stays
     for name in loaded:
         with suppress(Exception):  # a library that is not there, or broken: said by the trial that needs it
             import_module(name)
+    gc.freeze()  # a child that looked through it for circles would copy all the memory that it shares
+    gc.enable()
     # from here on the socket tells; the kernel would, also when only the thread ended that had started this
     _die_with_parent(0)
     with suppress(OSError):  # who had asked has ended

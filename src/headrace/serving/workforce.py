@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
 from socket import socket
+from types import MappingProxyType
 from typing import Final, Protocol
 
 import msgspec
@@ -65,6 +66,8 @@ PASSED: Final = (
 )
 """Of the environment: what Python and the libraries of workers read. Passwords that the store is opened with, keys and
 tokens are among the others: what a worker needs it is told over its pipe."""
+UNLESS_SET: Final = MappingProxyType({"OPENBLAS_NUM_THREADS": "1"})
+"""Workers compute no matrices; for who does, NumPy begins a thread for every processor as it is loaded."""
 TURN_S: Final = 0.2
 HUNG_TURNS: Final = 3
 """A worker that takes requests and leaves a ping unanswered for so many turns, beyond those that its rows may take it,
@@ -149,7 +152,7 @@ class Workforce:
         self._settings, self._socket, self._wanted = settings, listening, wanted
         self._say, self._counted, self._stale, self._mend = say, counted, stale, mend
         self._entry, self._loaded = entry, tuple(loaded)
-        self._nursery = Nursery(entry, loaded, passed=PASSED)  # loads while everything else begins
+        self._nursery = self._make_nursery()  # loads while everything else begins
         self._workers: list[_Worker] = []
         self._accepted: dict[str, Install] = {}
         """By deployment: what every worker answers by."""
@@ -174,6 +177,9 @@ class Workforce:
         self._latency_us: tuple[int, ...] = ()
         self._lost: set[asyncio.Future[Ended]] = set()
         """Workers that are being ended."""
+
+    def _make_nursery(self) -> Nursery:
+        return Nursery(self._entry, self._loaded, passed=PASSED, unless_set=UNLESS_SET)
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -360,7 +366,7 @@ class Workforce:
     async def _spawn(self) -> None:
         if not self._nursery.lives:
             self._nursery.close()
-            self._nursery = Nursery(self._entry, self._loaded, passed=PASSED)
+            self._nursery = self._make_nursery()
         child = self._nursery.fork(msgspec.json.encode(self._settings).decode(), self._socket.fileno())
         worker = _Worker(child, time.monotonic())
         worker.line = await connect(

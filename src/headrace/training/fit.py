@@ -10,7 +10,8 @@ import zstandard
 from numpy.typing import NDArray
 
 from headrace.definition.model import Encoding, Split, Training
-from headrace.features.encoder import encode_training, fit_encoder
+from headrace.features.encoder import encode_training
+from headrace.features.encodings.fitting import fit_encoder
 from headrace.features.model import Encoder
 from headrace.runs.model import ObjectRef
 from headrace.training.data import Examples

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.definition.model import Encoding, Split
-from headrace.features.encoder import encode_columns, encode_training, fit_encoder
+from headrace.features.encoder import encode_columns, encode_training
+from headrace.features.encodings.fitting import fit_encoder
 from headrace.features.encodings.targets import Labels
 from headrace.features.model import CategoryLevels, Encoder, TargetMean
 from headrace.training.answers import Answers

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from headrace.data.model import Field
 from headrace.definition.model import Task
-from headrace.features.encoder import encode_columns, fit_encoder
+from headrace.features.encoder import encode_columns
+from headrace.features.encodings.fitting import fit_encoder
 from headrace.training.automatic import FAST
 from headrace.training.families import Params, load_family
 from headrace.training.folding import levels_of

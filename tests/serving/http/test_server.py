@@ -14,7 +14,7 @@ from typing import Any
 import onnx
 import pytest
 from tests.scoring.made import OUTPUTS, ROW, forest
-from tests.serving.http.running import Client, Place, Running, change
+from tests.serving.http.running import Client, Place, Running, change, children
 
 from headrace.scoring.package import read_package
 from headrace.scoring.scorer import Scorer
@@ -72,6 +72,12 @@ def test_a_row_is_answered_as_in_process_alone_and_among_others(running: Running
         assert alone["decision"] == among["decision"] == want.decision
         assert (alone["deployment"], alone["arm"], alone["version"]) == ("delays", "v1", 1)
         assert headers["x-request-id"] == alone["id"]
+
+
+def test_what_workers_are_forked_from_has_one_thread(running: Running) -> None:
+    """A fork copies the one that forks, and no other: what the others held would be held for ever."""
+    [nursery] = children(running.process.pid)
+    assert len(list(Path(f"/proc/{nursery}/task").iterdir())) == 1
 
 
 def test_the_id_that_was_sent_comes_back(running: Running) -> None:

@@ -15,7 +15,6 @@ from headrace.language.types import Type
 from headrace.language.values import decode, decode_text
 from headrace.serving.log.errors import OutcomesRefused
 from headrace.serving.log.record import Outcome
-from headrace.serving.log.table import OUTCOMES, PREDICTIONS, table_name
 
 if TYPE_CHECKING:
     import polars as pl
@@ -124,6 +123,8 @@ def joined(
     answer asked at that instant or up to `within_days` before.
     """
     import polars as pl
+
+    from headrace.serving.log.table import OUTCOMES, PREDICTIONS, table_name
 
     name, outcomes = table_name(project, PREDICTIONS), table_name(project, OUTCOMES)
     if tables.version(name) is None:
