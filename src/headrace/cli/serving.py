@@ -115,14 +115,10 @@ def _uncollected() -> Iterator[None]:
 
 
 def _say(*, as_json: bool) -> Tells:
-    import msgspec
+    from headrace.serving.telling import note, write_line
 
     def say(event: str, /, **facts: object) -> None:
-        if as_json:
-            sys.stderr.write(msgspec.json.encode({"event": event, **facts}).decode() + "\n")
-        else:
-            told = " ".join(f"{name}={value}" for name, value in facts.items())
-            sys.stderr.write(f"{event.replace('_', ' ')}{': ' if told else ''}{told}\n")
-        sys.stderr.flush()
+        told = " ".join(f"{name}={value}" for name, value in facts.items())
+        write_line(f"{event.replace('_', ' ')}{': ' if told else ''}{told}")
 
-    return say
+    return note if as_json else say

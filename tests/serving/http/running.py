@@ -99,7 +99,13 @@ class Running:
     """The server's process."""
 
     def __init__(
-        self, place: Place, *, workers: int = 1, most: int | None = None, scaling: dict[str, float] | None = None
+        self,
+        place: Place,
+        *,
+        workers: int = 1,
+        most: int | None = None,
+        scaling: dict[str, float] | None = None,
+        log: Path | None = None,
     ) -> None:
         self.place = place
         self.clients: list[http.client.HTTPConnection] = []
@@ -111,7 +117,7 @@ class Running:
             "max_stale_s": place.max_stale_s,
             "drain_s": place.drain_s,
         }
-        self.log = (place.root / "server.log").open("wb")
+        self.log = (log or place.root / "server.log").open("wb")
         self.process = subprocess.Popen(
             [sys.executable, "-c", "from tests.serving.http.running import main; main()", json.dumps(order)],
             stdin=subprocess.PIPE,
@@ -217,13 +223,10 @@ def main() -> None:
     import asyncio
 
     from headrace.serving.supervisor import Supervisor
+    from headrace.serving.telling import note
 
     order = json.loads(sys.argv[1])
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=Settings)
-
-    def say(event: str, /, **facts: object) -> None:
-        sys.stderr.write(json.dumps({"event": event, **facts}) + "\n")
-        sys.stderr.flush()
 
     from headrace.serving import scaling
 
@@ -240,7 +243,7 @@ def main() -> None:
             most_workers=order["most"],
             max_stale_s=order["max_stale_s"],
             drain_s=order["drain_s"],
-            say=say,
+            say=note,
             clock=now_us,
         ).run()
 

@@ -228,3 +228,30 @@ def test_a_request_that_is_half_sent_when_it_is_told_to_end_is_answered(two: Run
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
         connection.close()
     assert two.process.wait(60) == 0
+
+
+@pytest.mark.parametrize("how", ["its disk is full", "its reader has ended"])
+def test_lines_that_nobody_takes_end_neither_server_nor_request(place: Place, how: str) -> None:
+    place.deploy(place.version(1))
+    if how == "its disk is full":
+        running = Running(place, workers=2, log=Path("/dev/full"))
+    else:
+        os.mkfifo(place.root / "lines")
+        reader = os.open(place.root / "lines", os.O_RDONLY | os.O_NONBLOCK)
+        running = Running(place, workers=2, log=place.root / "lines")
+        os.close(reader)
+
+    def answers_by(revision: int) -> bool:
+        return running.state().revisions == {"delays": revision}
+
+    running.wait_until(lambda: answers_by(1), "revision 1")
+    place.write(deploy_whole(place.deployments.get("delays"), place.version(2), change()))
+    running.wait_until(lambda: answers_by(2), "revision 2")
+    host, _, port = running.state().address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=60)
+    sent = {"authorization": f"Bearer {place.key}", "content-type": "application/json"}
+    connection.request("POST", "/v1/deployments/delays/predict", BODY, sent)
+    answer = connection.getresponse()
+    assert (answer.status, json.loads(answer.read())["version"]) == (200, 2)
+    connection.close()
+    assert running.end() == 0

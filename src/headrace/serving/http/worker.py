@@ -7,7 +7,6 @@ import gc
 import os
 import signal
 import socket
-import sys
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +51,7 @@ from headrace.serving.messages import (
 )
 from headrace.serving.messages import Probe as ProbeOrder
 from headrace.serving.model import Served
+from headrace.serving.telling import note
 from headrace.serving.tls import Certificate
 from headrace.serving.versions import Version
 
@@ -111,12 +111,6 @@ def note_fault(error: Exception) -> None:
     """A fault of ours, for who keeps the server: what and where, and no value that a request carried."""
     places = [f"{frame.name} {frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
     note("fault", error=type(error).__name__, at=places[-6:])
-
-
-def note(event: str, **facts: object) -> None:
-    """A line for who keeps the server."""
-    sys.stderr.write(msgspec.json.encode({"event": event, **facts}).decode() + "\n")
-    sys.stderr.flush()
 
 
 class Loaded(NamedTuple):
