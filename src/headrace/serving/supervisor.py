@@ -206,6 +206,7 @@ class Supervisor:
         if keys is not None and keys != self._keys:
             await self._workforce.accept(keys)
             self._keys = keys
+            await self._remember()  # before it is told: a start without the store takes no key again that was revoked
             self._say("keys", number=len(keys), changes=count_changes(keys))
             self._changed.set()
         self._wanted = wanted = {each.name: each for each in pulled.deployments}

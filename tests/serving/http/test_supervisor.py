@@ -217,6 +217,20 @@ def test_what_was_known_grows_no_younger_by_a_start_without_the_store(two: Runni
     stale.end()
 
 
+def test_a_key_that_was_revoked_is_not_taken_again_by_a_start_without_the_store(two: Running, place: Place) -> None:
+    assert version_of(two, "a") == 1
+    [key] = place.keys.list()
+    place.keys.revoke(key.id)
+    tell_changes(place.objects, "delays")
+    two.wait_for("keys", 2)  # as soon as it says that it goes by them
+    two.end(signal.SIGKILL)
+    (place.root / "objects").rename(place.root / "away")
+    again = Running(place)
+    again.wait_for("ready")
+    assert Client(again).predict(ROW, "a")[0] == 401
+    again.end()
+
+
 @pytest.mark.parametrize("kept", [b"{", b"\xff\xfe", b'{"deployments":[],"keys":[]}', b""])
 def test_what_was_kept_and_is_damaged_is_passed_over(two: Running, place: Place, kept: bytes) -> None:
     two.end()
