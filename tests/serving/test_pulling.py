@@ -8,13 +8,19 @@ import pytest
 from tests.scoring.made import KEY, id_of, package_files, signed
 
 from headrace.errors import HeadraceError
+from headrace.scoring.errors import PackageUnreadable
+from headrace.scoring.package import content_id
+from headrace.serving.deployments import Deployments
 from headrace.serving.http.worker import read_local
-from headrace.serving.pulling import Known, Puller
+from headrace.serving.model import Served
+from headrace.serving.pulling import Known, Puller, ServerState, servers
+from headrace.serving.revisions import Change, begin
 from headrace.stores.errors import ObjectCorrupted, ObjectNotFound
 from headrace.testing.memory_objects import MemoryObjectStore
 
 STORED = signed(package_files(), task="binary")
 PACKAGE = id_of(STORED)
+CHANGE = Change(at_us=1, by="ann", salt="salt")
 
 
 @pytest.fixture
@@ -86,6 +92,28 @@ def test_what_the_store_does_not_have_as_it_was_is_not_copied(
     with pytest.raises(HeadraceError) as refused:
         puller.fetch(PACKAGE)
     assert refused.value.code == "package-mismatch"
+
+
+def test_a_manifest_that_is_no_text_is_refused_as_what_it_is(puller: Puller, objects: MemoryObjectStore) -> None:
+    data = b'{"model": "\xff"}'
+    package = content_id(data)
+    objects.put(f"packages/{package}/manifest.json", data)
+    with pytest.raises(PackageUnreadable, match="manifest"):
+        puller.fetch(package)
+
+
+@pytest.mark.parametrize("data", [b"{", b'{"id": "\xff"}', b"0", b"", b"\xff"])
+def test_damage_to_one_object_is_that_object_s_alone(puller: Puller, objects: MemoryObjectStore, data: bytes) -> None:
+    made = begin(Served(model="m", version=1, package=PACKAGE), CHANGE, project="p", name="good", sticky=())
+    Deployments(objects, "p").write(made)
+    objects.put("serving/p/deployments/bad/newest", data)
+    objects.put("serving/p/servers/bad.json", data)
+    state = ServerState(id="good", at_us=7, address="h:1", workers=1, revisions={}, keys=0, failed={})
+    puller.tell(state)
+    pulled = puller.pull()
+    assert pulled.deployments == (made,)
+    assert list(pulled.unreadable) == ["bad"]
+    assert servers(objects, "p", 7) == [state]
 
 
 def test_every_file_that_is_kept_is_made_durable_before_its_name(

@@ -20,7 +20,13 @@ from headrace.scoring.errors import PackageFileUnknown, PackageMismatch, Package
 from headrace.scoring.model import FileEntry, Manifest
 from headrace.scoring.package import FILES, MANIFEST, SIGNATURE, content_id
 from headrace.serving.deployments import Deployments
-from headrace.serving.errors import DeploymentUnreadable, KeyListUnreadable, LastKnownUnreadable, NameInvalid
+from headrace.serving.errors import (
+    DeploymentUnknown,
+    DeploymentUnreadable,
+    KeyListUnreadable,
+    LastKnownUnreadable,
+    NameInvalid,
+)
 from headrace.serving.keys import ApiKey, Keys
 from headrace.serving.model import Deployment, Struct
 from headrace.stores import durable
@@ -105,7 +111,7 @@ class Puller:
         for name in self._deployments.names():
             try:
                 found.append(self._deployments.get(name))
-            except (DeploymentUnreadable, NameInvalid, ObjectNotFound) as error:  # of this one alone
+            except (DeploymentUnknown, DeploymentUnreadable, NameInvalid, ObjectNotFound) as error:  # of this one alone
                 unreadable[name] = error.message
         try:
             keys = self._keys.list()
@@ -148,7 +154,7 @@ class Puller:
             durable.write_file(path, data)
         try:
             return msgspec.json.decode(data, type=Manifest)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise PackageUnreadable(MANIFEST, f"it is not of its form: {error}") from error
 
     def remember(self, known: Known) -> None:
@@ -199,7 +205,7 @@ def servers(objects: ObjectStore, project: str, now_us: int) -> list[ServerState
     """The servers that live."""
     found = []
     for info in objects.list(f"serving/{project}/servers/"):
-        with suppress(ObjectNotFound, msgspec.DecodeError):
+        with suppress(ObjectNotFound, msgspec.DecodeError, UnicodeDecodeError):
             state = msgspec.json.decode(objects.get(info.key), type=ServerState)
             if abs(now_us - state.at_us) < FRESH_US:
                 found.append(state)

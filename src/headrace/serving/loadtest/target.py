@@ -172,7 +172,7 @@ def request_head(target: Target, name: str, key: str, ids: str) -> bytes:
 
 
 def _refused(status: int, body: bytes) -> ProbeRefused:
-    with suppress(msgspec.DecodeError, AttributeError):
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, AttributeError):
         problem = msgspec.json.decode(body)
         code, detail = str(problem.get("code", "")), str(problem.get("detail", ""))
         return ProbeRefused(status, code, detail, None if problem.get("fix") is None else str(problem["fix"]))
