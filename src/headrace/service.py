@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from headrace.serving.keys import Keys
     from headrace.serving.loadtest.rows import Rows as RowsToAsk
     from headrace.serving.model import Deployment
+    from headrace.serving.pulling import Spread
     from headrace.serving.supervisor import Supervisor
     from headrace.serving.tls import Tls
     from headrace.serving.workforce import Tells
@@ -87,12 +88,17 @@ class Service:
 
         tell_changes(self._project.objects, self._project.name)
 
-    def wait_for_keys(self) -> tuple[int, list[str]]:
-        """Until every prediction server that lives goes by the keys of now, for some seconds at most; how many there
-        are, and addresses of those that do not."""
+    def wait_for_keys(self) -> Spread:
+        """Until every prediction server that lives goes by the keys of now, for some seconds at most."""
         from headrace.serving.pulling import wait_for_keys
 
-        return wait_for_keys(self._project.objects, self._project.name, self.api_keys().list(), clock=self._clock)
+        return wait_for_keys(
+            self._project.objects,
+            self._project.name,
+            self.api_keys().list(),
+            max_stale_us=self._project.definition.serving.max_stale_us,
+            clock=self._clock,
+        )
 
     @property
     def has_own_objects(self) -> bool:

@@ -18,13 +18,19 @@ from headrace.serving.revisions import Change, begin
 
 
 def told(
-    root: Path, *, server: str = "s1", failed: dict[str, str] | None = None, keys: int = 0, **revisions: int
+    root: Path,
+    *,
+    server: str = "s1",
+    failed: dict[str, str] | None = None,
+    keys: int = 0,
+    ago_s: int = 0,
+    **revisions: int,
 ) -> None:
     """A server tells of itself."""
     with Project.open(root) as project:
         state = ServerState(
             id=server,
-            at_us=now_us(),
+            at_us=now_us() - ago_s * 1_000_000,
             address=f"host-{server}:8000",
             workers=2,
             revisions=revisions,
@@ -115,6 +121,20 @@ def test_who_changes_a_key_waits_until_every_server_knows(call: Call, delays: Pa
         told(delays, server=server, keys=3)
     assert call("keys", "revoke", first.document["id"], "--json").document["behind"] == []
     assert "api-key-limit-invalid" in call("keys", "create", "--rate", "0").err
+
+
+@pytest.mark.parametrize("ago_s", [60, -60, 3_500])
+def test_a_server_that_is_not_heard_of_may_still_take_a_revoked_key(call: Call, delays: Path, ago_s: int) -> None:
+    key = call("keys", "create", "--json").document["id"]
+    told(delays, server="cut-off", keys=1, ago_s=ago_s)
+    told(delays, server="knew-it", keys=2, ago_s=ago_s)
+    told(delays, server="too-old", keys=1, ago_s=3_700)  # what it knows is older than [serving] max_stale: it refuses
+    ended = call("keys", "revoke", key)
+    assert ended.code == 3
+    assert "not known to host-cut-off:8000, not heard of since" in ended.out
+    said = call("keys", "revoke", key, "--json")
+    assert (said.code, said.document["servers"], said.document["behind"]) == (3, 0, [])
+    assert said.document["silent"] == ["host-cut-off:8000"]
 
 
 def test_a_canarys_guards_and_pace_are_said_with_it(call: Call, delays: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.scoring.made import KEY, id_of, package_files, signed
 
@@ -114,6 +115,16 @@ def test_damage_to_one_object_is_that_object_s_alone(puller: Puller, objects: Me
     assert pulled.deployments == (made,)
     assert list(pulled.unreadable) == ["bad"]
     assert servers(objects, "p", 7) == [state]
+
+
+def test_what_killed_servers_left_is_taken_away_after_a_month(puller: Puller, objects: MemoryObjectStore) -> None:
+    now, day = 100 * 86_400_000_000, 86_400_000_000
+    for name, at_us in (("old", now - 31 * day), ("younger", now - 29 * day), ("ahead", now + day)):
+        state = ServerState(id=name, at_us=at_us, address="h:1", workers=1, revisions={}, keys=0, failed={})
+        objects.put(f"serving/p/servers/{name}.json", msgspec.json.encode(state))
+    puller.tell(ServerState(id="new", at_us=now, address="h:1", workers=1, revisions={}, keys=0, failed={}))
+    left = [info.key.rpartition("/")[2] for info in objects.list("serving/p/servers/")]
+    assert sorted(left) == ["ahead.json", "new.json", "younger.json"]
 
 
 def test_every_file_that_is_kept_is_made_durable_before_its_name(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import getpass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from headrace.cli.options import AsJson, ProjectPath, Several
 from headrace.cli.output import instant, print_json, print_line, print_table
 from headrace.errors import WrongUse
+
+if TYPE_CHECKING:
+    from headrace.serving.pulling import Spread
 
 
 class LifetimeInvalid(WrongUse):
@@ -66,10 +69,9 @@ def create(
             note=note,
         )
         opened.service.tell_servers()
-        servers, behind = opened.service.wait_for_keys()
+        spread = opened.service.wait_for_keys()
     if as_json:
-        told = {"servers": servers, "behind": behind}
-        print_json({"key": text, "id": key.id, "expires_us": key.expires_us, **told})
+        print_json({"key": text, "id": key.id, "expires_us": key.expires_us, **spread._asdict()})
         return 0
     print_line(text)
     print_line()
@@ -78,7 +80,7 @@ def create(
     limits = "" if rate is None and concurrency is None else f", at most {_limits(rate, concurrency)}"
     print_line(f"key {key.id} may {' and '.join(key.verbs)} at {where}{limits}, {ends}.")
     print_line("It is shown this once. Send it as `Authorization: Bearer KEY`.")
-    _tell_behind(behind)
+    _tell(spread)
     return 0
 
 
@@ -139,15 +141,20 @@ def revoke(name: str, *, project: ProjectPath = None, as_json: AsJson = False) -
     with Project.open(project) as opened:
         key = opened.service.api_keys().revoke(name)
         opened.service.tell_servers()
-        servers, behind = opened.service.wait_for_keys()
+        spread = opened.service.wait_for_keys()
     if as_json:
-        print_json({"id": key.id, "revoked_us": key.revoked_us, "servers": servers, "behind": behind})
+        print_json({"id": key.id, "revoked_us": key.revoked_us, **spread._asdict()})
     else:
         print_line(f"key {key.id} no longer holds, since {instant(key.revoked_us)}")
-        _tell_behind(behind)
-    return 3 if behind else 0
+        _tell(spread)
+    return 3 if spread.behind or spread.silent else 0
 
 
-def _tell_behind(behind: list[str]) -> None:
-    if behind:
-        print_line(f"not yet known to {', '.join(behind)}, which cannot read the object store or is busy")
+def _tell(spread: Spread) -> None:
+    if spread.behind:
+        print_line(f"not yet known to {', '.join(spread.behind)}, which cannot read the object store or is busy")
+    if spread.silent:
+        print_line(
+            f"not known to {', '.join(spread.silent)}, not heard of since: if it was killed, nothing is left to do; "
+            "if it is cut off from the object store, it goes by the keys of before until [serving] max_stale has passed"
+        )

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -40,6 +40,8 @@ KEYS_WAIT_S = 5.0
 _POLL_S: Final = 0.05
 FRESH_US: Final = 15_000_000
 """A server that told of itself within this time lives."""
+FORGOTTEN_US: Final = 30 * 86_400_000_000
+"""What a server left behind that was killed is taken away after so long."""
 
 
 class Pulled(Struct, frozen=True, kw_only=True):
@@ -91,6 +93,7 @@ class Puller:
         self._changes: bytes | None = None
         self._pulled: Pulled | None = None
         self._read = -ANEW_S
+        self._has_swept = False
 
     def pull(self) -> Pulled:
         """What is to be served now; raises what the store raises."""
@@ -180,6 +183,11 @@ class Puller:
     def tell(self, state: ServerState) -> None:
         """This server lives."""
         self._objects.put(_server_key(self._project, state.id), msgspec.json.encode(state))
+        if not self._has_swept:
+            self._has_swept = True
+            for each in _states(self._objects, self._project):
+                if abs(state.at_us - each.at_us) > FORGOTTEN_US:
+                    self.leave(each.id)
 
     def leave(self, server: str) -> None:
         """It no longer does."""
@@ -203,27 +211,55 @@ def changes_key(project: str) -> str:
 
 def servers(objects: ObjectStore, project: str, now_us: int) -> list[ServerState]:
     """The servers that live."""
-    found = []
-    for info in objects.list(f"serving/{project}/servers/"):
-        with suppress(ObjectNotFound, msgspec.DecodeError, UnicodeDecodeError):
-            state = msgspec.json.decode(objects.get(info.key), type=ServerState)
-            if abs(now_us - state.at_us) < FRESH_US:
-                found.append(state)
-    return found
+    return [state for state in _states(objects, project) if abs(now_us - state.at_us) < FRESH_US]
+
+
+class Spread(NamedTuple):
+    """How far a list of keys has come."""
+
+    servers: int
+    """That live."""
+    behind: list[str]
+    """Addresses of those among them that do not go by it after so long."""
+    silent: list[str]
+    """Addresses of those that did not go by it when they were last heard of, and may live: whoever is killed, cut off
+    from the store or has another clock looks alike."""
 
 
 def wait_for_keys(
-    objects: ObjectStore, project: str, keys: tuple[ApiKey, ...], *, clock: Callable[[], int]
-) -> tuple[int, list[str]]:
-    """Until every server that lives goes by this list of keys; how many there are, and addresses of those that do not
-    after so long."""
+    objects: ObjectStore,
+    project: str,
+    keys: tuple[ApiKey, ...],
+    *,
+    max_stale_us: int,
+    clock: Callable[[], int],
+) -> Spread:
+    """Until every server that lives goes by this list of keys.
+
+    Parameters
+    ----------
+    max_stale_us : how long a server goes on that cannot read the store
+    """
     wanted, until = count_changes(keys), time.monotonic() + KEYS_WAIT_S
     while True:
-        living = servers(objects, project, clock())
-        behind = [each.address for each in living if each.keys < wanted]
+        now, states = clock(), _states(objects, project)
+        ages = [(abs(now - each.at_us), each) for each in states]
+        behind = [each.address for age, each in ages if age < FRESH_US and each.keys < wanted]
         if not behind or time.monotonic() > until:
-            return len(living), behind
+            living = sum(age < FRESH_US for age, _ in ages)
+            may_live = FRESH_US + max_stale_us
+            silent = [each.address for age, each in ages if FRESH_US <= age < may_live and each.keys < wanted]
+            return Spread(living, behind, silent)
         time.sleep(_POLL_S)
+
+
+def _states(objects: ObjectStore, project: str) -> list[ServerState]:
+    """What every server told last that has not left."""
+    found = []
+    for info in objects.list(f"serving/{project}/servers/"):
+        with suppress(ObjectNotFound, msgspec.DecodeError, UnicodeDecodeError):
+            found.append(msgspec.json.decode(objects.get(info.key), type=ServerState))
+    return found
 
 
 def _server_key(project: str, server: str) -> str:
