@@ -149,6 +149,16 @@ def test_where_there_is_no_room_for_limits_their_keys_are_refused_and_nobody_die
     quota.close()
 
 
+def test_as_many_workers_as_a_server_may_have_share_a_file(tmp_path: Path) -> None:
+    who = made(concurrency=257)
+    quotas = [Quota(tmp_path / "quota") for _ in range(256)]
+    for each in quotas:
+        each.install([who])
+    assert taken(quotas, who, 300) == 257
+    for each in quotas:
+        each.close()
+
+
 def test_no_more_workers_than_there_are_places_share_a_file(tmp_path: Path) -> None:
     quotas = [Quota(tmp_path / "quota") for _ in range(WORKERS)]
     with pytest.raises(RuntimeError):

@@ -21,13 +21,16 @@ from typing import Final
 from headrace.serving.http.responses import Problem
 from headrace.serving.keys import ApiKey
 
-WORKERS: Final = 64
-"""That may share a file."""
+WORKERS: Final = 320
+"""That may share a file: the 256 that a server may have, and some that are still ending or are another server's."""
+NAME: Final = f"quota-{WORKERS}"
+"""Of the file: another number of places is another layout."""
 _BUCKET: Final = Struct("<dd")
 """Tokens, and when there were as many."""
 _OWNER: Final = Struct("<qq")
 """A process, and when it began: its number may be another's later."""
 _COUNT: Final = Struct("<I")
+_ALL_COUNTS: Final = Struct(f"<{WORKERS}I")
 _HEAD_BYTES: Final = WORKERS * _OWNER.size
 _COUNTS: Final = _BUCKET.size
 _SLOT_BYTES: Final = _COUNTS + WORKERS * _COUNT.size
@@ -102,13 +105,14 @@ class Quota:
         _BUCKET.pack_into(self._map, slot, tokens - 1.0, now)
 
     def _under_way(self, slot: int) -> int:
-        total = 0
-        for place in range(WORKERS):
-            (count,) = _COUNT.unpack_from(self._map, slot + _COUNTS + place * _COUNT.size)
+        counts = _ALL_COUNTS.unpack_from(self._map, slot + _COUNTS)
+        total = sum(counts)
+        if total == counts[self._own]:
+            return total
+        for place, count in enumerate(counts):
             if count and place != self._own and not self._lives(place):
                 _COUNT.pack_into(self._map, slot + _COUNTS + place * _COUNT.size, 0)
-                count = 0
-            total += count
+                total -= count
         return total
 
     def _add(self, slot: int, change: int) -> None:

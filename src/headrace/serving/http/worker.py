@@ -21,11 +21,11 @@ from headrace.features.model import ExpressionStep, Program
 from headrace.features.program import HistoryLike
 from headrace.scoring.package import Package, decode_json, read_package
 from headrace.serving.errors import PortTaken, TlsUnusable
+from headrace.serving.http import quota
 from headrace.serving.http.connection import Connection
 from headrace.serving.http.desk import Desk
 from headrace.serving.http.endpoint import Endpoint
 from headrace.serving.http.metrics import metrics_text
-from headrace.serving.http.quota import Quota
 from headrace.serving.http.records import Records
 from headrace.serving.keys import KeyRing
 from headrace.serving.log.writer import LogHeader, LogWriter
@@ -140,7 +140,7 @@ class Worker:
                 loop=loop,
             )
         )
-        self._quota = Quota(Path(settings.packages).with_name("quota"))
+        self._quota = quota.Quota(Path(settings.packages).with_name(quota.NAME))
         self.desk = Desk(
             loop,
             limits=settings.limits,
