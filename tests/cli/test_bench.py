@@ -18,7 +18,7 @@ from tests.examples import flights_rows, write_csv
 
 from headrace.app import Project
 from headrace.cli import bench
-from headrace.serving.loadtest.errors import KeyMissing
+from headrace.serving.loadtest.errors import KeyInvalid, KeyMissing
 from headrace.serving.loadtest.run import Plan
 from headrace.serving.log.reader import Predictions, read_log
 from headrace.serving.model import Served
@@ -151,6 +151,8 @@ def test_stopped_by_hand_it_ends_its_key_and_its_generators(served: Path, call: 
         ((NAME, "--rate", "0"), 2, "load-test-option-invalid"),
         ((NAME, "--connections", "0"), 2, "load-test-option-invalid"),
         ((NAME, "--generators", "2000"), 2, "load-test-option-invalid"),
+        ((NAME, "--seed", "-1"), 2, "load-test-option-invalid"),
+        ((NAME, "--rate", "1e7", "--seconds", "600"), 2, "load-test-option-invalid"),  # 6e9 instants of 8 bytes
     ],
 )
 def test_what_cannot_be_is_refused_first(
@@ -182,6 +184,16 @@ def test_a_key_file_that_holds_none_is_said_to_be_so(delays: Path, call: Call) -
     for name in ("empty", "missing"):
         said = call("bench", NAME, "--url", "http://127.0.0.1:9", "--key-file", name, "--json")
         assert (said.code, said.document["error"]["code"]) == (2, "api-key-file-unreadable")
+
+
+@pytest.mark.parametrize("text", ["hr_1_é", "hr_1\r\nx-more: 1", "hr_1\u20ac", "hr_\x7f"])
+def test_what_cannot_be_sent_as_a_key_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "key").write_text(text.split("\r")[0] + "\u2026", encoding="utf-8")
+    for environment, path in (({"HEADRACE_KEY": text}, None), ({}, tmp_path / "key")):
+        with pytest.raises(KeyInvalid) as refused:
+            bench._given_key(environment, path)
+        assert text not in refused.value.message
+    assert bench._given_key({"HEADRACE_KEY": " hr_1_a\n"}, None) == "hr_1_a"  # as `export HEADRACE_KEY="$(…)"` may
 
 
 def test_no_key_is_made_where_the_objects_are_not_on_this_machine(delays: Path) -> None:

@@ -128,7 +128,7 @@ def _plan(
 ) -> Plan:
     from headrace.definition.quantities import parse_duration
     from headrace.serving.loadtest.errors import LoadInvalid
-    from headrace.serving.loadtest.run import Plan
+    from headrace.serving.loadtest.run import MOST_REQUESTS, Plan
 
     p99_us = own_p99_us if p99 is None else parse_duration(p99)
     if not p99_us:
@@ -141,6 +141,11 @@ def _plan(
         raise LoadInvalid("--connections", "1 to 60,000", str(connections))
     if not 1 <= generators <= min(64, connections):
         raise LoadInvalid("--generators", "1 to 64, and no more than connections", str(generators))
+    if rate is not None and rate * seconds > generators * MOST_REQUESTS:
+        expected = f"so few that a stage has no more than {MOST_REQUESTS:,} requests for each generator"
+        raise LoadInvalid("--rate", expected, f"{rate:g} for {seconds:g} s")
+    if not 0 <= seed < 2**63:
+        raise LoadInvalid("--seed", "0 or more, below 2^63", str(seed))
     return Plan(
         p99_s=p99_us / 1e6,
         seconds=seconds,
@@ -217,10 +222,13 @@ def _key(opened: Project, deployment: Deployment, path: Path | None, plan: Plan)
 
 
 def _given_key(environment: Mapping[str, str], path: Path | None) -> str | None:
-    from headrace.serving.loadtest.errors import KeyFileUnreadable
+    from headrace.serving.loadtest.errors import KeyFileUnreadable, KeyInvalid
 
     if path is None:
-        return environment.get(KEY) or None
+        given = environment.get(KEY, "").strip()
+        if given and not (given.isascii() and given.isprintable()):
+            raise KeyInvalid(KEY)
+        return given or None
     try:
         lines = path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
@@ -228,6 +236,8 @@ def _given_key(environment: Mapping[str, str], path: Path | None) -> str | None:
         raise KeyFileUnreadable(str(path), why) from error
     if not lines:
         raise KeyFileUnreadable(str(path), "it is empty")
+    if not (lines[0].isascii() and lines[0].isprintable()):
+        raise KeyInvalid(str(path))
     return lines[0]
 
 
@@ -290,9 +300,9 @@ def _mark(stage: Stage) -> str:
     if stage.rate is None:
         return ""
     marks = []
-    if stage.told.is_saturated:
+    if stage.told.is_saturated and (stage.told.refusals or not stage.told.is_generator_full):
         marks.append("saturated")
-    elif stage.found != "within":
+    elif not stage.told.is_saturated and stage.found != "within":
         marks.append("too slow")
     if stage.told.is_generator_full:
         marks.append("generator full")

@@ -29,6 +29,14 @@ def test_constant_arrivals_are_as_many_as_the_rate_says(rate: float, seconds: fl
     assert abs(len(arrivals("constant", rate, seconds, 0)) - rate * seconds) < 1 + 1e-6
 
 
+@given(st.integers(1, 64), rates, seconds)
+def test_generators_that_share_a_constant_rate_are_evenly_spaced_together(n: int, rate: float, seconds: float) -> None:
+    parts = [arrivals("constant", rate / n, seconds, seed=0, phase=number / n) for number in range(n)]
+    together = np.sort(np.concatenate(parts))
+    assert abs(len(together) - rate * seconds) < 1 + 1e-6
+    assert np.diff(together) == pytest.approx(1e9 / rate, rel=1e-6, abs=2)
+
+
 def test_poisson_arrivals_are_as_independent_users_come() -> None:
     """Gaps of an exponential distribution: mean and standard deviation are alike, one in e is longer than the mean."""
     gaps = np.diff(arrivals("poisson", 50_000, 4, seed=7)) / 1e9

@@ -133,6 +133,16 @@ def test_clients_ask_again_once_they_are_answered_and_never_before() -> None:
     assert server.most_at_once == 6
 
 
+def test_clients_whose_connections_end_with_an_answer_open_others_and_that_is_no_failure() -> None:
+    """As a front ends connections after so many requests."""
+    last = OK.replace(b"content-length", b"connection: close\r\ncontent-length")
+    with serving(lambda *_: last) as (server, port), Crew([setup(port, open_at_once=4)]) as crew:
+        told, _, _ = crew.closed(Closed(clients=4, seconds=0.4), see)
+    check(told)
+    assert told.failed == {}
+    assert told.answered == told.sent == len(server.asked) > 4
+
+
 def test_several_generators_share_rate_and_clients() -> None:
     with serving(lambda *_: OK) as (server, port), Crew([setup(port), setup(port, first=3)]) as crew:
         told = stage(crew)

@@ -43,7 +43,14 @@ def test_only_this_machine_counts_as_such(url: str, is_loopback: bool) -> None:
     assert parse_url(url).is_loopback is is_loopback
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://a", "http://", "http://a:b", "http://a/x", "http://u:p@a"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("127.0.0.1:8000", "ftp://a", "http://", "http://a:b", "http://a/x", "http://u:p@a", "http://:p@a"),
+        *("http://a:0", "http://a#b", "http://a?b", "http://a..b", "http://" + "a" * 64, "http://é.example"),
+        *("http://" + "a." * 127 + "a", "http://a b", "http://[::1", "http://a\u0000b"),
+    ],
+)
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(UrlInvalid):
         parse_url(url)

@@ -8,6 +8,7 @@ import pytest
 
 from headrace.serving.loadtest.latencies import Latencies
 from headrace.serving.loadtest.machine import ProcessUse, Use
+from headrace.serving.loadtest.run import Stage, judged
 from headrace.serving.loadtest.stages import Told
 from headrace.serving.loadtest.verdict import judge
 
@@ -53,6 +54,18 @@ def use(*workers: ProcessUse, disk: float | None = 0.01) -> Use:
             "prediction-log-behind",
         ),
         (told(refused={503: 9}, codes={"online-stale": 9}), use(process()), "refused", "online-stale 9"),
+        (
+            told(refused={429: 901}, codes={"too-busy": 900, "key-too-many": 1}),
+            use(process(busy=0.98)),
+            "worker cpu",
+            "was 98% busy",
+        ),
+        (
+            told(refused={429: 900, 503: 2}, codes={"too-busy": 900, "prediction-log-behind": 1, "online-stale": 1}),
+            use(process(busy=0.7)),
+            "admission",
+            "too-busy 900",
+        ),
         (told(), use(), "unknown", "not on this machine"),
         (told(), use(process(busy=0.3)), "unknown", "nothing was full"),
         (told(answered_within=9_990), use(process(busy=0.3)), "not reached", "every rate that was tried"),
@@ -80,3 +93,16 @@ def test_what_is_under_way_at_the_end_of_a_stage_is_no_saturation() -> None:
     assert slow.found(p99_s=0.1) == "slow"
     assert told().found(p99_s=1.0) == "far too much"
     assert told(refused={429: 1}, answered_within=9_900).found(p99_s=1.0) == "much"
+
+
+def stage(rate: float, told: Told) -> Stage:
+    return Stage(rate=rate, told=told, use=use(process(busy=0.3)), found=told.found(p99_s=60.0))
+
+
+def test_what_a_full_generator_got_is_no_saturation_of_the_server() -> None:
+    within = told(offered=4_000, sent=4_000, answered=4_000, answered_within=4_000, latencies=Latencies.of([10**6]))
+    full = [stage(2_000, within), stage(5_000, told(busy=0.99))]
+    bottleneck, saturation = judged(full, pinned=True)
+    assert (bottleneck.kind, saturation) == ("generator", None)
+    bottleneck, saturation = judged([full[0], stage(5_000, told())], pinned=True)
+    assert (bottleneck.kind, saturation) == ("unknown", 3_500.0)

@@ -71,7 +71,8 @@ class Crew:
         """A stage at a rate that the generators share, and the machine within it."""
         n = len(self._processes)
         parts = [
-            msgspec.structs.replace(order, rate=order.rate / n, seed=order.seed * n + number) for number in range(n)
+            msgspec.structs.replace(order, rate=order.rate / n, seed=order.seed * n + number, phase=number / n)
+            for number in range(n)
         ]
         return self._run(parts, order.seconds, look)
 

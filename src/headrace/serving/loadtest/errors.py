@@ -57,7 +57,8 @@ class UrlInvalid(WrongUse):
     def __init__(self, text: str) -> None:
         super().__init__(
             f"a server's address is like http://127.0.0.1:8000, found {text[:80]!r}",
-            fix="write it with http:// or https://, a host, and a port if it is not the usual one",
+            fix="write it with http:// or https://, a host (xn--… for a name beyond ASCII), and a port if it is not "
+            "the usual one",
         )
 
 
@@ -84,6 +85,19 @@ class KeyFileUnreadable(WrongUse):
             f"{path} should hold an API key, alone on its first line: {reason}",
             fix="write what headrace keys create showed into it, and let nobody else read it",
             path=path,
+        )
+
+
+class KeyInvalid(WrongUse):
+    """What was given as an API key cannot be sent as one."""
+
+    code = "api-key-invalid"
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"{where} should hold an API key, which has ASCII letters, digits, - and _ alone; it holds something else",
+            fix="give what headrace keys create showed, which begins with hr_",
+            where=where,
         )
 
 

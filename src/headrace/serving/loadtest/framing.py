@@ -53,5 +53,8 @@ def receive(pipe: IO[bytes], kind: type[T]) -> T | None:
     head = pipe.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
-    data = pipe.read(_LENGTH.unpack(head)[0])
+    [length] = _LENGTH.unpack(head)
+    data = pipe.read(length)
+    if len(data) < length:  # it was killed while it said so
+        return None
     return msgspec.msgpack.decode(data, type=kind)

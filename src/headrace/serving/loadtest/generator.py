@@ -69,8 +69,9 @@ class Line(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """A whole answer."""
         parser = self._parser
-        self._gun.answered(self, parser.get_status_code(), self._data)
-        if not parser.should_keep_alive():
+        stays = parser.should_keep_alive()
+        self._gun.answered(self, parser.get_status_code(), self._data, stays=stays)
+        if not stays:
             self.end("closed")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -146,8 +147,8 @@ class Gun:
         with suppress(OSError, TimeoutError):  # the request goes on waiting for a connection
             await self._open()
 
-    def answered(self, line: Line, status: int, data: bytes) -> None:
-        """An answer came."""
+    def answered(self, line: Line, status: int, data: bytes, *, stays: bool) -> None:
+        """An answer came; its connection takes another request if it stays."""
         now = time.perf_counter_ns()
         due = line.due_ns
         if not due:
@@ -167,6 +168,8 @@ class Gun:
                 self._codes[code] += 1
             else:
                 self._failed[f"status {status} {code}"] += 1
+        if not stays:
+            return
         if self._closed and now < self._end_ns:
             self._ask(line, now)
         else:
@@ -207,7 +210,7 @@ class Gun:
         """By a schedule."""
         self._begin()
         await self._connect_again()
-        due = arrivals(order.pattern, order.rate, order.seconds, order.seed)
+        due = arrivals(order.pattern, order.rate, order.seconds, order.seed, phase=order.phase)
         done = self._loop.create_future()
         began_cpu = time.process_time_ns()
         begin_ns = time.perf_counter_ns() + _WAKE_NS + 10 * len(due)

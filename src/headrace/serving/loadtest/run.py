@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,8 @@ _FIRST_SHARE: Final = 8
 """The first rate is so much less than what 64 clients got."""
 _MOST_SHARE: Final = 16
 _LEAST_RATE: Final = 1.0
+MOST_REQUESTS: Final = 20_000_000
+"""Of a generator in a stage: each takes 8 bytes of memory, and as many again, twice, while the schedule is made."""
 _OPEN_AT_ONCE: Final = 64
 _QUIET_S: Final = 0.5
 """How long the machine is looked at before anything is asked."""
@@ -86,7 +89,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where server and generators run, as far as it is known."""
 
     workers: tuple[int, ...]
-    """Processes; none: not on this machine, or not this user's to see."""
+    """Processes at the beginning; none: not on this machine, or not this user's to see."""
     worker_cores: tuple[int, ...]
     """On which they may run."""
     generator_cores: tuple[int, ...]
@@ -111,7 +114,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     place: Place
     stages: tuple[Stage, ...]
     saturation: float | None
-    """Answers a second at most; None: it was not reached."""
+    """Answers a second at most; None: it was not reached, or the generator's end was."""
     within: float | None
     """The greatest rate offered that was answered whole, with p99 within the bound; None: not one was."""
     bottleneck: Bottleneck
@@ -154,7 +157,8 @@ def load_test(
     before = asker.counted()
     probed = rows.bodies[:_PROBED]
     answered_before = asker.probe(probed, ids)
-    workers = machine.listeners(target.port) if target.is_here else []
+    is_here = target.is_here
+    workers = machine.listeners(target.port) if is_here else []
     place = _place(workers, before.workers if before is not None else len(workers), plan.generators)
     say_place(place)
     stages: list[Stage] = []
@@ -175,10 +179,11 @@ def load_test(
         for number in range(plan.generators)
     ]
     with Crew(setups) as crew:
-        see = partial(machine.look, [*workers, *crew.pids], log if workers else None)
-        used = partial(machine.between, workers=workers, generators=crew.pids)
 
         def run(order: Open | Closed) -> Stage:
+            # a server may have as many as what is asked calls for
+            workers = machine.listeners(target.port) if is_here else []
+            see = partial(machine.look, [*workers, *crew.pids], log if workers else None)
             told, first, last = crew.open(order, see) if isinstance(order, Open) else crew.closed(order, see)
             if not told.answered and not told.connections:
                 raise ServerNotReached(str(target), "it ended its connections, and takes no new ones")
@@ -186,18 +191,21 @@ def load_test(
                 clients=order.clients if isinstance(order, Closed) else None,
                 rate=order.rate if isinstance(order, Open) else None,
                 told=told,
-                use=used(first, last),
+                use=machine.between(first, last, workers=workers, generators=crew.pids),
                 found=told.found(plan.p99_s),
             )
             stages.append(stage)
             return stage
 
-        warm, _, _ = crew.closed(Closed(clients=min(CLIENTS[0], plan.connections), seconds=_WARM_S), see)
+        nothing = partial(machine.look, [], None)
+        warm, _, _ = crew.closed(Closed(clients=min(CLIENTS[0], plan.connections), seconds=_WARM_S), nothing)
         _search(plan, run, say_stage)
     asked = len(probed) + warm.sent + sum(stage.told.sent for stage in stages)
     answered = answered_before + warm.answered + sum(stage.told.answered for stage in stages)
-    after = None if before is None else asker.counted_at_least(before.rows + answered, _COUNTED_S)
-    judged = _telling(stages)
+    after = None
+    with suppress(ServerNotReached):  # what was found stands, should the server have gone since
+        after = None if before is None else asker.counted_at_least(before.rows + answered, _COUNTED_S)
+    bottleneck, saturation = judged(stages, pinned=bool(place.generator_cores))
     return Report(
         deployment=name,
         address=str(target),
@@ -208,14 +216,21 @@ def load_test(
         plan=plan,
         place=place,
         stages=tuple(stages),
-        saturation=_saturation(stages),
+        saturation=saturation,
         within=bracket(_tried(stages))[0],
-        bottleneck=judge(judged.told, judged.use, pinned=bool(place.generator_cores)),
+        bottleneck=bottleneck,
         generator_most=_generator_most(stages),
         asked=asked,
         answered=answered,
         logged=None if before is None or after is None else after.rows - before.rows,
     )
+
+
+def judged(stages: Sequence[Stage], *, pinned: bool) -> tuple[Bottleneck, float | None]:
+    """What held the server back, and its saturation: none where the generator had no time left before it."""
+    telling = _telling(stages)
+    bottleneck = judge(telling.told, telling.use, pinned=pinned)
+    return bottleneck, None if bottleneck.kind == "generator" else _saturation(stages)
 
 
 def _search(plan: Plan, run: Callable[[Open | Closed], Stage], say: Callable[[Stage], None]) -> None:
@@ -238,6 +253,7 @@ def _search(plan: Plan, run: Callable[[Open | Closed], Stage], say: Callable[[St
             got = max(got, stage.told.rate)
     tried: list[Tried] = []
     first, most = max(_LEAST_RATE, rounded(got / _FIRST_SHARE)), rounded(got * _MOST_SHARE)
+    most = max(first, min(most, plan.generators * MOST_REQUESTS / plan.seconds))
     while (rate := next_rate(tried, first=first, most=most, stages=STAGES)) is not None:
         stage = by_schedule(rate, len(tried))
         tried.append(Tried(rate, stage.found))

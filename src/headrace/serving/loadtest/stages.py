@@ -29,6 +29,8 @@ class Open(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Of this one generator."""
     seconds: float
     seed: int
+    phase: float = 0.0
+    """In a constant schedule: by which part of the time between two requests the first is later; in [0, 1)."""
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True, tag=True):

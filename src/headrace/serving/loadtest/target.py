@@ -22,6 +22,7 @@ _TIMEOUT_S: Final = 10.0
 _KEY_TRIES: Final = 8
 """Connections on which a new key has to be known: with several workers each takes some."""
 _PORTS: Final = {"http": 80, "https": 443}
+_HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 _ROWS: Final = re.compile(rb'^headrace_predictions_total\{deployment="([a-z0-9_-]+)"[^}]*\} (\d+)$', re.MULTILINE)
 _WORKERS: Final = re.compile(rb"^headrace_workers (\d+)$", re.MULTILINE)
 
@@ -77,9 +78,20 @@ def parse_url(text: str) -> Target:
         port = parts.port
     except ValueError:
         raise UrlInvalid(text) from None
-    if parts.scheme not in _PORTS or not parts.hostname or parts.path not in ("", "/") or parts.query or parts.username:
+    host = parts.hostname
+    if parts.scheme not in _PORTS or not host or parts.path not in ("", "/") or port == 0:
+        raise UrlInvalid(text)
+    if parts.query or parts.fragment or "@" in parts.netloc or not _is_host(host):
         raise UrlInvalid(text)
     return Target(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "https")
+
+
+def _is_host(name: str) -> bool:
+    """Whether it can be looked up: an address, or a name in ASCII of parts of 1 to 63 characters."""
+    with suppress(ValueError):
+        ipaddress.ip_address(name)
+        return True
+    return _HOST.fullmatch(name) is not None
 
 
 def choose(name: str, states: Sequence[ServerState]) -> Target:

@@ -48,12 +48,8 @@ def judge(told: Told, use: Use, *, pinned: bool) -> Bottleneck:
     pinned : whether the generator had a core of its own
     """
     codes = {code: n for code, n in told.codes.items() if n}
-    if any(code in codes for code in _LOG_CODES):
-        return Bottleneck("log", f"the log of predictions: the server refused because {_most(codes, _LOG_CODES)}.")
-    if limited := [code for code in codes if code.startswith(_KEY_CODES)]:
-        return Bottleneck("key limit", f"the limits of the API key ({', '.join(limited)}), not the server.")
-    if others := {code: n for code, n in codes.items() if told.refusals and code != _BUSY_CODE}:
-        return Bottleneck("refused", f"none of its own: the server refused for another reason ({_listed(others)}).")
+    if codes and (refused := _refused(codes)) is not None:
+        return refused
     if not told.is_saturated and told.failures:
         return Bottleneck("failures", f"none was reached before requests failed: {_listed(told.failed)}.")
     if not told.is_saturated and not told.is_generator_full:
@@ -75,6 +71,30 @@ def judge(told: Told, use: Use, *, pinned: bool) -> Bottleneck:
             "unknown", "unknown: the server's processes are not on this machine, or are not this user's to see."
         )
     return Bottleneck("unknown", f"unknown: nothing was full; {_rest(use)}.")
+
+
+def _refused(codes: dict[str, int]) -> Bottleneck | None:
+    """By what most refusals were for; None: there was too much to do."""
+    kinds: dict[str, dict[str, int]] = {}
+    for code, n in codes.items():
+        kinds.setdefault(_kind_of(code), {})[code] = n
+    most = max(kinds, key=lambda kind: sum(kinds[kind].values()))
+    said = _listed(kinds[most])
+    if most == "log":
+        return Bottleneck("log", f"the log of predictions: the server refused because of it ({said}).")
+    if most == "key limit":
+        return Bottleneck("key limit", f"the limits of the API key ({said}), not the server.")
+    if most == "refused":
+        return Bottleneck("refused", f"none of its own: the server refused for another reason ({said}).")
+    return None
+
+
+def _kind_of(code: str) -> str:
+    if code in _LOG_CODES:
+        return "log"
+    if code.startswith(_KEY_CODES):
+        return "key limit"
+    return "admission" if code == _BUSY_CODE else "refused"
 
 
 def _workers_full(told: Told, use: Use) -> str:
@@ -128,10 +148,6 @@ def _rest(use: Use) -> str:
 
 def _cores(use: Use) -> str:
     return ", ".join(f"{share:.0%}" for _, share in sorted(use.cores.items())) or "not known"
-
-
-def _most(codes: dict[str, int], among: tuple[str, ...]) -> str:
-    return max((code for code in among if code in codes), key=lambda code: codes[code])
 
 
 def _listed(counts: dict[str, int]) -> str:
