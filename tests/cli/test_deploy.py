@@ -173,6 +173,23 @@ def test_a_canary_that_is_said_wrongly_is_wrong_use(
     assert code in said.err
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--guard", "scores=0.5"), "deploy-option-alone"),
+        (("--hold", "1h"), "deploy-option-alone"),
+        (("--least-rows", "7"), "deploy-option-alone"),
+        (("--bandit",), "deploy-option-alone"),
+        (("--shadow", "--guard", "scores=0.5"), "deploy-option-alone"),
+        (("3", "--split", "1=50,2=50"), "version-beside-split"),
+        (("--split", "1=50,2=50,2=50"), "share-invalid"),
+    ],
+)
+def test_what_would_change_nothing_is_wrong_use(call: Call, delays: Path, words: tuple[str, ...], code: str) -> None:
+    said = call("deploy", "one", *words)
+    assert (said.code, code in said.err) == (2, True), said.err
+
+
 def test_who_answers_where_the_version_cannot_is_set_by_itself(call: Call, delays: Path) -> None:
     assert call("deploy", "one").code == 0
     assert call("deploy", "one", "--fallback", "1", "--constant", "0.25").code == 0

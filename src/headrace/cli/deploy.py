@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import Parameter
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from headrace.serving.model import Deployment, Guard
 
 
+HOLD: Final = "15m"
+LEAST_ROWS: Final = 500
+
+
 def deploy(
     name: str,
     version: str | None = None,
@@ -26,8 +30,8 @@ def deploy(
     split: str | None = None,
     bandit: Flag = False,
     guard: Annotated[tuple[str, ...], Several] = (),
-    hold: str = "15m",
-    least_rows: int = 500,
+    hold: str = HOLD,
+    least_rows: int = LEAST_ROWS,
     fallback: str | None = None,
     constant: str | None = None,
     reason: Annotated[str, Parameter(name=["--reason", "-m"])] = "",
@@ -69,6 +73,11 @@ def deploy(
     falls_back = fallback is not None or constant is not None
     if sum(bool(each) for each in (canary, shadow, split, falls_back)) > 1 or (falls_back and version is not None):
         raise DeployUnclear
+    _check_of_canary(canary, guard, hold, least_rows)
+    if bandit and split is None:
+        raise OptionAlone("--bandit", "--split")
+    if split is not None and version is not None:
+        raise VersionBesideSplit(version)
     guards, hold_s = _guards(guard), _hold(hold)
     with Project.open(project) as opened:
         deploying = opened.service.deploying()
@@ -224,6 +233,31 @@ class DeployUnclear(WrongUse):
         )
 
 
+class OptionAlone(WrongUse):
+    """An option says more of what is not asked for."""
+
+    code = "deploy-option-alone"
+
+    def __init__(self, option: str, of: str) -> None:
+        super().__init__(
+            f"{option} says more of {of}, which is not asked for: it would change nothing",
+            fix=f"add {of}, or leave {option} out",
+            option=option,
+        )
+
+
+class VersionBesideSplit(WrongUse):
+    """A version beside a split, which names its own."""
+
+    code = "version-beside-split"
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"--split names the versions of its arms itself; found {version[:80]!r} beside it, which would not answer",
+            fix="leave it out, or add it to the split with its share",
+        )
+
+
 class ShareInvalid(WrongUse):
     """A share that is none."""
 
@@ -231,6 +265,16 @@ class ShareInvalid(WrongUse):
 
     def __init__(self, text: str, expected: str) -> None:
         super().__init__(f"a share should be {expected}, found {text[:40]!r}", fix=f"write {expected}", found=text[:40])
+
+
+def _check_of_canary(canary: str | None, guard: Sequence[str], hold: str, least_rows: int) -> None:
+    """Raise `OptionAlone` where something is said of a canary, and none is asked for."""
+    if canary is not None:
+        return
+    said = {"--guard": bool(guard), "--hold": hold != HOLD, "--least-rows": least_rows != LEAST_ROWS}
+    for option, is_said in said.items():
+        if is_said:
+            raise OptionAlone(option, "--canary")
 
 
 def _guards(texts: Sequence[str]) -> tuple[Guard, ...]:
@@ -286,6 +330,8 @@ def _weights(text: str) -> dict[str, float]:
     shares: dict[str, float] = {}
     for part in text.split(","):
         arm, sign, share = part.strip().partition("=")
+        if arm in shares:
+            raise ShareInvalid(part, "one for each arm")
         try:
             shares[arm] = float(share.removesuffix("%"))
         except ValueError:

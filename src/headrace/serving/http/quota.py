@@ -106,7 +106,7 @@ class Quota:
 
     def _under_way(self, slot: int) -> int:
         counts = _ALL_COUNTS.unpack_from(self._map, slot + _COUNTS)
-        total = sum(counts)
+        total: int = sum(counts)
         if total == counts[self._own]:
             return total
         for place, count in enumerate(counts):

@@ -79,11 +79,11 @@ def parse_url(text: str) -> Target:
     except ValueError:
         raise UrlInvalid(text) from None
     host = parts.hostname
-    if parts.scheme not in _PORTS or not host or parts.path not in ("", "/") or port == 0:
+    if host is None or not _is_host(host) or parts.scheme not in _PORTS or parts.path not in ("", "/") or port == 0:
         raise UrlInvalid(text)
-    if parts.query or parts.fragment or "@" in parts.netloc or not _is_host(host):
+    if parts.query or parts.fragment or "@" in parts.netloc:
         raise UrlInvalid(text)
-    return Target(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "https")
+    return Target(host, port or _PORTS[parts.scheme], parts.scheme == "https")
 
 
 def _is_host(name: str) -> bool:
