@@ -44,8 +44,7 @@ class Service:
 
     def deploying(self) -> Deploying:
         """The project's deployments, and what changes them."""
-        import getpass
-
+        from headrace.governance.users import user_name
         from headrace.operations.deploying import Deploying
 
         return Deploying(
@@ -54,7 +53,7 @@ class Service:
             self._project.name,
             prepare=self._make_online,
             clock=self._clock,
-            by=getpass.getuser(),
+            by=user_name(),
             sticky=self._project.definition.serving.sticky,
         )
 

@@ -154,24 +154,25 @@ def test_a_folder_answers_without_containers(built: Built, tmp_path: Path) -> No
         target = folder / "wheels" / wheel.name
         if not target.exists():
             target.hardlink_to(wheel)
-    process = subprocess.Popen(
-        [folder / RUN, "--port", "0", "--json"],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHON": sys.executable,
-            "PIP_NO_INDEX": "1",
-            "PIP_NO_COMPILE": "1",
-            "HOME": str(tmp_path),
-        },
-        stderr=subprocess.PIPE,
-    )
-    serving = Serving(process, built.key)
-    try:
-        status, answer = serving.ask("POST", "/v1/deployments/late/predict", ROW)
-        assert (status, answer["deployment"]) == (200, "late")
-    finally:
-        serving.end(process.pid)
-        shutil.rmtree(folder)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHON": sys.executable,
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_COMPILE": "1",
+        "HOME": str(tmp_path),
+    }
+    for where in (folder, tmp_path / "moved elsewhere"):
+        if where != folder:
+            folder.rename(where)
+            shutil.rmtree(where / "wheels")  # what was made the first time is enough
+        process = subprocess.Popen([where / RUN, "--port", "0", "--json"], env=environment, stderr=subprocess.PIPE)
+        serving = Serving(process, built.key)
+        try:
+            status, answer = serving.ask("POST", "/v1/deployments/late/predict", ROW)
+            assert (status, answer["deployment"]) == (200, "late")
+        finally:
+            serving.end(process.pid)
+    shutil.rmtree(tmp_path / "moved elsewhere")
 
 
 def test_a_label_says_what_was_meant_whatever_is_in_it(built: Built, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tests.packaging.made import DEFINITION, config_of, make_project
 
 from headrace.cli import main
 from headrace.definition.reader import read_serving
+from headrace.serving.probing import PROBE_BYTES
 
 IMAGE = "registry.example/delays@sha256:" + "b" * 64
 SCHEMAS = "1.37"
@@ -127,6 +128,7 @@ def test_memory_is_enough_for_the_most_workers_that_a_pod_may_have(root: Path) -
         return int(container["resources"]["limits"]["memory"].removesuffix("Mi"))
 
     two = limit()
+    assert two * 2**20 >= PROBE_BYTES + 2 * 2**29  # a hostile version is refused, and does not end the pod
     shutil.rmtree("out")
     definition = root / "headrace.toml"
     text = definition.read_text(encoding="utf-8").replace("workers = 2", "workers = { min = 2, max = 6 }")

@@ -56,6 +56,8 @@ def test_only_keys_that_hold_and_may_ask_there_are_packed(root: Path, capsys: py
     with open_project(root) as project:
         keys = project.service.api_keys()
         [usual] = keys.list()
+        keys.revoke(usual.id)
+        _, usual = keys.create(verbs=("predict",), lifetime_us=None, by="ann.smith", note="for bob@customer.example")
         _, other = keys.create(verbs=("predict",), deployments=("other",), lifetime_us=None, by="ann")
         _, ended = keys.create(verbs=("predict",), lifetime_us=None, by="ann")
         keys.create(verbs=("predict",), lifetime_us=1, by="ann")
@@ -65,6 +67,7 @@ def test_only_keys_that_hold_and_may_ask_there_are_packed(root: Path, capsys: py
     packed = (root / "one" / "app" / "objects" / "serving" / "delays" / "keys.json").read_text()
     assert usual.id in packed
     assert other.id not in packed
+    assert not [said for said in ("ann", "bob") if said in packed]  # who has an image has no list of customers
 
 
 def test_the_same_version_gives_the_same_files(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,14 +49,27 @@ def test_an_installer_takes_it_and_an_installed_one_is_packed_again_to_the_same_
     assert InstallationChanged.code in _repacked(site)
 
 
+@pytest.mark.parametrize(
+    ("gone", "code"),
+    [("headrace/cli/help.txt", "installation-changed"), ("*.dist-info/RECORD", "installation-unknown")],
+)
+def test_an_installation_that_is_not_whole_is_not_packed(wheel: Wheel, tmp_path: Path, gone: str, code: str) -> None:
+    with zipfile.ZipFile(io.BytesIO(wheel.data)) as archive:
+        archive.extractall(tmp_path)
+    assert _repacked(tmp_path) == wheel.sha256
+    [path] = tmp_path.glob(gone)
+    path.unlink()
+    assert _repacked(tmp_path) == code
+
+
 def _repacked(site: Path) -> str:
     """What the installation in that folder packs: the wheel's SHA-256, or the code of the error."""
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from headrace.packaging.wheel import pack_wheel\n"
-        "from headrace.packaging import errors\n"
+        "from headrace.errors import HeadraceError\n"
         "try: print(pack_wheel().sha256)\n"
-        "except errors.InstallationChanged as error: print(error.code)\n"
+        "except HeadraceError as error: print(error.code)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(site)], capture_output=True, text=True, cwd=site)
     return done.stdout.strip() or done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from cyclopts import Parameter
 
 from headrace.cli.options import AsJson, Flag, ProjectPath
 from headrace.cli.output import count, print_json, print_line
+from headrace.governance.users import user_name
 
 if TYPE_CHECKING:
     from headrace.app import Project
@@ -210,7 +210,7 @@ def _key(opened: Project, deployment: Deployment, path: Path | None, plan: Plan)
         verbs=("predict",),
         deployments=(deployment.name,),
         lifetime_us=lifetime_us,
-        by=getpass.getuser(),
+        by=user_name(),
         note="headrace bench",
     )
     opened.service.tell_servers()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Annotated
 
 from headrace.cli.options import AsJson, ProjectPath, Several
 from headrace.cli.output import instant, print_json, print_line, print_table
 from headrace.errors import WrongUse
+from headrace.governance.users import user_name
 
 if TYPE_CHECKING:
     from headrace.serving.pulling import Spread
@@ -65,7 +65,7 @@ def create(
             rate=rate,
             concurrency=concurrency,
             lifetime_us=lifetime_us,
-            by=getpass.getuser(),
+            by=user_name(),
             note=note,
         )
         opened.service.tell_servers()

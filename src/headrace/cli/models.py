@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.cli.instants import instant_us
 from headrace.cli.options import AsJson, ProjectPath
 from headrace.cli.output import instant, money, print_json, print_line, print_table
+from headrace.governance.users import user_name
 from headrace.registry.summary import read_summary
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def promote(
 
     registry = Project.open(project).registry()
     version = registry.get(reference)
-    registry.promote(version.model, version.number, alias, by=getpass.getuser(), reason=reason)
+    registry.promote(version.model, version.number, alias, by=user_name(), reason=reason)
     return _moved(version.model, alias, version.number, as_json=as_json)
 
 
@@ -147,7 +147,7 @@ def rollback(
     from headrace.app import Project
 
     registry = Project.open(project).registry()
-    change = registry.rollback(model, alias, by=getpass.getuser(), reason=reason)
+    change = registry.rollback(model, alias, by=user_name(), reason=reason)
     return _moved(model, alias, change.number, as_json=as_json)
 
 

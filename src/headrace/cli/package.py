@@ -72,7 +72,7 @@ def package(
     from headrace.packaging.containerfile import parse_image
     from headrace.packaging.context import RUN, container_files, folder_files
     from headrace.packaging.errors import PackingUnclear, PodsUnclear
-    from headrace.packaging.kubernetes import Cluster, kubernetes_files
+    from headrace.packaging.kubernetes import STATE_GIB, Cluster, kubernetes_files
     from headrace.registry.export import write_folder
 
     if container and to not in (None, "container"):
@@ -115,6 +115,10 @@ def package(
         print_line(f"  {near(folder / RUN)}")
     elif to == "kubernetes":
         print_line(f"  kubectl apply -f {near(folder)}")
+        if log_claim is None:
+            print_line(
+                f"  the log of predictions ends with its pod, and a pod with {STATE_GIB} GiB of it: see --log-claim"
+            )
     else:
         digest = "" if built.digest else " --build-arg BASE_DIGEST=sha256:…"
         print_line(f"  buildah build{digest} -t {packed.deployment}:{packed.version} {near(folder)}")

@@ -174,7 +174,7 @@ _RUN: Final = b"""#!/bin/sh
 set -eu
 cd "$(dirname "$0")"
 venv=.venv
-if [ ! -e "$venv/.ready" ]; then
+if [ ! -e "$venv/.ready" ] || ! "$venv/bin/python" -c "import headrace" 2> /dev/null; then
   rm -rf "$venv"
   "${PYTHON:-python3}" -m venv "$venv"
   "$venv/bin/python" -m pip --disable-pip-version-check --quiet install \\
@@ -183,5 +183,5 @@ if [ ! -e "$venv/.ready" ]; then
     --require-hashes --no-index --no-deps -r headrace.lock
   touch "$venv/.ready"
 fi
-exec "$venv/bin/headrace" serve --project app "$@"
+exec "$venv/bin/python" -m headrace serve --project app "$@"
 """

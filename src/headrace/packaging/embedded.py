@@ -55,5 +55,7 @@ def embedded_objects(
 
 
 def usable_keys(keys: Sequence[ApiKey], deployment: str, now_us: int) -> tuple[ApiKey, ...]:
-    """Those that hold and may ask at the deployment."""
-    return tuple(key for key in keys if key.holds(now_us) and any(key.allows(verb, deployment) for verb in VERBS))
+    """Those that hold and may ask at the deployment, without what people noted of them: an image goes further than the
+    project."""
+    held = (key for key in keys if key.holds(now_us) and any(key.allows(verb, deployment) for verb in VERBS))
+    return tuple(msgspec.structs.replace(key, by=BY, note="") for key in held)

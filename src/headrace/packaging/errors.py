@@ -48,7 +48,8 @@ class InstallationChanged(CheckFailed):
 
     def __init__(self, file: str) -> None:
         super().__init__(
-            f"{file} of the installed headrace is not what was installed: its SHA-256 is another than RECORD says",
+            f"{file} of the installed headrace is not what was installed: it is gone, or its SHA-256 is another than "
+            "RECORD says",
             fix="install headrace anew, then pack again",
             file=file,
         )

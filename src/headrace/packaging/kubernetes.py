@@ -20,10 +20,13 @@ from headrace.packaging.containerfile import Image
 from headrace.packaging.context import HOME, PORT, STATE, UID, Contents
 from headrace.packaging.errors import KubernetesNameInvalid
 from headrace.packaging.serving_toml import serving_toml
+from headrace.serving.probing import PROBE_BYTES
 
 LONGEST_ANSWERS_S: Final = 30
 """What a server that has stopped taking connections may take for what was asked."""
 RESERVE_S: Final = 5
+STATE_GIB: Final = 4
+"""What a pod may keep of its log and of versions; with more of it Kubernetes takes the pod away."""
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,51}[a-z0-9])?")
 _METADATA: Final = "kubernetes.io/metadata.name"
 _DEFINITION: Final = "headrace.toml"
@@ -205,9 +208,9 @@ def _container(contents: Contents, needs: Sequence[str], cluster: Cluster, of: _
         "livenessProbe": {**_asks("/healthz"), "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
         "resources": {
             "requests": {"cpu": str(serving.workers), "memory": f"{256 + 128 * serving.workers}Mi"},
-            "limits": {
-                "memory": f"{1024 + 512 * most_workers}Mi"
-            },  # of processors none: a limit only makes answers late
+            # a version that is tried may take so much until it is refused: a pod that ran out would be ended whole;
+            # of processors none: a limit only makes answers late
+            "limits": {"memory": f"{PROBE_BYTES // 2**20 + 1024 + 512 * most_workers}Mi"},
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -225,7 +228,7 @@ def _asks(path: str) -> dict[str, Any]:
 
 def _volumes(cluster: Cluster, of: _Of) -> list[dict[str, Any]]:
     volumes: list[dict[str, Any]] = [
-        {"name": "state", "emptyDir": {"sizeLimit": "4Gi"}},
+        {"name": "state", "emptyDir": {"sizeLimit": f"{STATE_GIB}Gi"}},
         {"name": "serving", "configMap": {"name": f"{of.name}-serving"}},
     ]
     if cluster.log_claim is not None:

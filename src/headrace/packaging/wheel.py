@@ -11,7 +11,7 @@ import hashlib
 import io
 import zipfile
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Final, NamedTuple
 
 import msgspec
@@ -76,10 +76,12 @@ def pack_wheel() -> Wheel:
 def _package_files(installed: Distribution) -> dict[str, bytes]:
     root = Path(__file__).parents[1]
     recorded = {} if _is_editable(installed) else {str(path): path.hash for path in installed.files or ()}
+    if not recorded and not _is_editable(installed):
+        raise InstallationUnknown("its RECORD is not there")
     files: dict[str, bytes] = {}
     for path in sorted(root.rglob("*")):
         below = path.relative_to(root)
-        if not path.is_file() or _LEFT_OUT & set(below.parts) or path.suffix == ".pyc":
+        if not path.is_file() or not _is_packed(below):
             continue
         name = f"{NAME}/{below.as_posix()}"
         data = path.read_bytes()
@@ -87,7 +89,14 @@ def _package_files(installed: Distribution) -> dict[str, bytes]:
         if recorded and (hashed is None or hashed.mode != "sha256" or hashed.value != _digest(data)):
             raise InstallationChanged(name)
         files[name] = data
+    for name in recorded:
+        if name.startswith(f"{NAME}/") and name not in files and _is_packed(PurePosixPath(name)):
+            raise InstallationChanged(name)
     return files
+
+
+def _is_packed(path: PurePath) -> bool:
+    return not _LEFT_OUT & set(path.parts) and path.suffix != ".pyc"
 
 
 def _is_editable(installed: Distribution) -> bool:

@@ -11,7 +11,6 @@ client; fencing tokens are described by Kleppmann, "How to do distributed lockin
 
 from __future__ import annotations
 
-import os
 import platform
 import threading
 import time
@@ -22,6 +21,7 @@ from typing import NamedTuple
 import msgspec
 
 from headrace.errors import HeadraceError
+from headrace.governance.users import user_name
 from headrace.runs.errors import LeaseLost, RunInProgress
 from headrace.runs.place import Owner, is_gone
 from headrace.stores.catalog import Catalog, Row, Writer
@@ -132,7 +132,7 @@ def holder_of(row: Row | None) -> Holder | None:
 def _acquire(
     catalog: FencedCatalog, project: str, owner: Owner, *, clock: Callable[[], int], term: Term, waiting: Waiting
 ) -> int:
-    mine = Holder(owner=owner, host=platform.node(), user=_user())
+    mine = Holder(owner=owner, host=platform.node(), user=user_name())
     row = _look(catalog, project)
     since = waiting.monotonic()
     while True:
@@ -197,12 +197,3 @@ def _beat(catalog: FencedCatalog, project: str, token: int, term: Term, stop: th
 def _named(row: Row | None) -> str | None:
     holder = holder_of(row)
     return None if holder is None else f"{holder.user} on {holder.host}"
-
-
-def _user() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return str(os.getuid())

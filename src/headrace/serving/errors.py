@@ -191,6 +191,19 @@ class TlsUnusable(WrongUse):
         )
 
 
+class AddressUnknown(WrongUse):
+    """Nothing is known under the name that should be listened on."""
+
+    code = "address-unknown"
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"{host[:80]!r} is neither an address nor a name that this machine knows",
+            fix="write an address of this machine such as 127.0.0.1, 0.0.0.0 or ::1, without brackets and port",
+            host=host[:80],
+        )
+
+
 class PortTaken(TroubleOutside):
     """The address cannot be listened on."""
 

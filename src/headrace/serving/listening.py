@@ -7,7 +7,7 @@ import socket
 from ipaddress import ip_address
 from typing import Final
 
-from headrace.serving.errors import AddressNotLocal, PortTaken
+from headrace.serving.errors import AddressNotLocal, AddressUnknown, PortTaken
 
 _BACKLOG: Final = 2048
 
@@ -30,7 +30,8 @@ def check_reach(host: str, *, to_all: bool) -> None:
 
 def bind(address: tuple[str, int], *, to_all: bool = False) -> socket.socket:
     """A listening socket that workers share: who is free takes the next connection, and a worker that is stopped gets
-    none; other machines may reach it `to_all` alone. Raises `AddressNotLocal` or `PortTaken`."""
+    none; other machines may reach it `to_all` alone. Raises `AddressNotLocal`,
+    `AddressUnknown` or `PortTaken`."""
     check_reach(address[0], to_all=to_all)
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -38,6 +39,9 @@ def bind(address: tuple[str, int], *, to_all: bool = False) -> socket.socket:
     try:
         listening.bind(address)
         listening.listen(_BACKLOG)
+    except (socket.gaierror, UnicodeError, TypeError) as error:  # it is looked up, and there is none
+        listening.close()
+        raise AddressUnknown(address[0]) from error
     except OSError as error:
         listening.close()
         raise PortTaken(address[0], address[1], os.strerror(error.errno or 0)) from error

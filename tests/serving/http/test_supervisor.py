@@ -14,7 +14,7 @@ import pytest
 from tests.scoring.made import ROW
 from tests.serving.http.running import Client, Place, Running, change, children
 
-from headrace.serving.errors import AddressNotLocal
+from headrace.serving.errors import AddressNotLocal, AddressUnknown
 from headrace.serving.keys import keys_key
 from headrace.serving.listening import bind
 from headrace.serving.model import Served
@@ -292,6 +292,12 @@ def test_a_supervisor_that_was_stopped_keeps_its_workers(two: Running) -> None:
     two.wait_until(lambda: two.state().at_us > at, "alive")
     assert two.workers() == before
     assert not [each for each in two.events() if each["event"] == "worker_lost"]
+
+
+@pytest.mark.parametrize("host", ["[::1]", "nosuch.invalid", "a..b", "é" * 70, "127.0.0.1:8000 "])
+def test_a_name_that_is_none_is_said_to_be_so(host: str) -> None:
+    with pytest.raises(AddressUnknown, match="brackets"):
+        bind((host, 0), to_all=True)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.com", ""])
