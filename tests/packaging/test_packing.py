@@ -135,6 +135,9 @@ def test_a_private_key_is_never_packed(root: Path, capsys: pytest.CaptureFixture
         (("delays", "--deployment", "A/B"), "deployment-name-invalid"),
         (("delays", "--container", "--to", "folder"), "package-options-unclear"),
         (("delays", "--to", "folder", "--base", "python"), "package-options-unclear"),
+        (("delays", "--log-claim", "logs"), "package-options-unclear"),
+        (("delays", "--container", "--pods", "3"), "package-options-unclear"),
+        (("delays", "--to", "folder", "--namespace", "scoring"), "package-options-unclear"),
     ],
 )
 def test_what_cannot_be_packed_is_refused_and_nothing_is_written(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from shlex import quote
+from typing import Annotated, Final, Literal
 
 from cyclopts import Parameter
 
 from headrace.cli.options import AsJson, Flag, ProjectPath, Several, Workers
 from headrace.cli.output import near, print_json, print_line
 
+NAMESPACE: Final = "default"
+PODS: Final = 2
+MOST_PODS: Final = 10
 Target = Literal["container", "folder", "kubernetes"]
 
 
@@ -26,9 +30,9 @@ def package(
     host: Annotated[tuple[str, ...], Several] = (),
     workers: Workers = None,
     image: str | None = None,
-    namespace: str = "default",
-    pods: int = 2,
-    most_pods: int = 10,
+    namespace: str = NAMESPACE,
+    pods: int = PODS,
+    most_pods: int = MOST_PODS,
     log_claim: str | None = None,
     project: ProjectPath = None,
     as_json: AsJson = False,
@@ -83,6 +87,15 @@ def package(
         raise PackingUnclear(
             "--image names the image that Kubernetes runs", "say it with --to kubernetes, and with nothing else"
         )
+    of_kubernetes = {
+        "--namespace": namespace != NAMESPACE,
+        "--pods": pods != PODS,
+        "--most-pods": most_pods != MOST_PODS,
+        "--log-claim": log_claim is not None,
+    }
+    for option, is_said in of_kubernetes.items():
+        if is_said and to != "kubernetes":
+            raise PackingUnclear(f"{option} is for --to kubernetes, and would change nothing", f"leave {option} out")
     if not 1 <= pods <= most_pods:
         raise PodsUnclear(pods, most_pods)
     built = parse_image(image or base or _usual_base())
@@ -112,16 +125,16 @@ def package(
     for name in packed.needs:
         print_line(f"  its environment has to have {name}")
     if to == "folder":
-        print_line(f"  {near(folder / RUN)}")
+        print_line(f"  {quote(near(folder / RUN))}")
     elif to == "kubernetes":
-        print_line(f"  kubectl apply -f {near(folder)}")
+        print_line(f"  kubectl apply -f {quote(near(folder))}")
         if log_claim is None:
             print_line(
                 f"  the log of predictions ends with its pod, and a pod with {STATE_GIB} GiB of it: see --log-claim"
             )
     else:
         digest = "" if built.digest else " --build-arg BASE_DIGEST=sha256:…"
-        print_line(f"  buildah build{digest} -t {packed.deployment}:{packed.version} {near(folder)}")
+        print_line(f"  buildah build{digest} -t {packed.deployment}:{packed.version} {quote(near(folder))}")
     return 0
 
 
