@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -80,22 +80,13 @@ def deploy(
         raise VersionBesideSplit(version)
     guards, hold_s = _guards(guard), _hold(hold)
     with Project.open(project) as opened:
-        deploying = opened.service.deploying()
+        deploying, model = opened.service.deploying(), opened.name
         if falls_back:
-            names = None if fallback is None else [each.strip() for each in fallback.split(",") if fallback != "none"]
-            versions = None if names is None else [deploying.version(each, model=opened.name) for each in names]
-            made = deploying.fall_back(name, versions=versions, constant=_score(constant), reason=reason)
+            made = _fall_back(deploying, name, fallback, _score(constant), model=model, reason=reason)
         elif split is not None:
-            weights = _weights(split)
-            arms = {
-                arm if not arm.isdigit() else f"v{arm}": deploying.version(arm, model=opened.name)
-                for arm in weights
-                if arm.isdigit()
-            }
-            named = {f"v{arm}" if arm.isdigit() else arm: share for arm, share in weights.items()}
-            made = deploying.split(name, named, arms, bandit=bandit, reason=reason)
+            made = _split(deploying, name, _weights(split), model=model, bandit=bandit, reason=reason)
         else:
-            wanted = deploying.version(version or opened.name, model=opened.name)
+            wanted = deploying.version(version or model, model=model)
             if canary is not None:
                 made = deploying.canary(
                     name,
@@ -111,6 +102,33 @@ def deploy(
             else:
                 made = deploying.deploy(name, wanted, reason=reason)
         return _tell(deploying, made, as_json=as_json)
+
+
+def _fall_back(
+    deploying: Deploying,
+    name: str,
+    fallback: str | None,
+    constant: float | Literal["none"] | None,
+    *,
+    model: str,
+    reason: str,
+) -> Deployment:
+    """Versions in order, "none" for nobody, None for who it is now."""
+    if fallback is None:
+        versions = None
+    else:
+        numbers = [] if fallback == "none" else [each.strip() for each in fallback.split(",")]
+        versions = [deploying.version(each, model=model) for each in numbers]
+    return deploying.fall_back(name, versions=versions, constant=constant, reason=reason)
+
+
+def _split(
+    deploying: Deploying, name: str, weights: Mapping[str, float], *, model: str, bandit: bool, reason: str
+) -> Deployment:
+    """Arms by name; one that is a number is a version, and is called by it."""
+    versions = {f"v{arm}": deploying.version(arm, model=model) for arm in weights if arm.isdigit()}
+    named = {f"v{arm}" if arm.isdigit() else arm: share for arm, share in weights.items()}
+    return deploying.split(name, named, versions, bandit=bandit, reason=reason)
 
 
 def promote(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from shlex import quote
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from cyclopts import Parameter
 
 from headrace.cli.options import AsJson, Flag, ProjectPath, Several, Workers
 from headrace.cli.output import near, print_json, print_line
+
+if TYPE_CHECKING:
+    from headrace.packaging.packing import Packed
 
 NAMESPACE: Final = "default"
 PODS: Final = 2
@@ -75,27 +79,17 @@ def package(
     from headrace.app import Project
     from headrace.packaging.containerfile import parse_image
     from headrace.packaging.context import RUN, container_files, folder_files
-    from headrace.packaging.errors import PackingUnclear, PodsUnclear
-    from headrace.packaging.kubernetes import STATE_GIB, Cluster, kubernetes_files
+    from headrace.packaging.errors import PodsUnclear
+    from headrace.packaging.kubernetes import Cluster, kubernetes_files
     from headrace.registry.export import write_folder
 
-    if container and to not in (None, "container"):
-        raise PackingUnclear(f"--container and --to {to} are two things", "say one of them")
-    if base is not None and to not in (None, "container"):
-        raise PackingUnclear(f"--base is for a container, not for --to {to}", "leave --base out")
-    if (image is None) is (to == "kubernetes"):
-        raise PackingUnclear(
-            "--image names the image that Kubernetes runs", "say it with --to kubernetes, and with nothing else"
-        )
     of_kubernetes = {
         "--namespace": namespace != NAMESPACE,
         "--pods": pods != PODS,
         "--most-pods": most_pods != MOST_PODS,
         "--log-claim": log_claim is not None,
     }
-    for option, is_said in of_kubernetes.items():
-        if is_said and to != "kubernetes":
-            raise PackingUnclear(f"{option} is for --to kubernetes, and would change nothing", f"leave {option} out")
+    _check_options(to, container=container, base=base, image=image, of_kubernetes=of_kubernetes)
     if not 1 <= pods <= most_pods:
         raise PodsUnclear(pods, most_pods)
     built = parse_image(image or base or _usual_base())
@@ -124,18 +118,49 @@ def package(
     print_line(f"{what} is in {near(folder)}: {len(files)} files, answers under {packed.deployment}")
     for name in packed.needs:
         print_line(f"  its environment has to have {name}")
-    if to == "folder":
-        print_line(f"  {quote(near(folder / RUN))}")
-    elif to == "kubernetes":
-        print_line(f"  kubectl apply -f {quote(near(folder))}")
-        if log_claim is None:
-            print_line(
-                f"  the log of predictions ends with its pod, and a pod with {STATE_GIB} GiB of it: see --log-claim"
-            )
-    else:
-        digest = "" if built.digest else " --build-arg BASE_DIGEST=sha256:…"
-        print_line(f"  buildah build{digest} -t {packed.deployment}:{packed.version} {quote(near(folder))}")
+    for line in _next(to, packed, folder, has_digest=built.digest is not None, has_claim=log_claim is not None):
+        print_line(f"  {line}")
     return 0
+
+
+def _check_options(
+    to: Target | None, *, container: bool, base: str | None, image: str | None, of_kubernetes: Mapping[str, bool]
+) -> None:
+    """Raise `PackingUnclear` unless they go together.
+
+    Parameters
+    ----------
+    of_kubernetes : options that say something of manifests alone → whether they were given
+    """
+    from headrace.packaging.errors import PackingUnclear
+
+    if container and to not in (None, "container"):
+        raise PackingUnclear(f"--container and --to {to} are two things", "say one of them")
+    if base is not None and to not in (None, "container"):
+        raise PackingUnclear(f"--base is for a container, not for --to {to}", "leave --base out")
+    if (image is None) is (to == "kubernetes"):
+        raise PackingUnclear(
+            "--image names the image that Kubernetes runs", "say it with --to kubernetes, and with nothing else"
+        )
+    for option, is_given in of_kubernetes.items():
+        if is_given and to != "kubernetes":
+            raise PackingUnclear(f"{option} is for --to kubernetes, and would change nothing", f"leave {option} out")
+
+
+def _next(to: Target | None, packed: Packed, folder: Path, *, has_digest: bool, has_claim: bool) -> Iterator[str]:
+    """What is typed next, and what should be known by then."""
+    from headrace.packaging.context import RUN
+    from headrace.packaging.kubernetes import STATE_GIB
+
+    if to == "folder":
+        yield quote(near(folder / RUN))
+    elif to == "kubernetes":
+        yield f"kubectl apply -f {quote(near(folder))}"
+        if not has_claim:
+            yield f"the log of predictions ends with its pod, and a pod with {STATE_GIB} GiB of it: see --log-claim"
+    else:
+        digest = "" if has_digest else " --build-arg BASE_DIGEST=sha256:…"
+        yield f"buildah build{digest} -t {packed.deployment}:{packed.version} {quote(near(folder))}"
 
 
 def _usual_base() -> str:
