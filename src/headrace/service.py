@@ -171,6 +171,7 @@ class Service:
     ) -> Supervisor:
         """A prediction server of this project, not yet running; raises `PortTaken`."""
         from headrace.serving.limits import Limits
+        from headrace.serving.listening import as_header
         from headrace.serving.messages import Settings
         from headrace.serving.pulling import Puller
         from headrace.serving.supervisor import Supervisor
@@ -183,7 +184,7 @@ class Service:
             root=str(project.root),
             packages=str(folder / "packages"),
             signers=project.signers,
-            hosts=("localhost", "127.0.0.1", "[::1]", host or serving.host, *serving.hosts),
+            hosts=("localhost", "127.0.0.1", "[::1]", as_header(host or serving.host), *serving.hosts),
             tls=self._tls(),
             grpc=None if serving.grpc_port is None else (host or serving.host, serving.grpc_port),
             limits=Limits(),

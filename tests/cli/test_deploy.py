@@ -123,6 +123,23 @@ def test_who_changes_a_key_waits_until_every_server_knows(call: Call, delays: Pa
     assert "api-key-limit-invalid" in call("keys", "create", "--rate", "0").err
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--lifetime", "0s"), "lifetime-invalid"),
+        (("--lifetime", "soon"), "lifetime-invalid"),
+        (("--deployment", "Flight Delays"), "deployment-name-invalid"),
+        (("--deployment", "one,two"), "deployment-name-invalid"),
+    ],
+)
+def test_a_key_that_could_never_be_used_is_not_made(
+    call: Call, delays: Path, words: tuple[str, ...], code: str
+) -> None:
+    said = call("keys", "create", *words)
+    assert (said.code, code in said.err) == (2, True), said.err
+    assert call("keys", "list", "--json").document["keys"] == []
+
+
 @pytest.mark.parametrize("ago_s", [60, -60, 3_500])
 def test_a_server_that_is_not_heard_of_may_still_take_a_revoked_key(call: Call, delays: Path, ago_s: int) -> None:
     key = call("keys", "create", "--json").document["id"]

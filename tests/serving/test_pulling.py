@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -127,11 +128,23 @@ def test_what_killed_servers_left_is_taken_away_after_a_month(puller: Puller, ob
     assert sorted(left) == ["ahead.json", "new.json", "younger.json"]
 
 
+def test_copies_that_nobody_serves_any_more_are_taken_away_after_a_day(puller: Puller, tmp_path: Path) -> None:
+    folder = puller.fetch(PACKAGE)
+    for name in ("old", "kept", "young"):
+        (folder.parent / name).mkdir()
+        (folder.parent / name / "model.onnx").write_bytes(b"x")
+    for path in (folder, folder.parent / "old", folder.parent / "kept"):
+        os.utime(path, (1.0, 1.0))
+    assert puller.prune({"kept", PACKAGE}) == ["old"]
+    assert {path.name for path in folder.parent.iterdir()} == {PACKAGE, "kept", "young"}
+    assert is_whole(puller.fetch(PACKAGE))
+    assert puller.prune({"kept"}) == [PACKAGE]
+    assert is_whole(puller.fetch(PACKAGE))  # from the store
+
+
 def test_every_file_that_is_kept_is_made_durable_before_its_name(
     puller: Puller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-
     calls: list[str] = []
     for name in ("fsync", "replace"):
         real = getattr(os, name)

@@ -69,3 +69,12 @@ def test_slow_answers_call_for_more_where_workers_are_busy_and_not_where_they_wa
 def test_the_bounds_hold(loads: list[Load], least: int, more: int) -> None:
     scaling = Scaling(least, least + more, p99_us=1)
     assert all(least <= scaling.turn(load) <= least + more for load in loads)
+
+
+def test_workers_that_are_still_beginning_are_not_taken_back_when_there_is_a_little_less_to_do() -> None:
+    scaling = Scaling(1, 8, p99_us=20_000)
+    busy = [2.0, 2.0, 1.65, 1.65, 1.0, 1.7, 1.7, 1.65, 1.65]  # of two that are open, while two more begin
+    wanted = [scaling.turn(Load(workers=2, busy=each, refused=0)) for each in busy]
+    assert wanted == [2, *[4] * (len(busy) - 1)]
+    easy = [scaling.turn(Load(workers=4, busy=1.0, refused=0)) for _ in range(DOWN_TURNS)]
+    assert (set(easy[:-1]), easy[-1]) == ({4}, 3)

@@ -54,10 +54,13 @@ def create(
     """
     from headrace.app import Project
     from headrace.definition.quantities import parse_duration
+    from headrace.serving.deployments import check_name
 
     lifetime_us = None if lifetime == "none" else parse_duration(lifetime)
-    if lifetime_us is None and lifetime != "none":
+    if not lifetime_us and lifetime != "none":
         raise LifetimeInvalid(lifetime)
+    for name in deployment:
+        check_name(name)  # one that there is none of yet may be deployed later; one that cannot be never is
     with Project.open(project) as opened:
         text, key = opened.service.api_keys().create(
             verbs=verb,

@@ -28,6 +28,15 @@ def check_reach(host: str, *, to_all: bool) -> None:
         raise AddressNotLocal(host)
 
 
+def as_header(host: str) -> str:
+    """As a `Host` header names it.
+
+    >>> as_header("2001:db8::5"), as_header("127.0.0.1")
+    ('[2001:db8::5]', '127.0.0.1')
+    """
+    return f"[{host}]" if ":" in host else host
+
+
 def bind(address: tuple[str, int], *, to_all: bool = False) -> socket.socket:
     """A listening socket that workers share: who is free takes the next connection, and a worker that is stopped gets
     none; other machines may reach it `to_all` alone. Raises `AddressNotLocal`,

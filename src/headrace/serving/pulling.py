@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -40,6 +41,8 @@ KEYS_WAIT_S = 5.0
 _POLL_S: Final = 0.05
 FRESH_US: Final = 15_000_000
 """A server that told of itself within this time lives."""
+UNUSED_S: Final = 86_400.0
+"""A copy that is younger stays whether it is served or not: another server of the folder may just be taking it up."""
 FORGOTTEN_US: Final = 30 * 86_400_000_000
 """What a server left behind that was killed is taken away after so long."""
 
@@ -159,6 +162,24 @@ class Puller:
             return msgspec.json.decode(data, type=Manifest)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise PackageUnreadable(MANIFEST, f"it is not of its form: {error}") from error
+
+    def prune(self, keep: Collection[str]) -> list[str]:
+        """Take away copies of packages that are none of these and were made long ago; which they were.
+
+        Raises
+        ------
+        StoreUnavailable : one cannot be taken away.
+        """
+        folder, now = self._folder / "packages", time.time()
+        with durable.translated(str(folder)):
+            old = [
+                each
+                for each in folder.iterdir()
+                if each.name not in keep and each.is_dir() and abs(now - each.stat().st_mtime) > UNUSED_S
+            ]
+            for each in old:
+                shutil.rmtree(each)  # one that is half there is none: every file is checked before it is used
+        return sorted(each.name for each in old)
 
     def remember(self, known: Known) -> None:
         """Keep it for a start without the store; raises `StoreFull` or `StoreUnavailable`."""

@@ -56,6 +56,7 @@ class Scaling:
     def __init__(self, least: int, most: int, *, p99_us: int) -> None:
         self._least, self._most, self._p99_us = least, most, p99_us
         self._hard = self._easy = 0
+        self._wanted = least
 
     def turn(self, load: Load) -> int:
         """How many workers there should be."""
@@ -66,14 +67,15 @@ class Scaling:
         is_easy = n > 1 and load.busy / (n - 1) < IDLE and not load.refused and slow <= self._p99_us
         self._hard = self._hard + 1 if is_hard else 0
         self._easy = self._easy + 1 if is_easy else 0
-        wanted = n
+        wanted = max(n, self._wanted)  # those that are still beginning are wanted as well: less work is no reason yet
         if self._hard >= UP_TURNS:
             self._hard = 0
-            wanted = max(n + 1, ceil(load.busy / AIM))
+            wanted = max(wanted, n + 1, ceil(load.busy / AIM))
         elif self._easy >= DOWN_TURNS:
             self._easy = 0
-            wanted = n - 1
-        return min(max(wanted, self._least), self._most)
+            wanted -= 1
+        self._wanted = min(max(wanted, self._least), self._most)
+        return self._wanted
 
 
 def p99_of(counts: tuple[int, ...]) -> float:

@@ -266,6 +266,14 @@ class Supervisor:
         self._say("serving", deployment=deployment.name, revision=deployment.revision)
         self._changed.set()
         await self._remember()
+        await self._prune()
+
+    async def _prune(self) -> None:
+        """Of all that was ever served keep what is, what is to be, and what a start without the store would serve."""
+        before = self._last.deployments if self._last is not None else ()
+        known = (*self._serves.values(), *(self._wanted or {}).values(), *before)
+        with suppress(HeadraceError):  # the next change tries again
+            await aside(partial(self._puller.prune, wanted_packages(known)))
 
     async def _install(self, deployment: Deployment, *, anew: bool) -> dict[str, str]:
         """Have everybody answer by it; what cannot be served, and why."""
@@ -352,7 +360,7 @@ class Supervisor:
 
     async def _keep(self) -> None:
         while True:
-            await asyncio.sleep(min(REMEMBER_S, self._max_stale_s / 4.0))
+            await asyncio.sleep(max(PULL_S, min(REMEMBER_S, self._max_stale_s / 4.0)))
             if not self._away:
                 await self._remember()
 
