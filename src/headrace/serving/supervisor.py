@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 from headrace.errors import HeadraceError, MissingDependency
@@ -29,6 +30,8 @@ from headrace.serving.keys import ApiKey
 from headrace.serving.listening import bind
 from headrace.serving.messages import ArmCounts, Settings
 from headrace.serving.model import Deployment
+from headrace.serving.probed import ProbedBefore, circumstances
+from headrace.serving.probing import PROBE_BYTES, PROBE_CPU_S
 from headrace.serving.pulling import Known, Pulled, Puller, ServerState, count_changes
 from headrace.serving.ramping import Ramping
 from headrace.serving.tls import Certificate
@@ -119,6 +122,9 @@ class Supervisor:
         self._last: Known | None = None
         """What was served before this process."""
         self._probed: set[str] = set()
+        self._before = ProbedBefore(
+            Path(settings.packages).with_name("probed.json"), circumstances(PROBE_BYTES, PROBE_CPU_S)
+        )
         self._ready = self._away = False
         self._opening: asyncio.Task[None] | None = None
         self._telling: asyncio.Task[None] | None = None
@@ -278,20 +284,33 @@ class Supervisor:
     async def _install(self, deployment: Deployment, *, anew: bool) -> dict[str, str]:
         """Have everybody answer by it; what cannot be served, and why."""
         failed: dict[str, str] = {}
+        probed: dict[str, float] = {}
         served = {each.package: each for each in deployment.versions}
-        for package, version in wanted_packages([deployment]).items():
+        wanted = wanted_packages([deployment])
+        for package, version in wanted.items():
             try:
                 await aside(partial(self._puller.fetch, package, anew=anew))
                 if package not in self._probed:
-                    row_us = await self._workforce.probe(served[package])
-                    self._say("probed", version=version, row_us=round(row_us, 1))
+                    row_us = None if anew else await aside(partial(self._before.row_us, package))
+                    known = row_us is not None
+                    if row_us is None:
+                        row_us = probed[package] = await self._workforce.probe(served[package])
+                    self._say("probed_before" if known else "probed", version=version, row_us=round(row_us, 1))
                     # in one turn of its loop a worker answers all rows that it lets wait
                     self._workforce.may_be_busy(self._waiting_rows * row_us / 1e6)
             except HeadraceError as error:
                 failed[version] = error.message
             else:
                 self._probed.add(package)
-        return failed or await self._workforce.install(deployment)
+        if failed:
+            return failed
+        failed = await self._workforce.install(deployment)
+        if failed:  # whatever was found out before, it is found out anew
+            self._probed -= wanted.keys()
+            await aside(partial(self._before.forget, wanted))
+        elif probed:
+            await aside(partial(self._before.remember, probed))
+        return failed
 
     def _mend(self, deployment: Deployment) -> None:
         """On a thread: see that its packages are whole."""
