@@ -80,6 +80,8 @@ class RowProgram:
         now_us
             The instant of asking; the prediction time is the earlier of it and the row's own time, if it has one.
         """
+        if not self._parts:
+            return self._pick(row)
         values = list(row)
         instant = now_us
         if self._time is not None:

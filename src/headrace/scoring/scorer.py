@@ -5,7 +5,7 @@ Loads no table engine and no training library; a frame is read through narwhals,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -63,6 +63,7 @@ class Scorer:
         self.encoder: Final = decode_json(package, "encoder.json", Encoder)
         self.decider: Final = Decider(decode_json(package, "decision.json", Decision))
         self._uncertainty = self.decider.uncertainty
+        self._said_of = self._sayer()
         self.graph: Final = Graph(package.files["model.onnx"])
         contract = decode_json(package, "contract.json", _Contract)
         _check_fit(self.program, self.encoder, self.decider.decision, self.graph)
@@ -158,25 +159,26 @@ class Scorer:
 
     def answer(
         self, encoded: Sequence[bytes], amounts: Sequence[tuple[object, ...]]
-    ) -> tuple[list[Prediction], NDArray[np.float64]]:
-        """The hot path from there: a prediction for each prepared row, and the scores that they were made of.
+    ) -> tuple[list[Prediction], list[tuple[float, ...]]]:
+        """The hot path from there: a prediction for each prepared row, and the scores that each was made of.
 
         Raises `ScoreNotFinite`.
         """
-        if len(encoded) <= _FEW and self.decider.decision.task != "multiclass":
-            return self._few(encoded, amounts)
+        if self.decider.decision.task != "multiclass":
+            return self._row_by_row(encoded, amounts)
         X = np.frombuffer(b"".join(encoded), np.float32).reshape(len(encoded), self.graph.width)
         scores = self.decider.probabilities(self.graph.raw(X, threads=1))
         own = _columns(amounts) if self._amounts else ()
-        return self._predictions(scores, _NO_REASONS * len(encoded), own), scores
+        return self._predictions(scores, _NO_REASONS * len(encoded), own), list(map(tuple, scores.tolist()))
 
-    def _few(
+    def _row_by_row(
         self, encoded: Sequence[bytes], amounts: Sequence[tuple[object, ...]]
-    ) -> tuple[list[Prediction], NDArray[np.float64]]:
-        """One call of the graph, then row by row: columns of a few rows cost more than they are worth."""
+    ) -> tuple[list[Prediction], list[tuple[float, ...]]]:
+        """One call of the graph, then row by row: as rows are told one by one, columns cost more than they are worth,
+        for 100 rows three times as much."""
         if len(encoded) == 1:
             score = self.score_features(encoded[0])
-            return [self._said_of(score, amounts[0])], np.array([score])
+            return [self._said_of(score, amounts[0])], [(score,)]
         X = np.frombuffer(b"".join(encoded), np.float32).reshape(len(encoded), self.graph.width)
         probability = self.decider.probability
         scores = []
@@ -184,7 +186,7 @@ class Scorer:
             if raw - raw != 0.0:  # NaN or an infinity
                 raise ScoreNotFinite(number)
             scores.append(probability(raw))
-        return [self._said_of(*each) for each in zip(scores, amounts, strict=True)], np.array(scores)
+        return list(map(self._said_of, scores, amounts)), [(score,) for score in scores]
 
     def row_to_features(self, row: Mapping[str, object], *, now_us: int | None = None) -> bytes:
         """The hot path up to the graph: one request row as the model's input, little-endian float32."""
@@ -296,17 +298,32 @@ class Scorer:
             return self._predictions(scores, [()], _columns([amounts] if amounts else []))[0]
         return self._said_of(self.score_features(features), amounts)
 
-    def _said_of(self, score: float, amounts: tuple[object, ...]) -> Prediction:
-        """Of a probability (binary) or a value (regression)."""
-        if self.decider.decision.task == "regression":
-            low, high = self._uncertainty.interval(score) if self._uncertainty.intervals_known else (None, None)
-            return Prediction(model=self.model, version=self.version, value=score, low=low, high=high)
-        likely = self._uncertainty.set_of(score) if self._uncertainty.sets_known else None
-        decision = self.decider.positive(score, amounts)
-        review = None if self.decider.decision.reject is None else self.decider.review(score, amounts)
-        return Prediction(
-            model=self.model, version=self.version, probability=score, decision=decision, set=likely, review=review
-        )
+    def _sayer(self) -> Callable[[float, tuple[object, ...]], Prediction]:
+        """From a probability (binary) or a value (regression), and the row's own amounts, to what is said of it."""
+        model, version, decider, sure = self.model, self.version, self.decider, self._uncertainty
+
+        def value(score: float, _: tuple[object, ...]) -> Prediction:
+            low, high = sure.interval(score) if sure.intervals_known else (None, None)
+            return Prediction(model=model, version=version, value=score, low=low, high=high)
+
+        def reviewed(score: float, amounts: tuple[object, ...]) -> Prediction:
+            return Prediction(
+                model=model,
+                version=version,
+                probability=score,
+                decision=decider.positive(score, amounts),
+                set=sure.set_of(score) if sure.sets_known else None,
+                review=decider.review(score, amounts),
+            )
+
+        def probability(score: float, amounts: tuple[object, ...]) -> Prediction:
+            likely = sure.set_of(score) if sure.sets_known else None
+            decision = decider.positive(score, amounts)
+            return Prediction(model=model, version=version, probability=score, decision=decision, set=likely)
+
+        if decider.decision.task == "regression":
+            return value
+        return probability if decider.decision.reject is None else reviewed
 
     def _predictions(
         self,
@@ -374,7 +391,6 @@ class _NoHistory:
 
 
 _NO_HISTORY: Final = _NoHistory()
-_FEW: Final = 64
 _NO_REASONS: Final[tuple[tuple[Reason, ...], ...]] = ((),)
 
 

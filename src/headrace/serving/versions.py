@@ -92,11 +92,8 @@ class Version:
     def answer(
         self, encoded: Sequence[bytes], amounts: Sequence[tuple[object, ...]]
     ) -> tuple[list[Prediction], list[tuple[float, ...]]]:
-        """See `Scorer.answer`; the scores of each row as a tuple."""
-        predictions, scores = self.scorer.answer(encoded, amounts)
-        if scores.ndim == 1:
-            return predictions, [(score,) for score in scores.tolist()]
-        return predictions, [tuple(row) for row in scores.tolist()]
+        """See `Scorer.answer`."""
+        return self.scorer.answer(encoded, amounts)
 
 
 def answer_of(prediction: Prediction) -> Answer:
@@ -119,16 +116,17 @@ def teller(task: str) -> Callable[[Prediction], bytes]:
     """See `Version.tell`. A binary answer is put together by hand: that is a third of the time, on every request."""
     if task != "binary":
         return lambda prediction: _encode(answer_of(prediction))[1:]
-    sets: dict[tuple[str, ...] | None, bytes] = {None: b"}"}
+    endings: dict[tuple[object, tuple[str, ...] | None], bytes] = {}
 
     def tell(prediction: Prediction) -> bytes:
         p = prediction
         if p.review is not None or p.reasons or p.probability is None:
             return _encode(answer_of(p))[1:]
-        ending = sets.get(p.set)
+        ending = endings.get((p.decision, p.set))
         if ending is None:
-            ending = sets[p.set] = b',"set":' + _encode(p.set) + b"}"
-        return b'"probability":%b%b%b' % (repr(p.probability).encode(), _FLAGS[p.decision], ending)  # type: ignore[index]
+            likely = b"" if p.set is None else b',"set":' + _encode(p.set)
+            ending = endings[p.decision, p.set] = _FLAGS[p.decision] + likely + b"}"  # type: ignore[index]
+        return b'"probability":' + repr(p.probability).encode() + ending
 
     return tell
 

@@ -69,7 +69,7 @@ class Answering:
         limits: Limits,
         *,
         records: Records | None,
-        send: Callable[[Asked, float], None],
+        send: Callable[[Asked], None],
         fail: Callable[[Asked, Problem], None],
         later: Callable[[Callable[[], None]], object],
         soon: Callable[[Callable[[], None]], object],
@@ -115,15 +115,19 @@ class Answering:
         """Requests that have been taken and are not answered."""
         return self._waiting
 
-    def ask(self, asked: Asked, *, many: bool) -> None:
+    def ask(self, asked: Asked, *, many: bool, has_room: bool = False) -> None:
         """Take a request; its answer leaves after this turn of the loop, or once the log has it.
+
+        Parameters
+        ----------
+        has_room : whether it was looked already that there is
 
         Raises
         ------
         Problem : there is too much to do.
         And what `Endpoint.read` and `Version.prepare` raise of the row itself.
         """
-        if self.is_full:
+        if not has_room and self.is_full:
             self.refusals += 1
             raise too_busy()
         if asked.until_ns is not None:
@@ -175,7 +179,7 @@ class Answering:
         """No rows, no predictions."""
         if asked.release is not None:
             asked.release()
-        self._send(asked, 0.0)
+        self._send(asked)
 
     def _ask_away(self, asked: Asked, *, many: bool) -> None:
         """Make the rows ready on another thread, as that may wait for another machine."""
@@ -257,11 +261,11 @@ class Answering:
         asked = list(dict.fromkeys([row.asked for row in every])) if len(every) > 1 else [every[0].asked]
         began_ns = time.perf_counter_ns()
         try:
-            for each in asked:
-                if each.until_ns is not None and each.until_ns < began_ns:
-                    self._fail(each, deadline_passed())
+            late = [each for each in asked if each.until_ns is not None and each.until_ns < began_ns]
+            for each in late:
+                self._fail(each, deadline_passed())
             # what was told that it is late has no rows any more
-            self._answer_all([row for row in rows if row.asked.rows])
+            self._answer_all([row for row in rows if row.asked.rows] if late else rows)
             for row in unable:
                 if row.asked.rows:
                     self._fall_back(row)
@@ -283,9 +287,9 @@ class Answering:
     def _answer_all(self, rows: list[Row]) -> None:
         if not rows:
             return
-        first = rows[0].slot
-        if all(row.slot is first for row in rows):
-            self._answer(first, rows)
+        slots = {row.slot for row in rows}
+        if len(slots) == 1:
+            self._answer(slots.pop(), rows)
             return
         by_slot: dict[Slot, list[Row]] = {}
         for row in rows:
@@ -312,11 +316,10 @@ class Answering:
             return
         tally = self.tally(slot)
         each_ns = (time.perf_counter_ns() - began_ns) / len(rows)
-        computed = tally.computed
         for row, row.prediction, row.scores in zip(rows, predictions, scores, strict=True):
             row.by = slot
             row.asked.left -= 1
-            computed((row.took_ns + each_ns) * _US)
+        tally.computed([(row.took_ns + each_ns) * _US for row in rows])
         endpoint = rows[0].asked.endpoint
         if endpoint.compared and endpoint.places > 1:
             for score in scores:
@@ -401,13 +404,12 @@ class Answering:
         for each in whole:
             if not each.rows:  # it has been told otherwise
                 continue
-            took_us = (ended_ns - each.began_ns) * _US
             try:
-                self._send(each, took_us)
+                self._send(each)
             except Exception as fault:
                 self._fault(fault)
                 each.connection.abort()
-            self.tally(each.rows[0].slot).answered(took_us)
+            self.tally(each.rows[0].slot).answered((ended_ns - each.began_ns) * _US)
             if each.endpoint.shadows:
                 self._shadows.ask(each)
             self._waited(each)

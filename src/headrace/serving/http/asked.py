@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import msgspec
 
 from headrace.scoring.model import Prediction
 from headrace.serving.model import LATENCY_EDGES_US, Counts
@@ -19,83 +21,58 @@ ReleaseKey = Callable[[], None]
 EDGES: Final = list(LATENCY_EDGES_US)
 
 
-class Asked:
+class Asked(msgspec.Struct, eq=False):
     """A request for predictions.
 
     Its rows know it and it knows them: whoever has answered it lets go of the rows, so that nothing is left to the
-    collector of circles.
+    collector of circles. (A struct, as is a row: one is made in a third of the time that a class of our own takes.)
     """
 
-    __slots__ = (
-        "away",
-        "began_ns",
-        "body",
-        "connection",
-        "decoded",
-        "endpoint",
-        "id",
-        "instant_us",
-        "keep",
-        "left",
-        "release",
-        "rows",
-        "size",
-        "tell",
-        "trace",
-        "until_ns",
-    )
-    method: Final = b"POST"
-    url: Final = b""
-
-    def __init__(
-        self, connection: Connection, name: bytes, endpoint: Endpoint, body: bytes, instant_us: int, *, keep: bool
-    ) -> None:
-        self.connection, self.id, self.endpoint, self.body = connection, name, endpoint, body
-        self.instant_us, self.keep = instant_us, keep
-        self.began_ns = time.perf_counter_ns()
-        self.rows: list[Row] = []
-        self.left = 0
-        """Rows without an answer."""
-        self.away = 0
-        """Rows for which a fallback is asked on another thread."""
-        self.size = 0
-        """Rows as it is counted by."""
-        self.decoded: list[dict[str, object]] | None = None
-        """Its rows as the body says them, once somebody wanted to know."""
-        self.tell: Teller | None = None
-        """What the answer looks like; None: as one row's own JSON."""
-        self.trace: str | None = None
-        """The trace that it is a part of."""
-        self.until_ns: int | None = None
-        """When nobody waits for it any more."""
-        self.release: ReleaseKey | None = None
-        """What its key's limit is told when it is answered."""
+    connection: Connection
+    id: bytes
+    endpoint: Endpoint
+    body: bytes
+    instant_us: int
+    keep: bool
+    began_ns: int = msgspec.field(default_factory=time.perf_counter_ns)
+    rows: list[Row] = []
+    left: int = 0
+    """Rows without an answer."""
+    away: int = 0
+    """Rows for which a fallback is asked on another thread."""
+    size: int = 0
+    """Rows as it is counted by."""
+    decoded: list[dict[str, object]] | None = None
+    """Its rows as the body says them, once somebody wanted to know."""
+    tell: Teller | None = None
+    """What the answer looks like; None: as one row's own JSON."""
+    trace: str | None = None
+    """The trace that it is a part of."""
+    until_ns: int | None = None
+    """When nobody waits for it any more."""
+    release: ReleaseKey | None = None
+    """What its key's limit is told when it is answered."""
+    method: ClassVar[bytes] = b"POST"
+    url: ClassVar[bytes] = b""
 
 
-class Row:
+class Row(msgspec.Struct, eq=False):
     """One row that waits for its answer."""
 
-    __slots__ = ("amounts", "asked", "by", "encoded", "entity", "place", "prediction", "scores", "slot", "took_ns")
-
-    def __init__(
-        self,
-        asked: Asked,
-        place: int,
-        slot: Slot,
-        entity: Entity,
-        encoded: bytes,
-        amounts: tuple[object, ...],
-        took_ns: int,
-    ) -> None:
-        self.asked, self.place, self.slot, self.entity = asked, place, slot, entity
-        self.encoded, self.amounts = encoded, amounts
-        """The model's input and the row's own amounts; no bytes where its version could not make them."""
-        self.took_ns = took_ns
-        """What reading it took."""
-        self.by: Slot | None = None
-        """Who answered; None: nobody yet."""
-        self.prediction: Prediction | None = None
-        self.scores: tuple[float, ...] = ()
+    asked: Asked
+    place: int
+    slot: Slot
+    entity: Entity
+    encoded: bytes
+    """The model's input; no bytes where its version could not make them."""
+    amounts: tuple[object, ...]
+    """The row's own amounts."""
+    took_ns: int
+    """What reading it took."""
+    by: Slot | None = None
+    """Who answered; None: nobody yet."""
+    prediction: Prediction | None = None
+    scores: tuple[float, ...] = ()
 
 
 class Tally:
@@ -119,11 +96,11 @@ class Tally:
         self.latency_sum = self.row_sum = self.row_squares = 0.0
         self.scores: list[int] = []
 
-    def computed(self, took_us: float) -> None:
-        """A row was answered, and its arm took so long for it."""
-        self.rows += 1
-        self.row_sum += took_us
-        self.row_squares += took_us * took_us
+    def computed(self, took_us: Sequence[float]) -> None:
+        """Rows were answered, and their arm took so long for each."""
+        self.rows += len(took_us)
+        self.row_sum += sum(took_us)
+        self.row_squares += sum([us * us for us in took_us])
 
     def answered(self, took_us: float) -> None:
         """A request left after so long."""

@@ -250,7 +250,7 @@ class Desk:
         try:
             if known.limited:
                 asked.release = self.gate.take_turn(known.key)
-            self._answering.ask(asked, many=body[:1] != b"{" and is_many(body))
+            self._answering.ask(asked, many=body[:1] != b"{" and is_many(body), has_room=True)
         except Exception as error:
             self._refuse(asked, error)
 
@@ -402,7 +402,7 @@ class Desk:
 
     # answers
 
-    def _send(self, asked: Asked, _: float) -> None:
+    def _send(self, asked: Asked) -> None:
         keep = asked.keep
         if asked.tell is not None:
             kind, more, body = asked.tell(asked)
@@ -469,11 +469,12 @@ def many_body(asked: Asked) -> bytes:
     for row in asked.rows:
         assert row.by is not None, "it is answered"
         assert row.prediction is not None, "it is answered"
-        parts.append((row.by.prefix, asked.endpoint.tell(row.by, row.prediction)))
+        parts += [row.by.prefix, asked.endpoint.tell(row.by, row.prediction)]
     if not is_many(asked.body):
-        [(prefix, told)] = parts
+        prefix, told = parts
         return b'%b,"id":"%b",%b' % (prefix, asked.id, told)
-    return b'{"id":"%b","predictions":[%b]}' % (asked.id, b",".join([b"%b,%b" % each for each in parts]))
+    # every part but the last is followed by a comma: between what is the same of all rows and what is a row's own, too
+    return b'{"id":"%b","predictions":[%b]}' % (asked.id, b",".join(parts))
 
 
 def check_json(request: Request) -> None:

@@ -31,14 +31,15 @@ class Records:
     def keep(self, asked: Sequence[Asked], leave: Leave) -> None:
         """See `headrace.serving.http.answering.Records`."""
         now_ns = time.perf_counter_ns()
-        record = self._record
-        records = [record(each, row, now_ns) for each in asked for row in each.rows]
+        records: list[Record] = []
+        for each in asked:
+            records += self._records(each, each.rows, now_ns)
         self._log.when_durable(self._log.append(records), leave)
 
     def keep_shadows(self, rows: Sequence[Row]) -> None:
         """See `headrace.serving.http.answering.Records`."""
         now_ns = time.perf_counter_ns()
-        self._log.append([self._record(row.asked, row, now_ns) for row in rows])
+        self._log.append([record for row in rows for record in self._records(row.asked, (row,), now_ns)])
 
     def keep_outcomes(self, outcomes: Sequence[Outcome], leave: Leave) -> None:
         """See `headrace.serving.http.answering.Records`."""
@@ -48,28 +49,38 @@ class Records:
         """Nothing is asked any more."""
         self._log.close()
 
-    def _record(self, asked: Asked, row: Row, now_ns: int) -> Record:
-        said, by = row.prediction, row.by
-        assert said is not None, "it is answered"
-        assert by is not None, "it is answered"
-        route = self._routes.get((row.slot, by))
-        if route is None:
-            route = self._route(asked.endpoint, row.slot, by)
-        return Record(
-            asked.id.decode(),
-            row.place,
-            route,
-            asked.instant_us,
-            row.entity,
-            row.encoded,
-            row.scores,
-            said.decision,
-            said.review,
-            row.amounts,
-            (now_ns - asked.began_ns) // 1000,
-            None if by.version is None else by.version.watermark_us,
-            asked.trace,
-        )
+    def _records(self, asked: Asked, rows: Sequence[Row], now_ns: int) -> list[Record]:
+        """Of rows of one request."""
+        name, instant_us, trace = asked.id.decode(), asked.instant_us, asked.trace
+        took_us = (now_ns - asked.began_ns) // 1000
+        slot, by, route, watermark_us = None, None, 0, None
+        records = []
+        for row in rows:
+            said = row.prediction
+            assert said is not None, "it is answered"
+            if row.slot is not slot or row.by is not by:  # rarely: most rows of a request have one arm
+                slot, by = row.slot, row.by
+                assert by is not None, "it is answered"
+                route = self._routes.get((slot, by)) or self._route(asked.endpoint, slot, by)
+                watermark_us = None if by.version is None else by.version.watermark_us
+            records.append(
+                Record(
+                    name,
+                    row.place,
+                    route,
+                    instant_us,
+                    row.entity,
+                    row.encoded,
+                    row.scores,
+                    said.decision,
+                    said.review,
+                    row.amounts,
+                    took_us,
+                    watermark_us,
+                    trace,
+                )
+            )
+        return records
 
     def _route(self, endpoint: Endpoint, slot: Slot, by: Slot) -> int:
         deployment, version = endpoint.deployment, by.version
