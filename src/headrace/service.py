@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from headrace.serving.workforce import Tells
 
 SERVING: Final = ".headrace/serving"
+MEMORY_SHARE: Final = 0.8
+"""Of what the machine has free when a server begins: the most that one of its workers may take."""
 
 
 class Service:
@@ -170,6 +172,7 @@ class Service:
         self, *, host: str | None = None, port: int | None = None, workers: int | None = None, say: Tells
     ) -> Supervisor:
         """A prediction server of this project, not yet running; raises `PortTaken`."""
+        from headrace.runs.memory import machine_bytes
         from headrace.serving.limits import Limits
         from headrace.serving.listening import as_header
         from headrace.serving.messages import Settings
@@ -194,6 +197,7 @@ class Service:
             log=str(project.prediction_log),
             durability=serving.log,
             on_full=serving.on_full,
+            memory_bytes=int(MEMORY_SHARE * machine_bytes()),
         )
         return Supervisor(
             settings,

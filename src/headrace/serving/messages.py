@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Folder of the prediction log."""
     durability: Literal["process", "power"]
     on_full: Literal["refuse", "gap"]
+    memory_bytes: int | None = None
+    """The most that a worker may take beyond what it begins with; None: what there is."""
 
 
 class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

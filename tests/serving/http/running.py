@@ -49,6 +49,7 @@ class Place:
     drain_s: float = 0.0
     tls: Tls | None = None
     grpc: tuple[str, int] | None = None
+    memory_bytes: int | None = None
     objects: LocalObjectStore = field(init=False)
     key: str = field(init=False)
 
@@ -92,6 +93,7 @@ class Place:
             log=str(folder / "log"),
             durability="process",
             on_full="refuse",
+            memory_bytes=self.memory_bytes,
         )
 
 

@@ -186,6 +186,8 @@ class Connection(asyncio.Protocol):
             problem = error.__context__
             if isinstance(problem, Problem):
                 self._refuse(problem)
+            elif isinstance(problem, MemoryError):
+                self._refuse(too_much_held())
             else:
                 self._refuse(Problem(400, "request-malformed", "the request is no HTTP/1.1", close=True))
         else:

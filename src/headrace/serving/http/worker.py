@@ -10,6 +10,7 @@ import socket
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -72,6 +73,8 @@ _BACKLOG: Final = 2048
 _DESCRIPTORS: Final = 256
 """Beside connections: the log, libraries, pipes."""
 _RENEW_S: Final = 1.0
+_FIRST_TO_GO: Final = 500
+"""Added to the thousandths of the memory that a process holds: who has the most is ended where none is left."""
 
 
 def serve(pipe: Pipe, argument: str, descriptors: list[int]) -> None:
@@ -86,6 +89,7 @@ def serve(pipe: Pipe, argument: str, descriptors: list[int]) -> None:
     settings = msgspec.json.decode(argument, type=Settings)
     gc.set_threshold(GC_OBJECTS, 50, 50)
     allow_descriptors(settings.limits.connections + _DESCRIPTORS)
+    bound_memory(settings.memory_bytes)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     worker = Worker(loop, pipe, settings, socket.socket(fileno=descriptors[0]))
@@ -100,6 +104,20 @@ def allow_descriptors(n: int) -> None:
     most = n if hard == resource.RLIM_INFINITY else min(n, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def bound_memory(most_bytes: int | None) -> None:
+    """Let this process take so much beyond what it holds, after which a request fails and not the machine; and be the
+    first that the kernel ends where all that there is has been taken: another worker comes in its place."""
+    import resource
+
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(_FIRST_TO_GO))
+    if most_bytes is None:
+        return
+    with suppress(OSError, ValueError):  # another system than Linux, or a lower limit that others have set
+        held = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()  # data and stacks
+        resource.setrlimit(resource.RLIMIT_DATA, (held + most_bytes, held + most_bytes))
 
 
 def now_us() -> int:
