@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from headrace.language.formats import FormatError, read_format
 from headrace.language.regex import PatternError, compile_pattern
@@ -15,8 +16,7 @@ from headrace.language.row_patterns import like_pattern, read_replacement
 from headrace.language.zones import zone_names
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
+class Mistake(msgspec.Struct, frozen=True):
     """Why a constant cannot be used."""
 
     message: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
+
+import msgspec
 
 from headrace.language.signatures import Signature
 
@@ -17,8 +18,7 @@ Check = Callable[..., str | None]
 """Given a form's constants in order: what is wrong with them together, None if nothing is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(msgspec.Struct, frozen=True):
     """A function for one type rule."""
 
     signature: Signature
@@ -35,8 +35,7 @@ class Form:
     """For constants that have to fit each other."""
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(msgspec.Struct, frozen=True):
     """One entry of the table."""
 
     name: str

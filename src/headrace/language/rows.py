@@ -8,8 +8,9 @@ travel in a tuple, and no builtins are within reach of the compiled function.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from headrace.language import row_kernels as k
 from headrace.language.calls import constants_of, form_of
@@ -56,8 +57,7 @@ def compile_rows(inputs: Sequence[tuple[str, Type]], steps: Sequence[tuple[str, 
     return made
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """A row function before it is compiled."""
 
     source: str
@@ -88,24 +88,22 @@ def write_rows(inputs: Sequence[tuple[str, Type]], steps: Sequence[tuple[str, No
     return Written(source, tuple(writer.constants), tuple(writer.helpers))
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
+class _Value(msgspec.Struct, frozen=True):
     """A computed value: the name that holds it and whether it can be None."""
 
     text: str
     nullable: bool
 
 
-@dataclass(slots=True)
-class _Writer:
+class _Writer(msgspec.Struct):
     """Lines of the row function, one assignment for each distinct value."""
 
     inputs: dict[str, tuple[int, Type]]
-    names: dict[str, _Value] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
-    constants: list[object] = field(default_factory=list)
-    helpers: list[Callable[..., Any]] = field(default_factory=list)
-    known: dict[tuple[object, ...], _Value] = field(default_factory=dict)
+    names: dict[str, _Value] = {}
+    lines: list[str] = []
+    constants: list[object] = []
+    helpers: list[Callable[..., Any]] = []
+    known: dict[tuple[object, ...], _Value] = {}
 
     def value(self, node: Node) -> _Value:
         if isinstance(node, Column):

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from headrace.language.types import Type
 
@@ -51,8 +52,7 @@ _ORDERED = frozenset(Type) - {Type.BOOLEAN}
 _VARIABLES: dict[str, frozenset[Type]] = {"T": frozenset(Type), "O": _ORDERED}
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(msgspec.Struct, frozen=True):
     """One word left of the arrow."""
 
     word: str
@@ -66,8 +66,7 @@ class Parameter:
     """Of any type, whatever the others are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True):
     """How arguments meet a signature."""
 
     types: tuple[Type | None, ...]
@@ -76,8 +75,7 @@ class Match:
     promotions: int
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """A type rule: which arguments, which result."""
 
     parameters: tuple[Parameter, ...]

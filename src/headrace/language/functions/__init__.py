@@ -27,7 +27,7 @@ Rules of meaning, equal in both forms to the bit:
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from headrace.language.forms import Function
 from headrace.language.functions.arithmetic import ARITHMETIC
