@@ -12,7 +12,7 @@ from headrace.data.model import Field
 from headrace.definition.model import Task
 from headrace.language.types import Type
 from headrace.training.leak_model import Leak, Untried
-from headrace.training.leaks import Sample, group_columns, group_leak, time_leak
+from headrace.training.leaks import FEWEST_LEVELS, Sample, group_columns, group_leak, time_leak
 
 N = 6000
 
@@ -68,6 +68,26 @@ def test_rows_of_a_person_with_traits_and_a_label_of_their_own_show_a_leak_over_
     assert leak.shown
     assert leak.drawn > leak.honest + 0.05
     assert group_columns([("who", who), ("any", rng.integers(0, 700, N))], y, "binary") == ["who"]
+
+
+def test_a_number_that_the_label_rises_with_is_a_quantity_and_no_name_of_a_group() -> None:
+    rng = np.random.default_rng(9)
+    age = rng.integers(18, 90, N)
+    y = labels(rng, np.log(age) - 4.0, "binary")
+    who = rng.integers(0, 700, N)
+    taste = rng.normal(size=700) + np.linspace(-1.0, 1.0, 700)  # numbers given in an order that tells, and yet names
+    named = labels(rng, taste[who], "binary")
+    assert group_columns([("age", age)], y, "binary") == ["age"]
+    assert group_columns([("age", age)], y, "binary", numbers=["age"]) == []
+    assert group_columns([("who", who)], named, "binary", numbers=["who"]) == ["who"]
+
+
+def test_a_column_with_most_rows_in_a_few_levels_names_no_groups() -> None:
+    rng = np.random.default_rng(9)
+    before = np.minimum(rng.geometric(0.12, N), 60)  # most were there once or twice
+    y = labels(rng, rng.normal(size=61)[before], "binary")
+    assert len(np.unique(before)) >= FEWEST_LEVELS
+    assert group_columns([("before", before)], y, "binary") == []
 
 
 def test_columns_that_name_rows_or_a_few_large_groups_are_not_tried() -> None:

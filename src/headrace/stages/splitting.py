@@ -188,9 +188,10 @@ def _looked_at(
         leaks.append(time_leak(part, name, times, seed=split.seed, threads=threads))
     codes = [(name, found[name].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()) for name in named]
     by_name = dict(codes)
+    numbers = [name for name in named if found[name].dtype.is_numeric()]
     leaks += [
         group_leak(sample, name, by_name[name], seed=split.seed, threads=threads)
-        for name in group_columns(codes, np.asarray(y), target.task)
+        for name in group_columns(codes, np.asarray(y), target.task, numbers=numbers)
     ]
     seen = tuple(leak for leak in leaks if isinstance(leak, Leak))
     untried = tuple(leak for leak in leaks if isinstance(leak, Untried))

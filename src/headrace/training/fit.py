@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import zstandard
@@ -26,6 +28,9 @@ from headrace.training.mean_graph import mean_graph
 from headrace.training.measure import spread_of_labels
 from headrace.training.model import Trial
 from headrace.training.splits import make_folds
+
+BESIDE: Final = frozenset({"lightgbm", "catboost", "xgboost"})
+"""Families whose libraries learn outside of the interpreter and change nothing that other fits share."""
 
 Fetch = Callable[[ObjectRef], bytes]
 
@@ -74,6 +79,7 @@ def fit_chosen(
     X: NDArray[np.float32] | None = None
     graphs: list[tuple[float, bytes]] = []
     models: list[tuple[float, Fitted]] = []
+    learn_anew: list[tuple[float, Trial, NDArray[np.intp]]] = []
     for weight, part in parts:
         if part.form == "bag" and not afresh:
             assert fetch is not None, "asked with a bag"
@@ -88,9 +94,11 @@ def fit_chosen(
             folds = [fold.train for fold in make_folds(examples, split)]
         else:
             folds = [np.arange(len(examples))]
-        own = [_refitted(part, examples, rows, X, encoder, training) for rows in folds]
-        graphs += [(weight / len(own), model.to_onnx()) for model in own]
-        models += [(weight / len(own), model) for model in own]
+        learn_anew += [(weight / len(folds), part, rows) for rows in folds]
+    if X is not None:
+        fitted = _refitted([(part, rows) for _, part, rows in learn_anew], examples, X, encoder, training)
+        models += [(weight, model) for (weight, _, _), model in zip(learn_anew, fitted, strict=True)]
+        graphs += [(weight, model.to_onnx()) for (weight, _, _), model in zip(learn_anew, fitted, strict=True)]
     return FittedCandidate(
         encoder=encoder,
         onnx=mean_graph(graphs),
@@ -109,25 +117,38 @@ def _restored(trial: Trial, examples: Examples, fetch: Fetch) -> list[Fitted]:
 
 
 def _refitted(
-    trial: Trial,
+    parts: Sequence[tuple[Trial, NDArray[np.intp]]],
     examples: Examples,
-    rows: NDArray[np.intp],
     X: NDArray[np.float32],
     encoder: Encoder,
     training: Training,
-) -> Fitted:
-    """The trial's model of the rows at these positions, which `X` has encoded."""
-    family = load_family(trial.family, examples.task)
-    fitted, shift = learn(
-        trial.imbalance,
-        family,
-        Rows(X[rows], examples.y[rows]),
-        trial.settled or trial.params,
-        task=examples.task,
-        objective=training.objective,
-        n_classes=examples.n_classes,
-        levels=levels_of(encoder),
-        seed=training.seed,
-        threads=training.threads,
-    )
-    return corrected(fitted, shift)
+) -> list[Fitted]:
+    """The trials' models of the rows at these positions, which `X` has encoded: side by side where there are several,
+    each with one thread, for threads that share one fit wait for each other."""
+
+    def fit(place: int, threads: int) -> Fitted:
+        trial, rows = parts[place]
+        fitted, shift = learn(
+            trial.imbalance,
+            load_family(trial.family, examples.task),
+            Rows(X[rows], examples.y[rows]),
+            trial.settled or trial.params,
+            task=examples.task,
+            objective=training.objective,
+            n_classes=examples.n_classes,
+            levels=levels_of(encoder),
+            seed=training.seed,
+            threads=threads,
+        )
+        return corrected(fitted, shift)
+
+    beside = [place for place, (trial, _) in enumerate(parts) if trial.family in BESIDE and trial.imbalance == "none"]
+    if len(parts) == 1 or training.threads == 1 or not beside:
+        return [fit(place, training.threads) for place in range(len(parts))]
+    beside.sort(key=lambda place: -parts[place][0].fit_s)  # the longest first
+    here = [place for place in range(len(parts)) if place not in beside]
+    with ThreadPoolExecutor(training.threads - bool(here)) as pool:
+        begun = {place: pool.submit(fit, place, 1) for place in beside}
+        made = {place: fit(place, 1) for place in here}
+        made |= {place: future.result() for place, future in begun.items()}
+    return [made[place] for place in range(len(parts))]

@@ -6,7 +6,7 @@ only, or rows of other groups only. What it does better in the first case it owe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -35,8 +35,13 @@ MATERIAL: Final = 0.03
 GROUP_ROWS: Final = 2.0, 200.0
 """Rows a level, on the mean, of a column that may name groups: with more, the same few come again."""
 FEWEST_LEVELS: Final = 30
+"""Of a column that may name groups, and of levels of one size that would tell rows apart as well: with most rows in a
+few levels, what is left out of learning is a kind of row and not a group."""
 MOST_GROUPS: Final = 2
 """Columns whose levels are tried as groups: those whose levels tell most of the label."""
+
+CURVE: Final = 5
+"""Degree of the curve that a quantity may follow."""
 
 QUICK: Final[Params] = {"rounds": 60, "num_leaves": 15, "min_data_in_leaf": 10}
 """Of the quick model, beside the fixed one's: small, because what it learns of chance is worth less among new rows, and
@@ -105,23 +110,44 @@ def group_leak(sample: Sample, column: str, groups: NDArray[np.int64], *, seed: 
     return Untried(kind="group", column=column, why=leak) if isinstance(leak, str) else leak
 
 
-def group_columns(columns: Sequence[tuple[str, NDArray[np.int64]]], y: NDArray[Any], task: Task) -> list[str]:
+def group_columns(
+    columns: Sequence[tuple[str, NDArray[np.int64]]], y: NDArray[Any], task: Task, *, numbers: Collection[str] = ()
+) -> list[str]:
     """The columns whose levels may be groups, those that tell most of the label first: levels of 2 to 200 rows on the
-    mean, between which the label differs by more than chance (F of a one-way analysis of variance)."""
+    mean, between which the label differs by more than chance (F of a one-way analysis of variance).
+
+    Parameters
+    ----------
+    columns : names and codes, which rise with the values
+    numbers : columns of them whose values are numbers: a name of a group in digits says nothing by being larger. Where
+        how large it is explains what levels differ by (a curve of degree `CURVE` over the ranks), it is a quantity
+    """
     value = (y == np.argmax(np.bincount(y))).astype(np.float64) if task != "regression" else y.astype(np.float64)
     found = []
     for name, code in columns:
         _, level, sizes = np.unique(code, return_inverse=True, return_counts=True)
         n, k = len(code), len(sizes)
-        if k < FEWEST_LEVELS or not GROUP_ROWS[0] <= n / k <= GROUP_ROWS[1]:
+        alike = n**2 / float((sizes.astype(np.float64) ** 2).sum())  # as many levels of one size
+        if min(k, alike) < FEWEST_LEVELS or not GROUP_ROWS[0] <= n / k <= GROUP_ROWS[1]:
             continue
         means = np.bincount(level, value) / sizes
         between = float((sizes * (means - value.mean()) ** 2).sum()) / (k - 1)
         within = float(((value - means[level]) ** 2).sum()) / max(n - k, 1)
         f = between / within if within > 0 else np.inf
+        if name in numbers and f < np.inf:
+            f = _beside_a_curve(means, sizes, within)
         if f > 1.0 + 3.0 * np.sqrt(2.0 / k):
             found.append((-f, name))
     return [name for _, name in sorted(found)[:MOST_GROUPS]]
+
+
+def _beside_a_curve(means: NDArray[np.float64], sizes: NDArray[np.int64], within: float) -> float:
+    """F of what levels differ by beside a curve over their ranks."""
+    rank = (np.cumsum(sizes) - sizes / 2.0) / sizes.sum()
+    heavy = np.sqrt(sizes)
+    design = np.polynomial.chebyshev.chebvander(2.0 * rank - 1.0, CURVE) * heavy[:, None]
+    rest = means * heavy - design @ np.linalg.lstsq(design, means * heavy, rcond=None)[0]
+    return float((rest**2).sum()) / max(len(means) - CURVE - 1, 1) / within
 
 
 def _leak(

@@ -7,6 +7,8 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, replace
 from itertools import count
 from multiprocessing.connection import Connection, wait
@@ -129,6 +131,59 @@ class Inline:
             return {number: fit_fold(job, fold, self._encoded[fold], self._clock)}
         except Exception as error:
             return {number: failure(error)}
+
+
+class Threads:
+    """Fits in threads of this process, each with one: for libraries that learn outside of the interpreter and change
+    nothing that other fits share. Use as a context."""
+
+    def __init__(self, threads: int, clock: Clock) -> None:
+        self.width = max(threads, 1)
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(self.width)
+        self._folds: Folds = ()
+        self._encoded: dict[int, EncodedFold] = {}
+        self._begun: dict[int, Future[Outcome]] = {}
+        self._fits = count()
+
+    def __enter__(self) -> Threads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    @property
+    def free(self) -> int:
+        """See `Executor.free`."""
+        return self.width - len(self._begun)
+
+    def give(self, folds: Folds) -> None:
+        """See `Executor.give`."""
+        self._folds, self._encoded = folds, {}
+
+    def start(self, job: Job, fold: int) -> int:
+        """See `Executor.start`."""
+        if fold not in self._encoded:
+            self._encoded[fold] = self._folds[fold]
+        number, encoded = next(self._fits), self._encoded[fold]
+
+        def fit() -> Outcome:
+            try:
+                return fit_fold(replace(job, threads=1), fold, encoded, self._clock)
+            except Exception as error:
+                return failure(error)
+
+        self._begun[number] = self._pool.submit(fit)
+        return number
+
+    def wait(self, until: float | None) -> Mapping[int, Outcome]:
+        """See `Executor.wait`; a fit that has begun goes on to its end."""
+        left = None if until is None else max(until - self._clock(), 0.0)
+        done, _ = wait_for(self._begun.values(), timeout=left, return_when=FIRST_COMPLETED)
+        if not done:
+            self._begun.clear()
+            raise OutOfTime
+        return {number: self._begun.pop(number).result() for number, fit in list(self._begun.items()) if fit in done}
 
 
 @dataclass(frozen=True, slots=True)
