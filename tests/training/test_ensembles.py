@@ -58,6 +58,18 @@ def test_where_the_best_alone_is_slow_an_ensemble_may_take_a_quarter_more(second
     assert select_members(members, y, AUC, "binary", row_limit_us=10.0).keys() == chosen
 
 
+def test_sets_are_judged_by_the_mean_of_their_folds_scores_as_candidates_are() -> None:
+    y, a, b = truth()
+    fold = np.arange(len(y)) % 2
+    good = np.where(fold == 0, 0.5 * a, 0.5 + 0.5 * a)  # its two models order rows well, and say other probabilities
+    members = {0: Member(good, 1.0), 1: Member(0.6 * a + 0.4 * np.random.default_rng(5).random(len(y)), 1.0)}
+    by_fold = select_members(members, y, AUC, "binary", row_limit_us=1.0, fold=fold)
+    assert by_fold == {0: 1.0}
+    assert select_members(members, y, AUC, "binary", row_limit_us=1.0) == {1: 1.0}
+    alone = np.where(y == 1, 2, fold)  # a fold without a negative: all rows together
+    assert select_members(members, y, AUC, "binary", row_limit_us=1.0, fold=alone) == {1: 1.0}
+
+
 def test_a_member_that_brings_next_to_nothing_is_left_out() -> None:
     y, a, _ = truth()
     noise = 1e-6 * np.random.default_rng(1).normal(size=len(y))

@@ -151,12 +151,12 @@ class Bench:
         choosable = {
             trial.number: Choosable(answers[trial.number].scores, trial.estimated_us or 0.0) for trial in usable
         }
-        weights = select_members(choosable, y, self.metric, self.examples.task, row_limit_us=ROW_LIMIT_US)
+        fold = answers[usable[0].number].fold
+        weights = select_members(choosable, y, self.metric, self.examples.task, row_limit_us=ROW_LIMIT_US, fold=fold)
         if len(weights) < 2:
             return None
         by_number = {trial.number: trial for trial in usable}
         members = [by_number[number] for number in weights]
-        fold = answers[usable[0].number].fold
         scores = sum(weight * answers[number].scores for number, weight in weights.items())
         assert not isinstance(scores, int), "there are members"
         graph = mean_graph([(weights[trial.number], self._graph(trial)) for trial in members])

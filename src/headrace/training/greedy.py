@@ -7,7 +7,7 @@ has to bring more than one that is there already, and the sum of times has a lim
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,18 +40,27 @@ class Member:
 
 
 def select_members(
-    members: Mapping[int, Member], y: NDArray[Any], metric: Metric, task: Task, *, row_limit_us: float
+    members: Mapping[int, Member],
+    y: NDArray[Any],
+    metric: Metric,
+    task: Task,
+    *,
+    row_limit_us: float,
+    fold: NDArray[np.intp] | None = None,
 ) -> dict[int, float]:
     """Weights by candidate, summing to 1; one candidate alone when no set is better.
 
     Parameters
     ----------
+    fold : in which each row was asked: sets are judged as candidates are, by the mean of their folds' scores, where
+        every fold has one; models of other folds may say other scores of alike rows. None: all rows together
     row_limit_us : of one row, for all members together; where the best candidate alone takes longer, `HEADROOM` of that
     """
     rows = np.linspace(0, len(y) - 1, min(len(y), MOST_ROWS)).astype(np.intp)
     y = y[rows]
+    score = _scorer(y, metric, task, None if fold is None else fold[rows])
     known = {number: member.scores[rows] for number, member in members.items()}
-    alone = {number: measure(metric, y, scores, task) for number, scores in known.items()}
+    alone = {number: score(scores) for number, scores in known.items()}
     looked_at = sorted(alone, key=lambda number: (-alone[number], number))[:MOST_LOOKED_AT]
     first = looked_at[0]
     counts, total, best = {first: 1}, known[first].copy(), alone[first]
@@ -65,7 +74,7 @@ def select_members(
             new = number not in counts
             if new and spent + members[number].row_us > limit_us:
                 continue
-            value = measure(metric, y, (total + known[number]) / (size + 1), task)
+            value = score((total + known[number]) / (size + 1))
             worth = value - (step if new else 0.0)
             if found is None or worth > found[0]:
                 found = (worth, number)
@@ -76,6 +85,20 @@ def select_members(
             spent += members[number].row_us
         counts[number] = counts.get(number, 0) + 1
         total += known[number]
-        best = measure(metric, y, total / (size + 1), task)
+        best = score(total / (size + 1))
     size = sum(counts.values())
     return {number: count / size for number, count in sorted(counts.items())}
+
+
+def _scorer(y: NDArray[Any], metric: Metric, task: Task, fold: NDArray[np.intp] | None) -> Callable[[Floats], float]:
+    """The score of answers to all rows: the mean over folds where it is defined on each of them."""
+    parts = [] if fold is None else [np.flatnonzero(fold == number) for number in np.unique(fold)]
+    if task != "regression" and any(len(np.unique(y[part])) < 2 for part in parts):
+        parts = []
+
+    def score(scores: Floats) -> float:
+        if not parts:
+            return measure(metric, y, scores, task)
+        return float(np.mean([measure(metric, y[part], scores[part], task) for part in parts]))
+
+    return score

@@ -31,6 +31,8 @@ LONGEST_S = 120.0
 """Of all parts together; then there is no curve."""
 LEAST_S = 1.0
 """Fits of all parts together may take so long where the candidate's own took less."""
+MOST_SHARE = 0.05
+"""Of a budget in seconds, on every core."""
 CUT = 0.8
 """A part whose fit took more than this share of its seconds may have ended by them, and counts for nothing."""
 
@@ -48,8 +50,8 @@ def learning_curve(
 ) -> LearningCurve | None:
     """Scores on parts of the training rows, and what twice as many rows would gain.
 
-    The fits of the parts together take no longer than the candidate's own fits took; when that is not enough for every
-    fold, the curve is of those that it was enough for.
+    The fits of the parts together take no longer than the candidate's own fits took, nor than a share of a budget in
+    seconds; when that is not enough for every fold, the curve is of those that it was enough for.
 
     Parameters
     ----------
@@ -93,7 +95,10 @@ def learning_curve(
     encoded = [folds[number] for number in range(len(folds) - wanted, len(folds))]
     parts = [_part(fold, share, training.seed) for fold in encoded for share in SHARES]
     executor.give(parts)
-    seconds = max(asked.fit_s * wanted / len(folds), LEAST_S)
+    seconds = asked.fit_s * wanted / len(folds)
+    if training.budget.seconds is not None:
+        seconds = min(seconds, MOST_SHARE * training.budget.seconds * executor.width)
+    seconds = max(seconds, LEAST_S)
     answers = _fitted(executor, job, seconds / wanted, wanted, clock() + LONGEST_S)
     if answers is None:
         return None
