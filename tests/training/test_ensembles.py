@@ -59,7 +59,7 @@ def test_where_the_best_alone_is_slow_an_ensemble_may_take_a_quarter_more(second
 
 
 def test_sets_are_judged_by_the_mean_of_their_folds_scores_as_candidates_are() -> None:
-    y, a, b = truth()
+    y, a, _ = truth()
     fold = np.arange(len(y)) % 2
     good = np.where(fold == 0, 0.5 * a, 0.5 + 0.5 * a)  # its two models order rows well, and say other probabilities
     members = {0: Member(good, 1.0), 1: Member(0.6 * a + 0.4 * np.random.default_rng(5).random(len(y)), 1.0)}
@@ -105,7 +105,7 @@ def mixed(n: int, task: Task, *, seed: int = 0) -> Examples:
 
 
 def searched(task: Task, by: str, recorder: MemoryRecorder, n: int = 1_500) -> tuple[SearchResult, Training, Split]:
-    training = Training(families=("linear", "lightgbm"), budget=Budget(trials=7), threads=1)
+    training = Training(families=("linear", "lightgbm"), budget=Budget(trials=9), threads=1)
     split = Split(by=by, folds=3)  # type: ignore[arg-type]
     result = search(mixed(n, task), training, split, None, recorder=recorder, clock=StepClock(0.001))
     return result, training, split

@@ -13,7 +13,7 @@ import pytest
 from tests.training.samples import StepClock, make_examples
 from tests.training.test_workers import Odd
 
-from headrace.definition.model import Split, Training
+from headrace.definition.model import Budget, Split, Training
 from headrace.training import families
 from headrace.training.families import load_family
 from headrace.training.learning_curve import gain_of_doubling, learning_curve
@@ -21,6 +21,7 @@ from headrace.training.model import LearningCurve, Trial
 from headrace.training.trial_worker import FoldAnswer, Job
 from headrace.training.workers import Inline, OutOfTime, Workers
 
+NO_SECONDS = Budget(trials=20)
 ROWS = np.array([500.0, 1000.0, 2000.0, 4000.0])
 
 
@@ -129,7 +130,7 @@ class Told:
         return {number: FoldAnswer(nothing, score, 0.0, {}, self.took[-1], self.took[-1], b"", b"", None)}
 
 
-def curve_of(executor: Told, *, fit_s: float, folds: int = 5) -> LearningCurve | None:
+def curve_of(executor: Told, *, fit_s: float, folds: int = 5, budget: Budget = NO_SECONDS) -> LearningCurve | None:
     trial = Trial(
         number=0,
         family="linear",
@@ -141,7 +142,14 @@ def curve_of(executor: Told, *, fit_s: float, folds: int = 5) -> LearningCurve |
     )
     split = Split(by="random", folds=folds)
     return learning_curve(
-        make_examples(3_000), trial, [trial], Training(), split, (), executor=executor, clock=lambda: 0.0
+        make_examples(3_000),
+        trial,
+        [trial],
+        Training(budget=budget),
+        split,
+        (),
+        executor=executor,
+        clock=lambda: 0.0,
     )
 
 
@@ -152,6 +160,16 @@ def test_parts_never_take_longer_together_than_the_candidate_s_own_fits(needs: t
     curve_of(executor, fit_s=10.0)
     assert sum(executor.took) <= 10.0
     assert executor.at_once <= width
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_parts_take_no_more_than_a_share_of_a_budget_in_seconds(width: int) -> None:
+    executor = Told(width, 0.1, 0.2, 0.4)
+    curve_of(executor, fit_s=10.0, budget=Budget(seconds=40.0))
+    assert 0 < sum(executor.took) <= 0.05 * 40.0 * width
+    short = Told(width, 0.1, 0.2, 0.4)
+    curve_of(short, fit_s=10.0, budget=Budget(seconds=1.0))  # a second is always there
+    assert 0 < sum(short.took) <= 1.0
 
 
 def test_with_little_time_the_curve_is_of_fewer_folds_and_never_of_fits_that_were_cut() -> None:
