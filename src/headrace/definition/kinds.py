@@ -3,8 +3,8 @@
 The grammar is a table of keys and kinds; the walker and the schema that editors complete from are these two methods.
 A `read` that finds a mistake notes it at its cursor and gives None.
 
-They are structs, as are the trees of `headrace.language`: Python writes and compiles the methods of a dataclass whenever
-it is loaded, 0.7 ms for each, which every command and every server would wait for.
+They are structs, as are the trees of `headrace.language`: Python writes and compiles the methods of a dataclass
+whenever it is loaded, 0.7 ms for each, which every command and every server would wait for.
 """
 
 from __future__ import annotations
