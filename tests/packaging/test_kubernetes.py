@@ -14,7 +14,8 @@ from tests.packaging.made import DEFINITION, config_of, make_project
 
 from headrace.cli import main
 from headrace.definition.reader import read_serving
-from headrace.serving.probing import PROBE_BYTES
+from headrace.serving.probing import PROBE_BYTES, PROBE_S
+from headrace.serving.workforce import START_TURNS, TURN_S
 
 IMAGE = "registry.example/delays@sha256:" + "b" * 64
 SCHEMAS = "1.37"
@@ -94,6 +95,9 @@ def test_the_parts_speak_of_each_other(root: Path) -> None:
     assert pod["terminationGracePeriodSeconds"] > 8 + 30  # longer than it drains and answers
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[probe]["httpGet"]["httpHeaders"] == [{"name": "Host", "value": "localhost"}]
+    start = container["startupProbe"]
+    trying_s, loading_s = PROBE_S, 2 * START_TURNS * TURN_S  # two minutes are left to copy in
+    assert start["periodSeconds"] * start["failureThreshold"] >= 120 + trying_s + loading_s
     assert made["network"]["spec"]["egress"] == []
 
 

@@ -203,7 +203,9 @@ def _container(contents: Contents, needs: Sequence[str], cluster: Cluster, of: _
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         **({"env": environment} if environment else {}),
         **({"envFrom": [{"secretRef": {"name": f"{of.name}-stores"}}]} if needs else {}),
-        "startupProbe": {**_asks("/readyz"), "periodSeconds": 1, "failureThreshold": 60, "timeoutSeconds": 2},
+        # copying a version may take minutes, then it is tried (20 s) and loaded (20 s); a pod that is ended before that
+        # begins anew, later each time
+        "startupProbe": {**_asks("/readyz"), "periodSeconds": 2, "failureThreshold": 150, "timeoutSeconds": 2},
         "readinessProbe": {**_asks("/readyz"), "periodSeconds": 2, "failureThreshold": 2, "timeoutSeconds": 2},
         "livenessProbe": {**_asks("/healthz"), "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
         "resources": {
