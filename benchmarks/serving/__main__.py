@@ -1,10 +1,13 @@
-"""A prediction server on one core beside the limit and FastAPI: requests a second, latency, CPU a request, memory.
+"""A prediction server on one core beside the limit and FastAPI: requests a second, latency and its tail, CPU, memory.
 
 A LightGBM on 18 columns of flights, weather and planes (100,000 rows). Ours is `headrace serve` as
 it comes: keys, limits, metrics, sticky assignment, each answer in the log before it leaves. The limit is a constant
 answer from a bare protocol on uvloop and httptools. Servers run on core 0, wrk on core 1, keep-alive, 1,000 real rows.
+What 100 rows of a request take is held against the model alone (`in_process`), the tail of the latency at 80 % of what
+is answered at most against the limit's at the same rate (`tail`). `ready` is the second start of a server: the first
+deploys the champion.
 
-usage: python -m benchmarks.serving [--seconds S] [--times N]
+usage: python -m benchmarks.serving [--seconds S] [--times N] [--only SERVERS]
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from typing import Any, Final
 import polars as pl
 
 from benchmarks.harness import FLIGHTS, ROOT, record, table
+from benchmarks.serving import tail
 
 NUMBERS: Final = (
     "sched_dep_time", "sched_arr_time", "distance", "month", "weekday", "temp", "humid", "wind_speed", "precip",
@@ -242,12 +246,18 @@ def main(arguments: Sequence[str]) -> None:
         for name, (command, ready, one, many, key) in contenders(folder, about["key"]).items():
             if given.only and name not in given.only.split(","):
                 continue
+            with running(command, folder, ready) as (_, first_s):
+                pass
             with running(command, folder, ready) as (pid, ready_s):
                 found[name] = measure_one(pid, folder, one, many, key, given.seconds, given.times) | {
-                    "ready_s": ready_s
+                    "ready_s": ready_s,
+                    "first_s": first_s,
                 }
             print(name, found[name], file=sys.stderr)
-    body = report(found, about)
+        alone = model_alone(folder)
+        tails = measure_tails(folder, about["key"], given.seconds, given.times)
+        print(alone, tails, file=sys.stderr)
+    body = "\n\n".join([report(found, about), report_many(found, alone), tail.report(tails)])
     if given.only:
         print(body)
     else:
@@ -269,9 +279,53 @@ def measure_one(pid: int, folder: Path, one: str, many: str, key: str, seconds: 
         for fact in ("rate", "p50_us", "p99_us", "cpu_us"):
             found[f"{fact} {connections}"] = statistics.median(run[fact] for run in runs)
     if many:
-        runs = [ask(many, folder / "many.txt", key, connections=16, seconds=seconds) for _ in range(times)]
+        runs = []
+        for _ in range(times):
+            before = cpu_s(pid)
+            told = ask(many, folder / "many.txt", key, connections=16, seconds=seconds)
+            runs.append(told | {"cpu_us": (cpu_s(pid) - before) / told["requests"] * 1e6})
         found["many"] = statistics.median(run["requests"] / run["duration_us"] * 1e6 for run in runs)
+        found["many_cpu_us"] = statistics.median(run["cpu_us"] for run in runs)
     return found | {"pss_mb": pss_mb(pid)}
+
+
+def model_alone(folder: Path) -> dict[str, float]:
+    """What a request's rows take in a process that has the core to itself."""
+    command = [sys.executable, "-m", "benchmarks.serving.in_process", str(folder / "package"), str(folder / "many.txt")]
+    told = subprocess.run(["taskset", "-c", "0", *command], cwd=ROOT, check=True, capture_output=True, text=True)
+    alone: dict[str, float] = json.loads(told.stdout)
+    return alone
+
+
+def measure_tails(folder: Path, key: str, seconds: int, times: int) -> dict[str, dict[str, float]]:
+    """The limit's and ours, at the rate that ours gives."""
+    servers = contenders(folder, key)
+    found: dict[str, dict[str, float]] = {}
+    rate = None
+    for name in ("headrace", "limit"):
+        command, ready, one, _, theirs = servers[name]
+        with running(command, folder, ready):
+            asks = tail.crew(PORT, one, theirs, folder / "one.txt")
+            found[name] = tail.measure(asks, rate, seconds=seconds, times=times)
+        rate = found[name]["rate"]
+    return {"limit": found["limit"], "headrace": found["headrace"]}
+
+
+def report_many(found: Mapping[str, Mapping[str, Any]], alone: Mapping[str, float]) -> str:
+    """What a request of many rows costs beside the model."""
+    lines = [
+        ("the graph alone, in process", f"{alone['graph_us']:,.0f}", f"{alone['graph_us'] / alone['predict_us']:.2f}"),
+        ("`predict` of the rows, in process", f"{alone['predict_us']:,.0f}", "1.00"),
+        *(
+            (name, f"{one['many_cpu_us']:,.0f}", f"{one['many_cpu_us'] / alone['predict_us']:.2f}")
+            for name, one in found.items()
+            if "many_cpu_us" in one
+        ),
+    ]
+    headings = [f"{BATCH} rows a request", "processor µs", "of predict"]
+    return f"A request of {BATCH} rows, 16 connections, and the model alone with the same rows:\n\n" + table(
+        headings, lines
+    )
 
 
 def report(found: Mapping[str, Mapping[str, Any]], about: Mapping[str, Any]) -> str:
@@ -282,19 +336,19 @@ def report(found: Mapping[str, Mapping[str, Any]], about: Mapping[str, Any]) -> 
             name,
             f"{one['rate 16']:,.0f}",
             f"{one['rate 64']:,.0f}",
-            "" if limit is None else f"{one['rate 64'] / limit['rate 64']:.3f}",
+            "" if limit is None else " / ".join(f"{one[n] / limit[n]:.3f}" for n in ("rate 16", "rate 64")),
             "" if ours is None else f"{ours['rate 64'] / one['rate 64']:.1f}",
             f"{one['p50_us 16']:,.0f} / {one['p99_us 16']:,.0f}",
             f"{one['cpu_us 64']:,.1f}",
             f"{one['many']:,.0f}" if "many" in one else "–",
             f"{one['pss_mb']:,.0f}",
-            f"{one['ready_s']:.2f}",
+            f"{one['first_s']:.2f} / {one['ready_s']:.2f}",
         )
         for name, one in found.items()
     ]
     headings = [
         "server", "rows/s, 16 conn.", "64 conn.", "of the limit", "headrace ×", "p50 / p99 µs, 16", "CPU µs/row, 64",
-        f"requests/s of {BATCH} rows", "PSS MB", "ready s",
+        f"requests/s of {BATCH} rows", "PSS MB", "ready s, first / again",
     ]  # fmt: skip
     return (
         f"{about['trees']} trees ({about['nodes']:,} nodes) on {about['columns']} columns; the scikit-learn peer has "
