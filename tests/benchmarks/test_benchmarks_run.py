@@ -8,6 +8,7 @@ import random
 import re
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from benchmarks.automl import __main__ as automl
@@ -79,6 +80,24 @@ def test_the_load_generator_against_a_constant_answer(results: Path, monkeypatch
     text = results.read_text(encoding="utf-8")
     assert re.search(r"^\| 2 \| [0-9,]+ \| \d+% \| ", text, re.MULTILINE)
     assert "| 200 | " in text
+
+
+def test_automl_tells_a_better_contender_from_one_that_was_lucky(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(automl, "HOME", tmp_path)
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=400)
+    (tmp_path / "tasks" / "t").mkdir(parents=True)
+    (tmp_path / "answers").mkdir()
+    pl.DataFrame({"y": truth}).write_csv(tmp_path / "tasks" / "t" / "truth.csv")
+    off = {"headrace": 0.5, "better": 0.3, "worse": 0.9, "alike": 0.5}
+    for name, spread in off.items():
+        said = pl.DataFrame({"value": truth + spread * rng.normal(size=400)})
+        said.write_csv(tmp_path / "answers" / f"{name}-t-3.csv")
+    about = {"task": "regression", "target": "y"}
+    found = automl.against("t", about, list(off), 3)
+    assert found == {"headrace": "level", "better": "lost", "worse": "won", "alike": "level"}
 
 
 def test_automl_runs_us_on_a_task_and_ranks_by_error(
