@@ -193,13 +193,13 @@ def report(results: Sequence[Mapping[str, Any]], tasks: Mapping[str, Mapping[str
     text += table(headings, lines)
     if "headrace" in names and len(names) > 1:
         told = [against(task, tasks[task], names, results[0]["seed"]) for task in whole]
-        lines = [
-            (name, *(sum(one[name] == how for one in told) for how in ("won", "lost", "level")))
+        counts = [
+            (name, *(str(sum(one[name] == how for one in told)) for how in ("won", "lost", "level")))
             for name in names
             if name != "headrace"
         ]
         text += "\n\nheadrace against each, by a paired bootstrap over the rows held back (95 %):\n\n"
-        text += table(["contender", "better", "worse", "not told apart"], lines)
+        text += table(["contender", "better", "worse", "not told apart"], counts)
     by_kind = [
         (kind, *(f"{statistics.mean(gap[task][place] for task in of_kind):.1f}" for place in range(len(names))))
         for kind in KINDS
