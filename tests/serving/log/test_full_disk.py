@@ -16,6 +16,7 @@ from headrace.serving.log.epochs import epochs
 from headrace.serving.log.errors import LogFull
 from headrace.serving.log.gap_slot import read_slot
 from headrace.serving.log.reader import EpochReader, Missing, Predictions, verify
+from headrace.serving.log.writer import OnFull
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
 
@@ -61,6 +62,28 @@ def test_refused_answers_raise_and_later_ones_are_logged_once_there_is_space(sma
     assert numbers(log) == done
     assert verify(log).problems == []
     assert not verify(log).missing
+
+
+@pytest.mark.parametrize("on_full", ["refuse", "gap"])
+def test_workers_that_cannot_begin_leave_nothing_behind(small: Path, on_full: OnFull) -> None:
+    log = small / "log"
+    writer(log).close()
+
+    def left() -> tuple[list[Path], int]:
+        """Folders of epochs, and how many files this process has open."""
+        return sorted(log.iterdir()), len(list(Path("/proc/self/fd").iterdir()))
+
+    before = left()
+    filler = fill(small)
+    for _ in range(5):
+        with pytest.raises(HeadraceError):
+            writer(log, on_full=on_full)
+    assert left() == before
+    filler.unlink()
+    one = writer(log, on_full=on_full)
+    one.append([record(1, one.introduce(ROUTE))])
+    one.close()
+    assert numbers(log) == [1]
 
 
 @pytest.mark.parametrize("segment_bytes", [20_000, 1 << 30])

@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import secrets
+import shutil
 import time
 from pathlib import Path
 from typing import Final
@@ -31,13 +32,29 @@ def new_epoch(log: Path, worker: str, now_us: int) -> tuple[str, int]:
     name = f"{stamp}-{safe}-{secrets.token_hex(8)}"
     temporary = log / f"{TEMPORARY_PREFIX}{name}"
     temporary.mkdir(mode=0o700)
-    descriptor = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    # Named only when it is locked: nobody ever sees an epoch that has not begun to live as one that is dead.
-    temporary.rename(log / name)
-    with open_folder(log) as folder:
-        os.fsync(folder)
+    descriptor = -1
+    try:
+        descriptor = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Named only when it is locked: nobody ever sees an epoch that has not begun to live as one that is dead.
+        temporary.rename(log / name)
+        with open_folder(log) as folder:
+            os.fsync(folder)
+    except OSError:
+        if descriptor >= 0:
+            os.close(descriptor)
+        discard(temporary)
+        discard(log / name)
+        raise
     return name, descriptor
+
+
+def discard(epoch: Path) -> None:
+    """Take away the folder of a worker that could not begin; what cannot be is an epoch without records.
+
+    Where a disk is full a worker is begun again every few seconds, and each time would leave a folder.
+    """
+    shutil.rmtree(epoch, ignore_errors=True)
 
 
 def epochs(log: Path) -> list[Path]:

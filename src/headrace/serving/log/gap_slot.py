@@ -37,8 +37,12 @@ class GapSlot:
 
     def __init__(self, folder: int) -> None:
         self.fd: Final = os.open(NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
-        os.write(self.fd, bytes(_SLOT.size + _CHECK.size))
-        os.fsync(self.fd)
+        try:
+            os.write(self.fd, bytes(_SLOT.size + _CHECK.size))
+            os.fsync(self.fd)
+        except OSError:
+            os.close(self.fd)
+            raise
 
     def put(self, missed: Missed) -> None:
         """Keep the count; where even that is refused it lives in the process only, until the log goes on."""

@@ -16,7 +16,7 @@ from zlib import crc32
 
 import msgspec
 
-from headrace.serving.log.epochs import new_epoch
+from headrace.serving.log.epochs import discard, new_epoch
 from headrace.serving.log.errors import LogBehind, LogFull, LogUnavailable
 from headrace.serving.log.frames import CHECK, END, HEAD, Kind, encode_frame
 from headrace.serving.log.gap_slot import GapSlot, Missed, Reason
@@ -96,7 +96,12 @@ class LogWriter:
         self._segment_s: Final = segment_s
         with translated(str(folder)):
             self.epoch, self._folder = new_epoch(folder, header.worker, clock())
-            self._slot: Final = GapSlot(self._folder)
+            try:
+                self._slot: Final = GapSlot(self._folder)
+            except OSError:
+                os.close(self._folder)
+                discard(folder / self.epoch)
+                raise
         self._where: Final = str(folder / self.epoch)
         self._routes: dict[int, bytes] = {}
         self._introduced = 0
@@ -122,6 +127,7 @@ class LogWriter:
             self._open_segment()
         except OSError as error:
             self.close()
+            discard(folder / self.epoch)
             raise self._error(error) from error
 
     @property
