@@ -34,6 +34,7 @@ from headrace.features.encoder import encode_columns
 from headrace.features.model import LookupStep
 from headrace.features.program import ReadRow
 from headrace.language.types import Type
+from headrace.scoring.bodies import BodyReader
 from headrace.scoring.errors import (
     ColumnMissing,
     ColumnUnknown,
@@ -43,6 +44,7 @@ from headrace.scoring.errors import (
     ScoreNotFinite,
     ValueRefused,
 )
+from headrace.scoring.model import Amount
 from headrace.scoring.package import draft_package
 from headrace.scoring.scorer import Scorer
 
@@ -75,6 +77,30 @@ def test_a_row_alone_and_in_a_batch_gets_the_same_answer(task: Task, rows: list[
     assert [(p.probability, p.probabilities, p.value, p.decision) for p in without] == [
         (p.probability, p.probabilities, p.value, p.decision) for p in loaded.predict(rows, reasons=reasons)
     ]
+
+
+OWN = msgspec.structs.replace(
+    decision(),
+    threshold=None,
+    cost_matrix=((0.0, 300.0), (500.0, 0.0)),
+    amounts=(Amount(truth=1, predicted=0, column="distance", otherwise=400.0),),
+    reject=120.0,
+)
+"""What a missed case costs stands in the row, and what costs much either way is left to people."""
+
+
+@pytest.mark.parametrize("loaded", [*SCORERS.values(), scorer(replaced={"decision.json": msgspec.json.encode(OWN)})])
+@settings(max_examples=40)
+@given(rows=st.lists(row_strategy, min_size=1, max_size=8), times=st.sampled_from([1, 3, 70]))
+def test_the_hot_path_gives_a_row_the_same_answer_alone_among_few_and_among_many(
+    loaded: Scorer, rows: list[dict[str, Any]], times: int
+) -> None:
+    reader = BodyReader(loaded.program)
+    made = [loaded.prepare(reader.mapping(row, number)) for number, row in enumerate(rows)]
+    alone = [loaded.answer([encoded], [amounts]) for encoded, amounts in made]
+    together, scores = loaded.answer([encoded for encoded, _ in made] * times, [amounts for _, amounts in made] * times)
+    assert together == [answer for answers, _ in alone for answer in answers] * times
+    assert scores == [score for _, found in alone for score in found] * times
 
 
 def test_a_binary_answer_has_probability_decision_and_version() -> None:

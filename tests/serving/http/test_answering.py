@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 from tests.scoring.made import ROW, decision, encoder, program
-from tests.serving.http.inside import Inside, answers, deployment, key, request, turns, version, within
+from tests.serving.http.inside import Inside, Transport, answers, deployment, key, request, turns, version, within
 
 from headrace.data.model import Field
 from headrace.errors import HeadraceError, TroubleOutside
+from headrace.features.errors import BeforeWatermark
 from headrace.language.types import Type
 from headrace.scoring.bodies import plain_rows
 from headrace.scoring.errors import ScoreNotFinite
@@ -20,7 +22,7 @@ from headrace.scoring.model import Decision
 from headrace.serving.http import endpoint as endpoints
 from headrace.serving.http.asked import Tally
 from headrace.serving.limits import Limits
-from headrace.serving.log.errors import LogFull
+from headrace.serving.log.errors import LogFull, LogUnavailable
 from headrace.serving.versions import Version
 
 BACKWARDS = {
@@ -63,6 +65,12 @@ def broken(number: int, error: Exception) -> Version:
     return made
 
 
+def away(made: Version) -> Version:
+    """The same, made ready on other threads."""
+    object.__setattr__(made, "waits", True)
+    return made
+
+
 class StoreGone(TroubleOutside):
     """Like that of a store, with a place that nobody is to know."""
 
@@ -101,6 +109,74 @@ def test_where_nobody_can_answer_the_constant_does(tmp_path: Path) -> None:
         assert (status, answer["probability"], answer["decision"], answer["version"]) == (200, 0.5, True, None)
         [(route, record)] = inside.logged()
         assert (route.package, route.version, route.fallback, record.scores) == ("", None, True, (0.5,))
+
+    within(run())
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("error", [StoreGone(), ZeroDivisionError()])
+def test_fallbacks_are_asked_in_their_order_and_the_constant_is_the_last(
+    tmp_path: Path, error: Exception, waits: bool
+) -> None:
+    async def run() -> None:
+        arm, cannot, second, third = failing(1), broken(2, error), version(3), version(4)
+        every = [arm, away(cannot) if waits else cannot, second, third]
+        made = deployment({"v1": arm}, fallbacks=tuple(each.served for each in every[1:]), constant=0.5)
+        inside = Inside(tmp_path, made, every)
+        asked = [ROW | {"seats": seats, "distance": seats * 1.1} for seats in (6, 7, 8)]
+        connection, transport = inside.connect()
+        connection.data_received(request(asked))
+        await until_sent(transport)
+        [(status, _, answer)] = answers(transport.sent)
+        assert status == 200
+        want = [arm.scorer.predict(asked[:1]), second.scorer.predict(asked[1:2]), arm.scorer.predict(asked[2:])]
+        assert [each["probability"] for each in answer["predictions"]] == [each[0].probability for each in want]
+        assert [each["version"] for each in answer["predictions"]] == [1, 3, 1]
+
+    within(run())
+
+
+def test_a_fault_of_the_last_who_could_answer_is_noted(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm, cannot = failing(1), broken(2, ZeroDivisionError())
+        inside = Inside(tmp_path, deployment({"v1": arm}, fallbacks=(cannot.served,), constant=0.5), [arm, cannot])
+        assert (await inside.ask(ROW | {"seats": 7}))[2]["version"] is None
+        assert [type(fault) for fault in inside.faults] == [ZeroDivisionError]
+
+    within(run())
+
+
+def test_the_constant_alone_answers_where_an_arm_cannot_make_rows_ready(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm = broken(1, StoreGone())
+        inside = Inside(tmp_path, deployment({"v1": arm}, constant=0.25), [arm])
+        for body in (ROW, [ROW]):
+            status, _, answer = await inside.ask(body)
+            [told] = answer.get("predictions", [answer])
+            assert (status, told["probability"], told["version"]) == (200, 0.25, None)
+        tally = inside.desk.tallies["delays", "v1"]
+        assert (tally.rows, tally.failed, tally.fell_back) == (2, 2, 2)
+
+    within(run())
+
+
+def test_what_a_fallback_says_once_its_request_was_told_otherwise_is_told_nobody(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm, other = failing(1), away(version(2))
+        inside = Inside(tmp_path, deployment({"v1": arm}, fallbacks=(other.served,)), [arm, other])
+        keep = inside.records.keep
+        inside.records.keep = _raises(ZeroDivisionError())  # type: ignore[method-assign]
+        both = [inside.connect() for _ in range(2)]
+        for (connection, _), seats in zip(both, (7, 8), strict=True):
+            connection.data_received(request(ROW | {"seats": seats}))
+        for _, transport in both:
+            await until_sent(transport)
+        inside.records.keep = keep  # type: ignore[method-assign]
+        inside.desk._answering._pool.shutdown()  # the fallback has answered by now
+        await turns()
+        assert [[status for status, _, _ in answers(transport.sent)] for _, transport in both] == [[500], [500]]
+        assert inside.desk._answering.waiting == 0
+        assert inside.logged() == []
 
     within(run())
 
@@ -161,6 +237,24 @@ def test_a_row_that_is_wrong_is_no_failure_of_its_arm(tmp_path: Path) -> None:
     within(run())
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_row_of_the_past_is_its_senders_fault_whoever_could_answer_it(tmp_path: Path, waits: bool) -> None:
+    async def run() -> None:
+        arm, other = broken(1, BeforeWatermark("line", t_us=1, watermark_us=2)), version(2)
+        every = [away(arm) if waits else arm, other]
+        inside = Inside(tmp_path, deployment({"v1": arm}, fallbacks=(other.served,), constant=0.5), every)
+        for body in (ROW, [ROW, ROW]):
+            connection, transport = inside.connect()
+            connection.data_received(request(body))
+            await until_sent(transport)
+            [(status, _, problem)] = answers(transport.sent)
+            assert (status, problem["code"]) == (422, "before-watermark")
+        assert inside.desk.tallies == {}
+        assert inside.desk._answering.waiting == 0
+
+    within(run())
+
+
 def test_shadows_answer_the_same_rows_and_nobody_sees_it(tmp_path: Path) -> None:
     async def run() -> None:
         arm, shadow, worse = version(1), version(2, replaced=BACKWARDS), failing(3)
@@ -185,20 +279,52 @@ def test_shadows_answer_the_same_rows_and_nobody_sees_it(tmp_path: Path) -> None
     within(run())
 
 
-def test_shadows_wait_when_there_is_too_much_to_do(tmp_path: Path) -> None:
+def test_rows_that_shadows_have_no_time_for_are_answered_and_counted(tmp_path: Path) -> None:
     async def run() -> None:
         arm, shadow = version(1), version(2)
-        limits = Limits(waiting_rows=4)
+        limits = Limits(waiting_rows=200)
         inside = Inside(tmp_path, deployment({"v1": arm}, shadows=(shadow.served,)), [arm, shadow], limits=limits)
         many = [inside.connect() for _ in range(3)]
-        for connection, _ in many:
-            connection.data_received(request([ROW] * 2))
-        await turns()
-        assert [b"200 OK" in transport.sent for _, transport in many] == [True] * 2 + [False] or all(
-            b"200 OK" in transport.sent for _, transport in many
-        )
+        for (connection, _), rows in zip(many, (199, 199, 5), strict=True):
+            if rows == 5:
+                await turns(1)  # the others have been answered, and wait for the shadow, 128 rows a turn
+            connection.data_received(request([ROW] * rows))
+        await turns(20)
+        assert [answers(transport.sent)[0][0] for _, transport in many] == [200] * 3
         tally = inside.desk.tallies["delays", "shadow-v2"]
-        assert tally.rows + tally.skipped == 2 * sum(b"200 OK" in transport.sent for _, transport in many)
+        assert (tally.rows, tally.skipped) == (398, 5)
+
+    within(run())
+
+
+def test_what_a_shadow_cannot_do_is_counted_and_nobody_answers_in_its_place(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm, other = version(1), version(5)
+        shadows = [failing(2), broken(3, StoreGone()), broken(4, ZeroDivisionError())]
+        made = deployment(
+            {"v1": arm}, shadows=tuple(each.served for each in shadows), fallbacks=(other.served,), constant=0.5
+        )
+        inside = Inside(tmp_path, made, [arm, other, *shadows])
+        assert (await inside.ask(ROW | {"seats": 7}))[2]["version"] == 1
+        await turns()
+        tallies = inside.desk.tallies
+        told = [tallies["delays", f"shadow-v{number}"] for number in (2, 3, 4)]
+        assert [(tally.rows, tally.failed, tally.fell_back) for tally in told] == [(0, 1, 0)] * 3
+        assert [type(fault) for fault in inside.faults] == [ZeroDivisionError]
+        assert [route.version for route, _ in inside.logged()] == [1]
+
+    within(run())
+
+
+def test_what_shadows_say_and_the_log_does_not_take_is_counted_and_costs_nobody_anything(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm, shadow = version(1), version(2)
+        inside = Inside(tmp_path, deployment({"v1": arm}, shadows=(shadow.served,)), [arm, shadow])
+        inside.desk._answering._shadows._keep = _raises(LogFull("somewhere"))
+        assert (await inside.ask([ROW, ROW]))[0] == 200
+        await turns()
+        assert inside.desk.tallies["delays", "shadow-v2"].skipped == 2
+        assert inside.faults == []
 
     within(run())
 
@@ -297,6 +423,19 @@ def test_the_log_says_which_trace_a_request_was_a_part_of(tmp_path: Path) -> Non
     within(run())
 
 
+def test_the_log_says_what_the_answer_of_who_gave_it_costs(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm, other = failing(1), version(2)
+        for each, price in ((arm, 3e-6), (other, 5e-6)):
+            object.__setattr__(each, "served", msgspec.structs.replace(each.served, price_usd=price))
+        inside = Inside(tmp_path, deployment({"v1": arm}, fallbacks=(other.served,), constant=0.5), [arm, other])
+        for seats in (6, 7):
+            assert (await inside.ask(ROW | {"seats": seats}))[0] == 200
+        assert [route.price_usd for route, _ in inside.logged()] == [3e-6, 5e-6]
+
+    within(run())
+
+
 def test_scores_and_time_of_each_arm_are_counted(tmp_path: Path) -> None:
     async def run() -> None:
         one, two = version(1), version(2)
@@ -315,15 +454,19 @@ def test_scores_and_time_of_each_arm_are_counted(tmp_path: Path) -> None:
     within(run())
 
 
-@pytest.mark.parametrize("fault", [LogFull("somewhere"), ZeroDivisionError()])
-def test_what_cannot_be_logged_does_not_leave_whatever_the_reason(tmp_path: Path, fault: Exception) -> None:
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [(LogFull("somewhere"), 507), (LogUnavailable("somewhere", "no"), 503), (ZeroDivisionError(), 500)],
+)
+def test_what_cannot_be_logged_does_not_leave_whatever_the_reason(tmp_path: Path, fault: Exception, told: int) -> None:
     async def run() -> None:
         arm = version(1)
         inside = Inside(tmp_path, deployment({"v1": arm}), [arm])
         keep = inside.records.keep
         inside.records.keep = _raises(fault)  # type: ignore[method-assign]
-        status, _, problem = await inside.ask(ROW)
-        assert status == (507 if isinstance(fault, HeadraceError) else 500)
+        status, headers, problem = await inside.ask(ROW)
+        assert status == told
+        assert ("retry-after" in headers) == isinstance(fault, HeadraceError)
         assert "somewhere" not in str(problem)
         assert len(inside.faults) == (0 if isinstance(fault, HeadraceError) else 1)
         inside.records.keep = keep  # type: ignore[method-assign]
@@ -333,10 +476,16 @@ def test_what_cannot_be_logged_does_not_leave_whatever_the_reason(tmp_path: Path
 
 
 def _raises(error: Exception) -> Any:
-    def keep(asked: object, leave: object) -> None:
+    def keep(*_: object) -> None:
         raise error
 
     return keep
+
+
+async def until_sent(transport: Transport) -> None:
+    async with asyncio.timeout(60):
+        while not transport.sent:
+            await asyncio.sleep(0.001)
 
 
 def test_more_than_can_be_answered_is_refused_and_told_when_to_come_again(tmp_path: Path) -> None:
@@ -349,6 +498,7 @@ def test_more_than_can_be_answered_is_refused_and_told_when_to_come_again(tmp_pa
         await turns()
         assert [b"200 OK" in transport.sent for _, transport in many] == [True, True, False, False]
         assert all(b"429 " in transport.sent and b"retry-after: " in transport.sent for _, transport in many[2:])
+        assert inside.desk.refusals == 2  # by which a server is told that it has too few workers
         assert (await inside.ask(ROW))[0] == 200
 
     within(run())
@@ -359,7 +509,7 @@ def test_what_nobody_waits_for_any_more_is_not_begun(tmp_path: Path) -> None:
         arm = version(1)
         inside = Inside(tmp_path, deployment({"v1": arm}), [arm])
         assert (await inside.ask(ROW, x_timeout_ms="60000"))[0] == 200
-        for wrong in ("0", "-1", "1.5", "soon", "99999999999"):
+        for wrong in ("0", "-1", "1.5", "soon", "3600001", "99999999999"):
             assert (await inside.ask(ROW, x_timeout_ms=wrong))[2]["code"] == "timeout-invalid"
         answering = inside.desk._answering
         answering.row_us = 5_000.0
@@ -369,6 +519,7 @@ def test_what_nobody_waits_for_any_more_is_not_begun(tmp_path: Path) -> None:
         connection, transport = inside.connect()
         connection.data_received(request(x_timeout_ms="1") + request(x_request_id="next"))
         [row] = answering._rows
+        assert row.asked.until_ns == row.asked.began_ns + 1_000_000
         row.asked.until_ns = row.asked.began_ns
         row.asked.release = lambda: released.append(1)
         await turns(12)
@@ -377,6 +528,19 @@ def test_what_nobody_waits_for_any_more_is_not_begun(tmp_path: Path) -> None:
         assert (following[0], following[1]["x-request-id"]) == (200, "next")
         assert (answering.waiting, answering._waiting_rows, answering._waiting_bytes, released) == (0, 0, 0, [1])
         assert len(inside.logged()) == 2
+
+    within(run())
+
+
+def test_a_worker_that_was_slow_once_is_not_taken_for_slow_for_ever(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm = version(1)
+        inside = Inside(tmp_path, deployment({"v1": arm}), [arm])
+        inside.desk._answering.row_us = 1e9
+        assert (await inside.ask(ROW, x_timeout_ms="60000"))[0] == 429
+        for _ in range(200):
+            assert (await inside.ask(ROW))[0] == 200
+        assert (await inside.ask(ROW, x_timeout_ms="60000"))[0] == 200
 
     within(run())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ import pytest
 from tests.scoring.made import ROW
 from tests.serving.http.inside import Inside, Transport, answers, deployment, request, turns, version, within
 
-from headrace.serving.http.connection import UNREAD_BYTES
+from headrace.serving.http.connection import FREE_BYTES, UNREAD_BYTES
 from headrace.serving.limits import Limits
 
 VERSION = version(1)
@@ -159,6 +160,107 @@ def test_a_body_in_another_coding_is_refused(tmp_path: Path, coding: str) -> Non
         await turns()
         assert [status for status, _, _ in answers(transport.sent)] == [400]
         assert transport.closed
+        made.log.close()
+
+    within(run())
+
+
+def chunked(body: bytes, *trailers: bytes, **headers: str) -> bytes:
+    head = request(b"", transfer_encoding="chunked", **headers).replace(b"content-length: 0\r\n", b"")
+    return head + b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(body), body, b"".join(line + b"\r\n" for line in trailers))
+
+
+def test_what_comes_behind_chunks_is_no_header(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = inside(tmp_path)
+        connection, transport = made.connect()
+        trailers = (b"x-request-id: other", b"authorization: Bearer hr_x_y", b"x-timeout-ms: soon", b"host: evil")
+        connection.data_received(chunked(json.dumps(ROW).encode(), *trailers, x_request_id="r1"))
+        await turns()
+        [(status, headers, _)] = answers(transport.sent)
+        assert (status, headers["x-request-id"]) == (200, "r1")
+        made.log.close()
+
+    within(run())
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_has_come_or_where_it_becomes_so(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = inside(tmp_path, body_bytes=1_000)
+        whole = request([ROW] * 20)
+        head = whole[: whole.index(b"\r\n\r\n") + 4]
+        for data in (head, chunked(b" " * 1_001)):
+            connection, transport = made.connect()
+            connection.data_received(data)
+            await turns()
+            [(status, headers, problem)] = answers(transport.sent)
+            assert (status, problem["code"], headers["connection"]) == (413, "body-too-large", "close")
+            assert transport.closed
+        connection, transport = made.connect()
+        connection.data_received(chunked(b"[" + b" " * 998 + b"]"))
+        await turns()
+        assert [status for status, _, _ in answers(transport.sent)] == [200]
+        made.log.close()
+
+    within(run())
+
+
+def test_who_has_no_key_is_not_told_to_send_what_is_large(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = inside(tmp_path)
+        whole = request(b" " * (FREE_BYTES + 1), text="hr_x_y", expect="100-continue")
+        connection, transport = made.connect()
+        connection.data_received(whole[: whole.index(b"\r\n\r\n") + 4])
+        await turns()
+        assert [status for status, _, _ in answers(transport.sent)] == [401]
+        made.log.close()
+
+    within(run())
+
+
+def test_who_does_not_read_is_not_answered_until_it_does(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = inside(tmp_path)
+        connection, transport = made.connect()
+        connection.pause_writing()
+        assert [transport.paused] == [True]
+        for number in range(2):  # that had been read before
+            connection.data_received(request(x_request_id=f"r{number}"))
+        await turns()
+        assert transport.sent == b""
+        connection.resume_writing()
+        await turns(20)
+        assert [headers["x-request-id"] for _, headers, _ in answers(transport.sent)] == ["r0", "r1"]
+        assert [transport.paused] == [False]
+        made.log.close()
+
+    within(run())
+
+
+def test_nothing_is_read_while_what_was_sent_ahead_waits(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = inside(tmp_path)
+        connection, transport = made.connect()
+        paused = []
+        for _ in range(2):
+            connection.data_received(request())
+            paused.append(transport.paused)
+        await turns(20)
+        assert len(answers(transport.sent)) == 2
+        assert [*paused, transport.paused] == [False, True, False]
+        made.log.close()
+
+    within(run())
+
+
+def test_more_connections_than_a_worker_holds_are_ended(tmp_path: Path) -> None:
+    async def run() -> None:
+        made = inside(tmp_path, connections=2)
+        found = [made.connect() for _ in range(3)]
+        assert [transport.closed for _, transport in found] == [False, False, True]
+        for connection, _ in found[1:]:
+            connection.connection_lost(None)
+        assert not made.connect()[1].closed
         made.log.close()
 
     within(run())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -52,7 +53,16 @@ def test_who_asks_whether_to_send_is_not_told_in_the_place_of_an_earlier_answer(
     within(run())
 
 
-@pytest.mark.parametrize("more", [{"x_request_id": "a"}, {"x_timeout_ms": "9000"}, {"expect": "100-continue"}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"x_request_id": "a"},
+        {"x_timeout_ms": "9000"},
+        {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+        {"expect": "100-continue"},
+        {"connection": "close"},
+    ],
+)
 def test_a_head_that_says_more_than_once_is_read_every_time(tmp_path: Path, more: dict[str, str]) -> None:
     async def run() -> None:
         inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION])
@@ -60,6 +70,28 @@ def test_a_head_that_says_more_than_once_is_read_every_time(tmp_path: Path, more
         connection.data_received(request(**more))
         await turns()
         assert not inside.desk.heads
+
+    within(run())
+
+
+def test_a_head_of_chunks_is_read_every_time(tmp_path: Path) -> None:
+    """Were it known, so many bytes of other chunks would be taken for a body, and those behind them for a request."""
+
+    async def run() -> None:
+        inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION])
+        connection, transport = inside.connect()
+        body = json.dumps(ROW).encode()
+        head = request(b"", transfer_encoding="chunked").replace(b"content-length: 0\r\n", b"")
+        connection.data_received(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+        await turns()
+        assert not inside.desk.heads
+        small = b"[" + b" " * (len(body) - 15) + b"]"
+        cut = b"%x\r\n%b\r\n0\r\n\r\n" % (len(small), small)
+        connection.data_received(head + cut)
+        await turns()
+        found = answers(transport.sent)
+        assert [status for status, _, _ in found] == [200, 200]
+        assert found[1][2]["predictions"] == []
 
     within(run())
 
@@ -133,6 +165,7 @@ def test_a_known_head_is_told_to_come_again_when_there_is_too_much_to_do(tmp_pat
             assert {code for _, code in refused} == {"too-busy"}
             assert len({seconds for seconds, _ in refused}) > 1
         assert inside.desk.statuses == {429: 18}
+        assert inside.desk.refusals == 18
 
     within(run())
 

@@ -202,12 +202,20 @@ def not_finite() -> bytes:
     return bytes(model.SerializeToString())
 
 
+def by_the_others() -> bytes:
+    """A forest whose answers are shares among the rows that are asked together."""
+    model = onnx.load_model_from_string(forest(len(OUTPUTS), trees=3, depth=3, link="Softmax"))
+    model.graph.node[-1].attribute.append(onnx.helper.make_attribute("axis", 0))
+    return bytes(model.SerializeToString())
+
+
 GRAPHS = {
     "no graph": b"nonsense",
     "empty": b"",
     "other columns": forest(len(OUTPUTS) + 1, trees=3, depth=3, link="Sigmoid"),
     "other outputs": forest(len(OUTPUTS), trees=3, depth=3, outputs=3, link="Softmax"),
     "nothing finite": not_finite(),
+    "by the others": by_the_others(),
 }
 
 
