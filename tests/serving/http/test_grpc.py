@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +12,17 @@ from typing import Any
 
 import grpc
 import pytest
+from cryptography import x509
 from tests.scoring.made import ROW
 from tests.servers import free_ports
+from tests.serving.http.inside import TEXT, Inside, deployment, version, within
 from tests.serving.http.running import Client, Place, Running
 from tests.serving.http.test_inference import KINDS, triton
-from tests.serving.http.test_tls import Authority, tls
+from tests.serving.http.test_tls import Authority, client, tls
 
+from headrace.serving.grpc import server
 from headrace.serving.grpc.messages import SERVICE, messages
+from headrace.serving.http.connection import Request
 from headrace.serving.log.reader import Predictions, read_log
 
 __all__ = ["triton"]
@@ -27,11 +33,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     place = Place(tmp_path_factory.mktemp("grpc"), grpc=("127.0.0.1", free_ports(1)[0]))
     place.deploy(place.version(1))
     place.deploy(place.version(2, task="multiclass"), name="kinds")
-    server = Running(place, workers=2)
-    server.wait_for("grpc", 2)
-    server.wait_for("ready")
-    yield server
-    server.end()
+    made = Running(place, workers=2)
+    made.wait_for("grpc", 2)
+    made.wait_for("ready")
+    yield made
+    made.end()
 
 
 CLIENT = """
@@ -73,8 +79,8 @@ def test_tritons_own_client_gets_what_our_own_json_gets(running: Running, triton
     done = subprocess.run([triton, "-c", CLIENT, told], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    client = Client(running)
-    ours = client.predict(rows)[2]["predictions"]
+    asking = Client(running)
+    ours = asking.predict(rows)[2]["predictions"]
     assert found["told"]["probability"] == [each["probability"] for each in ours]
     assert found["told"]["decision"] == [each["decision"] for each in ours]
     assert found["told"]["version"] == [1] * len(rows)
@@ -84,7 +90,7 @@ def test_tritons_own_client_gets_what_our_own_json_gets(running: Running, triton
     assert found["refused"][0] == "StatusCode.INVALID_ARGUMENT"
     assert "has no column" in found["refused"][1]
     assert found["unknown"][0] == found["nobody"][0] == "StatusCode.UNAUTHENTICATED"
-    kinds = client.predict(rows, "kinds")[2]["predictions"]
+    kinds = asking.predict(rows, "kinds")[2]["predictions"]
     assert found["kinds"][0] == [list(each["probabilities"].values()) for each in kinds]
     assert found["kinds"][1] == [each["decision"] for each in kinds]
     logged = [
@@ -109,7 +115,9 @@ def asked(rows: list[dict[str, Any]], **more: Any) -> Any:
     return made
 
 
-def call(channel: grpc.Channel, method: str, request: Any, key: str | None, **more: Any) -> Any:
+def call(
+    channel: grpc.Channel, method: str, request: Any, key: str | None, *, trace: str | None = None, **more: Any
+) -> Any:
     made = messages()
     ask = channel.unary_unary(
         f"/{SERVICE}/{method}",
@@ -117,6 +125,7 @@ def call(channel: grpc.Channel, method: str, request: Any, key: str | None, **mo
         response_deserializer=made[f"{method}Response"].FromString,
     )
     metadata = [] if key is None else [("authorization", f"Bearer {key}")]
+    metadata += [] if trace is None else [("traceparent", trace)]
     return ask(request, metadata=metadata, timeout=30, **more)
 
 
@@ -159,11 +168,94 @@ def test_typed_contents_are_read_and_what_is_wrong_has_its_code(running: Running
         wrong["INVALID_ARGUMENT"].append(half)
         for code, requests in wrong.items():
             assert [code_of(channel, "ModelInfer", request, key) for request in requests] == [code] * len(requests)
+        with pytest.raises(grpc.RpcError) as caught:
+            call(channel, "ModelInfer", many, key)
+        assert "at most 1,000 rows" in caught.value.details()  # said before they are read
         assert code_of(channel, "ModelMetadata", made["ModelMetadataRequest"](name="none"), key) == "NOT_FOUND"
         assert code_of(channel, "ModelMetadata", made["ModelMetadataRequest"](name="delays"), None) == "UNAUTHENTICATED"
         assert code_of(channel, "ModelInfer", many, "hr_x_y") == "UNAUTHENTICATED"  # said before any work
         assert call(channel, "ServerLive", made["ServerLiveRequest"](), None).live
         assert call(channel, "ServerReady", made["ServerReadyRequest"](), None).ready
+
+
+def test_the_log_says_which_trace_a_call_was_a_part_of(running: Running) -> None:
+    assert running.place.grpc is not None
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    with grpc.insecure_channel(f"127.0.0.1:{running.place.grpc[1]}") as channel:
+        parent = f"00-{trace}-00f067aa0ba902b7-01"
+        call(channel, "ModelInfer", asked([ROW], id="traced"), running.place.key, trace=parent)
+    found = [
+        record.trace
+        for read in read_log(Path(running.place.settings().log))
+        if isinstance(read, Predictions)
+        for record in read.records
+        if record.request_id == "traced"
+    ]
+    assert found == [trace]
+
+
+def test_a_call_says_how_long_it_waits_and_one_too_many_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "INFERRING", 1)
+
+    async def run() -> None:
+        made = version(1)
+        inside = Inside(tmp_path, deployment({"v1": made}), [made])
+        loop, port = asyncio.get_running_loop(), free_ports(1)[0]
+        spoken = server.GrpcServer(inside.desk, loop, address=("127.0.0.1", port), tls=None, most_bytes=1 << 20)
+        held, take = list[Request](), inside.desk.take
+        inside.desk.take = held.append  # type: ignore[assignment, method-assign]
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            first = asyncio.create_task(asyncio.to_thread(call, channel, "ModelInfer", asked([ROW]), TEXT))
+            async with asyncio.timeout(30):
+                while not held:
+                    await asyncio.sleep(0.01)
+            assert 0 < int(held[0].headers[b"x-timeout-ms"]) <= 30_000
+            code = await asyncio.to_thread(code_of, channel, "ModelInfer", asked([ROW]), TEXT)
+            assert code == "RESOURCE_EXHAUSTED"
+            take(held[0])
+            assert (await first).model_name == "delays"
+        spoken.stop(0.0).wait()
+
+    within(run())
+
+
+def test_grpc_takes_the_same_clients_and_the_same_renewals(tmp_path: Path) -> None:
+    authority, strange = Authority(), tmp_path / "strange"
+    strange.mkdir()
+    authority.write(tmp_path, "server")
+    authority.write(tmp_path, "client")
+    Authority().write(strange, "client")
+    port = free_ports(1)[0]
+    place = Place(tmp_path, tls=tls(tmp_path, clients=True), grpc=("127.0.0.1", port))
+    place.deploy(place.version(1))
+    running = Running(place)
+    try:
+        running.wait_for("grpc")
+        trusted = (tmp_path / "authority.pem").read_bytes()
+
+        def shows(folder: Path | None) -> grpc.Channel:
+            own = () if folder is None else [(folder / f"client.{part}").read_bytes() for part in ("key", "pem")]
+            return grpc.secure_channel(f"localhost:{port}", grpc.ssl_channel_credentials(trusted, *own))
+
+        with shows(tmp_path) as channel:
+            assert call(channel, "ModelInfer", asked([ROW]), place.key, wait_for_ready=True).model_name == "delays"
+        for other in (None, strange):
+            with shows(other) as channel:
+                assert code_of(channel, "ModelInfer", asked([ROW]), place.key) == "UNAVAILABLE"
+        renewed = authority.write(tmp_path, "server")
+        context = client(tmp_path, shows="client")
+        context.set_alpn_protocols(["h2"])
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=20) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as secured,
+        ):
+            found = secured.getpeercert(binary_form=True)
+        assert found is not None
+        assert x509.load_der_x509_certificate(found).serial_number == renewed
+    finally:
+        running.end()
 
 
 def test_grpc_is_under_the_same_certificate(tmp_path: Path) -> None:
@@ -184,8 +276,6 @@ def test_grpc_is_under_the_same_certificate(tmp_path: Path) -> None:
 
 
 def test_a_port_that_is_taken_is_told_and_http_goes_on(tmp_path: Path) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -17,6 +17,9 @@ from tests.scoring.made import ROW, decision
 from tests.serving.http.inside import Inside, deployment, version, within
 from tests.serving.http.running import Place, Running
 
+from headrace.serving.http.endpoint import Endpoint
+from headrace.serving.http.inference import read_infer
+
 ROOT = Path(__file__).parents[3]
 INFER = "/v2/models/delays/infer"
 KINDS = {"carrier": "BYTES", "distance": "FP64", "seats": "INT64", "vip": "BOOL", "due": "BYTES"}
@@ -217,6 +220,7 @@ WRONG: dict[str, tuple[Any, dict[str, str], str]] = {
     "no shape": (_without("shape"), {}, "inference-refused"),
     "no data": (_without("data"), {}, "inference-refused"),
     "three dimensions": (_with(shape=[1, 1, 1]), {}, "inference-refused"),
+    "two columns in one": (_with(shape=[1, 2], data=[1.0]), {}, "inference-refused"),
     "negative": (_with(shape=[-1]), {}, "inference-refused"),
     "more rows": (_with(shape=[2], data=[1.0, 2.0]), {}, "inference-refused"),
     "fewer data": (_with(data=[]), {}, "inference-refused"),
@@ -258,6 +262,37 @@ def test_a_request_that_is_none_is_refused_with_what_is_wrong(tmp_path: Path, na
         assert not inside.faults
 
     within(run())
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "values"),
+    [
+        ("BOOL", "??", [True, False]),
+        ("UINT8", "BB", [200, 1]),
+        ("UINT16", "<HH", [60_000, 1]),
+        ("UINT32", "<II", [4_000_000_000, 1]),
+        ("UINT64", "<QQ", [2**63 + 1, 1]),
+        ("INT8", "bb", [-100, 1]),
+        ("INT16", "<hh", [-30_000, 1]),
+        ("INT32", "<ii", [-2_000_000_000, 1]),
+        ("INT64", "<qq", [-(2**62), 1]),
+        ("FP16", "<ee", [-0.5, 1.0]),
+        ("FP32", "<ff", [-1.25, 1.0]),
+        ("FP64", "<dd", [0.1, 1.0]),
+    ],
+)
+def test_numbers_of_every_datatype_are_read_as_what_they_are(kind: str, text: str, values: list[Any]) -> None:
+    made = version(1)
+    asked = infer([ROW, ROW])
+    distance = next(each for each in asked["inputs"] if each["name"] == "distance")
+    del distance["data"]
+    data = struct.pack(text, *values)
+    distance |= {"datatype": kind, "parameters": {"binary_data_size": len(data)}}
+    told = json.dumps(asked).encode()
+    endpoint = Endpoint(deployment({"v1": made}), {made.served.package: made})
+    rows = json.loads(read_infer(endpoint, told + data, b"%d" % len(told), 10).body)
+    assert [row["distance"] for row in rows] == values
+    assert [type(row["distance"]) for row in rows] == [type(value) for value in values]
 
 
 @pytest.mark.parametrize(

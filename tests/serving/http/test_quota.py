@@ -14,11 +14,13 @@ import pytest
 from tests.scoring.made import ROW
 from tests.serving.http.inside import Inside, answers, deployment, key, request, turns, version, within
 from tests.serving.http.running import Client, Place, Running
+from tests.serving.http.test_inference import INFER, infer
 
 from headrace.serving.errors import KeyLimitInvalid
 from headrace.serving.http.quota import _OWNER, WORKERS, Quota
 from headrace.serving.http.responses import Problem
 from headrace.serving.keys import ApiKey
+from headrace.serving.log.errors import LogFull
 
 
 def made(name: str = "abc", **more: Any) -> ApiKey:
@@ -114,6 +116,63 @@ def test_what_a_killed_worker_had_under_way_is_given_back(tmp_path: Path) -> Non
     quota.close()
 
 
+def test_who_takes_the_place_of_one_that_was_killed_begins_with_nothing(tmp_path: Path) -> None:
+    who = made(concurrency=2)
+    with subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path / "quota")], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"taken\n"
+        child.kill()
+    quota = Quota(tmp_path / "quota")
+    assert quota._own == 0
+    quota.install([who])
+    assert taken([quota], who, 3) == 2
+    quota.close()
+
+
+RACER = """
+import sys
+from pathlib import Path
+from headrace.serving.http.quota import Quota
+from headrace.serving.http.responses import Problem
+from headrace.serving.keys import ApiKey
+quota = Quota(Path(sys.argv[1]), clock=lambda: 1000.0)
+key = ApiKey(id="abc", sha256="", verbs=("predict",), created_us=1, by="ann", rate=5000.0)
+quota.install([key])
+print("ready", flush=True)
+sys.stdin.readline()
+got = 0
+for _ in range(5000):
+    try:
+        quota.take(key)
+    except Problem:
+        pass
+    else:
+        got += 1
+print(got, flush=True)
+"""
+
+
+@pytest.mark.heavy
+def test_of_workers_that_ask_at_the_same_instant_none_is_let_through_twice(tmp_path: Path) -> None:
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, str(tmp_path / "quota")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for each in racers:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "ready\n"
+    for each in racers:
+        assert each.stdin is not None
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    assert sum(int(each.communicate(timeout=60)[0]) for each in racers) == 5_000
+
+
 def test_a_process_of_the_same_number_is_another_one(tmp_path: Path) -> None:
     who = made(concurrency=1)
     quota = Quota(tmp_path / "quota")
@@ -193,6 +252,42 @@ def test_a_desk_lets_a_key_have_so_many_under_way_and_gives_every_turn_back(tmp_
         for headers in ({"x_timeout_ms": "soon"}, {"x_timeout_ms": "90000"}, {"x_request_id": "q"}):
             for _ in range(5):
                 assert (await inside.ask(ROW, **headers))[0] != 429
+        quota.close()
+
+    within(run())
+
+
+def test_inference_is_bounded_as_predictions_are(tmp_path: Path) -> None:
+    async def run() -> None:
+        one = version(1)
+        quota = Quota(tmp_path / "quota", clock=lambda: 1000.0)
+        inside = Inside(tmp_path / "log", deployment({"v1": one}), [one], held=key(rate=2.0), quota=quota)
+        assert [(await inside.ask(infer([ROW]), path=INFER))[0] for _ in range(4)] == [200, 200, 429, 429]
+        quota.close()
+
+    within(run())
+
+
+def test_truths_are_bounded_too_and_give_every_turn_back(tmp_path: Path) -> None:
+    path, truths = "/v1/deployments/delays/outcomes", {"outcomes": [{"request_id": "q", "value": True}]}
+    clock = [1000.0]
+
+    async def run() -> None:
+        one = version(1)
+        quota = Quota(tmp_path / "quota", clock=lambda: clock[0])
+        held = key(verbs=("outcomes",), rate=2.0, concurrency=1)
+        inside = Inside(tmp_path / "log", deployment({"v1": one}), [one], held=held, quota=quota)
+        assert [(await inside.ask(truths, path=path))[0] for _ in range(3)] == [202, 202, 429]
+        clock[0] += 10.0
+        keep = inside.records.keep_outcomes
+
+        def full(*_: object) -> None:
+            raise LogFull("somewhere")
+
+        inside.records.keep_outcomes = full  # type: ignore[assignment, method-assign]
+        assert (await inside.ask(truths, path=path))[0] == 507
+        inside.records.keep_outcomes = keep  # type: ignore[method-assign]
+        assert (await inside.ask(truths, path=path))[0] == 202
         quota.close()
 
     within(run())

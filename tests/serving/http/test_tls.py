@@ -11,6 +11,7 @@ import signal
 import socket
 import ssl
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,50 @@ def test_a_server_with_a_certificate_speaks_tls_alone_and_takes_up_a_new_one(tmp
         running.wait_for("certificate_refused")
         assert serial(running, context) == second
         assert ask(running, context) == 200
+    finally:
+        running.end()
+
+
+def shaken(held: Certificate, asking: ssl.SSLContext) -> int:
+    """The serial number of what a server with that context shows; raises `ssl.SSLError` where they do not agree."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = (
+        asking.wrap_bio(to_client, to_server, server_hostname="localhost"),
+        held.context.wrap_bio(to_server, to_client, server_side=True),
+    )
+    for side in sides * 4:
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    found = sides[0].getpeercert(binary_form=True)
+    assert found is not None
+    return x509.load_der_x509_certificate(found).serial_number
+
+
+def test_a_certificate_whose_key_has_not_come_yet_changes_nothing(tmp_path: Path) -> None:
+    authority = Authority()
+    first = authority.write(tmp_path, "server")
+    second = authority.write(tmp_path, "other")
+    held, asking = Certificate(tls(tmp_path)), client(tmp_path)
+    assert shaken(held, asking) == first
+    (tmp_path / "other.pem").replace(tmp_path / "server.pem")
+    with pytest.raises(TlsUnusable):
+        held.renew()
+    assert shaken(held, asking) == first
+    (tmp_path / "other.key").replace(tmp_path / "server.key")
+    assert held.renew() is True
+    assert shaken(held, asking) == second
+
+
+def test_a_server_that_could_never_answer_says_so_and_ends(tmp_path: Path) -> None:
+    Authority().write(tmp_path, "server")
+    (tmp_path / "server.pem").write_bytes(b"nonsense")
+    place = Place(tmp_path, tls=tls(tmp_path))
+    place.deploy(place.version(1))
+    running = Running(place)
+    try:
+        assert running.process.wait(60) != 0
+        assert "TlsUnusable" in (tmp_path / "server.log").read_text()
+        assert running.events() == []
     finally:
         running.end()
 
