@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from headrace.serving.messages import (
     Accept,
     Accepted,
+    ArmCounts,
     Cancel,
     Commit,
     Committed,
@@ -24,6 +25,7 @@ from headrace.serving.messages import (
     for_worker,
     send,
 )
+from headrace.serving.model import Counts
 
 
 def probe(pipe: Connection, argument: str) -> None:
@@ -46,6 +48,7 @@ def serve(pipe: Connection, argument: str, descriptors: list[int]) -> None:
         probe(pipe, argument)
         return
     number_of: dict[int, str] = {}
+    pings = 0
     while True:
         try:
             message = for_worker(pipe)
@@ -55,7 +58,9 @@ def serve(pipe: Connection, argument: str, descriptors: list[int]) -> None:
             case Accept():
                 send(pipe, Accepted(number=message.number))
             case Ping():
-                send(pipe, Pong(statuses={os.getpid(): 1}))
+                pings += 1
+                counts = ArmCounts(deployment="first", arm="v1", counts=Counts(rows=1, latency_us=(0, 1)))
+                send(pipe, Pong(counts=(counts,), statuses={os.getpid(): 1}, refused=2, cpu_s=100.0 + pings))
             case Install():
                 name = message.deployment.name
                 number_of[message.number] = name
@@ -66,6 +71,8 @@ def serve(pipe: Connection, argument: str, descriptors: list[int]) -> None:
                 if name == "half":
                     os.write(pipe.fileno(), b"\x00\x00\x00\x30a")
                     time.sleep(3600)
+                if name == "slow":
+                    time.sleep(2.0)
                 if name == "late" and message.deployment.revision == 1:
                     continue
                 failed = {"m@1": "no"} if name == "cannot" else {}

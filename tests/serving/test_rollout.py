@@ -140,6 +140,18 @@ def test_answers_of_a_fallback_are_errors_of_the_arm() -> None:
     assert found.reason.startswith("errors of v4: 10 % against 0 % of v3"), "each once"
 
 
+def test_rows_that_others_answered_took_their_arm_no_time() -> None:
+    mine = Counts(rows=1_000, failed=500, fell_back=500, row_sum_us=500 * 2e3, row_squares_us=500 * 8e6)
+    [latency] = [each for each in watched(canary(), {"v4": mine, "v3": seen(19_000)}, NONE) if each.kind == "latency"]
+    assert latency.found == pytest.approx(1.0)
+
+
+def test_scores_by_other_edges_say_nothing() -> None:
+    counts = {"v4": seen(1_000, scores=(1, 0, 0, 0)), "v3": seen(19_000, scores=(1, 1, 1, 1, 1))}
+    [scores] = [each for each in watched(canary(), counts, NONE) if each.kind == "scores"]
+    assert (scores.found, scores.state) == (None, "fine")
+
+
 def test_a_slow_canary_is_taken_back() -> None:
     found = later(canary(), {"v4": seen(1_000, ms=6.0), "v3": seen(19_000, ms=2.0)})
     assert weights(found) == {"v3": 1.0}

@@ -233,12 +233,82 @@ def test_who_computes_for_long_is_let_be_where_its_versions_take_long(tmp_path: 
     run(tmp_path, 2, body)
 
 
-def test_when_the_nursery_is_gone_there_is_another(tmp_path: Path) -> None:
+def test_who_loads_for_long_is_let_be(tmp_path: Path) -> None:
+    async def body(force: Force) -> None:
+        assert await force.force.install(deployment("slow")) == {}  # for two seconds it hears nothing
+        assert force.lost() == []
+
+    run(tmp_path, 2, body)
+
+
+def test_a_worker_that_lived_for_long_is_replaced_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workforce, "STEADY_S", 0.0)
+
+    async def body(force: Force) -> None:
+        for number in range(1, 6):
+            [pid] = force.pids()
+            os.kill(pid, signal.SIGKILL)
+            await force.until(lambda number=number: len(force.lost()) == number and len(force.force) == 1)  # type: ignore[misc]
+            assert force.force._young == 0
+        assert force.force._next == 0.0
+
+    run(tmp_path, 1, body)
+
+
+def test_keys_hold_at_every_worker_once_that_is_said(tmp_path: Path) -> None:
+    async def body(force: Force) -> None:
+        force.force.may_be_busy(30.0)
+        slow, quick = force.force._workers
+        os.kill(slow.child.pid, signal.SIGSTOP)
+        told = asyncio.create_task(force.force.accept([]))
+        await force.until(lambda: quick.keys > 0)
+        await asyncio.sleep(0.3)
+        assert not told.done()
+        os.kill(slow.child.pid, signal.SIGCONT)
+        await told
+        assert slow.keys == quick.keys
+        assert force.lost() == []
+
+    run(tmp_path, 2, body)
+
+
+def test_what_workers_say_of_their_work_is_summed_and_then_begun_anew(tmp_path: Path) -> None:
+    async def body() -> None:
+        force = Force(tmp_path, 2)
+        await force.force.start()
+        task = asyncio.create_task(force.force.run())
+        try:
+            await force.until(lambda: all(worker.cpu_s for worker in force.force._workers))
+            assert force.force.load().busy == 0.0  # what they computed for before they took requests
+            await force.force.install(deployment("first"))
+            await force.force.open()
+            force.force.load()
+            await force.until(lambda: force.force._refused >= 8)
+            load = force.force.load()
+            assert load.workers == 2
+            assert load.refused >= 8
+            assert load.refused == 2 * sum(load.latency_us)
+            assert load.busy > 0.0
+            again = force.force.load()
+            assert (again.refused, again.latency_us, again.busy) == (0, (), 0.0)
+        finally:
+            task.cancel()
+            await force.force.end(0.0)
+            force.listening.close()
+
+    asyncio.run(body())
+
+
+def test_when_the_nursery_is_gone_there_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "canary-1")
+
     async def body(force: Force) -> None:
         before = force.pids()
         os.kill(force.force._nursery._process.pid, signal.SIGKILL)
         await force.until(lambda: len(force.lost()) >= 2 and len(force.force) == 2)
         assert not set(before) & set(force.pids())
         assert await force.force.install(deployment("second")) == {}
+        for pid in (force.force._nursery._process.pid, *force.pids()):
+            assert b"canary-1" not in Path(f"/proc/{pid}/environ").read_bytes()
 
     run(tmp_path, 2, body)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,7 @@ from tests.serving.http.test_answering import failing
 
 from headrace.data.model import Field
 from headrace.errors import TroubleOutside
+from headrace.features.errors import OnlineStale
 from headrace.features.materialize import materialize
 from headrace.features.model import EncodedColumn, LookupStep, Numeric, Program
 from headrace.features.naming import fields_of
@@ -301,3 +305,60 @@ def test_trouble_that_is_of_one_row_alone_opens_nothing() -> None:
         with pytest.raises(Gone):
             guarded(-1)
         assert guarded(1) == 1
+
+
+def test_while_one_asks_whether_it_is_back_the_others_are_told_at_once() -> None:
+    clock, asked = [10.0], [0]
+    asking, go = threading.Event(), threading.Event()
+
+    def call(waits: bool) -> None:
+        asked[0] += 1
+        if waits:
+            asking.set()
+            assert go.wait(30)
+        raise Gone("gone")
+
+    guarded = Breaker(clock=lambda: clock[0]).guard(call)
+    with pytest.raises(Gone):
+        guarded(False)
+    clock[0] += 0.2
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(guarded, True)
+        assert asking.wait(30)
+        for _ in range(5):
+            with pytest.raises(Gone):
+                guarded(False)
+        go.set()
+        with pytest.raises(Gone):
+            slow.result(30)
+    assert asked == [2]
+
+
+class Counting:
+    """History on another machine, that is asked in vain and counts how often."""
+
+    waits = True
+    watermark_us = None
+
+    def __init__(self, error: Exception) -> None:
+        self.asked, self._error = 0, error
+
+    def reader(self, steps: Sequence[int]) -> Any:
+        def read(keys: object, t_us: object) -> Any:
+            self.asked += 1
+            raise self._error
+
+        return read
+
+
+def test_a_version_asks_seldom_for_what_is_away_and_every_time_for_what_is_only_old() -> None:
+    stale = OnlineStale("line", behind_us=2, limit_us=1)
+    for error, most in ((Gone("gone"), 30), (stale, 300)):
+        history = Counting(error)
+        made = looking_up(1, history)
+        values = made.bodies.one(json.dumps(ROW).encode())
+        for _ in range(300):
+            with pytest.raises(type(error)):
+                made.prepare(values, now_us())
+        assert 0 < history.asked <= most
+        assert (history.asked == 300) == (error is stale)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.scoring.made import ROW
-from tests.serving.http.running import Client, Place, Running, change, children
+from tests.serving.http.running import Client, Place, Running, change, children, now_us
 
 from headrace.serving.errors import AddressNotLocal, AddressUnknown
 from headrace.serving.keys import keys_key
@@ -84,6 +84,7 @@ def test_what_cannot_be_served_holds_back_no_other_deployment_and_no_key(two: Ru
     tell_changes(place.objects, "delays")
     two.wait_for("keys", 3)
     assert Client(two, text).predict(ROW, "b")[0] == 401
+    two.wait_until(lambda: two.state().keys == 3, "told of three changes")  # two made, one revoked
 
 
 def test_while_a_package_is_slow_to_come_keys_others_and_signs_of_life_are_not(two: Running, place: Place) -> None:
@@ -229,6 +230,49 @@ def test_a_key_that_was_revoked_is_not_taken_again_by_a_start_without_the_store(
     again.wait_for("ready")
     assert Client(again).predict(ROW, "a")[0] == 401
     again.end()
+
+
+def without_store(place: Place, pulled_us: int) -> Running:
+    """A server that begins with what was known at that time, and no store."""
+    path = place.root / "serving" / "known.json"
+    known = msgspec.json.decode(path.read_bytes(), type=Known)
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(known, pulled_us=pulled_us)))
+    if not (place.root / "away").exists():
+        (place.root / "objects").rename(place.root / "away")
+        (place.root / "objects").mkdir()
+    return Running(place)
+
+
+def test_what_is_kept_of_an_old_time_stays_of_that_time(two: Running, place: Place) -> None:
+    two.end()
+    then = now_us() - HOUR_US // 2
+    for _ in range(2):  # begun again and again, it would else grow younger each time
+        again = without_store(place, then)
+        again.wait_for("ready")
+        assert version_of(again, "a") == 1
+        assert again.end() == 0
+        kept = msgspec.json.decode((place.root / "serving" / "known.json").read_bytes(), type=Known)
+        assert abs(kept.pulled_us - then) < HOUR_US // 60
+
+
+def test_what_was_known_is_no_younger_than_now_where_the_clock_has_gone_back(two: Running, place: Place) -> None:
+    two.end()
+    place.max_stale_s = 2.0
+    again = without_store(place, now_us() + 2 * HOUR_US)
+    again.wait_for("ready")
+    client = Client(again)
+    again.wait_until(lambda: client.predict(ROW, "a")[0] == 503, "too old")
+    again.end()
+
+
+def test_a_key_is_told_to_hold_once_every_worker_goes_by_it(two: Running, place: Place) -> None:
+    """Whoever revokes a key is told that it is done, and must not find a worker that takes it."""
+    os.kill(two.workers()[0], signal.SIGSTOP)
+    place.keys.create(verbs=("predict",), lifetime_us=None, by="ann")
+    tell_changes(place.objects, "delays")
+    two.wait_for("keys", 2)
+    names = [each["event"] for each in two.events()]
+    assert names.index("worker_lost") < len(names) - 1 - names[::-1].index("keys")
 
 
 @pytest.mark.parametrize("kept", [b"{", b"\xff\xfe", b'{"deployments":[],"keys":[]}', b""])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -161,6 +163,23 @@ def test_a_server_that_goes_away_is_named_without_its_password_and_comes_back(tm
             store.read("s", [b"a"])
         assert server.password not in str(caught.value)
         server.start()
+        assert store.read("s", [b"a"]) == (b"first", [b"1"])
+
+
+def test_a_server_that_hangs_is_waited_for_so_long_and_no_longer(
+    tmp_path: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "TIMEOUT_S", 0.2)
+    with RedisServer(tmp_path) as server, ThreadPoolExecutor(1) as pool:
+        store = connect(server.url)
+        store.update("s", [(b"a", b"1")], b"first")
+        pid = server.facts()["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailable):
+                pool.submit(store.read, "s", [b"a"]).result(30)
+        finally:
+            os.kill(pid, signal.SIGCONT)
         assert store.read("s", [b"a"]) == (b"first", [b"1"])
 
 
