@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,9 +12,10 @@ from tests.cli.conftest import Call
 
 from headrace.app import Project, now_us
 from headrace.operations import deploying
+from headrace.registry.model import Version
 from headrace.serving import pulling
 from headrace.serving.model import Served
-from headrace.serving.pulling import ServerState
+from headrace.serving.pulling import ServerState, changes_key
 from headrace.serving.revisions import Change, begin
 
 
@@ -80,6 +82,42 @@ def test_a_change_that_some_server_has_not_taken_up_ends_with_3(call: Call, dela
     assert "by host-s2:8000" in said.out
     assert "not of this one" not in said.out
     assert "cannot serve other 1: not of this one" in call("deployments").out
+
+
+def test_who_has_gone_on_already_is_not_behind_and_who_is_dead_is_not_waited_for(call: Call, delays: Path) -> None:
+    told(delays, one=7)  # a canary may have climbed meanwhile
+    told(delays, server="s2", ago_s=60)
+    said = call("deploy", "one")
+    assert said.code == 0
+    assert "1 server answers by it" in said.out
+    assert call("keys", "create", "--json").document["servers"] == 1
+
+
+def test_every_change_lets_servers_read_anew(call: Call, delays: Path) -> None:
+    def changes() -> bytes:
+        with Project.open(delays) as project:
+            return project.objects.get(changes_key(project.name))
+
+    key = call("keys", "create", "--json").document["id"]
+    seen = {changes()}
+    for words in (("keys", "create"), ("keys", "revoke", key), ("deploy", "one"), ("deploy", "one", "--constant", "1")):
+        assert call(*words).code == 0
+        seen.add(changes())
+    assert len(seen) == 5
+
+
+@pytest.mark.parametrize(
+    ("summary", "price"),
+    [
+        ({"currency": "USD", "costs": {"serving": 4.0}}, 4e-6),
+        ({"currency": "EUR", "costs": {"serving": 4.0}}, None),
+        ({"currency": "USD", "costs": None}, None),
+        ({}, None),
+    ],
+)
+def test_a_server_is_told_what_an_answer_costs_in_dollars(summary: dict[str, Any], price: float | None) -> None:
+    made = Version(model="m", number=1, package="0" * 64, signer="", run="r", created_us=1, summary=summary)
+    assert deploying.served(made).price_usd == price
 
 
 def test_columns_that_the_definition_has_changed_come_with_the_next_deploy(call: Call, delays: Path) -> None:

@@ -36,6 +36,9 @@ def test_what_was_typed_in_a_finaliser_is_heeded_at_the_next_step(monkeypatch: p
         progress.say("told whatever was typed")
         with pytest.raises(KeyboardInterrupt):
             progress.stage_moved("search", 1.0, None, "trials", "")
+        Finaliser()
+        with pytest.raises(KeyboardInterrupt):
+            progress.stage_started("evaluate")
         progress.stage_moved("search", 2.0, None, "trials", "")  # once
         progress.stage_ended("search", "failed", None)
     finally:
@@ -50,5 +53,18 @@ def test_who_handles_it_otherwise_goes_on_doing_so() -> None:
     try:
         interruption.listen()
         assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_what_was_typed_for_the_command_before_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        interruption.listen()
+        Finaliser()
+        interruption.listen()
+        Heeding(SilentProgress()).stage_started("search")
     finally:
         signal.signal(signal.SIGINT, before)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +106,44 @@ def test_a_packed_server_wants_no_library_that_is_not_locked(
     assert said(capsys, "package", "delays", "-o", "out", "--to", to)[0] == 0
     asks_for_grpc = read_serving(root / "out" / "app" / "headrace.toml").serving.grpc_port is not None
     assert asks_for_grpc == ("grpcio==" in (root / "out" / "requirements.lock").read_text(encoding="utf-8"))
+
+
+def test_nothing_is_installed_that_is_not_held_to_its_hash_or_that_would_have_to_be_built(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(capsys, "package", "delays", "-o", "one")[0] == 0
+    lines = (root / "one" / "Containerfile").read_text(encoding="utf-8").splitlines()
+    programs = [json.loads(line.removeprefix("RUN ")) for line in lines if line.startswith("RUN ")]
+    assert said(capsys, "package", "delays", "-o", "two", "--to", "folder")[0] == 0
+    script = (root / "two" / "run.sh").read_text(encoding="utf-8").replace("\\\n", "")
+    programs += [shlex.split(line) for line in script.splitlines() if "-m pip" in line]
+    installed = [words[words.index("install") :] for words in programs if "install" in words]
+    assert [words[-1] for words in installed] == ["requirements.lock", "headrace.lock"] * 2
+    for words in installed:
+        assert words[-2] == "-r"
+        assert "--require-hashes" in words
+        assert ("--no-index" in words) == (words[-1] == "headrace.lock")  # ours is in no index
+        assert (words.count(":all:") == 1) == (words[-1] == "requirements.lock")
+    own = (root / "one" / "headrace.lock").read_text(encoding="utf-8").split()
+    wheel = (root / "one" / own[0]).read_bytes()
+    assert own[1:] == [f"--hash=sha256:{hashlib.sha256(wheel).hexdigest()}"]
+
+
+def test_what_serves_in_a_container_is_nobody_and_writes_in_one_place(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(capsys, "package", "delays", "-o", "out")[0] == 0
+    stages = (root / "out" / "Containerfile").read_text(encoding="utf-8").split("\nFROM ")
+    assert len(stages) == 3
+    last = stages[-1].splitlines()
+    assert all(stage.startswith("${BASE_IMAGE}@${BASE_DIGEST} AS ") for stage in stages[1:])
+    [user] = [line.removeprefix("USER ") for line in last if line.startswith("USER ")]
+    assert user.split(":") == ["10001", "10001"]
+    assert last.index(f"USER {user}") < next(n for n, line in enumerate(last) if line.startswith("ENTRYPOINT "))
+    owned = [json.loads(line[line.index("[") :])[-1] for line in last if line.startswith("COPY ") and "--chown" in line]
+    assert owned == ["/srv/headrace/.headrace"]
+    assert 'RUN ["/opt/headrace/bin/python", "-m", "pip", ' in stages[1]
+    assert '"uninstall", "--yes", "pip", "setuptools"]' in stages[1]
 
 
 @pytest.mark.parametrize("to", ["container", "folder"])

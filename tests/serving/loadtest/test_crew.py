@@ -188,6 +188,17 @@ def test_a_server_that_is_silent_is_waited_for_and_what_was_never_sent_counts_to
     assert told.found(p99_s=60.0) == "far too much"
 
 
+def test_what_is_answered_after_the_end_is_no_answer_of_the_stage() -> None:
+    def answer(n: int, _: bytes) -> bytes:
+        if n == 1:
+            time.sleep(0.6)
+        return OK
+
+    with serving(answer) as (_, port), Crew([setup(port)]) as crew:
+        told = stage(crew, rate=20, seconds=0.2)
+    assert (told.answered, told.answered_within, told.rate) == (4, 0, 0.0)
+
+
 def test_a_stall_shows_in_the_latency_of_those_who_were_due_meanwhile() -> None:
     """One connection, one answer that comes when all others have long been due: each waited from its own instant."""
 

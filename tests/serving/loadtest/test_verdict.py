@@ -79,6 +79,22 @@ def test_the_bottleneck_is_named_with_its_evidence(stage: Told, machine: Use, ki
     assert found.sentence.endswith(".")
 
 
+def test_the_verdict_is_by_the_least_rate_that_was_too_much_and_the_limit_by_the_schedule_alone() -> None:
+    clients = Stage(clients=64, told=told(answered_within=30_000), use=use(), found="within")
+    by_rate = {
+        1_000.0: told(offered=2_000, sent=2_000, answered=2_000, answered_within=2_000),
+        8_000.0: told(offered=16_000, sent=16_000, answered=10_000, answered_within=10_000),
+        4_000.0: told(offered=8_000, sent=8_000, answered=7_000, answered_within=7_000),
+    }
+    full = {1_000.0: use(), 8_000.0: use(process(busy=0.2), disk=0.97), 4_000.0: use(process(busy=0.98))}
+    scheduled = [Stage(rate=rate, told=each, use=full[rate], found=each.found(9.0)) for rate, each in by_rate.items()]
+    assert [each.found for each in scheduled] == ["within", "far too much", "much"]
+    bottleneck, saturation = judged([clients, *scheduled], pinned=True)
+    assert (bottleneck.kind, saturation) == ("worker cpu", 5_000.0)
+    bottleneck, saturation = judged([clients, *scheduled[:1]], pinned=True)
+    assert (bottleneck.kind, saturation) == ("not reached", None)
+
+
 def test_a_generator_without_a_core_of_its_own_is_said_to_be_so() -> None:
     found = judge(told(busy=1.0), use(process(busy=0.3)), pinned=False)
     assert "had no core of its own" in found.sentence
