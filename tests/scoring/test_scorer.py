@@ -351,6 +351,11 @@ def test_an_answer_that_is_no_number_is_an_error() -> None:
     small = {"carrier": "AA", "distance": 0.0, "seats": 1, "vip": False, "due": "2013-01-01T02:00:00Z"}
     with pytest.raises(ScoreNotFinite, match=r"rows\[1\]"):
         loaded.predict([small, ROW])
+    reader = BodyReader(loaded.program)
+    good, bad = (loaded.prepare(reader.mapping(row, 0))[0] for row in (small, ROW))
+    for place in (0, 1, 3, 200):  # alone, among few, and among many
+        with pytest.raises(ScoreNotFinite, match=rf"rows\[{place}\]"):
+            loaded.answer([good] * place + [bad], [()] * (place + 1))
 
 
 def changed(part: Any, **changes: Any) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -297,6 +298,23 @@ def test_rows_that_shadows_have_no_time_for_are_answered_and_counted(tmp_path: P
     within(run())
 
 
+def test_a_shadow_that_waits_for_others_is_asked_each_row_once_and_goes_on(tmp_path: Path) -> None:
+    async def run() -> None:
+        arm, shadow = version(1), away(version(2))
+        limits = Limits(waiting_rows=4)
+        inside = Inside(tmp_path, deployment({"v1": arm}, shadows=(shadow.served,)), [arm, shadow], limits=limits)
+        for number in range(1, 11):
+            assert (await inside.ask(ROW))[0] == 200
+            async with asyncio.timeout(60):
+                while inside.desk.tallies.get(("delays", "shadow-v2"), Tally()).rows < number:
+                    await asyncio.sleep(0.001)
+        tally = inside.desk.tallies["delays", "shadow-v2"]
+        assert (tally.rows, tally.skipped) == (10, 0)
+        assert sum(route.shadow for route, _ in inside.logged()) == 10
+
+    within(run())
+
+
 def test_what_a_shadow_cannot_do_is_counted_and_nobody_answers_in_its_place(tmp_path: Path) -> None:
     async def run() -> None:
         arm, other = version(1), version(5)
@@ -440,10 +458,14 @@ def test_scores_and_time_of_each_arm_are_counted(tmp_path: Path) -> None:
     async def run() -> None:
         one, two = version(1), version(2)
         inside = Inside(tmp_path, deployment({"v1": one, "v2": two}, sticky=("carrier",)), [one, two])
+        began = time.perf_counter()
         for number in range(40):
             await inside.ask(ROW | {"carrier": f"C{number}"})
+        took_us = (time.perf_counter() - began) * 1e6
         tallies = inside.desk.tallies
         assert set(tallies) == {("delays", "v1"), ("delays", "v2")}
+        assert sum(tally.row_sum for tally in tallies.values()) <= took_us  # one was asked after the other
+        assert sum(tally.latency_sum for tally in tallies.values()) <= took_us
         for tally in tallies.values():
             assert sum(tally.scores) == tally.rows == sum(tally.latency)
             assert tally.row_sum > 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -92,6 +93,47 @@ def test_a_head_of_chunks_is_read_every_time(tmp_path: Path) -> None:
         found = answers(transport.sent)
         assert [status for status, _, _ in found] == [200, 200]
         assert found[1][2]["predictions"] == []
+
+    within(run())
+
+
+def test_a_body_that_looks_like_a_known_request_is_a_body(tmp_path: Path) -> None:
+    async def run() -> None:
+        inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION])
+        connection, transport = inside.connect()
+        known = request()
+        connection.data_received(known)
+        await turns()
+        assert inside.desk.heads
+        outer = request(known)
+        place = outer.index(b"\r\n\r\n") + 4
+        connection.data_received(outer[:place])
+        connection.data_received(outer[place:])
+        await turns(12)
+        assert [(status, body.get("code")) for status, _, body in answers(transport.sent)] == [
+            (200, None),
+            (400, "body-not-json"),
+        ]
+
+    within(run())
+
+
+def test_known_requests_that_are_sent_ahead_are_as_many_as_others(tmp_path: Path) -> None:
+    async def run() -> None:
+        limits = Limits(pipelined=4)
+        inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION], limits=limits, durability="power")
+        connection, transport = inside.connect()
+        connection.data_received(request())
+        async with asyncio.timeout(60):
+            while not transport.sent:
+                await asyncio.sleep(0.001)
+            assert inside.desk.heads
+            for _ in range(9):
+                connection.data_received(request())
+            while not transport.closed:
+                await asyncio.sleep(0.001)
+        assert [status for status, _, _ in answers(transport.sent)] == [200] * 6 + [429]
+        inside.log.close()
 
     within(run())
 

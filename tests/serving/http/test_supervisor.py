@@ -189,6 +189,19 @@ def test_with_a_list_of_keys_that_cannot_be_read_the_last_known_one_holds(two: R
     assert Client(two, "hr_x_y").predict(ROW, "b")[0] == 401
 
 
+def test_a_server_that_begins_with_a_list_of_keys_that_cannot_be_read_goes_by_the_last_known_one(
+    two: Running, place: Place
+) -> None:
+    two.end()
+    place.objects.put(keys_key("delays"), b"{")
+    again = Running(place)
+    again.wait_for("ready")
+    assert again.wait_for("unreadable")["name"] == "keys"
+    assert version_of(again, "a") == 1
+    assert Client(again, "hr_x_y").predict(ROW, "a")[0] == 401
+    again.end()
+
+
 @pytest.mark.parametrize("how", ["emptied", "in the way"])
 def test_what_was_known_grows_no_younger_by_a_start_without_the_store(two: Running, place: Place, how: str) -> None:
     two.end()

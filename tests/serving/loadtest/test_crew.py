@@ -16,6 +16,7 @@ import pytest
 from headrace.serving.loadtest.crew import Crew
 from headrace.serving.loadtest.errors import GeneratorLost, ServerNotReached
 from headrace.serving.loadtest.framing import Setup, send
+from headrace.serving.loadtest.generator import Gun
 from headrace.serving.loadtest.machine import Look, look
 from headrace.serving.loadtest.stages import Closed, Open, Told
 
@@ -215,6 +216,26 @@ def test_a_stall_shows_in_the_latency_of_those_who_were_due_meanwhile() -> None:
     assert p100 is not None
     assert p75 > 0.1  # 15 of them were due in the first 0.15 s, and waited for the rest of the stall
     assert p100 > 0.24
+
+
+def test_what_a_generator_sends_late_although_it_could_have_is_counted() -> None:
+    async def run(port: int) -> Told:
+        loop = asyncio.get_running_loop()
+        gun = Gun(loop, setup(port))
+        await gun.connect()
+        loop.call_later(0.1, time.sleep, 0.2)  # as if the machine had had no core for it
+        told = await gun.open_stage(Open(pattern="constant", rate=200, seconds=0.5, seed=1))
+        for line in list(gun._lines):
+            line.transport.abort()
+        await asyncio.sleep(0.01)
+        return told
+
+    with serving(lambda *_: OK) as (_, port):
+        told = asyncio.run(run(port))
+    check(told)
+    assert told.answered == 100
+    assert told.late >= 30  # of 40 that were due meanwhile
+    assert told.is_generator_late
 
 
 def test_nobody_at_the_address_is_told_before_anything_is_asked() -> None:

@@ -69,7 +69,7 @@ def test_what_comes_out_of_the_table_is_what_was_logged(tmp_path: Path) -> None:
     route = one.introduce(ROUTE)
     hard = [
         record(0, route, scores=(0.1, 0.2, 0.7), decision="late", entity=(None, "Ü", 2**62, True, 0.1)),
-        record(1, route, decision=None, review=True, own=(1.5, None, 7), watermark_us=5, latency_us=9),
+        record(1, route, decision=None, review=True, own=(1.5, None, 7), watermark_us=5, latency_us=9, trace="4b" * 16),
         record(2, route, scores=(float("-inf"),), decision=None, at_us=-1),
         record(3, route, scores=(-0.0,), features=b"", request_id="r3", row=9),
     ]
