@@ -67,6 +67,13 @@ def test_many_rows_are_read_as_each_alone(several: list[dict[str, Any]]) -> None
     assert fast(json.dumps(several), many=True) == (wrong or each)
 
 
+def test_every_row_of_many_is_read_to_its_end() -> None:
+    several = [ROW | {"due": due} for due in ("2013-01-01T23:15:00Z", None, "2014-01-01", "2013-01-01T23:15:00Z")]
+    found = fast(json.dumps(several), many=True)
+    assert found == [plain(row) for row in several]
+    assert [type(row[list(COLUMNS).index("due")]) for row in found] == [int, type(None), int, int]
+
+
 def test_what_the_fast_way_refuses_is_told_as_ever() -> None:
     for change, error in (({"vip": 1}, ValueRefused), ({"vipp": True}, ColumnUnknown)):
         with pytest.raises(error):

@@ -87,9 +87,19 @@ OWN = msgspec.structs.replace(
     reject=120.0,
 )
 """What a missed case costs stands in the row, and what costs much either way is left to people."""
+OWN_CLASSES = msgspec.structs.replace(
+    decision("multiclass"), amounts=(Amount(truth=2, predicted=0, column="distance", otherwise=9.0),), reject=3.0
+)
 
 
-@pytest.mark.parametrize("loaded", [*SCORERS.values(), scorer(replaced={"decision.json": msgspec.json.encode(OWN)})])
+@pytest.mark.parametrize(
+    "loaded",
+    [
+        *SCORERS.values(),
+        scorer(replaced={"decision.json": msgspec.json.encode(OWN)}),
+        scorer("multiclass", {"decision.json": msgspec.json.encode(OWN_CLASSES)}),
+    ],
+)
 @settings(max_examples=40)
 @given(rows=st.lists(row_strategy, min_size=1, max_size=8), times=st.sampled_from([1, 3, 70]))
 def test_the_hot_path_gives_a_row_the_same_answer_alone_among_few_and_among_many(
@@ -100,6 +110,7 @@ def test_the_hot_path_gives_a_row_the_same_answer_alone_among_few_and_among_many
     alone = [loaded.answer([encoded], [amounts]) for encoded, amounts in made]
     together, scores = loaded.answer([encoded for encoded, _ in made] * times, [amounts for _, amounts in made] * times)
     assert together == [answer for answers, _ in alone for answer in answers] * times
+    assert together[: len(rows)] == loaded.predict(rows)
     assert scores == [score for _, found in alone for score in found] * times
 
 

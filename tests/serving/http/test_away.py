@@ -207,8 +207,19 @@ def test_a_shadow_that_looks_up_waits_alone(tmp_path: Path) -> None:
             assert (await ask(inside, row))[2]["version"] == 1
             tallies = inside.desk.tallies
             await until(lambda: ("delays", "shadow-v2") in tallies)
+            pid = server.facts()["pid"]
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                for _ in range(3):
+                    assert (await ask(inside, row))[2]["version"] == 1
+                await turns(20)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            tally = tallies["delays", "shadow-v2"]
+            await until(lambda: tally.rows + tally.failed == 4)
+            assert tally.failed == 0  # had it kept the others waiting, nobody could have let it go on
             said = [record.scores for route, record in inside.logged() if route.shadow]
-            assert said == [(shadow.scorer.predict([row])[0].probability,)]
+            assert said == [(shadow.scorer.predict([row])[0].probability,)] * 4
             store.close()
 
     within(run())
