@@ -11,5 +11,5 @@ runs=(--extra build --extra serve --extra postgres --extra redis --extra mysql -
 .venv/bin/uv pip compile pyproject.toml "${common[@]}" "${runs[@]}" -c requirements-dev.lock -o requirements.lock
 # What serves says what each library is for: the bill of materials is made of it.
 serves=(--universal --python-version 3.11 --generate-hashes --no-header --quiet --annotation-style split "$@")
-.venv/bin/uv pip compile pyproject.toml "${serves[@]}" --extra serve --extra redis -c requirements-dev.lock \
+.venv/bin/uv pip compile pyproject.toml "${serves[@]}" --extra serve --extra redis --extra batch -c requirements-dev.lock \
   -o src/headrace/packaging/requirements.lock

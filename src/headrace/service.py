@@ -190,6 +190,7 @@ class Service:
             hosts=("localhost", "127.0.0.1", "[::1]", as_header(host or serving.host), *serving.hosts),
             tls=self._tls(),
             grpc=None if serving.grpc_port is None else (host or serving.host, serving.grpc_port),
+            batch=serving.batch,
             limits=Limits(),
             online=str(project.resolved(project.definition.stores.online)),  # plain: it goes to workers over a pipe
             max_staleness_us=rule.max_staleness_us,

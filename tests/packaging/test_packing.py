@@ -147,6 +147,18 @@ def test_what_serves_in_a_container_is_nobody_and_writes_in_one_place(
 
 
 @pytest.mark.parametrize("to", ["container", "folder"])
+@pytest.mark.parametrize("batch", [True, False])
+def test_what_reads_batches_is_locked_where_they_are_answered_and_nowhere_else(
+    root: Path, capsys: pytest.CaptureFixture[str], to: str, batch: bool
+) -> None:
+    with (root / "headrace.toml").open("a", encoding="utf-8") as definition:
+        definition.write("\n[serving]\nbatch = true\n" if batch else "")
+    assert said(capsys, "package", "delays", "-o", "out", "--to", to)[0] == 0
+    assert read_serving(root / "out" / "app" / "headrace.toml").serving.batch is batch
+    assert ("pyarrow==" in (root / "out" / "requirements.lock").read_text(encoding="utf-8")) is batch
+
+
+@pytest.mark.parametrize("to", ["container", "folder"])
 def test_a_private_key_is_never_packed(root: Path, capsys: pytest.CaptureFixture[str], to: str) -> None:
     (root / "key.pem").write_text("secret-key", encoding="utf-8")
     (root / "certificate.pem").write_text("certificate", encoding="utf-8")

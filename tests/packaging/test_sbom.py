@@ -15,7 +15,7 @@ from headrace.packaging.wheel import Wheel
 from headrace.registry.model import Version
 
 WHEEL = Wheel("headrace-0.1.0-py3-none-any.whl", "0.1.0", b"data")
-LOCKED = read_locked(locked_text())
+LOCKED = read_locked(locked_text(batch=True))
 VERSION = Version(
     model="delays",
     number=3,

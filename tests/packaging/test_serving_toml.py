@@ -19,6 +19,7 @@ SERVING = st.builds(
     tls=st.sampled_from([None, "front"]),
     port=st.integers(0, 65_535),
     workers=st.integers(1, 100),
+    batch=st.booleans(),
     most_workers=st.none() | st.integers(100, 256),
     hosts=NAMES.map(tuple),
     sticky=st.sampled_from([(), ("carrier",), ("carrier", 'a "b" \\ c')]),

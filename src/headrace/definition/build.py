@@ -525,7 +525,7 @@ def build_serving(fields: Fields, project: Project) -> Serving:
                 code="tls-incomplete",
             )
     return Serving(
-        **fields.only("host", "port", "grpc_port", "certificate", "certificate_key", "clients", "tls"),
+        **fields.only("host", "port", "grpc_port", "batch", "certificate", "certificate_key", "clients", "tls"),
         **_workers(fields),
         **fields.only("hosts", "sticky", "log", "on_full"),
         max_stale_us=fields.get("max_stale", Serving().max_stale_us),

@@ -713,6 +713,7 @@ SERVING = Section(
             Number(1, 65_535, whole=True),
             "A port for the Open Inference Protocol over gRPC; none when left out.",
         ),
+        Key("batch", YesNo(), "Whether batches in Arrow and Parquet are answered too.", default=False),
         Key(
             "certificate",
             Text("a path", "tls/server.pem"),

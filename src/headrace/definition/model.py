@@ -602,6 +602,8 @@ class Serving(Struct, frozen=True, kw_only=True):
     p99_us: int = 20_000
     """The latency that 99 of 100 answers should keep."""
     grpc_port: int | None = None
+    batch: bool = False
+    """Whether batches in Arrow and Parquet are answered."""
     certificate: str | None = None
     """File in PEM, relative to the project: the server's certificate; without one it speaks plain HTTP."""
     certificate_key: str | None = None

@@ -77,7 +77,7 @@ def folder_files(contents: Contents) -> dict[str, bytes]:
 
 
 def _common(contents: Contents) -> dict[str, bytes]:
-    wheel, locked = contents.wheel, locked_text()
+    wheel, locked = contents.wheel, locked_text(batch=contents.definition.serving.batch)
     packed = contents.version if contents.objects is not None else None
     bill = bill_of_materials(packed, wheel, read_locked(locked), title=contents.deployment)
     stored = {f"app/{OBJECTS}/{key}": data for key, data in (contents.objects or {}).items()}

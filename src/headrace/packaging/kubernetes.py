@@ -20,6 +20,7 @@ from headrace.packaging.containerfile import Image
 from headrace.packaging.context import HOME, PORT, STATE, UID, Contents
 from headrace.packaging.errors import KubernetesNameInvalid
 from headrace.packaging.serving_toml import serving_toml
+from headrace.serving.batch.process import MEMORY_BYTES, MOST
 from headrace.serving.probing import PROBE_BYTES
 
 LONGEST_ANSWERS_S: Final = 30
@@ -197,6 +198,7 @@ def _container(contents: Contents, needs: Sequence[str], cluster: Cluster, of: _
     if cluster.log_claim is not None:  # every pod in a folder of its own
         environment.append({"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}})
         mounts.append({"name": "log", "mountPath": f"{STATE}/log", "subPathExpr": "$(POD_NAME)"})
+    batches = MOST * MEMORY_BYTES if serving.batch else 0
     return {
         "name": "serve",
         "image": image.tagged if image.digest is None else f"{image.name}@{image.digest}",
@@ -210,9 +212,9 @@ def _container(contents: Contents, needs: Sequence[str], cluster: Cluster, of: _
         "livenessProbe": {**_asks("/healthz"), "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
         "resources": {
             "requests": {"cpu": str(serving.workers), "memory": f"{256 + 128 * serving.workers}Mi"},
-            # a version that is tried may take so much until it is refused: a pod that ran out would be ended whole;
-            # of processors none: a limit only makes answers late
-            "limits": {"memory": f"{PROBE_BYTES // 2**20 + 1024 + 512 * most_workers}Mi"},
+            # a version that is tried may take so much until it is refused, and so may each batch that is read: a pod
+            # that ran out would be ended whole; of processors none: a limit only makes answers late
+            "limits": {"memory": f"{(PROBE_BYTES + batches) // 2**20 + 1024 + 512 * most_workers}Mi"},
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -10,6 +10,8 @@ from importlib.resources import files
 from typing import Final, NamedTuple
 
 LOCK: Final = "requirements.lock"
+OF_BATCHES: Final = frozenset({"pyarrow"})
+"""What nothing but batches needs: by far the largest of all, so that who answers none does not get it."""
 _PIN: Final = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[^ ;\\]+)(?: ; (?P<marker>[^\\]+?))? \\")
 _HASH: Final = re.compile(r"    --hash=sha256:(?P<sha256>[0-9a-f]{64})(?: \\)?")
 _VIA: Final = re.compile(r"    #(?: via|  ) (?P<name>[a-z0-9-]+)(?: \(pyproject\.toml\))?")
@@ -28,9 +30,22 @@ class Locked(NamedTuple):
     """Libraries that ask for it; `headrace` itself among them."""
 
 
-def locked_text() -> str:
-    """The lock as pip reads it."""
-    return files("headrace.packaging").joinpath(LOCK).read_text(encoding="utf-8")
+def locked_text(*, batch: bool) -> str:
+    """The lock as pip reads it.
+
+    Parameters
+    ----------
+    batch : whether batches in Arrow and Parquet are to be answered, too
+    """
+    text = files("headrace.packaging").joinpath(LOCK).read_text(encoding="utf-8")
+    if batch:
+        return text
+    kept, passes = list[str](), False
+    for line in text.splitlines(keepends=True):
+        if not line.startswith(" "):
+            passes = line.partition("==")[0] in OF_BATCHES
+        kept += [] if passes else [line]
+    return "".join(kept)
 
 
 def read_locked(text: str) -> tuple[Locked, ...]:

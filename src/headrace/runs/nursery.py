@@ -213,7 +213,7 @@ def _serve(control: socket.socket, entry: str) -> None:
             pid = os.fork()
             if pid == 0:
                 control.close()
-                _die_with_parent()
+                die_with_parent()
                 serve(Connection(descriptors[0]), os.fsdecode(message[1:]), descriptors[1:])
                 os._exit(0)
             for descriptor in descriptors:
@@ -234,7 +234,7 @@ def _end_of(pid: int) -> Ended:
     return Ended(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss * unit)
 
 
-def _die_with_parent(number: int = signal.SIGKILL) -> None:
+def die_with_parent(number: int = signal.SIGKILL) -> None:
     """Linux: a process does not outlive the one that started it; 0: it may."""
     import ctypes
 
@@ -245,7 +245,7 @@ def _die_with_parent(number: int = signal.SIGKILL) -> None:
 def main(arguments: list[str]) -> None:
     """Load, then fork on demand until the socket closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the search, which then ends its children
-    _die_with_parent()  # while it loads, nobody would see the socket close
+    die_with_parent()  # while it loads, nobody would see the socket close
     number, entry, *loaded = arguments
     gc.disable()  # what is loaded stays
     for name in loaded:
@@ -254,7 +254,7 @@ def main(arguments: list[str]) -> None:
     gc.freeze()  # a child that looked through it for circles would copy all the memory that it shares
     gc.enable()
     # from here on the socket tells; the kernel would, also when only the thread ended that had started this
-    _die_with_parent(0)
+    die_with_parent(0)
     with suppress(OSError):  # who had asked has ended
         _serve(socket.socket(fileno=int(number)), entry)
 

@@ -112,6 +112,10 @@ class BodyReader:
         """Columns that a row may carry."""
         return self._reader.known
 
+    def read_of(self, names: Sequence[str], *, ignore_unknown: bool) -> tuple[tuple[str, Type], ...]:
+        """Of rows that carry these columns those that are read, with their types; raises as `one`."""
+        return self._reader.columns(names, ignore_unknown=ignore_unknown)
+
     def mapping(self, row: Mapping[str, object], number: int) -> Values:
         """The values of a row that is decoded already; its columns that the program does not know are passed over.
 

@@ -61,6 +61,10 @@ class RowReader:
         except ValueMismatch:
             raise _refused(row, plan, number) from None
 
+    def columns(self, names: Sequence[str], *, ignore_unknown: bool) -> tuple[tuple[str, Type], ...]:
+        """Of a row that carries these columns those that are read, with their types; raises as `read`."""
+        return self._plan(tuple(names), 0, ignore_unknown).columns
+
     def _plan(self, names: tuple[str, ...], number: int, ignore_unknown: bool) -> _Plan:
         """Check a set of columns."""
         unknown = [name for name in names if name not in self.known]

@@ -17,6 +17,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Of all requests of one worker that have begun and are not whole; as much again of answers that are not read."""
     rows: int = 1_000
     """Of one request."""
+    batch_bytes: int = 64 * 1024 * 1024
+    """Of the body of a batch in Arrow or Parquet, and of its answer."""
+    batch_rows: int = 250_000
+    """Of one batch."""
+    batch_decoded_bytes: int = 256 * 1024 * 1024
+    """What a batch may take once it is read, every text at its length."""
+    batches: int = 4
+    """Of one worker that are under way; further ones are told to come again."""
+    batch_s: float = 300.0
+    """From a whole batch to its answer."""
     read_s: float = 10.0
     """From the first byte of a request to its last."""
     idle_s: float = 75.0

@@ -32,6 +32,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     tls: Tls | None = None
     grpc: tuple[str, int] | None = None
     """Where gRPC is spoken; None: nowhere."""
+    batch: bool = False
+    """Whether batches in Arrow and Parquet are answered."""
     limits: Limits
     online: str | None
     """Address of the online store; None: no version needs it."""

@@ -24,6 +24,7 @@ from typing import Final
 from headrace.errors import HeadraceError, MissingDependency
 from headrace.serving import scaling
 from headrace.serving.aside import aside
+from headrace.serving.batch.keeping import Keeping
 from headrace.serving.deployments import wanted_packages
 from headrace.serving.errors import DeploymentMoved, LastKnownUnreadable, StoreEmptied
 from headrace.serving.keys import ApiKey
@@ -98,6 +99,7 @@ class Supervisor:
         self._socket = bind(address, to_all=behind_front or settings.tls is not None)
         self.address: Final[tuple[str, int]] = self._socket.getsockname()[:2]
         self._ramping = Ramping()
+        self._batches = Keeping(say=say) if settings.batch else None
         self._workforce = Workforce(
             settings,
             self._socket,
@@ -106,6 +108,7 @@ class Supervisor:
             counted=self._counted,
             stale=self._stale,
             mend=self._mend,
+            beside=() if self._batches is None else (self._batches.asks,),
         )
         self._scaling = scaling.Scaling(workers, max(workers, most_workers or workers), p99_us=p99_us)
         self._wanted_workers = workers
@@ -144,6 +147,8 @@ class Supervisor:
             await self._workforce.start()
             lives = (self._workforce.run, self._pull, self._beat, self._keep, self._fail, self._scale)
             tasks += [asyncio.create_task(live()) for live in lives]
+            if self._batches is not None:
+                tasks.append(asyncio.create_task(self._batches.run()))
             ended = asyncio.create_task(self._ending.wait())
             await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
@@ -400,6 +405,8 @@ class Supervisor:
 
     async def _end(self) -> None:
         await self._workforce.end(self._drain_s)
+        if self._batches is not None:
+            self._batches.close()
         self._socket.close()
         if self._telling is not None:  # it never lives again after it has left
             await asyncio.wait([self._telling], timeout=LEAVE_S)

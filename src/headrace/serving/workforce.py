@@ -133,6 +133,7 @@ class Workforce:
     counted : told what was counted of each deployment's arms
     stale : why predictions are refused; None: they are not
     mend : sees that a deployment's packages are whole again where a worker could not load them
+    beside : further sockets that each gets
     entry, loaded : as for `Nursery`
     """
 
@@ -146,11 +147,13 @@ class Workforce:
         counted: Callable[[ArmCounts], None],
         stale: Callable[[], str | None],
         mend: Callable[[Deployment], None],
+        beside: Sequence[socket] = (),
         entry: str = ENTRY,
         loaded: Sequence[str] = LOADED,
     ) -> None:
         self._settings, self._socket, self._wanted = settings, listening, wanted
         self._say, self._counted, self._stale, self._mend = say, counted, stale, mend
+        self._beside = tuple(beside)
         self._entry, self._loaded = entry, tuple(loaded)
         self._nursery = self._make_nursery()  # loads while everything else begins
         self._workers: list[_Worker] = []
@@ -367,7 +370,8 @@ class Workforce:
         if not self._nursery.lives:
             self._nursery.close()
             self._nursery = self._make_nursery()
-        child = self._nursery.fork(msgspec.json.encode(self._settings).decode(), self._socket.fileno())
+        sockets = [each.fileno() for each in (self._socket, *self._beside)]
+        child = self._nursery.fork(msgspec.json.encode(self._settings).decode(), *sockets)
         worker = _Worker(child, time.monotonic())
         worker.line = await connect(
             child.connection, partial(self._heard, worker), partial(self._lose, worker, "it ended")

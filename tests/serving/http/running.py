@@ -50,6 +50,7 @@ class Place:
     tls: Tls | None = None
     grpc: tuple[str, int] | None = None
     memory_bytes: int | None = None
+    batch: bool = False
     objects: LocalObjectStore = field(init=False)
     key: str = field(init=False)
 
@@ -86,6 +87,7 @@ class Place:
             hosts=("localhost", "127.0.0.1"),
             tls=self.tls,
             grpc=self.grpc,
+            batch=self.batch,
             limits=self.limits,
             online=None,
             max_staleness_us=None,

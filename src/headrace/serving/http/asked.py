@@ -13,6 +13,7 @@ from headrace.scoring.model import Prediction
 from headrace.serving.model import LATENCY_EDGES_US, Counts
 
 if TYPE_CHECKING:
+    from headrace.serving.http.batches import Batch
     from headrace.serving.http.connection import Connection
     from headrace.serving.http.endpoint import Endpoint, Slot, Teller
     from headrace.serving.versions import Entity
@@ -44,6 +45,10 @@ class Asked(msgspec.Struct, eq=False):
     """Rows as it is counted by."""
     decoded: list[dict[str, object]] | None = None
     """Its rows as the body says them, once somebody wanted to know."""
+    batch: Batch | None = None
+    """What it is a slice of; None: a request of its own."""
+    first: int = 0
+    """The place of its first row among those of the batch."""
     tell: Teller | None = None
     """What the answer looks like; None: as one row's own JSON."""
     trace: str | None = None

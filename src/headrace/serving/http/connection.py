@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 KEPT: Final = frozenset(
     {
+        b"accept",
         b"authorization",
         b"content-encoding",
         b"content-length",
@@ -91,9 +94,12 @@ class Connection(asyncio.Protocol):
         "_in_head",
         "_last",
         "_message_bytes",
+        "_most_bytes",
         "_parser",
         "_queue",
+        "_read_s",
         "_reading",
+        "_rest",
         "_size",
         "_transport",
         "_unread_since",
@@ -126,9 +132,14 @@ class Connection(asyncio.Protocol):
         """What is said once everything before it is answered; nothing is read any more."""
         self._dropped = 0
         """Bytes that came after the connection's last word."""
+        self._rest: tuple[deque[bytes], Callable[[], None], bool] | None = None
+        """What an answer still has to say, who is told when it is said, and whether the connection goes on."""
         self._begin()
 
     def _begin(self) -> None:
+        limits = self._desk.limits
+        self._most_bytes, self._read_s = limits.body_bytes, limits.read_s
+        """What the body of the request that is being read may have, and how long it may take."""
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
         self._headers_seen = 0
@@ -151,6 +162,7 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._queue.clear()
         self._hold(0)
+        self._let_go()
         if self._unread_since is not None:
             self._is_read()
         self._desk.closed(self)
@@ -195,7 +207,7 @@ class Connection(asyncio.Protocol):
             head_bytes = limits.header_bytes + limits.url_bytes
             if self._in_head and self._head_bytes > head_bytes:
                 self._refuse(self._too_large_head())
-            elif self._reading and self._message_bytes > head_bytes + 2 * limits.body_bytes + _SLACK_BYTES:
+            elif self._reading and self._message_bytes > head_bytes + 2 * self._most_bytes + _SLACK_BYTES:
                 self._refuse(self._too_large_body())
             elif self._reading:
                 self._message_bytes = self._message_bytes or len(data)  # it began in these
@@ -224,7 +236,9 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It reads again."""
         self._is_read()
-        if self._closing:
+        if self._rest is not None:
+            self._say_rest()
+        if self._closing or self._rest is not None or self._unread_since is not None:
             return
         if self._queue:
             self._desk.later(self._next)
@@ -274,7 +288,12 @@ class Connection(asyncio.Protocol):
         if self._parser.should_upgrade():
             raise Problem(400, "upgrade-refused", "this server speaks HTTP/1.1 alone", close=True)
         length = int(self._headers.get(b"content-length", b"0"))
-        if length > self._desk.limits.body_bytes:
+        limits = self._desk.limits
+        if length > limits.body_bytes or b"transfer-encoding" in self._headers:
+            self._most_bytes = self._desk.most_bytes(self._url, self._headers)
+            # who sends more may take longer
+            self._read_s = limits.read_s * max(1.0, min(length or inf, self._most_bytes) / limits.body_bytes)
+        if length > self._most_bytes:
             raise self._too_large_body()
         if length > FREE_BYTES or b"transfer-encoding" in self._headers:
             self._desk.gate.known_key(self._headers)  # what is refused here ends the connection: nothing more is read
@@ -285,7 +304,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         self._size += len(body)
-        if self._size > self._desk.limits.body_bytes:
+        if self._size > self._most_bytes:
             raise self._too_large_body()
         if not self._body:
             self._body = body
@@ -310,7 +329,8 @@ class Connection(asyncio.Protocol):
             if place <= KNOWN_HEAD_BYTES and chunk[place:] == body:  # one request, whole, without chunks or trailers
                 request.head = chunk[:place]
         if self.waits or self._queue or self._unread_since is not None:
-            if len(self._queue) >= self._desk.limits.pipelined:
+            # a batch is not sent ahead: what waits here counts for nobody's bounds
+            if len(self._queue) >= self._desk.limits.pipelined or len(body) > self._desk.limits.body_bytes:
                 raise Problem(
                     429, "pipeline-too-long", "too many requests were sent ahead of their answers", close=True
                 )
@@ -328,6 +348,30 @@ class Connection(asyncio.Protocol):
         if self._closing:
             return
         self._transport.write(data)
+        self._has_said(keep)
+
+    def write_parts(self, parts: Sequence[bytes], keep: bool, said: Callable[[], None]) -> None:
+        """As `write`, for an answer that is long: no more of it is written than the client reads; then, or when it is
+        gone, `said` is called."""
+        self._rest = deque(parts), said, keep
+        self._say_rest()
+
+    def _say_rest(self) -> None:
+        assert self._rest is not None, "there is some"
+        parts, _, keep = self._rest
+        while parts and not self._closing and self._unread_since is None:
+            self._transport.write(parts.popleft())
+        if not parts or self._closing:
+            self._let_go()
+            if not self._closing:
+                self._has_said(keep)
+
+    def _let_go(self) -> None:
+        if self._rest is not None:
+            (_, said, _), self._rest = self._rest, None
+            said()
+
+    def _has_said(self, keep: bool) -> None:
         self.waits = 0
         self.since = self._desk.now()
         if not keep:
@@ -358,12 +402,17 @@ class Connection(asyncio.Protocol):
         elif self.waits:
             return
         elif self._reading:
-            if now - self.since > limits.read_s:
+            if now - self.since > self._read_s:
                 self._refuse(
-                    Problem(408, "request-too-slow", f"a request arrives within {limits.read_s:g} s", close=True)
+                    Problem(408, "request-too-slow", f"a request arrives within {self._read_s:g} s", close=True)
                 )
         elif now - self.since > limits.idle_s and self._unread_since is None:
             self.close()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing that is written would be read."""
+        return self._closing
 
     @property
     def is_idle(self) -> bool:
@@ -396,7 +445,7 @@ class Connection(asyncio.Protocol):
         )
 
     def _too_large_body(self) -> Problem:
-        return Problem(413, "body-too-large", f"a body has at most {self._desk.limits.body_bytes:,} bytes", close=True)
+        return Problem(413, "body-too-large", f"a body has at most {self._most_bytes:,} bytes", close=True)
 
     def _refuse(self, problem: Problem) -> None:
         """Of a request that did not become whole: say so after the answers before it, and end the connection."""

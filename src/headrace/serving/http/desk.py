@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from email.utils import formatdate
 from itertools import cycle, islice
-from typing import Final
+from socket import socket
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Final
 
 from headrace.errors import HeadraceError
 from headrace.scoring.errors import BodyNotJson
@@ -35,6 +37,9 @@ from headrace.serving.limits import Limits
 from headrace.serving.log.errors import LogBehind, LogFull, LogUnavailable, OutcomesRefused
 from headrace.serving.log.posted import posted_outcomes
 
+if TYPE_CHECKING:
+    from headrace.serving.http.batches import Batches
+
 OUTCOMES: Final = re.compile(rb"/v1/deployments/([a-z0-9][a-z0-9_-]{0,63})/outcomes")
 PREDICT: Final = re.compile(rb"/v1/deployments/([a-z0-9][a-z0-9_-]{0,63})/predict")
 INFER: Final = re.compile(rb"/v2/models/([a-z0-9][a-z0-9_-]{0,63})(?:/versions/([1-9][0-9]{0,8}))?/infer")
@@ -42,6 +47,8 @@ INFERENCE: Final = b"/v2/"
 """What addresses of the Open Inference Protocol begin with."""
 _TRACE: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)")
 """W3C's trace context: what is none is passed over, as it says."""
+_BATCHES: Final = b"application/vnd.apache."
+"""What the types of batches begin with."""
 _ONCE_A_SECOND: Final = 1.0
 _MOST_HEADS: Final = 1_024
 _SAYS_NO_MORE: Final = frozenset({b"x-request-id", b"x-timeout-ms", b"traceparent"})
@@ -70,6 +77,7 @@ class Desk:
     ----------
     hosts : what a `Host` header may say, in lower case, without a port; none: whatever it likes
     clock : microseconds since 1970 UTC
+    batches : the socket over which the process is asked that reads batches; None: they are not answered
     """
 
     def __init__(
@@ -82,6 +90,7 @@ class Desk:
         records: Records | None = None,
         quota: Quota | None = None,
         metrics: Callable[[], bytes] = lambda: b"",
+        batches: socket | None = None,
         fault: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         self._loop, self.limits, self._clock = loop, limits, clock
@@ -98,6 +107,11 @@ class Desk:
             soon=loop.call_soon_threadsafe,
             fault=fault,
         )
+        self._batches: Batches | None = None
+        if batches is not None:
+            from headrace.serving.http.batches import Batches
+
+            self._batches = Batches(self, loop, batches)
         self.flush: Final = self._answering.flush
         self._connections: set[Connection] = set()
         self.held = 0
@@ -261,17 +275,20 @@ class Desk:
         except Exception as error:
             self._refuse(request, error)
 
-    def _refuse(self, request: Request | Asked, error: Exception) -> None:
+    def problem_of(self, error: Exception) -> Problem:
+        """What a client is told of what went wrong."""
         if isinstance(error, Problem):
-            problem = error
-        elif isinstance(error, BodyNotJson):
-            problem = problem_of(error, 400)
-        elif isinstance(error, (*OF_THE_ROW, OutcomesRefused)):
-            problem = problem_of(error)
-        else:
-            if not isinstance(error, HeadraceError):
-                self._fault(error)
-            problem = told_of(error)
+            return error
+        if isinstance(error, BodyNotJson):
+            return problem_of(error, 400)
+        if isinstance(error, (*OF_THE_ROW, OutcomesRefused)):
+            return problem_of(error)
+        if not isinstance(error, HeadraceError):
+            self._fault(error)
+        return told_of(error)
+
+    def _refuse(self, request: Request | Asked, error: Exception) -> None:
+        problem = self.problem_of(error)
         if isinstance(request, Asked) and request.release is not None:
             request.release()
         self._fail(request, problem)
@@ -305,6 +322,10 @@ class Desk:
     def _predict(self, request: Request, name: bytes) -> None:
         key = self.gate.allowed(request, "predict", name.decode())
         endpoint = self.endpoint(name)
+        kind = request.headers.get(b"content-type", b"")
+        if kind.startswith(_BATCHES):
+            self._batch(request, endpoint, key)
+            return
         check_json(request)
         asked = self.asked(request, endpoint)
         self._ask(asked, key, many=is_many(request.body))
@@ -312,6 +333,53 @@ class Desk:
             if len(self.heads) >= _MOST_HEADS:
                 self.heads.clear()
             self.heads[request.head] = Head(request, endpoint, key)
+
+    def _batch(self, request: Request, endpoint: Endpoint, key: ApiKey) -> None:
+        """Predictions for the rows of an Arrow stream or a Parquet file."""
+        from headrace.serving.http.batches import answer_format, format_of, not_served
+
+        sent = format_of(request.headers[b"content-type"])
+        if sent is None:
+            check_json(request)
+            return
+        if self._batches is None:
+            raise not_served()
+        if b"content-encoding" in request.headers:
+            raise Problem(415, "encoding-refused", "bodies are sent without a content-encoding")
+        answer = answer_format(request.headers.get(b"accept"), sent)
+        asked = self.asked(request, endpoint)
+        if is_limited(key):
+            asked.release = self.gate.take_turn(key)
+        try:
+            self._batches.begin(request, asked, (sent, answer))
+        except Exception:
+            if asked.release is not None:
+                asked.release()
+            raise
+
+    def most_bytes(self, url: bytes, headers: Mapping[bytes, bytes]) -> int:
+        """How large the body of such a request may be: that of a batch larger, where its key may ask for one."""
+        found = PREDICT.fullmatch(url.partition(b"?")[0])
+        if self._batches is None or found is None or not headers.get(b"content-type", b"").startswith(_BATCHES):
+            return self.limits.body_bytes
+        may = self.gate.known_key(headers).allows("predict", found[1].decode())
+        return self.limits.batch_bytes if may else self.limits.body_bytes
+
+    @property
+    def answers_batches(self) -> bool:
+        """Whether rows may come in Arrow and Parquet."""
+        return self._batches is not None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether further requests are told to come again."""
+        return self._answering.is_full
+
+    def ask_slice(self, asked: Asked) -> float:
+        """Ask for some rows of a batch; microseconds that a row of them takes, about. Raises as `Answering.ask`."""
+        self._answering.ask(asked, many=True)
+        took_us = (perf_counter_ns() - asked.began_ns) / 1000.0
+        return took_us / max(1, asked.size) + self._answering.row_us
 
     def _infer(self, request: Request, name: bytes, number: bytes | None) -> None:
         """Predictions by the Open Inference Protocol."""
@@ -404,6 +472,9 @@ class Desk:
 
     def _send(self, asked: Asked) -> None:
         keep = asked.keep
+        if asked.batch is not None:
+            asked.batch.answered(asked)
+            return
         if asked.tell is not None:
             kind, more, body = asked.tell(asked)
             asked.connection.write(
@@ -424,7 +495,21 @@ class Desk:
             b"%b%d\r\nx-request-id: %b\r\n\r\n%b" % (self._begun[keep], len(body), asked.id, body), keep
         )
 
+    def send_parts(self, request: Request, kind: bytes, parts: Sequence[bytes], said: Callable[[], None]) -> None:
+        """Send a long answer to a request for predictions; `said` is called once it has left."""
+        assert request.id is not None, "it was given one"
+        more = () if request.keep else (b"connection: close",)
+        begun = head(200, kind, sum(map(len, parts)), b"date: " + self._date, b"x-request-id: " + request.id, *more)
+        request.connection.write_parts([begun, *parts], request.keep, said)
+
+    def fail(self, request: Request, problem: Problem) -> None:
+        """Tell a request that it has no answer."""
+        self._fail(request, problem)
+
     def _fail(self, request: Request | Asked, problem: Problem) -> None:
+        if isinstance(request, Asked) and request.batch is not None:
+            request.batch.failed(problem)
+            return
         self.refused(problem)
         inference = request.url.startswith(INFERENCE) or (isinstance(request, Asked) and request.tell is not None)
         name = None if request.id is None else request.id.decode()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+from headrace.serving.batch.messages import FORMATS
 from headrace.serving.http.endpoint import Endpoint
 from headrace.serving.log.outcomes import GREATEST_ROW
 from headrace.serving.log.posted import MOST as MOST_OUTCOMES
@@ -35,7 +37,7 @@ _FAILURES = {
     "408": "the request came too slowly",
     "413": "too large",
     "414": "too long an address",
-    "415": "not JSON",
+    "415": "a content type that is not read here",
     "421": "a name that this server does not answer under",
     "422": "a row that the model cannot read",
     "429": "too much at a time",
@@ -47,8 +49,13 @@ _FAILURES = {
 }
 
 
-def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """The page, as an object."""
+def openapi(endpoints: Sequence[Endpoint], *, batches: bool = False) -> dict[str, Any]:
+    """The page, as an object.
+
+    Parameters
+    ----------
+    batches : whether rows may come in Arrow and Parquet
+    """
     paths: dict[str, Any] = {
         "/healthz": _plain("Whether the process lives", open_to_all=True),
         "/readyz": _plain("Whether it answers predictions", open_to_all=True, also={"503": "not yet, or no longer"}),
@@ -68,7 +75,7 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         schemas[f"{name}.Answer"] = answer_schema(endpoint)
         paths[f"/v1/deployments/{name}"] = _plain(f"Who answers as {name}")
         paths[f"/v1/deployments/{name}/outcomes"] = {"post": _outcomes(endpoint)}
-        paths[f"/v1/deployments/{name}/predict"] = {"post": _predict(name)}
+        paths[f"/v1/deployments/{name}/predict"] = {"post": _predict(name, batches=batches)}
         paths[f"/v2/models/{name}"] = _plain(f"{name} as a model of the Open Inference Protocol")
         paths[f"/v2/models/{name}/ready"] = _plain(f"Whether {name} answers")
         paths[f"/v2/models/{name}/infer"] = {"post": _infer(name)}
@@ -81,7 +88,9 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     }
 
 
-def _predict(name: str) -> dict[str, Any]:
+def _predict(name: str, *, batches: bool) -> dict[str, Any]:
+    file: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
+    files = {kind.decode(): file for kind in FORMATS} if batches else {}
     row, answer = {"$ref": f"#/components/schemas/{name}.Row"}, {"$ref": f"#/components/schemas/{name}.Answer"}
     many = {
         "type": "object",
@@ -109,14 +118,14 @@ def _predict(name: str) -> dict[str, Any]:
         ],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": {"oneOf": [row, {"type": "array", "items": row}]}}},
+            "content": {"application/json": {"schema": {"oneOf": [row, {"type": "array", "items": row}]}}, **files},
         },
         "responses": {
             "200": {
                 "description": "the answer, or an answer for each row",
-                "content": {"application/json": {"schema": {"oneOf": [answer, many]}}},
+                "content": {"application/json": {"schema": {"oneOf": [answer, many]}}, **files},
             },
-            **_failures(),
+            **_failures({"406": "a batch is not answered in that form"} if batches else {}),
         },
     }
 
@@ -277,9 +286,9 @@ def _metrics() -> dict[str, Any]:
     return found
 
 
-def _failures() -> dict[str, Any]:
+def _failures(also: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": text, "content": {"application/problem+json": {"schema": schema}}}
-        for status, text in _FAILURES.items()
+        for status, text in {**_FAILURES, **also}.items()
     }

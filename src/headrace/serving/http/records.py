@@ -66,7 +66,7 @@ class Records:
             records.append(
                 Record(
                     name,
-                    row.place,
+                    asked.first + row.place,
                     route,
                     instant_us,
                     row.entity,

@@ -64,7 +64,7 @@ def _deployment(desk: Desk, name: str, _: ApiKey | None) -> Answer:
 
 
 def _openapi(desk: Desk, _: str, key: ApiKey | None) -> Answer:
-    return 200, JSON, encode(openapi(_seen(desk, key)))
+    return 200, JSON, encode(openapi(_seen(desk, key), batches=desk.answers_batches))
 
 
 def _seen(desk: Desk, key: ApiKey | None) -> list[Endpoint]:

@@ -92,7 +92,8 @@ def serve(pipe: Pipe, argument: str, descriptors: list[int]) -> None:
     bound_memory(settings.memory_bytes)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    worker = Worker(loop, pipe, settings, socket.socket(fileno=descriptors[0]))
+    listening, *beside = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    worker = Worker(loop, pipe, settings, listening, batches=beside[0] if settings.batch else None)
     loop.run_until_complete(worker.run())
 
 
@@ -144,7 +145,13 @@ class Worker:
     """One."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, pipe: Pipe, settings: Settings, listening: socket.socket
+        self,
+        loop: asyncio.AbstractEventLoop,
+        pipe: Pipe,
+        settings: Settings,
+        listening: socket.socket,
+        *,
+        batches: socket.socket | None = None,
     ) -> None:
         self._loop, self._pipe, self._settings, self._listening = loop, pipe, settings, listening
         self._ping = Ping()
@@ -167,6 +174,7 @@ class Worker:
             records=self._records,
             quota=self._quota,
             metrics=lambda: metrics_text(self._ping),
+            batches=batches,
             fault=note_fault,
         )
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="headrace-load")
