@@ -24,6 +24,7 @@ QUICK = (
     ("online",),
     ("prediction_log",),
     ("serving", "--seconds", "2", "--times", "1"),
+    ("batches", "--times", "1", "--rows", "20000"),
     ("load_generator", "1", "1"),
     ("front", "1", "1"),
     ("quality",),
@@ -56,6 +57,7 @@ REPEATED = (
     "automl",
     "wide",
     "serving",
+    "batches",
     "load_generator",
     "front",
 )
@@ -63,6 +65,7 @@ REPEATED = (
 WHOLE = (
     *(entry for entry in QUICK[:-3] if entry[0] not in REPEATED),
     ("experiments",),
+    ("batches",),
     ("load_generator",),
     ("front",),
     ("kills",),
