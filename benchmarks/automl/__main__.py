@@ -188,7 +188,7 @@ def report(results: Sequence[Mapping[str, Any]], tasks: Mapping[str, Mapping[str
         f"{len(whole)} tasks, seed {results[0]['seed']}. Rank and gap by 1 - AUC, log loss, RMSE on the rows held "
         "back; the gap is to the best of all on the task. `row` is the median of 40 single rows through the tool's "
         "own interface, the model in memory; `fit` of ours is the whole `headrace run`, pages and package included. "
-        "lightgbm and catboost are as they come and know no budget. It is one split: of the small tasks chance alone is "
+        "lightgbm and catboost are as they come and know no budget. It is one split: on the small tasks chance is "
         "larger than most gaps.\n\n"
     )
     headings = ["contender", "mean rank", "mean gap %", "fit s, sum", "CPU s, sum", "row ms", "model MB"]
