@@ -66,5 +66,7 @@ def test_what_was_typed_for_the_command_before_stops_no_other(monkeypatch: pytes
         Finaliser()
         interruption.listen()
         Heeding(SilentProgress()).stage_started("search")
+    except KeyboardInterrupt:  # it would end the tests
+        pytest.fail("it was stopped by what was typed before")
     finally:
         signal.signal(signal.SIGINT, before)

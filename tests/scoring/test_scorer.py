@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from types import MappingProxyType
 from typing import Any
 
@@ -88,7 +89,12 @@ OWN = msgspec.structs.replace(
 )
 """What a missed case costs stands in the row, and what costs much either way is left to people."""
 OWN_CLASSES = msgspec.structs.replace(
-    decision("multiclass"), amounts=(Amount(truth=2, predicted=0, column="distance", otherwise=9.0),), reject=3.0
+    decision("multiclass"),
+    amounts=tuple(
+        Amount(truth=truth, predicted=predicted, column="distance", otherwise=9.0)
+        for truth, predicted in permutations(range(3), 2)
+    ),
+    reject=3.0,
 )
 
 

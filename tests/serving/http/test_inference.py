@@ -303,6 +303,7 @@ def test_numbers_of_every_datatype_are_read_as_what_they_are(kind: str, text: st
         ("BYTES", struct.pack("<I", 2) + b"UA" + b"more"),
         ("BYTES", b"\x01"),
         ("FP64", b"1234"),
+        ("FP64", struct.pack("<dd", 1.0, 2.0)),
         ("FP64", struct.pack("<d", float("inf"))),
         ("BF16", b"12"),
         ("FP99", b"12345678"),
