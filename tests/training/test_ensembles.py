@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -18,9 +20,11 @@ from headrace.training.families.lightgbm import LightGBM
 from headrace.training.families.mlp import MLP
 from headrace.training.fit import fit_chosen
 from headrace.training.greedy import Member, select_members
+from headrace.training.learn import learn
 from headrace.training.measure import agreement_limit, estimated_us
 from headrace.training.metrics import measure, metric_of
-from headrace.training.model import SearchResult
+from headrace.training.model import Member as Part
+from headrace.training.model import SearchResult, Trial
 from headrace.training.search import search
 
 AUC = metric_of("roc_auc", "binary")
@@ -131,6 +135,31 @@ def test_an_ensemble_is_compiled_to_one_graph_that_agrees_with_its_members(
     X = encode_columns(fitted.encoder, mixed(300, task, seed=9).rows)
     difference = np.abs(Graph(fitted.onnx).raw(X) - fitted.predict(X)).max()
     assert difference <= agreement_limit(task, float(np.std(examples.y)))
+
+
+@pytest.mark.parametrize(("threads", "each"), [(1, 1), (2, 1), (4, 1), (6, 2)])
+def test_members_that_learn_side_by_side_are_those_that_learn_one_after_the_other(
+    threads: int, each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder, examples = MemoryRecorder(), mixed(1_500, "binary")
+    result, training, split = searched("binary", "random", recorder)
+    done = [trial for trial in result.trials if trial.state == "done"]
+    trees = [trial for trial in done if trial.family == "lightgbm" and trial.shortened is None][:2]
+    chosen = [next(trial for trial in done if trial.family == "linear"), *trees]
+    members = tuple(Part(trial=trial.number, family=trial.family, weight=1 / 3) for trial in chosen)
+    together = Trial(number=99, family="ensemble", params={}, state="done", metric="roc_auc", members=members)
+    asked: list[int] = []
+
+    def counted(*given: Any, threads: int, **rest: Any) -> Any:
+        asked.append(threads)
+        return learn(*given, threads=threads, **rest)
+
+    one = fit_chosen(examples, together, training, split, trials=result.trials, fetch=recorder.fetch)
+    monkeypatch.setattr("headrace.training.fit.learn", counted)
+    several = msgspec.structs.replace(training, threads=threads)
+    side = fit_chosen(examples, together, several, split, trials=result.trials, fetch=recorder.fetch)
+    assert side.onnx == one.onnx
+    assert asked == [each] * 3
 
 
 def test_few_rows_of_a_class_keep_the_folds_models_and_the_pack_is_their_mean() -> None:

@@ -23,7 +23,7 @@ from headrace.training.folding import EncodedFolds
 from headrace.training.metrics import metric_of
 from headrace.training.splits import make_folds
 from headrace.training.trial_worker import FoldAnswer, Job
-from headrace.training.workers import Executor, Inline, OutOfTime, Workers
+from headrace.training.workers import Executor, Inline, OutOfTime, Threads, Workers
 
 BURNT_S = 0.5
 
@@ -44,8 +44,10 @@ class Odd:
     def restore(self, kept: bytes) -> Fitted:
         raise NotImplementedError
 
-    def fit(self, X: Any, y: Any, params: Mapping[str, Any], **_: Any) -> Fitted:
+    def fit(self, X: Any, y: Any, params: Mapping[str, Any], *, threads: int, **_: Any) -> Fitted:
         match params["does"]:
+            case "count":
+                raise RuntimeError(f"{threads} threads")
             case "raise":
                 raise RuntimeError("no luck\nwith a second line")
             case "crash":
@@ -148,6 +150,31 @@ def test_a_fit_that_does_not_end_is_killed_when_its_time_is_over(workers: Worker
     assert time.monotonic() - began < 30
     (after,) = asked(workers, job(), (0,))
     assert isinstance(after, FoldAnswer)
+
+
+def test_threads_of_this_process_answer_what_it_answers_one_after_the_other() -> None:
+    here = Inline(time.monotonic)
+    here.give(folds())
+    with Threads(2, time.monotonic) as threads:
+        threads.give(folds())
+        assert asked(threads, odd("raise"), (0, 1)) == ["RuntimeError: no luck"] * 2
+        assert threads.free == 2
+        for fold, other in enumerate(asked(threads, job(), (0, 1))):
+            (own,) = asked(here, job(), (fold,))
+            assert isinstance(other, FoldAnswer)
+            np.testing.assert_array_equal(own.scores, other.scores)
+            assert own.onnx == other.onnx
+        with pytest.raises(OutOfTime):
+            asked(threads, odd("burn"), (0,), time.monotonic())
+        assert threads.free == 2
+
+
+@pytest.mark.parametrize(("threads", "width", "each"), [(1, 1, 1), (2, 2, 1), (3, 3, 1), (5, 3, 1), (8, 3, 2)])
+def test_folds_side_by_side_share_out_the_threads_that_there_are(threads: int, width: int, each: int) -> None:
+    with Threads(threads, time.monotonic) as executor:
+        executor.give(folds())
+        assert executor.width == executor.free == width
+        assert asked(executor, odd("count"), (0,)) == [f"RuntimeError: {each} threads"]
 
 
 SCRIPT = """

@@ -124,7 +124,7 @@ def _refitted(
     training: Training,
 ) -> list[Fitted]:
     """The trials' models of the rows at these positions, which `X` has encoded: side by side where there are several,
-    each with one thread, for threads that share one fit wait for each other."""
+    for threads that share one fit wait for each other; where there are more threads than fits they share them out."""
 
     def fit(place: int, threads: int) -> Fitted:
         trial, rows = parts[place]
@@ -147,8 +147,10 @@ def _refitted(
         return [fit(place, training.threads) for place in range(len(parts))]
     beside.sort(key=lambda place: -parts[place][0].fit_s)  # the longest first
     here = [place for place in range(len(parts)) if place not in beside]
-    with ThreadPoolExecutor(training.threads - bool(here)) as pool:
-        begun = {place: pool.submit(fit, place, 1) for place in beside}
-        made = {place: fit(place, 1) for place in here}
+    at_once = min(training.threads, len(beside) + bool(here))
+    each = training.threads // at_once
+    with ThreadPoolExecutor(at_once - bool(here)) as pool:
+        begun = {place: pool.submit(fit, place, each) for place in beside}
+        made = {place: fit(place, each) for place in here}
         made |= {place: future.result() for place, future in begun.items()}
     return [made[place] for place in range(len(parts))]

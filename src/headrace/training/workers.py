@@ -134,11 +134,11 @@ class Inline:
 
 
 class Threads:
-    """Fits in threads of this process, each with one: for libraries that learn outside of the interpreter and change
-    nothing that other fits share. Use as a context."""
+    """Fits in threads of this process, which share out those that there are: for libraries that learn outside of the
+    interpreter and change nothing that other fits share. Use as a context."""
 
     def __init__(self, threads: int, clock: Clock) -> None:
-        self.width = max(threads, 1)
+        self.width = self._threads = max(threads, 1)
         self._clock = clock
         self._pool = ThreadPoolExecutor(self.width)
         self._folds: Folds = ()
@@ -160,16 +160,18 @@ class Threads:
     def give(self, folds: Folds) -> None:
         """See `Executor.give`."""
         self._folds, self._encoded = folds, {}
+        self.width = min(self._threads, max(len(folds), 1))
 
     def start(self, job: Job, fold: int) -> int:
         """See `Executor.start`."""
+        own = replace(job, threads=self._threads // self.width)
         if fold not in self._encoded:
             self._encoded[fold] = self._folds[fold]
         number, encoded = next(self._fits), self._encoded[fold]
 
         def fit() -> Outcome:
             try:
-                return fit_fold(replace(job, threads=1), fold, encoded, self._clock)
+                return fit_fold(own, fold, encoded, self._clock)
             except Exception as error:
                 return failure(error)
 
