@@ -256,6 +256,30 @@ def test_a_row_of_the_past_is_its_senders_fault_whoever_could_answer_it(tmp_path
     within(run())
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_of_many_rows_it_is_said_which_is_of_the_past(tmp_path: Path, waits: bool) -> None:
+    async def run() -> None:
+        arm = version(1)
+        made, prepare = iter(range(4)), arm.prepare
+
+        def third_fails(values: Any, now_us: int | None = None) -> Any:
+            if next(made) % 3 == 2:
+                raise BeforeWatermark("line", t_us=1, watermark_us=2)
+            return prepare(values, now_us)
+
+        object.__setattr__(arm, "prepare", third_fails)
+        inside = Inside(tmp_path, deployment({"v1": arm}), [away(arm) if waits else arm])
+        connection, transport = inside.connect()
+        connection.data_received(request([ROW, ROW, ROW]))
+        await until_sent(transport)
+        [(status, _, problem)] = answers(transport.sent)
+        assert (status, problem["code"], problem["facts"]["row"]) == (422, "before-watermark", 2)
+        assert problem["detail"].startswith("rows[2]: the prediction time is ")
+        assert inside.desk._answering.waiting == 0
+
+    within(run())
+
+
 def test_shadows_answer_the_same_rows_and_nobody_sees_it(tmp_path: Path) -> None:
     async def run() -> None:
         arm, shadow, worse = version(1), version(2, replaced=BACKWARDS), failing(3)

@@ -189,16 +189,21 @@ class Answering:
             return
         away = self._pool.submit(_prepare_all, [(slot, values, asked.instant_us) for slot, values, _ in read])
         self._waits(asked, len(read))
-        away.add_done_callback(lambda done: self._soon(partial(self._came_back, asked, read, done.result())))
+        away.add_done_callback(lambda done: self._soon(partial(self._came_back, asked, read, done.result(), many=many)))
 
     def _came_back(
-        self, asked: Asked, read: Sequence[tuple[Slot, Values, Entity]], made: Sequence[Prepared | Exception]
+        self,
+        asked: Asked,
+        read: Sequence[tuple[Slot, Values, Entity]],
+        made: Sequence[Prepared | Exception],
+        *,
+        many: bool,
     ) -> None:
         """What another thread made of a request's rows."""
-        wrong = next((each for each in made if isinstance(each, OF_THE_ROW)), None)
-        if wrong is not None:
-            self._fail(asked, problem_of(wrong))
-            return
+        for place, each in enumerate(made):
+            if isinstance(each, OF_THE_ROW):
+                self._fail(asked, problem_of(_at(each, place, many=many)))
+                return
         for place, ((slot, _, entity), each) in enumerate(zip(read, made, strict=True)):
             if isinstance(each, Exception):
                 try:
@@ -221,7 +226,10 @@ class Answering:
         for place, (slot, values, entity) in enumerate(
             asked.endpoint.read(asked.body, self._limits.rows, asked.id, many=many)
         ):
-            row = self._row(asked, place, slot, values, entity, last_ns)
+            try:
+                row = self._row(asked, place, slot, values, entity, last_ns)
+            except OF_THE_ROW as error:
+                raise _at(error, place, many=many) from None
             last_ns += row.took_ns
             rows.append(row)
         for row in rows:
@@ -424,6 +432,14 @@ class Answering:
         if tally is None:
             tally = self.tallies[slot.key] = Tally()
         return tally
+
+
+def _at(error: HeadraceError, place: int, *, many: bool) -> HeadraceError:
+    """What is wrong with a row, which of many it is said."""
+    if many and "row" not in error.facts:
+        error.facts["row"] = place
+        error.message = f"rows[{place}]: {error.message}"
+    return error
 
 
 def _prepare_all(rows: Sequence[tuple[Slot, Values, int]]) -> list[Prepared | Exception]:
