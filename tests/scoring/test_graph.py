@@ -187,6 +187,8 @@ def hostile() -> dict[str, bytes]:
     add("an opset of another domain", lambda m: m.opset_import.append(helper.make_opsetid("com.microsoft", 1)))
     add("an operator that is not listed", lambda m: setattr(m.graph.node[0], "op_type", "ConstantOfShape"))
     add("an operator of the other domain", lambda m: setattr(m.graph.node[0], "op_type", "TreeEnsembleRegressor"))
+    for name, axis in (("Softmax", 0), ("Softmax", -2), ("Flatten", 0), ("Flatten", -2)):
+        zoo[f"a {name} along axis {axis}"] = onnx_bytes([helper.make_node(name, ["x"], ["y"], axis=axis)], width=5)
     add("40 GB", lambda m: m.graph.initializer[0].dims.__setitem__(slice(None), [100_000, 100_000]))
     add("a negative size", lambda m: m.graph.initializer[0].dims.__setitem__(slice(None), [-1]))
     add("more elements than bytes", lambda m: m.graph.initializer[0].dims.__setitem__(slice(None), [5, 1000]))
@@ -220,6 +222,13 @@ def test_a_hostile_file_is_refused_before_the_runtime_reads_it(name: str, monkey
     monkeypatch.setattr(module, "_open", never)
     with pytest.raises(GraphRefused):
         Graph(HOSTILE[name])
+
+
+@pytest.mark.parametrize(("name", "axis"), [("Softmax", None), ("Softmax", -1), ("Softmax", 1), ("Flatten", 1)])
+def test_what_goes_along_the_columns_is_accepted(name: str, axis: int | None) -> None:
+    given = {} if axis is None else {"axis": axis}
+    rows = helper.make_node("Softmax", ["x"], ["z"])  # what one node says is not said of the next
+    check_onnx(onnx_bytes([rows, helper.make_node(name, ["z"], ["y"], **given)], width=5, outputs=5))
 
 
 def test_the_plain_model_of_the_zoo_is_accepted() -> None:

@@ -35,7 +35,11 @@ ALLOWED_OPS: Final = frozenset(
 )
 """(domain, operator): what the model families emit. None of them runs a subgraph, reads a file or sizes a tensor by a
 value (Unsqueeze adds dimensions of 1, Gather takes as many as it has indices), and each gives a row the same bits alone
-and in a batch (a ReduceSum over products, for one, does not)."""
+and in a batch (a ReduceSum over products, for one, does not) but for what goes along the rows themselves: Softmax and
+Flatten are refused there; a Gather, which looks up constants along their first axis, is found out by asking it."""
+
+ROWS: Final = frozenset({0, -2})
+"""Axes that are the rows, of what has a row for each row."""
 
 MAX_BYTES: Final = 256 * 1024 * 1024
 MAX_NODES: Final = 4096
@@ -176,12 +180,17 @@ class _Walk:
         self.nodes = 0
         self.elements = 0
         self.operators: set[tuple[str, str]] = set()
+        self._axis: int | None = None
+        """What the node that is walked says of its axis."""
 
     def message(self, form: str, start: int, end: int) -> None:
         """Walk one message; `form` is a key of `_MESSAGES`."""
         allowed = _MESSAGES[form]
         texts: dict[str, bytes] = {}
+        integer = 0
         seen: set[int] = set()
+        if form == "node":
+            self._axis = None
         tensor = _Tensor()
         for number, wire, value, stop in self._fields(form, start, end):
             field = allowed.get(number)
@@ -196,10 +205,14 @@ class _Walk:
                 self.message(field.message, value, stop)
             elif form == "tensor":
                 self._tensor_field(tensor, field.name, wire, value, stop)
-            elif field.name in ("op_type", "domain"):
+            elif field.name in ("op_type", "domain", "name"):
                 texts[field.name] = self.data[value:stop]
+            elif field.name == "i":
+                integer = value
         if form == "node":
             self._count_node(texts)
+        elif form == "attribute" and texts.get("name") == b"axis":
+            self._axis = integer - (1 << 64) if integer >> 63 else integer
         elif form == "opset":
             _check_domain(texts.get("domain", b""))
         elif form == "tensor":
@@ -277,6 +290,8 @@ class _Walk:
             raise GraphRefused(
                 f"the operator {name!r} of domain {domain!r} is not among those that our exporters write"
             )
+        if name in ("Softmax", "Flatten") and self._axis in ROWS:
+            raise GraphRefused(f"its {name} goes along the rows: what it says of one would depend on the others")
         self.operators.add((domain, name))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from tests.scoring.made import OUTPUTS, ROW, forest
@@ -203,9 +204,12 @@ def not_finite() -> bytes:
 
 
 def by_the_others() -> bytes:
-    """A forest whose answers are shares among the rows that are asked together."""
-    model = onnx.load_model_from_string(forest(len(OUTPUTS), trees=3, depth=3, link="Softmax"))
-    model.graph.node[-1].attribute.append(onnx.helper.make_attribute("axis", 0))
+    """A forest whose answers are shares of the first row's that is asked together with them."""
+    model = onnx.load_model_from_string(forest(len(OUTPUTS), trees=3, depth=3, link="Sigmoid"))
+    model.graph.node[-1].output[:] = ["own"]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1, np.int64), "place"))
+    model.graph.node.append(onnx.helper.make_node("Gather", ["own", "place"], ["first"], axis=0))
+    model.graph.node.append(onnx.helper.make_node("Mul", ["own", "first"], ["y"]))
     return bytes(model.SerializeToString())
 
 
