@@ -226,7 +226,7 @@ def test_a_hostile_file_is_refused_before_the_runtime_reads_it(name: str, monkey
 
 @pytest.mark.parametrize(("name", "axis"), [("Softmax", None), ("Softmax", -1), ("Softmax", 1), ("Flatten", 1)])
 def test_what_goes_along_the_columns_is_accepted(name: str, axis: int | None) -> None:
-    given = {} if axis is None else {"axis": axis}
+    given: dict[str, Any] = {} if axis is None else {"axis": axis}
     rows = helper.make_node("Softmax", ["x"], ["z"])  # what one node says is not said of the next
     check_onnx(onnx_bytes([rows, helper.make_node(name, ["z"], ["y"], **given)], width=5, outputs=5))
 
