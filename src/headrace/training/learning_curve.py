@@ -63,12 +63,7 @@ def learning_curve(
     -------
     None when there are too few rows or folds, a fit fails, or there is no time for two folds.
     """
-    asked = trial
-    if trial.members:
-        heaviest = max(trial.members, key=lambda member: (member.weight, -member.trial))
-        asked = next(t for t in trials if t.number == heaviest.trial)
-    elif trial.shortened is not None:
-        asked = next(t for t in trials if t.number == trial.shortened.of)
+    asked = _asked(trial, trials)
     examples = guarded(examples, encodings)
     metric = asked_metric(training, examples.task)
     folds = EncodedFolds(examples, make_folds(examples, split), metric, split=split, encodings=encodings)
@@ -95,10 +90,7 @@ def learning_curve(
     encoded = [folds[number] for number in range(len(folds) - wanted, len(folds))]
     parts = [_part(fold, share, training.seed) for fold in encoded for share in SHARES]
     executor.give(parts)
-    seconds = asked.fit_s * wanted / len(folds)
-    if training.budget.seconds is not None:
-        seconds = min(seconds, MOST_SHARE * training.budget.seconds * executor.width)
-    seconds = max(seconds, LEAST_S)
+    seconds = _seconds(asked.fit_s * wanted / len(folds), training, executor.width)
     answers = _fitted(executor, job, seconds / wanted, wanted, clock() + LONGEST_S)
     if answers is None:
         return None
@@ -124,6 +116,23 @@ def learning_curve(
         low=gain - half,
         high=gain + half,
     )
+
+
+def _asked(trial: Trial, trials: Sequence[Trial]) -> Trial:
+    """The trial whose fits are asked about parts of the rows."""
+    number = trial.number
+    if trial.members:
+        number = max(trial.members, key=lambda member: (member.weight, -member.trial)).trial
+    elif trial.shortened is not None:
+        number = trial.shortened.of
+    return trial if number == trial.number else next(each for each in trials if each.number == number)
+
+
+def _seconds(own_s: float, training: Training, width: int) -> float:
+    """Seconds of all fits together, where the candidate's own took so many."""
+    if training.budget.seconds is not None:
+        own_s = min(own_s, MOST_SHARE * training.budget.seconds * width)
+    return max(own_s, LEAST_S)
 
 
 def _fitted(executor: Executor, job: Job, fold_s: float, folds: int, until: float) -> dict[int, float] | None:
