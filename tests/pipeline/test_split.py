@@ -94,6 +94,22 @@ def test_where_nothing_drifts_rows_are_drawn(tmp_path: Path) -> None:
     assert read_lock(tmp_path / "headrace.lock").split is None
 
 
+@pytest.mark.parametrize("is_quantity", [True, False])
+def test_a_number_is_tried_as_the_name_of_a_group_where_it_is_no_quantity(tmp_path: Path, is_quantity: bool) -> None:
+    draw = random.Random(8)
+    own = [draw.gauss(0, 1.5) for _ in range(60)]
+    rows = []
+    for number in range(1500):
+        meter = draw.randrange(60)
+        part = (meter - 30) / 12 if is_quantity else own[meter]
+        rows.append([number, meter, f"{draw.gauss(0, 1):.4f}", "yes" if part + draw.gauss(0, 1) > 0 else "no"])
+    write_csv(tmp_path / "data" / "readings.csv", ["id", "meter", "load", "broken"], rows)
+    outcome = Project.open(define(tmp_path, TEXT.replace('"at", ', ""))).run()
+    assert outcome.split is not None
+    tried = [leak.column for leak in (*outcome.split.leaks, *outcome.split.untried)]
+    assert tried == ([] if is_quantity else ["meter"])
+
+
 def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:
     root = readings(tmp_path, drift=False)
     edit(root, {r"\[training\]": '[split]\ntime = "load"\n[training]'})
