@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-import time
 
 import polars as pl
 import pytest
+from tests.work import at_most
 
 from headrace.language.columns import to_polars
 from headrace.language.errors import ExpressionError
@@ -24,15 +24,14 @@ WORDS += [*SIGNS.split(), "TRUE", "1", "0", "2.5", "'x'", "'", '"', "DATE '2013-
 
 
 def _answered(text: str) -> bool:
-    """Whether the text is an expression; fails if there is no answer within a second."""
-    started = time.thread_time()
+    """Whether the text is an expression; fails if the answer is long in coming."""
     node: Node | None
     refusal: ExpressionError | None
-    try:
-        node, refusal = parse(text, COLUMNS), None
-    except ExpressionError as error:
-        node, refusal = None, error
-    assert time.thread_time() - started < 1.0
+    with at_most(calls=100_000):
+        try:
+            node, refusal = parse(text, COLUMNS), None
+        except ExpressionError as error:
+            node, refusal = None, error
     if node is None:
         assert refusal is not None
         assert 0 <= refusal.offset <= len(text)
@@ -104,10 +103,8 @@ def test_arguments_of_every_type_and_number_are_answered() -> None:
     ],
 )
 def test_a_mistake_in_a_call_is_named_where_it_is(text: str, kind: str, at: str, suggestion: str | None) -> None:
-    started = time.thread_time()
-    with pytest.raises(ExpressionError) as caught:
+    with at_most(calls=100_000), pytest.raises(ExpressionError) as caught:
         parse(text, COLUMNS)
-    assert time.thread_time() - started < 1.0
     assert (caught.value.kind, caught.value.suggestion) == (kind, suggestion)
     assert text[caught.value.offset :].startswith(at)
 
@@ -129,8 +126,7 @@ def test_what_has_no_value_is_null(text: str) -> None:
 )
 def test_a_thousand_arguments_are_computed_in_both_forms(name: str) -> None:
     node = parse(f"{name}({', '.join(['a', 'a + 1'] * 500)})", COLUMNS)
-    started = time.thread_time()
-    by_row = compile_rows(list(COLUMNS.items()), [("out", node)])((7, None, None, None, None, None))[0]
-    by_column = pl.DataFrame({"a": [7, 7]}).select(out=to_polars(node))["out"].to_list()
+    with at_most(calls=1_000_000):
+        by_row = compile_rows(list(COLUMNS.items()), [("out", node)])((7, None, None, None, None, None))[0]
+        by_column = pl.DataFrame({"a": [7, 7]}).select(out=to_polars(node))["out"].to_list()
     assert by_column == [by_row, by_row]
-    assert time.thread_time() - started < 5.0

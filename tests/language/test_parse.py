@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from tests.work import at_most
 
 from headrace.language.errors import ExpressionError
 from headrace.language.parse import parse, references
@@ -210,10 +210,9 @@ def test_long_chains_are_not_deep() -> None:
     ],
 )
 def test_what_is_too_long_or_too_deep_is_refused_without_a_hang(text: str, kind: str) -> None:
-    started = time.thread_time()
-    error = _refusal(text)
+    with at_most(calls=100_000):  # 29,000 are the most
+        error = _refusal(text)
     assert error.kind == kind
-    assert time.thread_time() - started < 1.0  # it takes milliseconds
     assert len(error.caret()) < 300
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import re
-import time
+from functools import partial
 
 import polars as pl
 import pytest
+from tests.work import lines_of
 
 from headrace.language.columns import to_polars
 from headrace.language.parse import parse
@@ -94,13 +95,8 @@ def test_a_match_is_the_leftmost_that_the_pattern_prefers(
 def test_all_matches_are_found_in_time_linear_in_the_text(pattern: str) -> None:
     """Backtracking takes the power of the text for some of these, and Rust's engine the square of it for the first."""
     search = compile_pattern(pattern).search
-    times = []
-    for length in (2_000, 32_000):
-        started = time.thread_time()
-        search.all("A" * length)
-        times.append(time.thread_time() - started)
-    assert times[1] < 30
-    assert times[1] < 100 * max(times[0], 0.005)  # sixteen times as long or so, not 256
+    short, long = (lines_of(partial(search.all, "A" * length)) for length in (500, 8_000))
+    assert long < 20 * short  # sixteen times as much, not 256
 
 
 @pytest.mark.parametrize(
@@ -170,10 +166,8 @@ def test_what_is_outside_the_syntax_is_refused(pattern: str) -> None:
 
 @pytest.mark.parametrize("pattern", ["^(a*)*$", "^(a|a)*$", "(.*)(.*)(.*)(.*)b", "(a?){100}a{100}$", "((){200}){200}b"])
 def test_time_is_linear_in_the_text(pattern: str) -> None:
-    text = "a" * 20_000 + "c"
-    started = time.thread_time()
-    assert compile_pattern(pattern).matches(text) is False
-    assert time.thread_time() - started < 60  # backtracking would take longer than the universe is old
+    # backtracking would take longer than the universe is old: this test would not end
+    assert compile_pattern(pattern).matches("a" * 20_000 + "c") is False
 
 
 def test_long_texts_are_searched_alike_in_columns() -> None:

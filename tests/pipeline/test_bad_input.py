@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -334,10 +333,8 @@ def test_a_category_with_a_million_levels(tmp_path: Path) -> None:
         }
     ).write_parquet(root / "data" / "visits.parquet")
     define(root, VISITS.replace("*.csv", ".parquet") + '[sources.visits.columns]\nvisitor = { type = "category" }\n')
-    started = time.monotonic()
     outcome = Project.open(root).run()
     assert ledger(outcome.reports) == (count, count, 0, 0)
-    assert time.monotonic() - started < 60
     opened = Project.open(root)
     files = opened.registry().read(outcome.version).files
     assert sum(map(len, files.values())) < 1_000_000

@@ -106,7 +106,7 @@ def test_a_number_is_tried_as_the_name_of_a_group_where_it_is_no_quantity(tmp_pa
     write_csv(tmp_path / "data" / "readings.csv", ["id", "meter", "load", "broken"], rows)
     outcome = Project.open(define(tmp_path, TEXT.replace('"at", ', ""))).run()
     assert outcome.split is not None
-    tried = [leak.column for leak in (*outcome.split.leaks, *outcome.split.untried)]
+    tried = [leak.column for leak in outcome.split.leaks] + [each.column for each in outcome.split.untried]
     assert tried == ([] if is_quantity else ["meter"])
 
 

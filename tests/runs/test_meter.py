@@ -27,7 +27,7 @@ def test_wall_time_passes_while_sleeping_and_cpu_time_does_not() -> None:
     time.sleep(0.2)
     used = watch.stop()
     assert used.wall_s >= 0.2
-    assert used.cpu_s < 0.15
+    assert used.cpu_s < used.wall_s - 0.15
 
 
 def test_cpu_time_of_children_that_ended_counts() -> None:
@@ -52,10 +52,10 @@ def test_the_peak_is_of_the_metered_time_only(can_reset: bool, monkeypatch: pyte
 
 def test_what_is_used_beside_counts_once_where_it_is_said() -> None:
     watch = Meter()
-    meter.used_beside(2.5, 700 * MB)
+    meter.used_beside(25.0, 700 * MB)
     used = watch.stop()
-    assert 2.5 <= used.cpu_s < 3.5
+    assert 25.0 <= used.cpu_s < 35.0
     assert used.peak_memory_bytes >= 700 * MB
     after = Meter().stop()
-    assert after.cpu_s < 1.0
+    assert after.cpu_s < 10.0
     assert after.peak_memory_bytes < used.peak_memory_bytes - 600 * MB

@@ -144,10 +144,8 @@ def test_a_fit_that_fails_says_why_and_the_next_one_works(workers: Workers, does
 
 
 def test_a_fit_that_does_not_end_is_killed_when_its_time_is_over(workers: Workers) -> None:
-    began = time.monotonic()
-    with pytest.raises(OutOfTime):
-        asked(workers, odd("hang"), (0, 1), began + 0.3)
-    assert time.monotonic() - began < 30
+    with pytest.raises(OutOfTime):  # the fit alone would never end
+        asked(workers, odd("hang"), (0, 1), time.monotonic() + 0.3)
     (after,) = asked(workers, job(), (0,))
     assert isinstance(after, FoldAnswer)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -123,10 +122,8 @@ def test_a_server_that_comes_back_is_used_again(tmp_path: Path) -> None:
         store = S3ObjectStore(f"s3://{server.bucket}/x", server.env)
         store.put("k", b"1")
         server.stop()
-        began = time.monotonic()
         with pytest.raises(StoreUnavailable):
             store.put("k", b"2")
-        assert time.monotonic() - began < 30
         server.start_again()
         assert store.get("k") == b"1"
         store.put("k", b"3")
