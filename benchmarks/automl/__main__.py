@@ -248,8 +248,8 @@ def _told(counts: Sequence[int]) -> str:
         return "It is one split: on the small tasks chance is larger than most gaps."
     again = sum(count > 1 for count in counts)
     return (
-        f"Tasks of fewer than 5,000 training rows, {again} of them, are asked {max(counts)} times, each with another quarter "
-        "held back, the others once; ranks, gaps and figures are the means by task."
+        f"Tasks of fewer than 5,000 training rows, {again} of them, are asked {max(counts)} times, each with another "
+        "quarter held back, the others once; ranks, gaps and figures are the means by task."
     )
 
 
