@@ -174,7 +174,7 @@ class Service:
         """A prediction server of this project, not yet running; raises `PortTaken`."""
         from headrace.runs.memory import machine_bytes
         from headrace.serving.limits import Limits
-        from headrace.serving.listening import as_header
+        from headrace.serving.listening import as_header, own_host
         from headrace.serving.messages import Settings
         from headrace.serving.pulling import Puller
         from headrace.serving.supervisor import Supervisor
@@ -204,6 +204,7 @@ class Service:
             settings,
             Puller(project.objects, project.name, folder, clock=self._clock),
             address=self.address(host, port),
+            host=own_host(),
             behind_front=serving.tls == "front",
             workers=workers or serving.workers,
             most_workers=None if workers else serving.most_workers,

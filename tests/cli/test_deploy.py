@@ -26,6 +26,7 @@ def told(
     failed: dict[str, str] | None = None,
     keys: int = 0,
     ago_s: int = 0,
+    pod: str = "",
     **revisions: int,
 ) -> None:
     """A server tells of itself."""
@@ -33,7 +34,8 @@ def told(
         state = ServerState(
             id=server,
             at_us=now_us() - ago_s * 1_000_000,
-            address=f"host-{server}:8000",
+            host=pod,
+            address="0.0.0.0:8000" if pod else f"host-{server}:8000",
             workers=2,
             revisions=revisions,
             keys=keys,
@@ -82,6 +84,31 @@ def test_a_change_that_some_server_has_not_taken_up_ends_with_3(call: Call, dela
     assert "by host-s2:8000" in said.out
     assert "not of this one" not in said.out
     assert "cannot serve other 1: not of this one" in call("deployments").out
+
+
+def test_pods_that_listen_alike_are_told_apart(call: Call, delays: Path) -> None:
+    told(delays, server="3f9c2e81aa00", pod="delays-7d9f-abcde", one=1)
+    told(delays, server="81aa003f9c2e", pod="delays-7d9f-fghij", failed={"one 1": "it crashed"})
+    told(delays, server="c2e3f9aa0081", pod="delays-7d9f-klmno", failed={"one 1": "it crashed"})
+    said = call("deploy", "one")
+    assert said.code == 1
+    assert "taken up by 1 of 3 servers" in said.out
+    for pod in ("fghij", "klmno"):
+        assert f"NOT served by delays-7d9f-{pod}:8000: it crashed" in said.out
+    assert "server delays-7d9f-abcde:8000, which listens on 0.0.0.0:8000: 2 workers" in call("deployments").out
+
+
+def test_servers_of_one_name_are_told_apart_by_their_lives(call: Call, delays: Path) -> None:
+    """As one that was killed and the one that took its place, or hosts of two networks."""
+    for server in ("3f9c2e81aa00", "81aa003f9c2e"):
+        told(delays, server=server, pod="localhost", keys=0)
+    key = call("keys", "create", "--json").document
+    assert sorted(key["behind"]) == ["localhost:8000 (3f9c2e)", "localhost:8000 (81aa00)"]
+    told(delays, server="3f9c2e81aa00", pod="localhost", keys=1, ago_s=60)
+    told(delays, server="81aa003f9c2e", pod="localhost", keys=2)
+    said = call("keys", "revoke", key["id"])
+    assert said.code == 3
+    assert "not known to localhost:8000 (3f9c2e), not heard of since" in said.out
 
 
 def test_who_has_gone_on_already_is_not_behind_and_who_is_dead_is_not_waited_for(call: Call, delays: Path) -> None:

@@ -118,6 +118,13 @@ def test_damage_to_one_object_is_that_object_s_alone(puller: Puller, objects: Me
     assert servers(objects, "p", 7) == [state]
 
 
+def test_a_server_of_a_later_release_is_no_less_there(objects: MemoryObjectStore) -> None:
+    state = ServerState(id="new", at_us=7, host="h", address="h:1", workers=1, revisions={}, keys=0, failed={})
+    later = msgspec.json.encode({**msgspec.to_builtins(state), "mood": "good"})
+    objects.put("serving/p/servers/new.json", later)
+    assert servers(objects, "p", 7) == [state]
+
+
 def test_what_killed_servers_left_is_taken_away_after_a_month(puller: Puller, objects: MemoryObjectStore) -> None:
     now, day = 100 * 86_400_000_000, 86_400_000_000
     for name, at_us in (("old", now - 31 * day), ("younger", now - 29 * day), ("ahead", now + day)):

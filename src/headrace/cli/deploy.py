@@ -183,6 +183,7 @@ def rollback(
 def deployments(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
     """What answers under which name, and the servers that live."""
     from headrace.app import Project
+    from headrace.serving.pulling import names_of
 
     with Project.open(project) as opened:
         deploying = opened.service.deploying()
@@ -210,9 +211,11 @@ def deployments(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
             for each in found
         ],
     )
+    names = names_of(living)
     for each in living:
         failed = "".join(f"; cannot serve {revision}: {why}" for revision, why in each.failed.items())
-        print_line(f"server {each.address}: {each.workers} workers, last heard {instant(each.at_us)}{failed}")
+        told = f"{each.workers} workers, last heard {instant(each.at_us)}{failed}"
+        print_line(f"server {names[each.id]}, which listens on {each.address}: {told}")
     return 0
 
 
@@ -378,6 +381,8 @@ def _tell(deploying: Deploying, made: Deployment, *, as_json: bool) -> int:
         return code
     print_line(f"{made.name} revision {made.revision}: {made.reason}")
     print_line(f"  answers    {_arms(made)}")
+    if taken.behind:
+        print_line(f"  taken up by {taken.servers - len(taken.behind)} of {taken.servers} servers")
     if not taken.servers:
         print_line("  no server runs: headrace serve")
     elif taken.failed:

@@ -18,7 +18,7 @@ from headrace.registry.versions import Registry
 from headrace.serving import revisions
 from headrace.serving.deployments import Deployments, check_name
 from headrace.serving.model import GUARDS, Deployment, Guard, Served
-from headrace.serving.pulling import ServerState, servers, tell_changes
+from headrace.serving.pulling import ServerState, names_of, servers, tell_changes
 from headrace.serving.revisions import Change
 from headrace.stores.objects import ObjectStore
 
@@ -32,9 +32,9 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     servers: int
     """That live."""
     behind: tuple[str, ...]
-    """Addresses of those that do not answer by it yet."""
+    """Names of those that do not answer by it yet."""
     failed: dict[str, str]
-    """Addresses of those that cannot, with the reason."""
+    """Names of those that cannot, with the reason."""
     seconds: float
 
 
@@ -173,14 +173,15 @@ class Deploying:
         began, most_s = time.monotonic(), WAIT_S if wait_s is None else wait_s
         while True:
             living = self.servers()
+            names = names_of(living)
             behind = [each for each in living if each.revisions.get(made.name, 0) < made.revision]
             key = f"{made.name} {made.revision}"
-            failed = {each.address: each.failed[key] for each in behind if key in each.failed}
+            failed = {names[each.id]: each.failed[key] for each in behind if key in each.failed}
             took = time.monotonic() - began
             if not behind or failed or took > most_s:
                 return Taken(
                     servers=len(living),
-                    behind=tuple(each.address for each in behind),
+                    behind=tuple(names[each.id] for each in behind),
                     failed=failed,
                     seconds=took,
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from ipaddress import ip_address
 from typing import Final
@@ -10,6 +11,14 @@ from typing import Final
 from headrace.serving.errors import AddressNotLocal, AddressUnknown, PortTaken
 
 _BACKLOG: Final = 2048
+
+
+_NO_NAME: Final = re.compile(r"[^0-9A-Za-z._-]")
+
+
+def own_host() -> str:
+    """What this machine, container or pod is called, for people; nothing in it that a terminal would obey."""
+    return _NO_NAME.sub("?", os.environ.get("HOSTNAME") or socket.gethostname())[:253]
 
 
 def is_local(host: str) -> bool:

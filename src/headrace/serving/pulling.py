@@ -10,7 +10,8 @@ import hashlib
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -66,12 +67,16 @@ class Known(Struct, frozen=True, kw_only=True):
     keys: tuple[ApiKey, ...]
 
 
-class ServerState(Struct, frozen=True, kw_only=True):
-    """What a server tells of itself."""
+class ServerState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What a server tells of itself. One of a later release may tell more: it is no less there for that."""
 
     id: str
+    """Of this life of it."""
     at_us: int
+    host: str = ""
+    """What its machine, container or pod is called."""
     address: str
+    """Where it listens: in containers the same for all of them."""
     workers: int
     revisions: dict[str, int]
     """By deployment: what it answers by."""
@@ -235,15 +240,25 @@ def servers(objects: ObjectStore, project: str, now_us: int) -> list[ServerState
     return [state for state in _states(objects, project) if abs(now_us - state.at_us) < FRESH_US]
 
 
+def names_of(states: Sequence[ServerState]) -> dict[str, str]:
+    """What each server is called, by its id: `HOST:PORT`, and the start of its id where others are called the same, as
+    hosts of two networks may be, or one that was killed and the one that took its place."""
+    called = {
+        each.id: f"{each.host}:{each.address.rpartition(':')[2]}" if each.host else each.address for each in states
+    }
+    times = Counter(called.values())
+    return {server: name if times[name] == 1 else f"{name} ({server[:6]})" for server, name in called.items()}
+
+
 class Spread(NamedTuple):
     """How far a list of keys has come."""
 
     servers: int
     """That live."""
     behind: list[str]
-    """Addresses of those among them that do not go by it after so long."""
+    """Names of those among them that do not go by it after so long."""
     silent: list[str]
-    """Addresses of those that did not go by it when they were last heard of, and may live: whoever is killed, cut off
+    """Names of those that did not go by it when they were last heard of, and may live: whoever is killed, cut off
     from the store or has another clock looks alike."""
 
 
@@ -265,11 +280,12 @@ def wait_for_keys(
     while True:
         now, states = clock(), _states(objects, project)
         ages = [(abs(now - each.at_us), each) for each in states]
-        behind = [each.address for age, each in ages if age < FRESH_US and each.keys < wanted]
+        names = names_of([each for age, each in ages if age < FRESH_US + max_stale_us])
+        behind = [names[each.id] for age, each in ages if age < FRESH_US and each.keys < wanted]
         if not behind or time.monotonic() > until:
             living = sum(age < FRESH_US for age, _ in ages)
             may_live = FRESH_US + max_stale_us
-            silent = [each.address for age, each in ages if FRESH_US <= age < may_live and each.keys < wanted]
+            silent = [names[each.id] for age, each in ages if FRESH_US <= age < may_live and each.keys < wanted]
             return Spread(living, behind, silent)
         time.sleep(_POLL_S)
 

@@ -67,6 +67,7 @@ class Supervisor:
     Parameters
     ----------
     puller : what is to be served
+    host : what this machine, container or pod is called
     behind_front : whether other machines may reach the address, as a front ends TLS
     workers, most_workers : the fewest and the most; as many as what is asked calls for
     p99_us : what 99 of 100 answers should take at most
@@ -79,6 +80,7 @@ class Supervisor:
         puller: Puller,
         *,
         address: tuple[str, int],
+        host: str = "",
         behind_front: bool = False,
         workers: int,
         most_workers: int | None = None,
@@ -88,7 +90,7 @@ class Supervisor:
         say: Tells,
         clock: Callable[[], int],
     ) -> None:
-        self._puller, self._say, self._clock = puller, say, clock
+        self._puller, self._host, self._say, self._clock = puller, host, say, clock
         self._max_stale_s, self._drain_s = max_stale_s, drain_s
         self._waiting_rows = settings.limits.waiting_rows
         if settings.grpc is not None and find_spec("grpc") is None:
@@ -370,6 +372,7 @@ class Supervisor:
             state = ServerState(
                 id=self._id,
                 at_us=self._clock(),
+                host=self._host,
                 address=f"{self.address[0]}:{self.address[1]}",
                 workers=len(self._workforce),
                 revisions={each.name: each.revision for each in self._serves.values()},

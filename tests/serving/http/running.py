@@ -226,6 +226,7 @@ def main() -> None:
     """The process: settings on standard input, the rest as an argument."""
     import asyncio
 
+    from headrace.serving.listening import own_host
     from headrace.serving.supervisor import Supervisor
     from headrace.serving.telling import note
 
@@ -243,6 +244,7 @@ def main() -> None:
             settings,
             Puller(LocalObjectStore(root / "objects"), PROJECT, root / "serving", clock=now_us),
             address=("127.0.0.1", 0),
+            host=own_host(),
             workers=order["workers"],
             most_workers=order["most"],
             max_stale_s=order["max_stale_s"],

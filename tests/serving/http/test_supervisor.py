@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from tests.serving.http.running import Client, Place, Running, change, children,
 
 from headrace.serving.errors import AddressNotLocal, AddressUnknown
 from headrace.serving.keys import keys_key
-from headrace.serving.listening import bind
+from headrace.serving.listening import bind, own_host
 from headrace.serving.model import Served
 from headrace.serving.pulling import Known, tell_changes
 from headrace.serving.revisions import deploy_whole
@@ -349,6 +350,15 @@ def test_a_supervisor_that_was_stopped_keeps_its_workers(two: Running) -> None:
     two.wait_until(lambda: two.state().at_us > at, "alive")
     assert two.workers() == before
     assert not [each for each in two.events() if each["event"] == "worker_lost"]
+
+
+def test_a_server_is_called_what_its_pod_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOSTNAME", "delays-7d9f-abcde")
+    assert own_host() == "delays-7d9f-abcde"
+    monkeypatch.setenv("HOSTNAME", "a\x1b[2J\nb" + "c" * 300)
+    assert own_host() == "a??2J?b" + "c" * 246
+    monkeypatch.delenv("HOSTNAME")
+    assert own_host() == gethostname()
 
 
 @pytest.mark.parametrize("host", ["[::1]", "nosuch.invalid", "a..b", "é" * 70, "127.0.0.1:8000 "])

@@ -11,7 +11,7 @@ from headrace.serving.pulling import ServerState
 
 def state(address: str, *names: str) -> ServerState:
     revisions = dict.fromkeys(names, 1)
-    return ServerState(id="a", at_us=0, address=address, workers=1, revisions=revisions, keys=0, failed={})
+    return ServerState(id=address, at_us=0, address=address, workers=1, revisions=revisions, keys=0, failed={})
 
 
 def test_a_server_that_answers_the_deployment_is_chosen() -> None:

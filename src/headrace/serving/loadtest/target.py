@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from headrace.serving.loadtest.errors import NoServer, ProbeRefused, ServerNotReached, UrlInvalid
-from headrace.serving.pulling import ServerState
+from headrace.serving.pulling import ServerState, names_of
 
 _TIMEOUT_S: Final = 10.0
 _KEY_TRIES: Final = 8
@@ -101,7 +101,7 @@ def choose(name: str, states: Sequence[ServerState]) -> Target:
     """
     answering = [state.address for state in states if name in state.revisions]
     if not answering:
-        raise NoServer(name, [state.address for state in states])
+        raise NoServer(name, list(names_of(states).values()))
     host, _, port = answering[0].rpartition(":")
     anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1", "[::]": "::1"}  # noqa: S104 - what is said, not what is bound
     return Target(anywhere.get(host, host.strip("[]")), int(port))
