@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,14 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.packaging.made import DEFINITION, config_of, make_project
 
 from headrace.cli import main
 from headrace.definition.reader import read_serving
+from headrace.packaging.kubernetes import check_kubernetes_name, kubernetes_name
+from headrace.serving.deployments import NAME
 from headrace.serving.probing import PROBE_BYTES, PROBE_S
 from headrace.serving.workforce import START_TURNS, TURN_S
 
@@ -150,6 +155,44 @@ def test_stores_and_logs_elsewhere_are_reached(root: Path) -> None:
     assert log["subPathExpr"] == "$(POD_NAME)"
     ports = [port["port"] for rule in made["network"]["spec"]["egress"] for port in rule["ports"]]
     assert sorted(ports) == [53, 53, 443, 6379]
+
+
+NAMES = (
+    *("a-b", "a_b", "a-b-", "a_b_", "a--b", "a-_b", "a__b", "a" * 53, "a" * 54, "a" * 64, "a" * 63 + "b"),
+    *(
+        "a" * 52 + "_",
+        "a" * 52 + "-",
+        "model-20261127",
+        kubernetes_name("a_b"),
+        kubernetes_name(kubernetes_name("a_b")),
+    ),
+)
+
+
+def test_no_two_deployments_are_called_the_same() -> None:
+    called = {name: kubernetes_name(name) for name in NAMES}
+    assert len(set(called.values())) == len(NAMES)
+    assert {name for name in NAMES if called[name] == name} == {"a-b", "a--b", "a" * 53, "model-20261127"}
+    assert called["a_b"] == "a-b-x648fa9b3"  # of all releases: it is what kubectl finds again
+    for name in called.values():
+        assert re.fullmatch(r"[a-z]([a-z0-9-]{0,51}[a-z0-9])?", name)  # RFC 1035, with room for what is added
+
+
+@given(st.lists(st.from_regex(NAME, fullmatch=True).filter(lambda name: name[0].isalpha()), unique=True))
+def test_whatever_they_are(names: list[str]) -> None:
+    called = {kubernetes_name(name) for name in names}
+    assert len(called) == len(names)
+    assert {check_kubernetes_name(name) for name in called} == called
+
+
+def test_a_name_that_kubernetes_does_not_take_is_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = written("--deployment", "late_1", "--no-embed")
+    called = kubernetes_name("late_1")
+    assert f"everything is called {called} there" in capsys.readouterr().out
+    assert {manifest["metadata"]["name"] for manifest in made.values()} == {called, f"{called}-serving"}
+    [container] = made["deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["env"][0]["valueFrom"]["secretKeyRef"]["name"] == f"{called}-stores"
+    assert called in made["configuration"]["data"]["headrace.toml"]
 
 
 @pytest.mark.parametrize(

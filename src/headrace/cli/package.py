@@ -150,11 +150,14 @@ def _check_options(
 def _next(to: Target | None, packed: Packed, folder: Path, *, has_digest: bool, has_claim: bool) -> Iterator[str]:
     """What is typed next, and what should be known by then."""
     from headrace.packaging.context import RUN
-    from headrace.packaging.kubernetes import STATE_GIB
+    from headrace.packaging.kubernetes import STATE_GIB, kubernetes_name
 
     if to == "folder":
         yield quote(near(folder / RUN))
     elif to == "kubernetes":
+        called = kubernetes_name(packed.deployment)
+        if called != packed.deployment:
+            yield f"Kubernetes takes no such name: everything is called {called} there"
         yield f"kubectl apply -f {quote(near(folder))}"
         if not has_claim:
             yield f"the log of predictions ends with its pod, and a pod with {STATE_GIB} GiB of it: see --log-claim"

@@ -28,7 +28,12 @@ LONGEST_ANSWERS_S: Final = 30
 RESERVE_S: Final = 5
 STATE_GIB: Final = 4
 """What a pod may keep of its log and of versions; with more of it Kubernetes takes the pod away."""
-_NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,51}[a-z0-9])?")
+_LONGEST: Final = 53
+"""Of a name, so that there is room for what is added to it: with more than 63 it would be none."""
+_NAME: Final = re.compile(rf"[a-z0-9](?:[a-z0-9-]{{0,{_LONGEST - 2}}}[a-z0-9])?")
+_DIGITS: Final = 8
+_MADE: Final = re.compile(rf"-x[0-9a-f]{{{_DIGITS}}}\Z")
+"""How a name ends that was made of one that Kubernetes would not take."""
 _METADATA: Final = "kubernetes.io/metadata.name"
 _DEFINITION: Final = "headrace.toml"
 
@@ -44,6 +49,29 @@ class Cluster:
     most: int = 10
     log_claim: str | None = None
     """A volume that many pods may write, for the logs of predictions; None: a log ends with its pod."""
+
+
+def kubernetes_name(deployment: str) -> str:
+    """What Kubernetes calls a deployment: its own name, where that is one there; else what of it can be, and a digest
+    of it. A name that ends like one that was made so gets a digest too: no two are called the same.
+
+    Raises
+    ------
+    KubernetesNameInvalid : it begins with a digit, and services do not (RFC 1035).
+
+    Examples
+    --------
+    >>> kubernetes_name("flight-delays"), kubernetes_name("flight_delays")
+    ('flight-delays', 'flight-delays-xdfa56b23')
+    """
+    name = deployment
+    if not _NAME.fullmatch(name) or _MADE.search(name):
+        digest = hashlib.sha256(deployment.encode()).hexdigest()[:_DIGITS]
+        fits = deployment.replace("_", "-")[: _LONGEST - len("-x") - _DIGITS].rstrip("-")
+        name = f"{fits}-x{digest}"
+    if not name[0].isalpha():
+        raise KubernetesNameInvalid(deployment)
+    return name
 
 
 def check_kubernetes_name(name: str) -> str:
@@ -79,9 +107,7 @@ def kubernetes_files(contents: Contents, needs: Sequence[str], cluster: Cluster)
 
 def manifests(contents: Contents, needs: Sequence[str], cluster: Cluster) -> dict[str, dict[str, Any]]:
     """Each as data, by the name of its file; see `kubernetes_files`."""
-    name = check_kubernetes_name(contents.deployment.replace("_", "-").rstrip("-"))
-    if not name[0].isalpha():  # RFC 1035, by which services are named
-        raise KubernetesNameInvalid(name)
+    name = kubernetes_name(contents.deployment)
     check_kubernetes_name(cluster.namespace)
     if cluster.log_claim is not None:
         check_kubernetes_name(cluster.log_claim)
