@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from headrace.serving.batch.counts import BatchCounts, BatchProcess
 from headrace.serving.keys import ApiKey
 from headrace.serving.limits import Limits
 from headrace.serving.model import Counts, Deployment, Served
@@ -108,6 +109,9 @@ class Ping(Message, frozen=True, kw_only=True):
     """Over all workers, those that have ended included."""
     statuses: dict[int, int] = {}
     workers: int = 0
+    batches: BatchCounts = BatchCounts()
+    batch_process: BatchProcess | None = None
+    """None: batches are not answered."""
     stale: str | None = None
     """Why predictions are refused; None: they are not."""
 
@@ -156,6 +160,8 @@ class Pong(Message, frozen=True, kw_only=True):
 
     counts: tuple[ArmCounts, ...] = ()
     statuses: dict[int, int] = {}
+    batches: BatchCounts | None = None
+    """None: there was none."""
     connections: int = 0
     refused: int = 0
     """Requests that were told to come again, as there was too much to do."""

@@ -111,6 +111,7 @@ class Supervisor:
             stale=self._stale,
             mend=self._mend,
             beside=() if self._batches is None else (self._batches.asks,),
+            batch_process=lambda: None if self._batches is None else self._batches.state,
         )
         self._scaling = scaling.Scaling(workers, max(workers, most_workers or workers), p99_us=p99_us)
         self._wanted_workers = workers

@@ -25,6 +25,7 @@ import msgspec
 from headrace.errors import HeadraceError
 from headrace.runs.nursery import Child, Ended, Nursery
 from headrace.serving.aside import aside
+from headrace.serving.batch.counts import BatchCounts, BatchProcess
 from headrace.serving.keys import ApiKey
 from headrace.serving.line import Line, connect
 from headrace.serving.messages import (
@@ -134,6 +135,7 @@ class Workforce:
     stale : why predictions are refused; None: they are not
     mend : sees that a deployment's packages are whole again where a worker could not load them
     beside : further sockets that each gets
+    batch_process : how the process is that reads batches; None: they are not answered
     entry, loaded : as for `Nursery`
     """
 
@@ -148,12 +150,13 @@ class Workforce:
         stale: Callable[[], str | None],
         mend: Callable[[Deployment], None],
         beside: Sequence[socket] = (),
+        batch_process: Callable[[], BatchProcess | None] = lambda: None,
         entry: str = ENTRY,
         loaded: Sequence[str] = LOADED,
     ) -> None:
         self._settings, self._socket, self._wanted = settings, listening, wanted
         self._say, self._counted, self._stale, self._mend = say, counted, stale, mend
-        self._beside = tuple(beside)
+        self._beside, self._batch_process = tuple(beside), batch_process
         self._entry, self._loaded = entry, tuple(loaded)
         self._nursery = self._make_nursery()  # loads while everything else begins
         self._workers: list[_Worker] = []
@@ -175,6 +178,7 @@ class Workforce:
         """A worker is missing."""
         self._totals: dict[tuple[str, str], Counts] = {}
         self._statuses: dict[int, int] = {}
+        self._batches = BatchCounts()
         self._looked = time.monotonic()
         self._busy_s, self._refused = 0.0, 0
         self._latency_us: tuple[int, ...] = ()
@@ -317,6 +321,8 @@ class Workforce:
                     self._counted(each)
                 for status, count in message.statuses.items():
                     self._statuses[status] = self._statuses.get(status, 0) + count
+                if message.batches is not None:
+                    self._batches += message.batches
             case _:
                 pass
         self._news.set()
@@ -448,6 +454,8 @@ class Workforce:
                 ),
                 statuses=self._statuses,
                 workers=len(self._workers),
+                batches=self._batches,
+                batch_process=self._batch_process(),
                 stale=self._stale(),
             )
             for worker in list(self._workers):

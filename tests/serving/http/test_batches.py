@@ -24,7 +24,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.scoring.made import ROW, forest
-from tests.serving.http.running import Client, Place, Running, children, now_us
+from tests.serving.http.running import PROJECT, Client, Place, Running, children, now_us
+from tests.serving.http.test_metrics import count, judged
 
 from headrace.data.model import Field
 from headrace.features.model import EncodedColumn, Encoder, ExpressionStep, Numeric, Program
@@ -34,6 +35,7 @@ from headrace.serving.limits import Limits
 from headrace.serving.log.reader import Predictions, read_log
 from headrace.serving.log.record import Record, Route
 from headrace.serving.model import Arm, Deployment
+from headrace.serving.pulling import tell_changes
 
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
@@ -182,6 +184,29 @@ def logged(running: Running, name: str) -> list[tuple[Route, Record]]:
     return found
 
 
+def new_key(running: Running, *verbs: Any, **limits: Any) -> str:
+    """A key of which the server learns within a second."""
+    key, _ = running.place.keys.create(verbs=verbs or ("predict",), lifetime_us=None, by="ann", **limits)
+    tell_changes(running.place.objects, PROJECT)
+    return key
+
+
+def metrics(running: Running) -> str:
+    """What the server counted of everything before now."""
+    client = Client(running)
+    page = str(client.ask("GET", "/metrics")[2])
+    before = count(page, "headrace_requests_refused_total", status="421")  # what nobody else here is answered with
+    assert Client(running).ask("GET", "/healthz", headers={"host": "elsewhere"})[0] == 421
+
+    def counted() -> bool:
+        nonlocal page
+        page = str(client.ask("GET", "/metrics")[2])
+        return count(page, "headrace_requests_refused_total", status="421") > before
+
+    running.wait_until(counted, "counted")
+    return page
+
+
 def drawn(n: int) -> list[dict[str, Any]]:
     """Rows with every type and nulls, as Python has them."""
     random_ = random.Random(7)
@@ -314,9 +339,10 @@ def test_arms_that_read_other_columns_each_get_theirs(running: Running) -> None:
 
 
 def test_a_batch_that_nobody_waits_for_is_let_go_of(running: Running) -> None:
-    key, _ = running.place.keys.create(verbs=("predict",), lifetime_us=None, by="ann", concurrency=1)
+    key = new_key(running, concurrency=1)
     small, large = parquet(rows_of(10)), parquet(rows_of(20_000))
     running.wait_until(lambda: post(running, small, key=key)[0] == 200, "known")
+    before = metrics(running)
     client = Client(running, key)
     headers = {"content-type": PARQUET, "authorization": f"Bearer {key}", "x-request-id": "left"}
     client.connection.request("POST", "/v1/deployments/delays/predict", large, headers)
@@ -325,6 +351,8 @@ def test_a_batch_that_nobody_waits_for_is_let_go_of(running: Running) -> None:
     client.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.connection.close()
     running.wait_until(lambda: post(running, small, key=key)[0] == 200, "let go of")
+    after = metrics(running)
+    assert [count(page, "headrace_batches_total", outcome="left") for page in (before, after)] == [0, 1]
 
 
 @pytest.mark.parametrize("name", ["kinds", "values", "delays"])
@@ -486,9 +514,7 @@ def test_damaged_bytes_are_refused_and_touch_nobody(running: Running) -> None:
 
 def test_keys_names_and_kinds_are_looked_at_as_for_json(running: Running) -> None:
     data = parquet(rows_of(3))
-    place = running.place
-    truths, _ = place.keys.create(verbs=("outcomes",), lifetime_us=None, by="ann")
-    elsewhere, _ = place.keys.create(verbs=("predict",), deployments=("kinds",), lifetime_us=None, by="ann")
+    truths, elsewhere = new_key(running, "outcomes"), new_key(running, deployments=("kinds",))
     running.wait_until(lambda: post(running, data, name="kinds", key=elsewhere)[0] == 200, "known")
     for key, status in (("", 401), ("hr_abc_x", 401), (truths, 403), (elsewhere, 403)):
         assert refused(running, data, key=key)[0] == status
@@ -504,11 +530,52 @@ def test_keys_names_and_kinds_are_looked_at_as_for_json(running: Running) -> Non
 
 
 def test_a_batch_is_one_request_of_its_keys_limit(running: Running) -> None:
-    key, _ = running.place.keys.create(verbs=("predict",), lifetime_us=None, by="ann", rate=0.001)
+    key = new_key(running, rate=0.001)
     data = parquet(rows_of(1_000))
     running.wait_until(lambda: post(running, data, key=key)[0] == 200, "known")
     status, problem = refused(running, data, key=key)
     assert (status, problem["code"]) == (429, "key-too-fast")
+
+
+def test_each_batch_is_counted_once_by_what_became_of_it(running: Running) -> None:
+    before = metrics(running)
+    for _ in range(2):
+        answered(running, parquet(rows_of(700)))
+    answered(running, stream(rows_of(3)), ARROW, accept=PARQUET)
+    refusals: list[tuple[str, dict[str, Any]]] = [
+        ("batch-unreadable", {"data": b"none"}),
+        ("batch-unreadable", {"data": b"none", "kind": f"{ARROW}; v=1"}),
+        ("column-missing", {"data": parquet(rows_of(3).drop_columns("seats"))}),
+        ("not-acceptable", {"data": parquet(rows_of(3)), "accept": "text/html"}),
+        ("not-authenticated", {"data": parquet(rows_of(3)), "key": ""}),
+        ("deployment-unknown", {"data": parquet(rows_of(3)), "name": "nobody"}),
+        ("body-too-large", {"data": b"x" * (LIMITS.batch_bytes + 1), "kind": ARROW}),  # refused before it is whole
+    ]
+    for code, asked in refusals:
+        assert refused(running, **asked)[1]["code"] == code
+    assert Client(running).predict(ROW | {"vip": "so"})[0] == 422  # no batch
+    after = metrics(running)
+    judged(after)
+
+    def more(name: str, **labels: str) -> float:
+        return count(after, name, **labels) - count(before, name, **labels)
+
+    assert more("headrace_batches_total", format="parquet", outcome="answered") == 2
+    assert more("headrace_batches_total", format="arrow", outcome="answered") == 1
+    assert more("headrace_batches_total", format="parquet", outcome="refused") == 5
+    assert more("headrace_batches_total", format="arrow", outcome="refused") == 2
+    assert more("headrace_batches_total", outcome="left") == 0
+    assert more("headrace_batch_rows_total", format="parquet") == 1_400
+    assert more("headrace_batch_rows_total", format="arrow") == 3
+    assert more("headrace_batch_seconds_count", format="parquet") == 2
+    assert more("headrace_batch_seconds_bucket", format="arrow", le=r"+Inf") == 1
+    assert more("headrace_batch_seconds_sum", format="parquet") > more("headrace_batch_seconds_sum", format="arrow") > 0
+    codes = [code for code, _ in refusals]
+    for code in codes:
+        assert more("headrace_batches_refused_total", reason=code) == codes.count(code), code
+    assert more("headrace_batches_refused_total") == len(codes)
+    assert more("headrace_predictions_total", deployment="delays") == 1_403
+    assert count(after, "headrace_batch_process_up") == 1
 
 
 def test_the_worker_loads_nothing_that_reads_batches(running: Running) -> None:
@@ -559,6 +626,9 @@ def test_a_reader_that_is_gone_is_begun_again(alone: Running) -> None:
     alone.wait_for("batch_process_lost")
     alone.wait_for("batch_process", 2)
     assert answered(alone, data).num_rows == 50
+    page = metrics(alone)
+    assert count(page, "headrace_batch_process_restarts_total") == 1
+    assert count(page, "headrace_batch_process_up") == 1
     assert alone.faults() == []
 
 
@@ -569,6 +639,7 @@ def test_a_reader_that_hangs_is_503_and_json_goes_on_until_it_is_replaced(alone:
     assert (status, json.loads(told)["code"]) == (503, "batch-process-away")
     assert int(headers["retry-after"]) in (1, 2, 3)
     assert Client(alone).predict(ROW)[0] == 200
+    alone.wait_until(lambda: count(metrics(alone), "headrace_batch_process_up") == 0, "said to hang")
     lost = alone.wait_for("batch_process_lost", within_s=60.0)
     assert "did not answer" in lost["why"]
     alone.wait_for("batch_process", 2)

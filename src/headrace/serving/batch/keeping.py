@@ -16,6 +16,7 @@ from typing import Final
 
 from headrace.errors import MissingDependency
 from headrace.runs.nursery import Child, Nursery
+from headrace.serving.batch.counts import BatchProcess
 from headrace.serving.line import Line, connect
 from headrace.serving.messages import FromWorker, Ping
 from headrace.serving.workforce import FIRST_PAUSE_S, LONGEST_PAUSE_S, PASSED, STEADY_S, UNLESS_SET, Tells
@@ -27,6 +28,8 @@ SET: Final = {**UNLESS_SET, "ARROW_DEFAULT_MEMORY_POOL": "system"}
 TURN_S: Final = 1.0
 HUNG_TURNS: Final = 10
 """It is replaced when it leaves a ping unanswered for so many turns."""
+SILENT_TURNS: Final = 3
+"""As many, and it is told that it does not answer."""
 START_TURNS: Final = 60
 """The same before its first answer: it loads libraries."""
 
@@ -56,6 +59,7 @@ class Keeping:
         self._line: Line | None = None
         self._unanswered = 0
         self._has_answered = False
+        self._restarts = 0
         self._lost = asyncio.Event()
         self._pause_s = FIRST_PAUSE_S
 
@@ -74,10 +78,18 @@ class Keeping:
             else:
                 why = await self._watch()
             self._say("batch_process_lost", why=why)
+            self._has_answered = False
             await self._end_child()
             steady = time.monotonic() - began >= STEADY_S
             self._pause_s = FIRST_PAUSE_S if steady else min(2.0 * self._pause_s, LONGEST_PAUSE_S)
             await asyncio.sleep(self._pause_s)
+            self._restarts += 1
+
+    @property
+    def state(self) -> BatchProcess:
+        """As it is told."""
+        answers = self._has_answered and self._unanswered < SILENT_TURNS
+        return BatchProcess(answers=answers, restarts=self._restarts)
 
     async def _begin(self) -> None:
         if not self._nursery.lives:

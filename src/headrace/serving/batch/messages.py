@@ -25,6 +25,11 @@ PART_BYTES: Final = 256 * 1024
 """Of a body or an answer: what crosses the socket at a time."""
 
 
+def format_of(content_type: bytes) -> Format | None:
+    """The format that a content type says; None: another."""
+    return FORMATS.get(content_type.partition(b";")[0].strip().lower())
+
+
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
     """Base."""
 

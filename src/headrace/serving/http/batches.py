@@ -21,6 +21,7 @@ from headrace.errors import HeadraceError
 from headrace.language.types import Type
 from headrace.scoring.errors import ColumnMissing, ColumnUnknown
 from headrace.scoring.model import Prediction
+from headrace.serving.batch.counts import BatchCounts
 from headrace.serving.batch.errors import BatchTooLarge
 from headrace.serving.batch.messages import (
     FORMATS,
@@ -160,6 +161,7 @@ class Batch(asyncio.Protocol):
         """Whether a slice is being answered."""
         self._arms: dict[Slot, int] = {}
         self._parts: list[bytes] = []
+        self._took_s = 0.0
 
     async def connect(self, line: socket.socket) -> None:
         """Begin to speak over a socket."""
@@ -277,7 +279,7 @@ class Batch(asyncio.Protocol):
         if self._ended or self._asking:
             return
         if self._request.connection.is_gone:
-            self._end()
+            self._left()
             return
         until_ns = self._asked.until_ns
         if until_ns is not None and until_ns < time.perf_counter_ns():
@@ -336,8 +338,23 @@ class Batch(asyncio.Protocol):
 
     def _written(self) -> None:
         self._timer.cancel()
-        self._desk.send_parts(self._request, MEDIA_TYPES[self._answer], self._parts, self._end)
+        self._took_s = (time.perf_counter_ns() - self._asked.began_ns) / 1e9
+        self._desk.send_parts(self._request, MEDIA_TYPES[self._answer], self._parts, self._said)
         self._stop()
+
+    def _said(self) -> None:
+        """The answer has left, or who waited for it has."""
+        if self._request.connection.is_gone:
+            self._left()
+            return
+        counts = BatchCounts.of_answered(self._format, rows=self._rows, took_s=self._took_s)
+        self._desk.count_batch(counts)
+        self._end()
+
+    def _left(self) -> None:
+        """Nobody waits for it."""
+        self._desk.count_batch(BatchCounts.of_left(self._format))
+        self._end()
 
     def _within(self, seconds: float, problem: Problem) -> None:
         self._timer.cancel()
@@ -348,9 +365,13 @@ class Batch(asyncio.Protocol):
             self._transport.write(framed(message))
 
     def _fail(self, problem: Problem) -> None:
-        if not self._ended:
-            self._end()
-            self._desk.fail(self._request, problem)
+        if self._ended:
+            return
+        if self._request.connection.is_gone:
+            self._left()
+            return
+        self._end()
+        self._desk.fail(self._request, problem)
 
     def _stop(self) -> None:
         """Say and hear nothing more."""
@@ -398,11 +419,6 @@ def not_served() -> Problem:
         "this server answers rows in JSON, and no batches in Arrow or Parquet",
         fix='write batch = true under [serving], pip install "headrace[serve,batch]", and start it again; or send JSON',
     )
-
-
-def format_of(content_type: bytes) -> Format | None:
-    """The format that a content type says; None: another."""
-    return FORMATS.get(content_type.partition(b";")[0].strip().lower())
 
 
 def answer_format(accept: bytes | None, sent: Format) -> Format:

@@ -461,7 +461,7 @@ class Connection(asyncio.Protocol):
             self._end_with(problem)
 
     def _end_with(self, problem: Problem) -> None:
-        self._desk.refused(problem)
+        self._desk.refused(problem, self._desk.batch_format(self._url, self._headers))
         body = problem_body(problem, None)
         self._transport.write(head(problem.status, PROBLEM, len(body), b"connection: close", *problem.headers) + body)
         if self._ended or not self._transport.can_write_eof():  # TLS cannot end one direction alone

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 from headrace.errors import HeadraceError
 from headrace.scoring.errors import BodyNotJson
 from headrace.scoring.golden import GoldenCheck
+from headrace.serving.batch.counts import BatchCounts
+from headrace.serving.batch.messages import Format, format_of
 from headrace.serving.http.answering import Answering, Records
 from headrace.serving.http.asked import Asked, Tally
 from headrace.serving.http.connection import Connection, Request
@@ -131,6 +133,8 @@ class Desk:
         self._stale: str | None = None
         self.statuses: dict[int, int] = {}
         """Answers since they were last said, by status, predictions left out."""
+        self.batch_counts: BatchCounts | None = None
+        """Batches since they were last said; None: there was none."""
         self._sweep()
 
     def install(self, endpoints: Mapping[str, Endpoint], ring: KeyRing) -> None:
@@ -336,7 +340,7 @@ class Desk:
 
     def _batch(self, request: Request, endpoint: Endpoint, key: ApiKey) -> None:
         """Predictions for the rows of an Arrow stream or a Parquet file."""
-        from headrace.serving.http.batches import answer_format, format_of, not_served
+        from headrace.serving.http.batches import answer_format, not_served
 
         sent = format_of(request.headers[b"content-type"])
         if sent is None:
@@ -364,6 +368,12 @@ class Desk:
             return self.limits.body_bytes
         may = self.gate.known_key(headers).allows("predict", found[1].decode())
         return self.limits.batch_bytes if may else self.limits.body_bytes
+
+    def batch_format(self, url: bytes, headers: Mapping[bytes, bytes]) -> Format | None:
+        """The format of the batch that such a request is; None: it is none, or none is answered."""
+        if self._batches is None or PREDICT.fullmatch(url.partition(b"?")[0]) is None:
+            return None
+        return format_of(headers.get(b"content-type", b""))
 
     @property
     def answers_batches(self) -> bool:
@@ -510,7 +520,7 @@ class Desk:
         if isinstance(request, Asked) and request.batch is not None:
             request.batch.failed(problem)
             return
-        self.refused(problem)
+        self.refused(problem, self.batch_format(request.url, request.headers) if isinstance(request, Request) else None)
         inference = request.url.startswith(INFERENCE) or (isinstance(request, Asked) and request.tell is not None)
         name = None if request.id is None else request.id.decode()
         body = problem_body(problem, name, inference=inference)
@@ -521,9 +531,15 @@ class Desk:
         shown = b"" if request.method == b"HEAD" else body
         request.connection.write(head(problem.status, PROBLEM, len(body), b"date: " + self._date, *more) + shown, keep)
 
-    def refused(self, problem: Problem) -> None:
-        """Count what was not answered."""
+    def refused(self, problem: Problem, batch: Format | None = None) -> None:
+        """Count what was not answered; where it was a batch, of which format."""
         self.statuses[problem.status] = self.statuses.get(problem.status, 0) + 1
+        if batch is not None:
+            self.count_batch(BatchCounts.of_refused(batch, problem.code))
+
+    def count_batch(self, counts: BatchCounts) -> None:
+        """Count what became of one."""
+        self.batch_counts = counts if self.batch_counts is None else self.batch_counts + counts
 
     def reply(self, request: Request, status: int, kind: bytes, body: bytes) -> None:
         """Answer anything but a prediction."""

@@ -5,8 +5,10 @@ Names end in their unit; buckets are cumulative. One worker tells of all, by wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from headrace.serving.batch.counts import EDGES_S, OUTCOMES, BatchCounts, BatchProcess, FormatCounts
+from headrace.serving.batch.messages import MEDIA_TYPES
 from headrace.serving.messages import ArmCounts, Ping
 from headrace.serving.model import LATENCY_EDGES_US
 
@@ -45,17 +47,12 @@ def _lines(ping: Ping) -> Iterator[str]:
         lambda c: f"{c.counts.row_sum_us * _US:.6f}",
     )
     name = "headrace_prediction_seconds"
-    yield f"# HELP {name} From a whole request to its answer"
+    yield f"# HELP {name} From a whole request, or slice of a batch, to its answer"
     yield f"# TYPE {name} histogram"
     for arm in ping.totals:
-        if not any(arm.counts.latency_us):
-            continue  # a shadow, whose requests are its arm's
-        labels, reached = _labels(arm), 0
-        for edge, count in zip((*LATENCY_EDGES_US, None), arm.counts.latency_us, strict=False):
-            reached += count
-            yield f'{name}_bucket{{{labels},le="{"+Inf" if edge is None else f"{edge * _US:g}"}"}} {reached}'
-        yield f"{name}_sum{{{labels}}} {arm.counts.latency_sum_us * _US:.6f}"
-        yield f"{name}_count{{{labels}}} {reached}"
+        if any(arm.counts.latency_us):  # else a shadow, whose requests are its arm's
+            edges = [edge * _US for edge in LATENCY_EDGES_US]
+            yield from _buckets(name, _labels(arm), edges, arm.counts.latency_us, arm.counts.latency_sum_us * _US)
     name = "headrace_requests_refused_total"
     yield f"# HELP {name} Requests that were answered with an error, by status"
     yield f"# TYPE {name} counter"
@@ -65,6 +62,53 @@ def _lines(ping: Ping) -> Iterator[str]:
     yield "# HELP headrace_workers Workers that live"
     yield "# TYPE headrace_workers gauge"
     yield f"headrace_workers {ping.workers}"
+    if ping.batch_process is not None:
+        yield from _batches(ping.batches, ping.batch_process)
+
+
+def _batches(counts: BatchCounts, process: BatchProcess) -> Iterator[str]:
+    """Those of a server that answers batches. A format of which none has come is told with zeros: a rate is of two."""
+    formats = {name: counts.formats.get(name, FormatCounts()) for name in MEDIA_TYPES}
+    name = "headrace_batches_total"
+    yield f"# HELP {name} Batches that came to an end, by format and outcome"
+    yield f"# TYPE {name} counter"
+    for format_, of in formats.items():
+        for outcome in OUTCOMES:
+            yield f'{name}{{format="{format_}",outcome="{outcome}"}} {of.outcomes.get(outcome, 0)}'
+    name = "headrace_batches_refused_total"
+    yield f"# HELP {name} Batches that were answered with an error, by its code"
+    yield f"# TYPE {name} counter"
+    for reason, count in sorted(counts.reasons.items()):
+        yield f'{name}{{reason="{reason}"}} {count}'
+    name = "headrace_batch_rows_total"
+    yield f"# HELP {name} Rows of batches that were answered"
+    yield f"# TYPE {name} counter"
+    for format_, of in formats.items():
+        yield f'{name}{{format="{format_}"}} {of.rows}'
+    name = "headrace_batch_seconds"
+    yield f"# HELP {name} From a whole batch to its answer"
+    yield f"# TYPE {name} histogram"
+    for format_, of in formats.items():
+        took = of.took or (0,) * (len(EDGES_S) + 1)
+        yield from _buckets(name, f'format="{format_}"', EDGES_S, took, of.took_sum_s)
+    name = "headrace_batch_process_up"
+    yield f"# HELP {name} Whether the process that reads batches answers"
+    yield f"# TYPE {name} gauge"
+    yield f"{name} {int(process.answers)}"
+    name = "headrace_batch_process_restarts_total"
+    yield f"# HELP {name} Times that the process that reads batches was lost and begun again"
+    yield f"# TYPE {name} counter"
+    yield f"{name} {process.restarts}"
+
+
+def _buckets(name: str, labels: str, edges: Sequence[float], counts: Sequence[int], total: float) -> Iterator[str]:
+    """A histogram of one set of labels: `counts` has one place more than `edges`."""
+    reached = 0
+    for edge, count in zip((*edges, None), counts, strict=True):
+        reached += count
+        yield f'{name}_bucket{{{labels},le="{"+Inf" if edge is None else f"{edge:g}"}"}} {reached}'
+    yield f"{name}_sum{{{labels}}} {total:.6f}"
+    yield f"{name}_count{{{labels}}} {reached}"
 
 
 def _counter(name: str, says: str, arms: tuple[ArmCounts, ...], of: object) -> Iterator[str]:

@@ -363,9 +363,11 @@ class Worker:
             for (deployment, arm), tally in tallies.items()
         )
         refused, self.desk.refusals = self.desk.refusals, 0
+        batches, self.desk.batch_counts = self.desk.batch_counts, None
         return Pong(
             counts=counts,
             statuses=statuses,
+            batches=batches,
             connections=self.desk.connections,
             refused=refused,
             cpu_s=time.process_time(),
