@@ -49,6 +49,13 @@ ADDRESSES: Final = (
     "/v2/models/kinds/versions/2/infer",
     "/v2/models/kinds/versions/9/infer",
 )
+WHOLE: Final = (
+    *("http://localhost",) * 4, "HTTPS://LOCALHOST:8000", "http://127.0.0.1:", "http://evil.example", "http://",
+    "http://:80", "http://user@localhost", "http://u:p@localhost", "http://localhost@evil.example", "http://[::1]:80",
+    "http://[::1", "http://localhost:80:80", "http://loc%61lhost", "ftp://localhost", "http:/localhost",
+    "http://localhost\\@x", "localhost:80", "http://" + "a" * 9_000,
+)  # fmt: skip
+"""What a target begins with that is a whole address, or nearly."""
 NUMBERS: Final = (
     "0", "-0", "1", "-1", "1.0", "1e3", "1e400", "-1e400", "1e-400", "9007199254740993", "9223372036854775807",
     "9223372036854775808", "-9223372036854775809", "18446744073709551616",
@@ -157,7 +164,10 @@ class Maker:
     ) -> bytes:
         """A request that is right, but for what is given."""
         key = self.random.choice(self._keys)
-        lines = [f"{method} {path or self.random.choice(ADDRESSES)} HTTP/1.1".encode(), b"Host: localhost"]
+        path = path or self.random.choice(ADDRESSES)
+        if path.startswith("/") and self.random.random() < 0.1:
+            path = "http://localhost:80" + path
+        lines = [f"{method} {path} HTTP/1.1".encode(), b"Host: localhost"]
         lines += [b"Authorization: Bearer " + key.encode()] if key else []
         lines += [b"Content-Type: " + kind] if kind is not None else []
         lines += [b"Content-Length: %d" % len(body)] if length else []
@@ -293,7 +303,8 @@ class Maker:
                 + random.choice(("/", "//", "?a=b", "#x", "%00", "%2f", ";x", "/../x", "?" * 900))
             ),
             lambda: "/" + "".join(chr(random.randrange(33, 1_000)) for _ in range(random.randrange(1, 60))),
-            lambda: "http://localhost" + random.choice(ADDRESSES),
+            lambda: random.choice(WHOLE) + random.choice((*ADDRESSES, "", "?a", "//healthz", "/%2e%2e/healthz", "/é")),
+            lambda: "http://localhost" + random.choice(self._traversals),
             lambda: random.choice(("*", "localhost:80", "", "//", "/" + "a" * 9_000, "/" * 4_000)),
             lambda: random.choice(ADDRESSES),
         ]

@@ -217,13 +217,17 @@ def test_no_spelling_of_an_address_opens_a_file(tmp_path: Path) -> None:
         watching = True
         for path in spelled:
             for method in ("GET", "POST"):
-                connection, transport = inside.connect()
-                connection.data_received(request(ROW, path=path, method=method))
-                await turns(2)
-                [(status, _, problem)] = answers(transport.sent)
-                assert status in (400, 403, 404, 405)
-                assert "passwd" not in json.dumps(problem)
-                connection.connection_lost(None)
+                told = []
+                for start in ("", "http://localhost"):
+                    connection, transport = inside.connect()
+                    connection.data_received(request(ROW, path=start + path, method=method))
+                    await turns(2)
+                    [(status, _, problem)] = answers(transport.sent)
+                    assert status in (400, 403, 404, 405)
+                    assert "passwd" not in json.dumps(problem)
+                    told.append((status, problem["code"]))
+                    connection.connection_lost(None)
+                assert told[0] == told[1]  # a whole address opens no way that a path does not
         watching = False
         assert not inside.faults
         inside.log.close()

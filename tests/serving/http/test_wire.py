@@ -118,6 +118,10 @@ def bad_heads() -> dict[str, bytes]:
         "no host": b"GET /healthz HTTP/1.1\r\n\r\n",
         "another host": b"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n",
         "host with a path": b"GET /healthz HTTP/1.1\r\nHost: localhost/../x\r\n\r\n",
+        "a user in the target": b"GET http://ann@localhost/healthz HTTP/1.1\r\n" + ok + b"\r\n",
+        "another host in the target": b"GET http://evil.example/healthz HTTP/1.1\r\n" + ok + b"\r\n",
+        "a target of another scheme": b"GET ftp://localhost/healthz HTTP/1.1\r\n" + ok + b"\r\n",
+        "a target without a host": b"GET http:///healthz HTTP/1.1\r\n" + ok + b"\r\n",
         "no version": b"GET /healthz\r\n\r\n",
         "version 3": b"GET /healthz HTTP/3.0\r\n" + ok + b"\r\n",
         "version of words": b"GET /healthz HTTP/one\r\n" + ok + b"\r\n",
@@ -203,6 +207,14 @@ def test_a_body_in_chunks_is_one_body(running: Running) -> None:
     head = request(running.place.key, b"", b"Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"")
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(BODY[p : p + 9]), BODY[p : p + 9]) for p in range(0, len(BODY), 9))
     assert statuses(exchange(running, head + chunks + b"0\r\n\r\n")) == [200]
+
+
+def test_a_target_that_is_a_whole_address_is_answered_as_its_path(running: Running) -> None:
+    host, port = running.address
+    start = f"http://{host}:{port}".encode()
+    data = request(running.place.key, path=start + b"/v1/deployments/delays/predict")
+    health = b"GET " + start + b"/healthz HTTP/1.1\r\nHost: a.proxy.example\r\n\r\n"
+    assert statuses(exchange(running, data + health + data)) == [200] * 3
 
 
 def test_requests_that_are_sent_ahead_are_answered_in_their_order(running: Running) -> None:

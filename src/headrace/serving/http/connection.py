@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httptools
 
 from headrace.serving.http.responses import PROBLEM, Problem, head, problem_body, retry_after
+from headrace.serving.http.target import split_target
 
 if TYPE_CHECKING:
     from headrace.serving.http.desk import Desk
@@ -287,6 +288,8 @@ class Connection(asyncio.Protocol):
         self._size = 0
         if self._parser.should_upgrade():
             raise Problem(400, "upgrade-refused", "this server speaks HTTP/1.1 alone", close=True)
+        if not self._url.startswith(b"/"):
+            self._take_apart()
         length = int(self._headers.get(b"content-length", b"0"))
         limits = self._desk.limits
         if length > limits.body_bytes or b"transfer-encoding" in self._headers:
@@ -300,6 +303,14 @@ class Connection(asyncio.Protocol):
         is_asked = self._headers.get(b"expect", b"").lower() == b"100-continue"
         if is_asked and not (self._closing or self.waits or self._queue):  # it would be taken for an earlier one's
             self._transport.write(_CONTINUE)
+
+    def _take_apart(self) -> None:
+        """Of a target that is a whole address the host counts in the header's place; the rest is the target."""
+        if self._url.startswith(b"*"):
+            return
+        host, self._url = split_target(self._url)
+        if b"host" in self._headers or self._parser.get_http_version() == "1.0":  # 1.1 wants the header all the same
+            self._headers[b"host"] = host
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
