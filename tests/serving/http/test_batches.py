@@ -132,7 +132,13 @@ def stream(table: pa.Table, rows: int | None = None, **how: Any) -> bytes:
 
 
 def post(
-    running: Running, data: bytes, kind: str = PARQUET, name: str = "delays", key: str | None = None, **headers: str
+    running: Running,
+    data: bytes,
+    kind: str = PARQUET,
+    name: str = "delays",
+    key: str | None = None,
+    start: str = "",
+    **headers: str,
 ) -> tuple[int, dict[str, str], bytes]:
     """A batch on a connection of its own."""
     client = Client(running, key)
@@ -140,7 +146,7 @@ def post(
     if client.key:
         sent["authorization"] = f"Bearer {client.key}"
     with suppress(BrokenPipeError, ConnectionResetError):  # it may be told before it has sent everything
-        client.connection.request("POST", f"/v1/deployments/{name}/predict", data, sent)
+        client.connection.request("POST", f"{start}/v1/deployments/{name}/predict", data, sent)
     answer = client.connection.getresponse()
     told = answer.read()
     client.connection.close()
@@ -522,6 +528,7 @@ def test_keys_names_and_kinds_are_looked_at_as_for_json(running: Running) -> Non
     assert refused(running, large, key="")[0] == 401
     assert refused(running, large, key=elsewhere)[0] == 413  # what it may not ask for is no batch
     assert refused(running, large)[0] == 422
+    assert refused(running, large, start="http://localhost")[0] == 422
     assert refused(running, data, name="nobody")[0] == 404
     assert refused(running, data, "application/vnd.apache.orc")[0] == 415
     assert refused(running, data, content_encoding="gzip")[0] == 415
