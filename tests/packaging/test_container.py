@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import http.client
+import io
 import json
 import os
 import shutil
@@ -13,9 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.packaging.images import Builder, in_tree
-from tests.packaging.made import make_project, open_project
+from tests.packaging.made import DEFINITION, make_project, open_project
 from tests.scoring.made import ROW
 
 from headrace.packaging.containerfile import Arg, From, Instruction, Pairs, parse_image, render
@@ -41,9 +45,9 @@ class Built(NamedTuple):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    """An image of the only version, built without a network from the locked files."""
+    """An image of the only version that answers batches too, built without a network from the locked files."""
     folder = tmp_path_factory.mktemp("container")
-    key = make_project(folder / "project")
+    key = make_project(folder / "project", definition=f"{DEFINITION}\n[serving]\nbatch = true\n")
     builder = Builder(folder / "builder")
     digest = builder.base(BASE)
     with open_project(folder / "project") as project:
@@ -82,13 +86,27 @@ class Serving:
         self.port = int(self.events[-1]["address"].rpartition(":")[2])
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        status, told = self._ask(method, path, None if body is None else json.dumps(body).encode(), headers)
+        return status, json.loads(told)
+
+    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         sent = {"authorization": f"Bearer {self.key}", "content-type": "application/json"} | headers
-        connection.request(method, path, None if body is None else json.dumps(body), sent)
+        connection.request(method, path, body, sent)
         answer = connection.getresponse()
         text = answer.read()
         connection.close()
-        return answer.status, json.loads(text)
+        return answer.status, text
+
+    def batch(self, table: pa.Table) -> pa.Table:
+        """Ask with a Parquet file; again while what reads it has not loaded."""
+        sent, kind = io.BytesIO(), {"content-type": "application/vnd.apache.parquet"}
+        pq.write_table(table, sent)
+        status, told = 503, b""
+        while status == 503:
+            status, told = self._ask("POST", "/v1/deployments/delays/predict", sent.getvalue(), kind)
+        assert status == 200, told
+        return pq.read_table(io.BytesIO(told))
 
     def end(self, process: int) -> list[dict[str, Any]]:
         """As a container's host ends it; what it said meanwhile."""
@@ -108,6 +126,9 @@ def test_the_image_answers_as_the_project_does_from_a_root_that_cannot_be_writte
     health = built.config["Healthcheck"]["Test"][1:-1]
     try:
         status, answer = serving.ask("POST", "/v1/deployments/delays/predict", ROW)
+        due = dt.datetime(2013, 1, 1, 23, 15, tzinfo=dt.UTC)
+        there = pa.array([due] * 500, pa.timestamp("ns", "America/New_York"))  # of which the image knows nothing
+        answers = serving.batch(pa.table({**{name: [value] * 500 for name, value in ROW.items()}, "due": there}))
         assert in_tree(built.tree, built.config, *health, str(serving.port)).wait(30) == 0
         assert serving.ask("GET", "/readyz", host="predict.example")[0] == 200
         assert serving.ask("GET", "/readyz", host="elsewhere.example")[0] == 421
@@ -118,8 +139,10 @@ def test_the_image_answers_as_the_project_does_from_a_root_that_cannot_be_writte
         registry = project.registry()
         [expected] = Scorer(registry.read(registry.get("delays@1"))).predict([ROW])
     assert (status, answer["version"], answer["probability"]) == (200, 1, expected.probability)
-    assert [event["event"] for event in serving.events] == ["keys", "probed", "serving", "ready"]
-    assert [event["event"] for event in said] == ["draining", "ended"]
+    assert answers["probability"].to_pylist() == [expected.probability] * 500
+    assert answers["version"].to_pylist() == [1] * 500
+    events = [event["event"] for event in (*serving.events, *said) if event["event"] != "batch_process"]  # beside
+    assert events == ["keys", "probed", "serving", "ready", "draining", "ended"]
     assert in_tree(built.tree, built.config, *health, str(serving.port)).wait(30) == 1
 
 
@@ -142,7 +165,7 @@ def test_the_image_holds_what_serves_and_no_more(built: Built) -> None:
     installed = {
         path.name.partition("-")[0] for path in built.tree.glob("opt/headrace/lib/*/site-packages/*.dist-info")
     }
-    assert {"headrace", "onnxruntime", "uvloop"} <= installed
+    assert {"headrace", "onnxruntime", "uvloop", "pyarrow"} <= installed
     assert not installed & {"pip", "setuptools", "polars", "scikit_learn", "sqlalchemy", "lightgbm", "pytest"}
 
 

@@ -51,6 +51,7 @@ class Place:
     grpc: tuple[str, int] | None = None
     memory_bytes: int | None = None
     batch: bool = False
+    online: str | None = None
     objects: LocalObjectStore = field(init=False)
     key: str = field(init=False)
 
@@ -89,7 +90,7 @@ class Place:
             grpc=self.grpc,
             batch=self.batch,
             limits=self.limits,
-            online=None,
+            online=self.online,
             max_staleness_us=None,
             on_stale="refuse",
             log=str(folder / "log"),

@@ -61,21 +61,22 @@ def with_lookup() -> Program:
     )
 
 
-def looking_up(number: int, history: Any) -> Version:
+def looking_up_files(number: int) -> dict[str, bytes]:
+    """Of a package whose model looks at what is looked up."""
     whole = with_lookup()
     field = whole.outputs[-1]
     column = EncodedColumn(name=field.name, type=field.type, encoding=Numeric(), typical=1.0)
     columns = (*encoder().columns, column)
-    files = package_files(
-        seed=number,
-        replaced={
-            "program.json": msgspec.json.encode(whole),
-            "encoder.json": msgspec.json.encode(msgspec.structs.replace(encoder(), columns=columns)),
-            "decision.json": msgspec.json.encode(msgspec.structs.replace(decision(), knots=((0.0, 0.0), (1.0, 1.0)))),
-            "model.onnx": forest(len(OUTPUTS) + 1, trees=60, depth=6, link="Sigmoid", seed=number),
-        },
-    )
-    stored = signed(files)
+    return {
+        "program.json": msgspec.json.encode(whole),
+        "encoder.json": msgspec.json.encode(msgspec.structs.replace(encoder(), columns=columns)),
+        "decision.json": msgspec.json.encode(msgspec.structs.replace(decision(), knots=((0.0, 0.0), (1.0, 1.0)))),
+        "model.onnx": forest(len(OUTPUTS) + 1, trees=60, depth=6, link="Sigmoid", seed=number),
+    }
+
+
+def looking_up(number: int, history: Any) -> Version:
+    stored = signed(package_files(seed=number, replaced=looking_up_files(number)))
     listing = {name: len(data) for name, data in stored.items()}
     package = read_package(stored.__getitem__, package=id_of(stored), signers=(KEY.public,), listing=listing)
     return Version(Served(model="delays", version=number, package=id_of(stored)), package, history)

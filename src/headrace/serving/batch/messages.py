@@ -20,6 +20,8 @@ PARQUET: Final = b"application/vnd.apache.parquet"
 Format = Literal["arrow", "parquet"]
 FORMATS: Final[dict[bytes, Format]] = {ARROW: "arrow", PARQUET: "parquet"}
 """By the media type."""
+Who = tuple[str, str, str | None, int | None]
+"""Deployment, arm, model and version of who answers; the constant is no model's."""
 MEDIA_TYPES: Final[dict[Format, bytes]] = {name: kind for kind, name in FORMATS.items()}
 PART_BYTES: Final = 256 * 1024
 """Of a body or an answer: what crosses the socket at a time."""
@@ -77,8 +79,8 @@ class More(Message, frozen=True, kw_only=True):
 class Told(Message, frozen=True, kw_only=True):
     """The answers to the oldest rows that have none."""
 
-    arms: tuple[tuple[str, str, str, int | None], ...] = ()
-    """Deployment, arm, model and version of who answers for the first time in this batch."""
+    arms: tuple[Who, ...] = ()
+    """Who answers for the first time in this batch."""
     by: list[int]
     """For each row the place of who answered, among all arms that were told."""
     values: list[list[Any]]

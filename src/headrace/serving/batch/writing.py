@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.serving.batch.messages import Answers, Format, Told
+from headrace.serving.batch.messages import Answers, Format, Told, Who
 
 _KINDS: Final[dict[str, pa.DataType]] = {
     "number": pa.float64(),
@@ -24,7 +24,7 @@ class Written:
     """What is answered so far, in the form that it leaves in."""
 
     def __init__(self) -> None:
-        self._arms: list[tuple[str, str, str, int | None]] = []
+        self._arms: list[Who] = []
         self._by: list[int] = []
         self._values: list[list[list[Any]]] = []
 

@@ -43,6 +43,7 @@ from headrace.serving.batch.messages import (
     Told,
     ToWorker,
     Want,
+    Who,
     Whole,
     Written,
     for_worker,
@@ -318,7 +319,7 @@ class Batch(asyncio.Protocol):
             place = self._arms.get(slot)
             if place is None:
                 place = self._arms[slot] = len(self._arms)
-                arms.append(self._named(slot))
+                arms.append(_named(slot))
             by.append(place)
         said = [_said(row) for row in asked.rows]
         self._say(Told(arms=tuple(arms), by=by, values=[[of(each) for each in said] for of in self._of]))
@@ -328,11 +329,6 @@ class Batch(asyncio.Protocol):
     def failed(self, problem: Problem) -> None:
         """Rows have no answer, and so the batch has none."""
         self._fail(problem)
-
-    def _named(self, slot: Slot) -> tuple[str, str, str, int | None]:
-        deployment, arm = slot.key
-        first = slot.version or self._endpoint.version_of(self._endpoint.slots[0])
-        return deployment, arm, first.served.model, None if slot.version is None else slot.version.served.version
 
     # the end
 
@@ -514,6 +510,13 @@ def _answers(endpoint: Endpoint) -> tuple[tuple[Answers, ...], list[Of]]:
 
 def _share(name: str) -> Of:
     return lambda said: None if said.probabilities is None else said.probabilities.get(name)
+
+
+def _named(slot: Slot) -> Who:
+    if slot.version is None:  # the constant: nobody's answer
+        return *slot.key, None, None
+    served = slot.version.served
+    return *slot.key, served.model, served.version
 
 
 def _who(row: Row) -> Slot:
