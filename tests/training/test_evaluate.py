@@ -10,6 +10,7 @@ from tests.training.samples import MemoryRecorder, StepClock, make_examples
 
 from headrace.definition.model import Budget, Costs, EvaluationPlan, Split, Task, Training
 from headrace.features.encoder import encode_columns
+from headrace.scoring.graph import Graph
 from headrace.scoring.model import Decision
 from headrace.training.curves import MOST_POINTS, cost, precision_recall, roc
 from headrace.training.errors import PackageDisagrees
@@ -94,6 +95,36 @@ def test_importances_find_what_the_label_depends_on() -> None:
     assert [curve.name for curve in found.curves] == ["predicted_actual", "residuals"]
     assert found.confusion == ()
     assert found.agreement_limit == pytest.approx(1e-5 * spread)
+
+
+def test_importances_are_those_of_asking_every_row_and_rows_given_what_they_have_are_not_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    candidate, trial, holdout = fitted("regression")
+    assert trial.decision is not None
+    asked, inner = [], Graph.raw
+
+    def raw(graph: Graph, X: np.ndarray) -> np.ndarray:
+        asked.append(len(X))
+        return inner(graph, X)
+
+    monkeypatch.setattr(Graph, "raw", raw)
+    found = evaluate(holdout, candidate.onnx, trial.decision, metric=None, costs=None, label_spread=3.0)
+    n, width = holdout.X.shape
+    graph, rng = Graph(candidate.onnx), np.random.Generator(np.random.PCG64(0))
+    rows = np.sort(rng.permutation(n))
+    answer = inner(graph, holdout.X).astype(np.float64)
+    changed = []
+    for column, name in enumerate(holdout.features):
+        X = holdout.X[rows]
+        X[:, column] = X[rng.permutation(n), column]
+        changed.append(int((X[:, column].view(np.uint32) != holdout.X[rows, column].view(np.uint32)).sum()))
+        errors = [(one - holdout.y) ** 2 for one in (answer, inner(graph, X).astype(np.float64))]
+        drop = np.sqrt(errors[1].mean()) - np.sqrt(errors[0].mean())
+        (own,) = (one for one in found.importances if one.feature == name)
+        assert own.drop == pytest.approx(drop, rel=1e-9, abs=1e-12)
+    assert min(changed) < 0.6 * n < max(changed), "one column has few values"
+    assert asked[: 1 + width] == [n, *changed]
 
 
 def test_of_very_many_columns_those_that_matter_are_found() -> None:

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from headrace.training.errors import UnknownMetric
 from headrace.training.metrics import METRICS, bootstrap_weights, intervals_of, metric_of, metrics_of, prepare_all
+from headrace.training.metrics.basis import weighted_sum
 
 
 def prepared(name: str, y: np.ndarray, answer: np.ndarray, weights: np.ndarray) -> float:
@@ -128,6 +130,40 @@ def test_the_first_rows_of_a_ranking_are_a_share_of_it_and_ties_count_their_mean
     assert METRICS["lift_at_10"].value(y, tied) == pytest.approx(1.0)
     twice = np.where(np.arange(10) == 0, 2.0, 1.0)
     assert METRICS["recall_at_10"].prepare(y, p)(twice) == pytest.approx(1.1 / 3)
+
+
+@given(st.integers(1, 60), st.integers(0, 10_000), st.integers(1, 30))
+def test_metrics_of_a_ranking_are_to_the_bit_what_their_plain_formulas_give(n: int, seed: int, steps: int) -> None:
+    rng = np.random.default_rng(seed)
+    y, p = rng.integers(0, 2, n), np.round(rng.random(n) * steps) / steps
+    w = rng.integers(0, 3, n).astype(np.float64)
+    y[0], w[0] = 1, 1.0
+    order = np.argsort(-p, kind="stable")
+    ends = np.flatnonzero(np.append(p[order][1:] != p[order][:-1], True))
+    hits, total = np.cumsum((w * y)[order])[ends], np.cumsum(w[order])[ends]
+    false = total - hits
+    gained = np.diff(hits, prepend=0.0)
+    assert prepared("average_precision", y, p, w) == np.sum(gained * (hits / np.maximum(total, 1e-300))) / hits[-1]
+    if false[-1] > 0:
+        area = np.sum(np.diff(false, prepend=0.0) * (hits + np.append(0.0, hits[:-1])) / 2)
+        assert prepared("roc_auc", y, p, w) == area / (hits[-1] * false[-1])
+    for percent in (1, 5, 10):
+        looked = percent / 100 * total[-1]
+        found = np.interp(looked, np.append(0.0, total), np.append(0.0, hits))
+        assert prepared(f"precision_at_{percent}", y, p, w) == found / looked
+        assert prepared(f"recall_at_{percent}", y, p, w) == found / hits[-1]
+
+
+@pytest.mark.parametrize("n", [0, 1, 8_191, 8_192, 8_193, 50_000])
+def test_a_weighted_sum_is_the_same_on_any_number_of_processors(n: int) -> None:
+    rng = np.random.default_rng(n)
+    weights, per_row = rng.integers(0, 4, n).astype(np.float64), rng.normal(size=n)
+    found = []
+    for threads in (1, 2, 3):
+        with threadpool_limits(threads, user_api="blas"):
+            found.append(weighted_sum(weights, per_row))
+    assert len(set(found)) == 1
+    assert found[0] == pytest.approx(math.fsum(weights * per_row), rel=1e-12, abs=1e-9)
 
 
 def test_metrics_that_share_a_basis_give_what_each_gives_alone() -> None:

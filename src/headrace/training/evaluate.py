@@ -114,11 +114,15 @@ def evaluate(
         segments = tuple(by_segment(beside[name], task, y, answer, decided, seed=seed) for name in plan.segments)
         if task == "binary":
             fairness = tuple(fairness_of(beside[name], y, answer, decided, seed=seed) for name in plan.fairness)
-    importances = _importances(holdout, lambda X: decider.probabilities(graph.raw(X)), decision, asked, seed=seed)
+
+    def predict(X: NDArray[np.float32]) -> Floats:
+        return decider.probabilities(graph.raw(X))
+
+    importances = _importances(holdout, answer, predict, decision, asked, seed=seed)
     if effects is None:
         named = [importance.feature for importance in importances] or holdout.features
         effects = sampled_effects(
-            lambda X: decider.probabilities(graph.raw(X)),
+            predict,
             holdout.X,
             holdout.features,
             task,
@@ -228,7 +232,7 @@ def _uncertain(y: NDArray[Any], answer: Floats, decision: Decision) -> dict[str,
 
 
 def _importances(
-    holdout: Holdout, predict: Predict, decision: Decision, metric: Metric, *, seed: int
+    holdout: Holdout, answer: Floats, predict: Predict, decision: Decision, metric: Metric, *, seed: int
 ) -> tuple[Importance, ...]:
     """How much the metric falls when one column is shuffled, greatest first, with 95 % bootstrap intervals.
 
@@ -239,7 +243,7 @@ def _importances(
     n, width = holdout.X.shape
     most = min(IMPORTANCE_ROWS, max(FEWEST_IMPORTANCE_ROWS, IMPORTANCE_CELLS // width**2))
     rows = np.sort(rng.permutation(n)[:most])
-    X, y = holdout.X[rows], holdout.y[rows]
+    X, y, answers = holdout.X[rows], holdout.y[rows], answer[rows]
     weights = list(bootstrap_weights(len(rows), replicates=IMPORTANCE_REPLICATES, seed=seed))
 
     own = holdout.pricing.at(rows).of(decision)
@@ -249,7 +253,6 @@ def _importances(
             y, answer if metric.of == "score" or decision.task == "regression" else decisions(answer, decision, own)
         )
 
-    answers = predict(X)
     whole = prepared(answers)
     ones = np.ones(len(rows))
     level = whole(ones)
@@ -259,20 +262,27 @@ def _importances(
     asked = _asked(X, answers, predict, rng)
     found = []
     for place in asked.tolist():
-        shuffled = prepared(_shuffled(X, np.array([place]), predict, rng))
+        shuffled = prepared(_shuffled(X, np.array([place]), answers, predict, rng))
         drops = metric.sign * (base - np.array([shuffled(row) for row in weights]))
         drop, low, high = spread_of(metric.sign * (level - shuffled(ones)), drops)
         found.append(Importance(feature=holdout.features[place], drop=drop, low=low, high=high))
     return tuple(sorted(found, key=lambda importance: (-importance.drop, importance.feature)))
 
 
-def _shuffled(X: NDArray[np.float32], columns: NDArray[np.intp], predict: Predict, rng: np.random.Generator) -> Floats:
-    """The answers when these columns hold other rows' values; X is as before afterwards."""
-    kept = X[:, columns]
-    X[:, columns] = kept[rng.permutation(len(X))]
-    answers = predict(X)
-    X[:, columns] = kept
-    return answers
+def _shuffled(
+    X: NDArray[np.float32], columns: NDArray[np.intp], answers: Floats, predict: Predict, rng: np.random.Generator
+) -> Floats:
+    """The answers when these columns hold other rows' values. Rows that are given what they have, as most are of a
+    column of few values, keep theirs: the model, which answers a row alike in any batch, is not asked again."""
+    before = X[:, columns]
+    after = before[rng.permutation(len(X))]
+    changed = np.flatnonzero((before.view(np.uint32) != after.view(np.uint32)).any(axis=1))
+    found = answers.copy()
+    if len(changed):
+        rows = X[changed]
+        rows[:, columns] = after[changed]
+        found[changed] = predict(rows)
+    return found
 
 
 def _asked(X: NDArray[np.float32], answers: Floats, predict: Predict, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -281,7 +291,7 @@ def _asked(X: NDArray[np.float32], answers: Floats, predict: Predict, rng: np.ra
     if width <= MOST_SHUFFLED:
         return np.arange(width)
     blocks = np.array_split(np.arange(width), MOST_SHUFFLED // 2)
-    moved = [float(np.abs(_shuffled(X, block, predict, rng) - answers).mean()) for block in blocks]
+    moved = [float(np.abs(_shuffled(X, block, answers, predict, rng) - answers).mean()) for block in blocks]
     size = max(map(len, blocks))
     best = np.argsort(-np.array(moved), kind="stable")[: max(MOST_SHUFFLED // size, 1)]
     return np.concatenate([blocks[i] for i in np.sort(best)])

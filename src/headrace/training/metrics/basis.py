@@ -7,7 +7,7 @@ it gave for the last weights, so that thirty metrics of one bootstrap replicate 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ Floats = NDArray[np.float64]
 Weighted = Callable[[Floats], float]
 """Weights of the rows, >= 0, to the metric; NaN when it is undefined (no positive row, …)."""
 T = TypeVar("T")
+_PART: Final = 8_192
+"""Rows whose products are added at a time."""
 
 
 class Cumulative(NamedTuple):
@@ -49,7 +51,8 @@ def ranking(y: NDArray[Any], score: Floats) -> Callable[[Floats], Cumulative]:
 
     def cumulative(weights: Floats) -> Cumulative:
         w = weights[order]
-        return Cumulative(np.cumsum(w * positive)[ends], np.cumsum(w)[ends])
+        hits, total = np.cumsum(w * positive), np.cumsum(w, out=w)
+        return Cumulative(hits, total) if len(ends) == len(order) else Cumulative(hits[ends], total[ends])
 
     return remembered(cumulative)
 
@@ -71,11 +74,23 @@ def table(y: NDArray[Any], decided: NDArray[Any]) -> Callable[[Floats], Floats]:
     return remembered(counted)
 
 
+def weighted_sum(weights: Floats, per_row: Floats) -> float:
+    """`weights @ per_row`, the same bits on any number of processors.
+
+    Of more than 10,000 rows OpenBLAS shares out a product to threads, which add in another order and spin for
+    milliseconds once they are done: 1,200 products of 100,000 rows took 2 to 4 s of processors, and with one thread a
+    tenth of one.
+    """
+    whole = len(weights) // _PART * _PART
+    rest = float(weights[whole:] @ per_row[whole:])
+    return rest + float(np.vecdot(weights[:whole].reshape(-1, _PART), per_row[:whole].reshape(-1, _PART)).sum())
+
+
 def mean_of(per_row: Floats, *, root: bool = False) -> Weighted:
     """The weighted mean of something that every row has, or its root."""
 
     def value(weights: Floats) -> float:
-        mean = float(weights @ per_row / weights.sum())
+        mean = float(weighted_sum(weights, per_row) / weights.sum())
         return float(np.sqrt(mean)) if root else mean
 
     return value

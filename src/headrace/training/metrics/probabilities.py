@@ -32,12 +32,12 @@ def brier(y: NDArray[Any], p: Floats) -> Weighted:
 
 def brier_skill(y: NDArray[Any], p: Floats) -> Weighted:
     """How much smaller the Brier score is than that of the prevalence given to every row: 1 is perfect, 0 no gain."""
-    square, positive = (p - y) ** 2, (y == 1).astype(np.float64)
+    square, positive = mean_of((p - y) ** 2), mean_of((y == 1).astype(np.float64))
 
     def skill(weights: Floats) -> float:
-        share = float(weights @ positive / weights.sum())
+        share = positive(weights)
         plain = share * (1.0 - share)
-        return 1.0 - float(weights @ square / weights.sum()) / plain if plain > 0 else float("nan")
+        return 1.0 - square(weights) / plain if plain > 0 else float("nan")
 
     return skill
 

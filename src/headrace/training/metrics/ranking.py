@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from headrace.training.metrics.basis import Cumulative
+from headrace.training.metrics.basis import Cumulative, Floats
 
 NAN = float("nan")
 
@@ -16,8 +16,9 @@ def average_precision(ranked: Cumulative) -> float:
     hits, total = ranked
     if hits[-1] <= 0:
         return NAN
-    precision = hits / np.maximum(total, 1e-300)
-    return float(np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1])
+    precision = np.maximum(total, 1e-300)
+    np.divide(hits, precision, out=precision)
+    return float(np.sum(np.multiply(_steps(hits), precision, out=precision)) / hits[-1])
 
 
 def roc_auc(ranked: Cumulative) -> float:
@@ -25,8 +26,18 @@ def roc_auc(ranked: Cumulative) -> float:
     hits, false = ranked.hits, ranked.total - ranked.hits
     if hits[-1] <= 0 or false[-1] <= 0:
         return NAN
-    area = np.sum(np.diff(false, prepend=0.0) * (hits + np.append(0.0, hits[:-1])) / 2)
-    return float(area / (hits[-1] * false[-1]))
+    parts = _steps(false)
+    parts[0] *= hits[0]
+    parts[1:] *= hits[1:] + hits[:-1]
+    parts /= 2
+    return float(np.sum(parts) / (hits[-1] * false[-1]))
+
+
+def _steps(cumulative: Floats) -> Floats:
+    """What each place adds."""
+    steps = cumulative.copy()
+    steps[1:] -= cumulative[:-1]
+    return steps
 
 
 def gini(ranked: Cumulative) -> float:
@@ -44,8 +55,12 @@ def ks(ranked: Cumulative) -> float:
 
 def found_at(ranked: Cumulative, share: float) -> float:
     """Weight of the positives among the first `share` of rows; of a run of ties its mean part."""
-    hits, total = np.append(0.0, ranked.hits), np.append(0.0, ranked.total)
-    return float(np.interp(share * total[-1], total, hits))
+    hits, total = ranked
+    looked = share * total[-1]
+    place = int(np.searchsorted(total, looked, side="right"))
+    if place == 0:
+        return float(np.interp(looked, [0.0, total[0]], [0.0, hits[0]]))
+    return float(np.interp(looked, total[place - 1 : place + 1], hits[place - 1 : place + 1]))
 
 
 def precision_at(share: float) -> Callable[[Cumulative], float]:

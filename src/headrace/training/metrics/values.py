@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from headrace.training.metrics.basis import Floats, Weighted, mean_of, never
+from headrace.training.metrics.basis import Floats, Weighted, mean_of, never, weighted_sum
 
 
 def rmse(y: Floats, value: Floats) -> Weighted:
@@ -36,11 +36,11 @@ def median_absolute_error(y: Floats, value: Floats) -> Weighted:
 
 def r2(y: Floats, value: Floats) -> Weighted:
     """Share of the label's variance that is explained."""
-    error = (value - y) ** 2
+    error, mean = (value - y) ** 2, mean_of(y)
 
     def explained(weights: Floats) -> float:
-        spread = float(weights @ (y - weights @ y / weights.sum()) ** 2)
-        return 1.0 - float(weights @ error) / spread if spread > 0 else float("nan")
+        spread = weighted_sum(weights, (y - mean(weights)) ** 2)
+        return 1.0 - weighted_sum(weights, error) / spread if spread > 0 else float("nan")
 
     return explained
 
@@ -64,8 +64,8 @@ def wape(y: Floats, value: Floats) -> Weighted:
     error, size = np.abs(value - y), np.abs(y)
 
     def share(weights: Floats) -> float:
-        whole = float(weights @ size)
-        return float(weights @ error) / whole if whole > 0 else float("nan")
+        whole = weighted_sum(weights, size)
+        return weighted_sum(weights, error) / whole if whole > 0 else float("nan")
 
     return share
 
