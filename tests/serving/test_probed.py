@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,17 @@ def test_what_was_tried_is_known_to_the_next_server_until_it_is_forgotten(path: 
     ProbedBefore(path, "x").forget([PACKAGE])
     assert ProbedBefore(path, "x").row_us(PACKAGE) is None
     assert ProbedBefore(path, "x").row_us(OTHER) == 3.0
+
+
+def test_what_is_remembered_and_forgotten_side_by_side_is_all_kept(path: Path) -> None:
+    packages = [f"{number:064x}" for number in range(60)]
+    before = ProbedBefore(path, "x")
+    before.remember({PACKAGE: 1.0, OTHER: 1.0})
+    with ThreadPoolExecutor(8) as threads:
+        gone = threads.submit(before.forget, [OTHER])
+        list(threads.map(lambda package: before.remember({package: 2.0}), packages))
+        gone.result()
+    assert [before.row_us(package) for package in (PACKAGE, OTHER, *packages)] == [1.0, None, *[2.0] * 60]
 
 
 def test_under_other_circumstances_nothing_is_known(path: Path) -> None:

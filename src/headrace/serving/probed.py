@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Final
 
 import msgspec
@@ -58,6 +59,7 @@ class ProbedBefore:
 
     def __init__(self, path: Path, under: str | None) -> None:
         self._path, self._under = path, under
+        self._writing = Lock()  # deployments are taken up side by side: each change is of what the one before it wrote
 
     def row_us(self, package: str) -> float | None:
         """What one row took of a package that was tried; None: it has to be."""
@@ -65,15 +67,18 @@ class ProbedBefore:
 
     def remember(self, row_us: Mapping[str, float]) -> None:
         """These were tried, and are served."""
-        found = {package: us for package, us in self._read().items() if package not in row_us} | dict(row_us)
-        self._write(dict(list(found.items())[-MOST:]))
+        with self._writing:
+            found = {package: us for package, us in self._read().items() if package not in row_us} | dict(row_us)
+            self._write(dict(list(found.items())[-MOST:]))
 
     def forget(self, packages: Iterable[str]) -> None:
         """Have these tried again."""
-        found = self._read()
-        left = {package: us for package, us in found.items() if package not in set(packages)}
-        if len(left) < len(found):
-            self._write(left)
+        gone = set(packages)
+        with self._writing:
+            found = self._read()
+            left = {package: us for package, us in found.items() if package not in gone}
+            if len(left) < len(found):
+                self._write(left)
 
     def _read(self) -> dict[str, float]:
         if self._under is None:
