@@ -108,8 +108,9 @@ class Deployment(Struct, frozen=True, kw_only=True):
         return (*(arm.serves for arm in self.arms), *self.shadows, *self.fallbacks)
 
 
-class Counts(Struct, frozen=True, kw_only=True):
-    """What one worker saw of one arm under one revision's weights; sums of several workers' are the arm's."""
+class Counts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
+    """What one worker saw of one arm under one revision's weights; sums of several workers' are the arm's. Servers of
+    two releases add up what both know."""
 
     rows: int = 0
     """Answered."""

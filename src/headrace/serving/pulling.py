@@ -31,6 +31,7 @@ from headrace.serving.errors import (
 )
 from headrace.serving.keys import ApiKey, Keys
 from headrace.serving.model import Deployment, Struct
+from headrace.serving.tallies import Tallies
 from headrace.stores import durable
 from headrace.stores.errors import ObjectNotFound
 from headrace.stores.objects import ObjectStore
@@ -98,6 +99,7 @@ class Puller:
         self._objects, self._project, self._folder = objects, project, folder
         self._deployments = Deployments(objects, project)
         self._keys = Keys(objects, project, clock=clock)
+        self.tallies: Final = Tallies(objects, project)
         self._changes: bytes | None = None
         self._pulled: Pulled | None = None
         self._read = -ANEW_S

@@ -66,7 +66,7 @@ def decide(
 
     Parameters
     ----------
-    counts : name of an arm → what all workers saw of it under this revision's weights
+    counts : name of an arm → what all servers saw of it under this revision's weights
     outcomes : name of an arm → what its decisions cost: of a canary, for the entities that came under these weights;
         of a bandit, since the split was made
 

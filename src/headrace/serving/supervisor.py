@@ -30,7 +30,7 @@ from headrace.serving.errors import DeploymentMoved, LastKnownUnreadable, StoreE
 from headrace.serving.keys import ApiKey
 from headrace.serving.listening import bind
 from headrace.serving.messages import ArmCounts, Settings
-from headrace.serving.model import Deployment
+from headrace.serving.model import Counts, Deployment
 from headrace.serving.probed import ProbedBefore, circumstances
 from headrace.serving.probing import PROBE_BYTES, PROBE_CPU_S
 from headrace.serving.pulling import Known, Pulled, Puller, ServerState, count_changes
@@ -148,7 +148,7 @@ class Supervisor:
         tasks: list[asyncio.Task[None]] = []
         try:
             await self._workforce.start()
-            lives = (self._workforce.run, self._pull, self._beat, self._keep, self._fail, self._scale)
+            lives = (self._workforce.run, self._pull, self._beat, self._keep, self._fail, self._scale, self._ramp)
             tasks += [asyncio.create_task(live()) for live in lives]
             if self._batches is not None:
                 tasks.append(asyncio.create_task(self._batches.run()))
@@ -181,7 +181,6 @@ class Supervisor:
             pulled = await self._read_store(first=turn == 0) or pulled
             if pulled is not None:
                 await self._consider(pulled)
-            await self._ramp()
             await asyncio.sleep(PULL_S)
 
     async def _read_store(self, *, first: bool) -> Pulled | None:
@@ -342,18 +341,35 @@ class Supervisor:
         )
 
     async def _ramp(self) -> None:
-        """Change what canaries and guards call for; another server may have been first."""
-        if self._away:
+        """Count for canaries, and change what they and their guards call for."""
+        while True:
+            await asyncio.sleep(PULL_S)
+            for each in self._ramping.begin(list(self._serves.values()), time.monotonic()):
+                with suppress(HeadraceError):  # the next revision takes it away too
+                    await aside(partial(self._puller.tallies.sweep, each))
+            for each in self._ramping.due(time.monotonic()):
+                if self._is_newest(each) and not self._away:
+                    await self._judge(each)
+
+    def _is_newest(self, deployment: Deployment) -> bool:
+        return (self._wanted or {}).get(deployment.name) == deployment
+
+    async def _judge(self, deployment: Deployment) -> None:
+        """Change what the counts of all servers call for; another one may be first."""
+        name, tallies = deployment.name, self._puller.tallies
+        try:
+            await aside(partial(tallies.tell, self._id, deployment, self._ramping.counts(name)))
+            told = await aside(partial(tallies.read, deployment))
+            made = self._ramping.judge(deployment, list(told.values()), self._clock(), time.monotonic())
+            if made is None:
+                return
+            await aside(partial(self._puller.write, made))
+        except DeploymentMoved:
             return
-        for made in self._ramping.turn(list(self._serves.values()), self._clock(), time.monotonic()):
-            try:
-                await aside(partial(self._puller.write, made))
-            except DeploymentMoved:
-                continue
-            except HeadraceError as error:
-                self._say("not_written", deployment=made.name, revision=made.revision, error=error.code)
-            else:
-                self._say(made.verb, deployment=made.name, revision=made.revision, reason=made.reason)
+        except HeadraceError as error:
+            self._say("not_judged", deployment=name, revision=deployment.revision, error=error.code)
+        else:
+            self._say(made.verb, deployment=name, revision=made.revision, reason=made.reason)
 
     def _counted(self, counts: ArmCounts) -> None:
         self._ramping.add(counts.deployment, counts.arm, counts.counts)
@@ -415,5 +431,16 @@ class Supervisor:
         if self._telling is not None:  # it never lives again after it has left
             await asyncio.wait([self._telling], timeout=LEAVE_S)
         with suppress(HeadraceError, TimeoutError):
-            await asyncio.wait_for(aside(partial(self._puller.leave, self._id)), LEAVE_S)
+            await asyncio.wait_for(aside(partial(self._leave, self._last_counts())), LEAVE_S)
         self._say("ended")
+
+    def _last_counts(self) -> list[tuple[Deployment, dict[str, Counts]]]:
+        """What is counted for canaries, that of the requests which were answered last among them."""
+        climbing = [each for each in self._ramping.climbing() if self._is_newest(each)]
+        return [(each, self._ramping.counts(each.name)) for each in climbing]
+
+    def _leave(self, counts: list[tuple[Deployment, dict[str, Counts]]]) -> None:
+        """On a thread."""
+        self._puller.leave(self._id)
+        for deployment, arms in counts:
+            self._puller.tallies.tell(self._id, deployment, arms)

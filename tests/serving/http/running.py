@@ -52,11 +52,14 @@ class Place:
     memory_bytes: int | None = None
     batch: bool = False
     online: str | None = None
+    store: Path | None = None
+    """The folder of objects, where several hosts share it; None: one of its own."""
     objects: LocalObjectStore = field(init=False)
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.objects = LocalObjectStore(self.root / "objects")
+        self.store = self.store or self.root / "objects"
+        self.objects = LocalObjectStore(self.store)
         self.deployments = Deployments(self.objects, PROJECT)
         self.keys = Keys(self.objects, PROJECT, clock=now_us)
         self.key, _ = self.keys.create(verbs=("predict",), lifetime_us=None, by="ann")
@@ -110,15 +113,19 @@ class Running:
         workers: int = 1,
         most: int | None = None,
         scaling: dict[str, float] | None = None,
+        ramping: dict[str, float] | None = None,
+        host: str | None = None,
         log: Path | None = None,
     ) -> None:
         self.place = place
         self.clients: list[http.client.HTTPConnection] = []
         order = {
             "root": str(place.root),
+            "store": str(place.store),
             "workers": workers,
             "most": most,
             "scaling": scaling or {},
+            "ramping": ramping or {},
             "max_stale_s": place.max_stale_s,
             "drain_s": place.drain_s,
         }
@@ -128,7 +135,9 @@ class Running:
             stdin=subprocess.PIPE,
             stderr=self.log,
             cwd=Path(__file__).parents[3],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(["src", "."])},
+            env=os.environ
+            | {"PYTHONPATH": os.pathsep.join(["src", "."])}
+            | ({} if host is None else {"HOSTNAME": host}),
         )
         assert self.process.stdin is not None
         self.process.stdin.write(msgspec.json.encode(place.settings()))
@@ -234,16 +243,17 @@ def main() -> None:
     order = json.loads(sys.argv[1])
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=Settings)
 
-    from headrace.serving import scaling
+    from headrace.serving import ramping, scaling
 
-    for name, value in order["scaling"].items():
-        setattr(scaling, name, value)
+    for module in (ramping, scaling):
+        for name, value in order[module.__name__.rpartition(".")[2]].items():
+            setattr(module, name, value)
     root = Path(order["root"])
 
     async def run() -> None:
         await Supervisor(
             settings,
-            Puller(LocalObjectStore(root / "objects"), PROJECT, root / "serving", clock=now_us),
+            Puller(LocalObjectStore(Path(order["store"])), PROJECT, root / "serving", clock=now_us),
             address=("127.0.0.1", 0),
             host=own_host(),
             workers=order["workers"],
