@@ -319,12 +319,12 @@ class Desk:
             else:
                 self._other(request)
             return
-        if request.method != b"POST":
-            raise Problem(405, "method-not-allowed", "predictions are asked for with POST", headers=(b"allow: POST",))
         self._predict(request, found[1])
 
     def _predict(self, request: Request, name: bytes) -> None:
         key = self.gate.allowed(request, "predict", name.decode())
+        if request.method != b"POST":
+            raise Problem(405, "method-not-allowed", "predictions are asked for with POST", headers=(b"allow: POST",))
         endpoint = self.endpoint(name)
         kind = request.headers.get(b"content-type", b"")
         if kind.startswith(_BATCHES):
