@@ -16,7 +16,7 @@ retail: setup-dev ## five sources in five systems, servers included: checked, ru
 	@$(PY) examples/retail/demo.py
 
 test: setup-dev  ## every test, on real servers
-	@$(PY) -m pytest -n 2 --dist loadgroup -q $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q $(ARGS)
 
 lint: setup-dev  ## ruff, strict types, layers, changelog entries
 	@.venv/bin/ruff check

@@ -38,10 +38,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        # The shipped suites know no marker of ours: their races of many processes go by their names.
-        if item.get_closest_marker("heavy") or "_processes_" in item.name:
-            item.add_marker(pytest.mark.xdist_group("heavy"))
+    # A file is run by one worker, so that what a module makes is made once; those that take long begin, so that no
+    # worker waits long for the other at the end.
+    long = {item.path for item in items if item.get_closest_marker("heavy")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,6 @@ def test_the_windows_page_shows_features_that_can_be_computed(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("page", PYTHON_PAGES, ids=lambda page: page.name)
-@pytest.mark.xdist_group("docs")
 def test_the_python_on_a_page_runs_from_top_to_bottom(
     page: Path, in_orders: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

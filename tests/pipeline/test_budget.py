@@ -17,7 +17,6 @@ kept is told by the bench on a quiet machine, and what is counted by tests/train
 
 
 @pytest.mark.heavy
-@pytest.mark.xdist_group("heavy")
 def test_random_searches_under_kill_9_keep_to_their_budget_and_lose_nothing() -> None:
     command = [sys.executable, "-m", "benchmarks.kills", str(SEARCHES), "11", "--json"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -17,7 +17,7 @@ from tests.conftest import S3Place
 from tests.examples import flights
 from tests.pipeline.conftest import Ask
 
-pytestmark = [pytest.mark.heavy, pytest.mark.xdist_group("heavy")]
+pytestmark = pytest.mark.heavy
 
 RANDOM_KILLS = 30
 KILLS_A_PROJECT = 5

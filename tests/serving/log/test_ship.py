@@ -267,7 +267,7 @@ def test_shipping_that_is_killed_at_any_system_call_ships_each_id_once(tmp_path:
         assert ids(tables) == sorted(f"r{n}" for n in range(40)), k
         assert tables.marks(NAME)[REPEATS] == 5, k
         assert tables.scan(table_name("p", OUTCOMES)).collect().height == 2, k
-        k += 1 if k < 40 else 3
+        k += 1 if k < 20 else 4
     assert k > 60
 
 

@@ -34,21 +34,23 @@ def test_it_ends_where_scikit_learn_ends(l2: float, weighted: bool) -> None:
     rng = np.random.default_rng(1)
     weights = rng.choice([1.0, 8.0], len(X)) if weighted else None
     heavy, whole = shares(len(X), weights), len(X) if weights is None else float(weights.sum())
-    rows, blocks = design.rows(X), design.blocks(X)
+    rows, blocks = design.rows(X).toarray(), design.blocks(X)
 
     truth = (rng.random(len(X)) < 1 / (1 + np.exp(-2 * score))).astype(np.float64)
     found, intercept = descend(blocks, newton.chances(truth, heavy), 0.0, l2=l2 / whole)
-    model = LogisticRegression(C=1 / l2, max_iter=5_000, tol=1e-9).fit(rows, truth, sample_weight=weights)
+    model = LogisticRegression(C=1 / l2, solver="newton-cholesky", tol=1e-9).fit(rows, truth, sample_weight=weights)
     assert blocks.times(found) + intercept == pytest.approx(model.decision_function(rows), abs=2e-3)
 
     y = score + rng.normal(size=len(X))
     found, intercept = descend(blocks, newton.squares(y, heavy), float(heavy @ y), l2=l2 / whole)
-    ridge = Ridge(alpha=l2, solver="sparse_cg", tol=1e-10).fit(rows, y, sample_weight=weights)
+    ridge = Ridge(alpha=l2).fit(rows, y, sample_weight=weights)
     assert blocks.times(found) + intercept == pytest.approx(ridge.predict(rows), abs=1e-5)
 
     counts = rng.poisson(np.exp(0.5 * score)).astype(np.float64)
     found, intercept = descend(blocks, newton.rates(counts, heavy, 0.1, 30.0), 0.0, l2=l2 / len(X))
-    poisson = PoissonRegressor(alpha=l2 / len(X), max_iter=5_000, tol=1e-9).fit(rows, counts, sample_weight=weights)
+    poisson = PoissonRegressor(alpha=l2 / len(X), solver="newton-cholesky", tol=1e-9).fit(
+        rows, counts, sample_weight=weights
+    )
     assert np.exp(blocks.times(found) + intercept + 0.1) == pytest.approx(poisson.predict(rows), rel=2e-3)
 
 
