@@ -34,7 +34,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     write_s: float = 10.0
     """How long a client may leave an answer unread."""
     connections: int = 10_000
-    """Of one worker."""
+    """Of one worker; as many again over gRPC."""
+    handshakes: int = 512
+    """Of TLS, of one worker, that are under way; the oldest ends for one more. Each may take `read_s`."""
     waiting: int = 256
     """Requests of one worker that wait for an answer; further ones are told to come again."""
     waiting_rows: int = 4_096

@@ -13,7 +13,7 @@ from headrace.serving.batch.counts import BatchCounts, BatchProcess
 from headrace.serving.keys import ApiKey
 from headrace.serving.limits import Limits
 from headrace.serving.model import Counts, Deployment, Served
-from headrace.serving.tls import Tls
+from headrace.serving.tls import Handshake, Tls
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag=True):
@@ -112,6 +112,8 @@ class Ping(Message, frozen=True, kw_only=True):
     batches: BatchCounts = BatchCounts()
     batch_process: BatchProcess | None = None
     """None: batches are not answered."""
+    handshakes: dict[Handshake, int] | None = None
+    """None: there is no TLS."""
     stale: str | None = None
     """Why predictions are refused; None: they are not."""
 
@@ -162,6 +164,7 @@ class Pong(Message, frozen=True, kw_only=True):
     statuses: dict[int, int] = {}
     batches: BatchCounts | None = None
     """None: there was none."""
+    handshakes: dict[Handshake, int] = {}
     connections: int = 0
     refused: int = 0
     """Requests that were told to come again, as there was too much to do."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import ssl
 import stat
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, get_args
 
 import msgspec
 
 from headrace.serving.errors import TlsUnusable
 
 _MODES_OF_OTHERS: Final = stat.S_IROTH | stat.S_IWOTH
+
+Handshake = Literal["done", "left", "late", "failed", "displaced", "full"]
+"""What became of one."""
+HANDSHAKES: Final[tuple[Handshake, ...]] = get_args(Handshake)
 
 
 class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -50,6 +50,7 @@ from headrace.serving.messages import (
 from headrace.serving.model import Counts, Deployment, Served, added
 from headrace.serving.probing import probe
 from headrace.serving.scaling import Load
+from headrace.serving.tls import HANDSHAKES
 
 ENTRY: Final = "headrace.serving.http.worker:serve"
 LOADED: Final = (
@@ -179,6 +180,7 @@ class Workforce:
         self._totals: dict[tuple[str, str], Counts] = {}
         self._statuses: dict[int, int] = {}
         self._batches = BatchCounts()
+        self._handshakes = None if settings.tls is None else dict.fromkeys(HANDSHAKES, 0)
         self._looked = time.monotonic()
         self._busy_s, self._refused = 0.0, 0
         self._latency_us: tuple[int, ...] = ()
@@ -321,6 +323,9 @@ class Workforce:
                     self._counted(each)
                 for status, count in message.statuses.items():
                     self._statuses[status] = self._statuses.get(status, 0) + count
+                if self._handshakes is not None:
+                    for outcome, count in message.handshakes.items():
+                        self._handshakes[outcome] += count
                 if message.batches is not None:
                     self._batches += message.batches
             case _:
@@ -456,6 +461,7 @@ class Workforce:
                 workers=len(self._workers),
                 batches=self._batches,
                 batch_process=self._batch_process(),
+                handshakes=self._handshakes,
                 stale=self._stale(),
             )
             for worker in list(self._workers):

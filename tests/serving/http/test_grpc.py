@@ -18,11 +18,12 @@ from tests.servers import free_ports
 from tests.serving.http.inside import TEXT, Inside, deployment, version, within
 from tests.serving.http.running import Client, Place, Running
 from tests.serving.http.test_inference import KINDS, triton
-from tests.serving.http.test_tls import Authority, client, tls
+from tests.serving.http.test_tls import Authority, begun, client, is_cut, tls
 
 from headrace.serving.grpc import server
 from headrace.serving.grpc.messages import SERVICE, messages
 from headrace.serving.http.connection import Request
+from headrace.serving.limits import Limits
 from headrace.serving.log.reader import Predictions, read_log
 
 __all__ = ["triton"]
@@ -273,6 +274,34 @@ def test_grpc_is_under_the_same_certificate(tmp_path: Path) -> None:
             assert code_of(channel, "ModelInfer", asked([ROW]), place.key) == "UNAVAILABLE"
     finally:
         running.end()
+
+
+@pytest.mark.parametrize(("limits", "stay"), [(Limits(read_s=0.3), 0), (Limits(read_s=600.0, connections=3), 2)])
+def test_a_handshake_over_grpc_is_cut_in_time_and_counts_as_a_connection(
+    tmp_path: Path, limits: Limits, stay: int
+) -> None:
+    Authority().write(tmp_path, "server")
+
+    async def run() -> None:
+        made = version(1)
+        inside = Inside(tmp_path / "log", deployment({"v1": made}), [made], limits=limits)
+        loop, port = asyncio.get_running_loop(), free_ports(1)[0]
+        address = ("127.0.0.1", port)
+        spoken = server.GrpcServer(inside.desk, loop, address=address, tls=tls(tmp_path), most_bytes=1 << 20)
+        trusted = grpc.ssl_channel_credentials((tmp_path / "authority.pem").read_bytes())
+        with grpc.secure_channel(f"localhost:{port}", trusted) as channel:
+            live = asyncio.to_thread(call, channel, "ServerLive", messages()["ServerLiveRequest"](), TEXT)
+            assert (await live).live
+            slow = [await asyncio.to_thread(begun, address, 0) for _ in range(30)]
+            assert all([await asyncio.to_thread(is_cut, each) for each in slow[stay:]])
+            live = asyncio.to_thread(call, channel, "ServerLive", messages()["ServerLiveRequest"](), TEXT)
+            assert (await live).live
+        for each in slow:
+            each.close()
+        spoken.stop(0.0).wait()
+        inside.log.close()
+
+    within(run())
 
 
 def test_a_port_that_is_taken_is_told_and_http_goes_on(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ def full() -> str:
     arm = ArmCounts(deployment="delays", arm="v1", counts=Counts(rows=3, latency_us=(1,) * (len(LATENCY_EDGES_US) + 1)))
     batches = BatchCounts.of_answered("arrow", rows=3, took_s=0.07) + BatchCounts.of_refused("parquet", "too-busy")
     process = BatchProcess(answers=True, restarts=2)
-    return metrics_text(Ping(totals=(arm,), statuses={429: 1}, batches=batches, batch_process=process)).decode()
+    told = Ping(totals=(arm,), statuses={429: 1}, batches=batches, batch_process=process, handshakes={"late": 7})
+    return metrics_text(told).decode()
 
 
 def test_batches_are_told_of_where_they_are_answered() -> None:
@@ -68,6 +69,13 @@ def test_batches_are_told_of_where_they_are_answered() -> None:
         *(0, 1, 1)
     ]
     assert count(page, "headrace_batch_seconds_sum", format="arrow") == pytest.approx(0.07)
+
+
+def test_handshakes_are_told_of_where_there_is_tls() -> None:
+    page = full()
+    judged(page)
+    assert count(page, "headrace_tls_handshakes_total", outcome="late") == 7
+    assert "headrace_tls" not in metrics_text(Ping()).decode()
 
 
 @given(st.lists(st.tuples(st.sampled_from(FORMATS), st.sampled_from(OUTCOMES), st.integers(0, 9)), max_size=12))

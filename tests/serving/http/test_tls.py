@@ -11,7 +11,7 @@ import signal
 import socket
 import ssl
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -22,11 +22,14 @@ from cryptography.x509.oid import NameOID
 from tests.scoring.made import ROW
 from tests.serving.http.inside import request
 from tests.serving.http.running import Place, Running
+from tests.serving.http.test_metrics import count
 
 from headrace.serving.errors import AddressNotLocal, TlsUnusable
+from headrace.serving.limits import Limits
 from headrace.serving.listening import bind
-from headrace.serving.tls import Certificate, Tls
+from headrace.serving.tls import HANDSHAKES, Certificate, Tls
 
+NAME = "headrace_tls_handshakes_total"
 DAY = dt.timedelta(days=1)
 
 
@@ -252,24 +255,56 @@ def test_a_client_without_a_certificate_that_is_trusted_is_not_heard(tmp_path: P
         running.end()
 
 
-def test_who_does_not_finish_the_handshake_is_cut_and_costs_the_others_nothing(tmp_path: Path) -> None:
-    Authority().write(tmp_path, "server")
-    from headrace.serving.limits import Limits
+def begun(address: tuple[str, int], number: int) -> socket.socket:
+    """A handshake that goes no further: nothing was said, or half of a hello, or all of it and the answer is unread."""
+    plain = socket.create_connection(address, timeout=20)
+    plain.sendall(hello()[: (0, 40, None)[number % 3]])
+    return plain
 
-    place = Place(tmp_path, tls=tls(tmp_path), limits=Limits(read_s=1.0))
+
+def hello() -> bytes:
+    """What a client says first."""
+    sent = ssl.MemoryBIO()
+    waiting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(ssl.MemoryBIO(), sent, server_hostname="localhost")
+    with suppress(ssl.SSLWantReadError):
+        waiting.do_handshake()
+    return sent.read()
+
+
+def is_cut(plain: socket.socket) -> bool:
+    """Whether the server ends it before somebody loses patience."""
+    with plain, suppress(ConnectionResetError):
+        while plain.recv(65_536):
+            pass
+    return True
+
+
+def test_handshakes_without_end_keep_nobody_out_and_are_cut_in_time(tmp_path: Path) -> None:
+    Authority().write(tmp_path, "server")
+    place = Place(tmp_path, tls=tls(tmp_path), limits=Limits(read_s=1.0, connections=20))
     place.deploy(place.version(1))
     running = Running(place)
     try:
         running.wait_for("ready")
-        slow = [socket.create_connection(running.address) for _ in range(20)]
-        for each in slow:
-            each.settimeout(20)
-        assert ask(running, client(tmp_path)) == 200
-        assert all(each.recv(1) == b"" for each in slow)
-        for each in slow:
-            each.close()
+        context = client(tmp_path)
+        slow = [begun(running.address, number) for number in range(200)]
+        assert [ask(running, context) for _ in range(25)] == [200] * 25
+        assert all(is_cut(each) for each in slow)
+        told = dict[str, float]()
+
+        def is_told() -> bool:
+            with closing(http.client.HTTPSConnection("localhost", running.address[1], context=context)) as connection:
+                connection.request("GET", "/metrics")
+                page = connection.getresponse().read().decode()
+            told.update({outcome: count(page, NAME, outcome=outcome) for outcome in HANDSHAKES})
+            return told["late"] == 200
+
+        running.wait_until(is_told, "told of all")
+        assert told.pop("done") > 25
+        assert told == {"late": 200, "left": 0, "failed": 0, "displaced": 0, "full": 0}
     finally:
         running.end()
+    assert not running.faults()
 
 
 def test_what_is_no_certificate_is_said_before_anything_is_served(tmp_path: Path) -> None:

@@ -103,6 +103,8 @@ class GrpcServer:
                 ("grpc.max_receive_message_length", most_bytes),
                 ("grpc.max_metadata_size", 32 * 1024),
                 ("grpc.max_connection_idle_ms", IDLE_MS),
+                ("grpc.server_handshake_timeout_ms", math.ceil(desk.limits.read_s * 1000)),
+                ("grpc.max_allowed_incoming_connections", desk.limits.connections),  # those in a handshake included
             ],
             maximum_concurrent_rpcs=CALLS,
         )

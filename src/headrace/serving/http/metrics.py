@@ -62,6 +62,12 @@ def _lines(ping: Ping) -> Iterator[str]:
     yield "# HELP headrace_workers Workers that live"
     yield "# TYPE headrace_workers gauge"
     yield f"headrace_workers {ping.workers}"
+    if ping.handshakes is not None:
+        name = "headrace_tls_handshakes_total"
+        yield f"# HELP {name} TLS handshakes that came to an end, by outcome"
+        yield f"# TYPE {name} counter"
+        for ended, count in ping.handshakes.items():
+            yield f'{name}{{outcome="{ended}"}} {count}'
     if ping.batch_process is not None:
         yield from _batches(ping.batches, ping.batch_process)
 

@@ -26,6 +26,7 @@ from headrace.serving.http import quota
 from headrace.serving.http.connection import Connection
 from headrace.serving.http.desk import Desk
 from headrace.serving.http.endpoint import Endpoint
+from headrace.serving.http.handshakes import Handshakes
 from headrace.serving.http.metrics import metrics_text
 from headrace.serving.http.records import Records
 from headrace.serving.keys import KeyRing
@@ -53,7 +54,7 @@ from headrace.serving.messages import (
 from headrace.serving.messages import Probe as ProbeOrder
 from headrace.serving.model import Served
 from headrace.serving.telling import note
-from headrace.serving.tls import Certificate
+from headrace.serving.tls import Certificate, Handshake
 from headrace.serving.versions import Version
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def serve(pipe: Pipe, argument: str, descriptors: list[int]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     settings = msgspec.json.decode(argument, type=Settings)
     gc.set_threshold(GC_OBJECTS, 50, 50)
-    allow_descriptors(settings.limits.connections + _DESCRIPTORS)
+    limits, doors = settings.limits, 1 if settings.grpc is None else 2
+    allow_descriptors(doors * limits.connections + limits.handshakes + _DESCRIPTORS)
     bound_memory(settings.memory_bytes)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -185,7 +187,7 @@ class Worker:
         self._loading: set[int] = set()
         self._waiting: dict[int, Loaded] = {}
         """What is loaded, and not answered by yet."""
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | Handshakes | None = None
         self._certificate: Certificate | None = None
         self._grpc: GrpcServer | None = None
         self._ended = loop.create_future()
@@ -300,15 +302,15 @@ class Worker:
     async def _listen(self) -> None:
         if self._server is None:
             tls = self._settings.tls
-            self._certificate = None if tls is None else Certificate(tls)
-            self._server = await self._loop.create_server(
-                lambda: Connection(self.desk),
-                sock=self._listening,
-                backlog=_BACKLOG,
-                ssl=None if self._certificate is None else self._certificate.context,
-                ssl_handshake_timeout=None if tls is None else self._settings.limits.read_s,
-            )
-            self._renew()
+            if tls is None:
+                self._server = await self._loop.create_server(
+                    lambda: Connection(self.desk), sock=self._listening, backlog=_BACKLOG
+                )
+            else:
+                self._certificate = Certificate(tls)
+                context = self._certificate.context
+                self._server = Handshakes(self._loop, self._listening, self.desk, context, fault=note_fault)
+                self._renew()
             if self._settings.grpc is not None:
                 self._speak_grpc(self._settings.grpc)
             self.desk.ready = True
@@ -362,12 +364,16 @@ class Worker:
             ArmCounts(deployment=deployment, arm=arm, counts=tally.counts())
             for (deployment, arm), tally in tallies.items()
         )
+        handshakes = dict[Handshake, int]()
+        if isinstance(self._server, Handshakes):
+            handshakes, self._server.counts = self._server.counts, {}
         refused, self.desk.refusals = self.desk.refusals, 0
         batches, self.desk.batch_counts = self.desk.batch_counts, None
         return Pong(
             counts=counts,
             statuses=statuses,
             batches=batches,
+            handshakes=handshakes,
             connections=self.desk.connections,
             refused=refused,
             cpu_s=time.process_time(),
