@@ -96,7 +96,7 @@ class Service:
         return wait_for_keys(
             self._project.objects,
             self._project.name,
-            self.api_keys().list(),
+            self.api_keys().listed(),
             max_stale_us=self._project.definition.serving.max_stale_us,
             clock=self._clock,
         )

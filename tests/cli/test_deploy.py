@@ -14,6 +14,7 @@ from headrace.app import Project, now_us
 from headrace.operations import deploying
 from headrace.registry.model import Version
 from headrace.serving import pulling
+from headrace.serving.keys import KEPT_US, Keys
 from headrace.serving.model import Served
 from headrace.serving.pulling import ServerState, changes_key
 from headrace.serving.revisions import Change, begin
@@ -217,6 +218,26 @@ def test_a_server_that_is_not_heard_of_may_still_take_a_revoked_key(call: Call, 
     said = call("keys", "revoke", key, "--json")
     assert (said.code, said.document["servers"], said.document["behind"]) == (3, 0, [])
     assert said.document["silent"] == ["host-cut-off:8000"]
+
+
+def test_keys_that_ended_long_ago_are_listed_when_asked_for(call: Call, delays: Path) -> None:
+    day = 86_400_000_000
+    with Project.open(delays) as project:
+        past = Keys(project.objects, project.name, clock=lambda: now_us() - KEPT_US - 2 * day)
+        _, old = past.create(verbs=("predict",), lifetime_us=day, by="ann", note="old")
+    told(delays, keys=1)
+    assert call("keys", "list", "--json").document["keys"][0]["id"] == old.id
+    said = call("keys", "create", "--json").document  # with this it leaves the list
+    assert (said["servers"], len(said["behind"])) == (1, 1), "the server knows of one change, and this was the second"
+    told(delays, keys=2)
+    assert call("keys", "revoke", said["id"]).code == 3, "it does not know of the third"
+    told(delays, keys=3)
+    assert call("keys", "revoke", said["id"]).code == 0
+    assert [each["id"] for each in call("keys", "list", "--json").document["keys"]] == [said["id"]]
+    assert [each["id"] for each in call("keys", "list", "--all", "--json").document["keys"]] == [old.id, said["id"]]
+    assert re.search(rf"{old.id} .* expired +old", call("keys", "list", "--all").out)
+    again = call("keys", "revoke", old.id)
+    assert (again.code, f"key {old.id} no longer holds, since " in again.out) == (0, True)
 
 
 def test_a_canarys_guards_and_pace_are_said_with_it(call: Call, delays: Path) -> None:

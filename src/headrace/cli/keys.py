@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from headrace.cli.options import AsJson, ProjectPath, Several
+from cyclopts import Parameter
+
+from headrace.cli.options import AsJson, Flag, ProjectPath, Several
 from headrace.cli.output import instant, print_json, print_line, print_table
 from headrace.errors import WrongUse
 from headrace.governance.users import user_name
 
 if TYPE_CHECKING:
+    from headrace.serving.keys import ApiKey
     from headrace.serving.pulling import Spread
 
 
@@ -87,12 +90,24 @@ def create(
     return 0
 
 
-def list_keys(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
-    """The API keys, the oldest first."""
+def list_keys(
+    *,
+    every: Annotated[Flag, Parameter(name="--all")] = False,
+    project: ProjectPath = None,
+    as_json: AsJson = False,
+) -> int:
+    """The API keys, the oldest first.
+
+    Parameters
+    ----------
+    every
+        Also those that ended so long ago that servers are told of them no longer.
+    """
     from headrace.app import Project, now_us
 
     with Project.open(project) as opened:
-        keys = opened.service.api_keys().list()
+        stored = opened.service.api_keys()
+        keys = stored.ever() if every else stored.list()
     if as_json:
         print_json({"keys": keys})
         return 0
@@ -110,17 +125,21 @@ def list_keys(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
                 _limits(key.rate, key.concurrency),
                 instant(key.created_us),
                 key.by,
-                f"revoked {instant(key.revoked_us)}"
-                if key.revoked_us is not None
-                else ("until " + instant(key.expires_us) if key.holds(now) else "expired")
-                if key.expires_us is not None
-                else "for ever",
+                _holds(key, now),
                 key.note,
             ]
             for key in keys
         ],
     )
     return 0
+
+
+def _holds(key: ApiKey, now_us: int) -> str:
+    if key.revoked_us is not None:
+        return f"revoked {instant(key.revoked_us)}"
+    if key.expires_us is None:
+        return "for ever"
+    return f"until {instant(key.expires_us)}" if key.holds(now_us) else "expired"
 
 
 def _limits(rate: float | None, concurrency: int | None) -> str:
@@ -148,7 +167,8 @@ def revoke(name: str, *, project: ProjectPath = None, as_json: AsJson = False) -
     if as_json:
         print_json({"id": key.id, "revoked_us": key.revoked_us, **spread._asdict()})
     else:
-        print_line(f"key {key.id} no longer holds, since {instant(key.revoked_us)}")
+        ended_us = key.expires_us if key.revoked_us is None else key.revoked_us  # one that had left was not revoked now
+        print_line(f"key {key.id} no longer holds, since {instant(ended_us)}")
         _tell(spread)
     return 3 if spread.behind or spread.silent else 0
 

@@ -1,15 +1,19 @@
 """API keys: 256 random bits, shown once, of which the store holds a digest; scoped, expiring, revocable.
 
 The list of a project's keys is one object, changed by compare-and-set. Servers pull it and check a key without any
-further read. A fast digest is enough for a secret that nobody can guess (OWASP ASVS 5.0, 6.5.2).
+further read. A key that ended long ago leaves the list, and no server takes one that is not in it; what it was stays in
+an object of its own, which no server reads. A fast digest is enough for a secret that nobody can guess (OWASP ASVS 5.0,
+6.5.2).
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hmac import compare_digest
 from math import isfinite
 from typing import Final, Literal
@@ -28,7 +32,10 @@ GRANTED: Final[tuple[Verb, ...]] = ("predict", "outcomes")
 PREFIX: Final = "hr"
 _SECRET_BYTES: Final = 32
 _ID_BYTES: Final = 6
+_ID: Final = re.compile(rf"[0-9a-f]{{{2 * _ID_BYTES}}}")
 _TRIES: Final = 20
+KEPT_US: Final = 30 * 86_400_000_000
+"""A key stays in the list for so long after it has expired, or was revoked and would never have."""
 _MOST_KNOWN: Final = 4096
 """Accepted headers that a server remembers."""
 
@@ -57,16 +64,29 @@ class ApiKey(Struct, frozen=True, kw_only=True):
         """Whether it is neither revoked nor expired."""
         return self.revoked_us is None and (self.expires_us is None or now_us < self.expires_us)
 
+    def has_left(self, now_us: int) -> bool:
+        """Whether it ended so long ago that servers need not know of it: one that is revoked stays until it would have
+        expired by itself, so that a server with any list of before refuses it too."""
+        ended_us = self.revoked_us if self.expires_us is None else self.expires_us
+        return ended_us is not None and now_us >= ended_us + KEPT_US
+
     def allows(self, verb: Verb, deployment: str) -> bool:
         """Whether it may do that there."""
         return verb in self.verbs and (not self.deployments or deployment in self.deployments)
 
 
-class KeyList(Struct, frozen=True, kw_only=True):
+class KeyList(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The object that holds a project's keys."""
 
     format: int = 1
     keys: tuple[ApiKey, ...] = ()
+    left: int = 0
+    """Changes of keys that are no longer in it."""
+
+    @property
+    def changes(self) -> int:
+        """How often a key was made or revoked, ever: what a server goes by is as new as this number is high."""
+        return self.left + _changes(self.keys)
 
 
 class Keys:
@@ -79,10 +99,22 @@ class Keys:
 
     def __init__(self, objects: ObjectStore, project: str, *, clock: Callable[[], int]) -> None:
         self._objects, self._key, self._clock = objects, keys_key(project), clock
+        self._ended = f"serving/{project}/ended-keys/"
 
     def list(self) -> tuple[ApiKey, ...]:
+        """Those that servers know of, the oldest first; raises `KeyListUnreadable`."""
+        return self.listed().keys
+
+    def listed(self) -> KeyList:
+        """The list as servers pull it; raises `KeyListUnreadable`."""
+        return self._read()[0]
+
+    def ever(self) -> tuple[ApiKey, ...]:
         """All that were ever made, the oldest first; raises `KeyListUnreadable`."""
-        return self._read()[0].keys
+        listed = self.list()  # first: one that leaves meanwhile is in both, and never in neither
+        found = {info.key: self._read_ended(info.key) for info in self._objects.list(self._ended)}
+        every = {key.id: key for key in (*found.values(), *listed)}
+        return tuple(sorted(every.values(), key=lambda key: key.created_us))
 
     def create(
         self,
@@ -131,30 +163,51 @@ class Keys:
         return text, key
 
     def revoke(self, name: str) -> ApiKey:
-        """End a key; once revoked it stays so. Raises `KeyUnknown`."""
+        """End a key; once revoked it stays so, and one that ended long ago is as it was. Raises `KeyUnknown`."""
         now = self._clock()
+        revoked: dict[str, ApiKey] = {}
 
         def change(keys: tuple[ApiKey, ...]) -> tuple[ApiKey, ...]:
-            if name not in [key.id for key in keys]:
+            found = next((key for key in keys if key.id == name), None)
+            if found is None:
                 raise KeyUnknown(name, [key.id for key in keys])
-            return tuple(
-                msgspec.structs.replace(key, revoked_us=now) if key.id == name and key.revoked_us is None else key
-                for key in keys
-            )
+            revoked[name] = msgspec.structs.replace(found, revoked_us=found.revoked_us or now)
+            return tuple(revoked[name] if key.id == name else key for key in keys)
 
-        return next(key for key in self._change(change) if key.id == name)
+        try:
+            self._change(change)
+        except KeyUnknown:
+            if not _ID.fullmatch(name):
+                raise
+            with suppress(ObjectNotFound):
+                return self._read_ended(f"{self._ended}{name}.json")
+            raise
+        return revoked[name]
 
-    def _change(self, change: Callable[[tuple[ApiKey, ...]], tuple[ApiKey, ...]]) -> tuple[ApiKey, ...]:
+    def _change(self, change: Callable[[tuple[ApiKey, ...]], tuple[ApiKey, ...]]) -> None:
         for _ in range(_TRIES):
             listed, tag = self._read()
-            keys = change(listed.keys)
-            data = msgspec.json.encode(KeyList(keys=keys))
+            data = msgspec.json.encode(self._without_ended(change(listed.keys), listed.left))
             if tag is None:
                 if self._objects.put_if_absent(self._key, data):
-                    return keys
+                    return
             elif self._objects.replace(self._key, data, expected=tag):
-                return keys
+                return
         raise KeyListMoved(_TRIES)
+
+    def _without_ended(self, keys: tuple[ApiKey, ...], left: int) -> KeyList:
+        """The list without those that ended long ago; each is kept before it is gone from there."""
+        now = self._clock()
+        ended = tuple(key for key in keys if key.has_left(now))
+        for key in ended:
+            self._objects.put(f"{self._ended}{key.id}.json", msgspec.json.encode(key))
+        return KeyList(keys=tuple(key for key in keys if key not in ended), left=left + _changes(ended))
+
+    def _read_ended(self, key: str) -> ApiKey:
+        try:
+            return msgspec.json.decode(self._objects.get(key), type=ApiKey)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise KeyListUnreadable(key, str(error)) from error
 
     def _read(self) -> tuple[KeyList, str | None]:
         try:
@@ -168,6 +221,10 @@ class Keys:
         if found.format != 1:
             raise KeyListUnreadable(self._key, f"it has format {found.format}, this release reads format 1")
         return found, tag
+
+
+def _changes(keys: Sequence[ApiKey]) -> int:
+    return len(keys) + sum(key.revoked_us is not None for key in keys)
 
 
 def keys_key(project: str) -> str:

@@ -29,7 +29,7 @@ from headrace.serving.errors import (
     LastKnownUnreadable,
     NameInvalid,
 )
-from headrace.serving.keys import ApiKey, Keys
+from headrace.serving.keys import ApiKey, KeyList, Keys
 from headrace.serving.model import Deployment, Struct
 from headrace.serving.tallies import Tallies
 from headrace.stores import durable
@@ -53,8 +53,8 @@ class Pulled(Struct, frozen=True, kw_only=True):
     """What is to be served, as far as it can be read."""
 
     deployments: tuple[Deployment, ...]
-    keys: tuple[ApiKey, ...] | None
-    """None: they cannot be read."""
+    keys: KeyList | None
+    """None: it cannot be read."""
     unreadable: dict[str, str]
     """Name of a deployment, or `keys` → why it cannot be."""
 
@@ -66,6 +66,13 @@ class Known(Struct, frozen=True, kw_only=True):
     """When the store was last read, by the system's clock."""
     deployments: tuple[Deployment, ...]
     keys: tuple[ApiKey, ...]
+    keys_left: int = 0
+    """As `KeyList.left`."""
+
+    @property
+    def listed(self) -> KeyList:
+        """The list of keys."""
+        return KeyList(keys=self.keys, left=self.keys_left)
 
 
 class ServerState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=False):
@@ -82,7 +89,7 @@ class ServerState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=False
     revisions: dict[str, int]
     """By deployment: what it answers by."""
     keys: int
-    """How many changes of keys it has taken up: made and revoked."""
+    """How many changes of keys it has taken up: made and revoked, ever."""
     failed: dict[str, str]
     """`NAME REVISION` of what it was told to serve and cannot, with the reason."""
 
@@ -119,7 +126,7 @@ class Puller:
 
     def _pull(self) -> Pulled:
         found: list[Deployment] = []
-        keys: tuple[ApiKey, ...] | None = None
+        keys: KeyList | None = None
         unreadable: dict[str, str] = {}
         for name in self._deployments.names():
             try:
@@ -127,7 +134,7 @@ class Puller:
             except (DeploymentUnknown, DeploymentUnreadable, NameInvalid, ObjectNotFound) as error:  # of this one alone
                 unreadable[name] = error.message
         try:
-            keys = self._keys.list()
+            keys = self._keys.listed()
         except KeyListUnreadable as error:
             unreadable["keys"] = error.message
         return Pulled(deployments=tuple(found), keys=keys, unreadable=unreadable)
@@ -222,11 +229,6 @@ class Puller:
         self._objects.delete(_server_key(self._project, server))
 
 
-def count_changes(keys: tuple[ApiKey, ...]) -> int:
-    """Of the list of keys, which only ever grows: so many were made and revoked."""
-    return len(keys) + sum(key.revoked_us is not None for key in keys)
-
-
 def tell_changes(objects: ObjectStore, project: str) -> None:
     """After a change: let every server read anew."""
     objects.put(changes_key(project), secrets.token_bytes(16))
@@ -267,7 +269,7 @@ class Spread(NamedTuple):
 def wait_for_keys(
     objects: ObjectStore,
     project: str,
-    keys: tuple[ApiKey, ...],
+    keys: KeyList,
     *,
     max_stale_us: int,
     clock: Callable[[], int],
@@ -278,7 +280,7 @@ def wait_for_keys(
     ----------
     max_stale_us : how long a server goes on that cannot read the store
     """
-    wanted, until = count_changes(keys), time.monotonic() + KEYS_WAIT_S
+    wanted, until = keys.changes, time.monotonic() + KEYS_WAIT_S
     while True:
         now, states = clock(), _states(objects, project)
         ages = [(abs(now - each.at_us), each) for each in states]

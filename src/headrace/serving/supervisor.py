@@ -27,13 +27,13 @@ from headrace.serving.aside import aside
 from headrace.serving.batch.keeping import Keeping
 from headrace.serving.deployments import wanted_packages
 from headrace.serving.errors import DeploymentMoved, LastKnownUnreadable, StoreEmptied
-from headrace.serving.keys import ApiKey
+from headrace.serving.keys import KeyList
 from headrace.serving.listening import bind
 from headrace.serving.messages import ArmCounts, Settings
 from headrace.serving.model import Counts, Deployment
 from headrace.serving.probed import ProbedBefore, circumstances
 from headrace.serving.probing import PROBE_BYTES, PROBE_CPU_S
-from headrace.serving.pulling import Known, Pulled, Puller, ServerState, count_changes
+from headrace.serving.pulling import Known, Pulled, Puller, ServerState
 from headrace.serving.ramping import Ramping
 from headrace.serving.tls import Certificate
 from headrace.serving.workforce import Tells, Workforce
@@ -124,7 +124,7 @@ class Supervisor:
         self._unreadable: dict[str, str] = {}
         self._taking: dict[str, asyncio.Task[None]] = {}
         """Deployments that are being taken up."""
-        self._keys: tuple[ApiKey, ...] | None = None
+        self._keys: KeyList | None = None
         self._last: Known | None = None
         """What was served before this process."""
         self._probed: set[str] = set()
@@ -191,7 +191,8 @@ class Supervisor:
                 self._say("last_known_unreadable", error=error.code, message=error.message)
         try:
             pulled = await aside(self._puller.pull)
-            if not (pulled.deployments or pulled.keys or pulled.unreadable) and (self._serves or self._last):
+            is_empty = not pulled.deployments and pulled.keys == KeyList() and not pulled.unreadable
+            if is_empty and (self._serves or self._last):
                 raise StoreEmptied  # nothing that we have takes all of this away
         except HeadraceError as error:
             if not self._away:
@@ -201,7 +202,7 @@ class Supervisor:
                 return None
             # it is as old as it was then; a clock that has gone back since does not make it younger than now
             self._read -= max(0, self._clock() - self._last.pulled_us) / 1e6
-            return Pulled(deployments=self._last.deployments, keys=self._last.keys, unreadable={})
+            return Pulled(deployments=self._last.deployments, keys=self._last.listed, unreadable={})
         if self._away:
             self._say("store_back")
         self._away, self._read = False, time.monotonic()
@@ -215,12 +216,12 @@ class Supervisor:
         self._unreadable = pulled.unreadable
         keys = pulled.keys
         if keys is None and self._keys is None and self._last is not None:
-            keys = self._last.keys
+            keys = self._last.listed
         if keys is not None and keys != self._keys:
-            await self._workforce.accept(keys)
+            await self._workforce.accept(keys.keys)
             self._keys = keys
             await self._remember()  # before it is told: a start without the store takes no key again that was revoked
-            self._say("keys", number=len(keys), changes=count_changes(keys))
+            self._say("keys", number=len(keys.keys), changes=keys.changes)
             self._changed.set()
         self._wanted = wanted = {each.name: each for each in pulled.deployments}
         for name in self._serves.keys() - wanted.keys() - pulled.unreadable.keys():
@@ -393,7 +394,7 @@ class Supervisor:
                 address=f"{self.address[0]}:{self.address[1]}",
                 workers=len(self._workforce),
                 revisions={each.name: each.revision for each in self._serves.values()},
-                keys=count_changes(self._keys or ()),
+                keys=0 if self._keys is None else self._keys.changes,
                 failed={f"{name} {each.deployment.revision}": each.why for name, each in self._refused.items()},
             )
             with suppress(HeadraceError):
@@ -414,7 +415,12 @@ class Supervisor:
             return
         async with self._remembering:
             age_us = int((time.monotonic() - self._read) * 1e6)
-            known = Known(pulled_us=self._clock() - age_us, deployments=tuple(self._serves.values()), keys=self._keys)
+            known = Known(
+                pulled_us=self._clock() - age_us,
+                deployments=tuple(self._serves.values()),
+                keys=self._keys.keys,
+                keys_left=self._keys.left,
+            )
             try:
                 await aside(partial(self._puller.remember, known))
             except HeadraceError as error:

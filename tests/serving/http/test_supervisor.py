@@ -16,7 +16,7 @@ from tests.scoring.made import ROW
 from tests.serving.http.running import Client, Place, Running, change, children, now_us
 
 from headrace.serving.errors import AddressNotLocal, AddressUnknown
-from headrace.serving.keys import keys_key
+from headrace.serving.keys import Keys, keys_key
 from headrace.serving.listening import bind, own_host
 from headrace.serving.model import Served
 from headrace.serving.pulling import Known, tell_changes
@@ -235,14 +235,18 @@ def test_what_was_known_grows_no_younger_by_a_start_without_the_store(two: Runni
 def test_a_key_that_was_revoked_is_not_taken_again_by_a_start_without_the_store(two: Running, place: Place) -> None:
     assert version_of(two, "a") == 1
     [key] = place.keys.list()
-    place.keys.revoke(key.id)
+    past = Keys(place.objects, "delays", clock=lambda: now_us() - 1000 * HOUR_US)
+    past.create(verbs=("predict",), lifetime_us=HOUR_US, by="ann")
+    place.keys.revoke(key.id)  # with which the other leaves the list
     tell_changes(place.objects, "delays")
-    two.wait_for("keys", 2)  # as soon as it says that it goes by them
+    said = two.wait_for("keys", 2)  # as soon as it says that it goes by them
+    assert (said["number"], said["changes"]) == (1, 3)
     two.end(signal.SIGKILL)
     (place.root / "objects").rename(place.root / "away")
     again = Running(place)
     again.wait_for("ready")
     assert Client(again).predict(ROW, "a")[0] == 401
+    assert again.wait_for("keys")["changes"] == 3
     again.end()
 
 
