@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from tests.scoring.made import KEY, id_of, package_files, signed
@@ -51,6 +51,7 @@ class Place:
     grpc: tuple[str, int] | None = None
     memory_bytes: int | None = None
     batch: bool = False
+    on_full: Literal["refuse", "gap"] = "refuse"
     online: str | None = None
     store: Path | None = None
     """The folder of objects, where several hosts share it; None: one of its own."""
@@ -98,7 +99,7 @@ class Place:
             on_stale="refuse",
             log=str(folder / "log"),
             durability="process",
-            on_full="refuse",
+            on_full=self.on_full,
             memory_bytes=self.memory_bytes,
         )
 

@@ -24,15 +24,16 @@ NAMED = (LogFull, LogUnavailable, StoreFull, StoreUnavailable)
 FAULTS = [(errno.ENOSPC, False), (errno.ENOSPC, True), (errno.EIO, False), (errno.EIO, True), (errno.EMFILE, True)]
 
 
-def logged_under(log: Path, on_full: OnFull, at: Callable[[int, str], None]) -> tuple[list[int], int, int]:
-    """30 answers while calls fail: which were appended, how many are counted as missing, how many calls were made."""
+def logged_under(log: Path, on_full: OnFull, at: Callable[[int, str], None]) -> tuple[list[int], int, int, int]:
+    """30 answers while calls fail: which were appended, how many are counted as missing, how many of these nowhere but
+    in the process, how many calls were made."""
     done: list[int] = []
-    missed = 0
+    missed = unkept = 0
     with system_calls(at) as called:
         try:
             one = writer(log, on_full=on_full, segment_bytes=1_000)
         except NAMED:
-            return done, missed, len(called)
+            return done, missed, unkept, len(called)
         route = one.introduce(ROUTE)
         for n in range(30):
             try:
@@ -41,8 +42,8 @@ def logged_under(log: Path, on_full: OnFull, at: Callable[[int, str], None]) -> 
             except NAMED:
                 assert on_full == "refuse"
         one.close()
-        missed = one.missed_total
-    return done, missed, len(called)
+        missed, unkept = one.missed_total, one.unkept
+    return done, missed, unkept, len(called)
 
 
 @pytest.mark.parametrize(("error", "for_good"), FAULTS)
@@ -51,12 +52,13 @@ def test_logging_survives_each(tmp_path: Path, on_full: OnFull, error: int, for_
     k = calls = 0
     while k <= calls:
         log = tmp_path / str(k)
-        done, missed, calls = logged_under(log, on_full, fail_at(k, error, for_good=for_good))
+        done, missed, unkept, calls = logged_under(log, on_full, fail_at(k, error, for_good=for_good))
         held = numbers(log)
         assert verify(log).problems == []
         assert len(held) + missed == len(done), k
+        assert not unkept or (unkept == 30 and error == errno.ENOSPC and for_good), k  # it never found a place
         assert set(held) <= set(done), k
-        assert sum(verify(log).missing.values()) == missed, k
+        assert sum(verify(log).missing.values()) == missed - unkept, k
         k += 1
     assert k > 40
 

@@ -30,6 +30,8 @@ from headrace.serving.http.handshakes import Handshakes
 from headrace.serving.http.metrics import metrics_text
 from headrace.serving.http.records import Records
 from headrace.serving.keys import KeyRing
+from headrace.serving.log.epochs import keep_spares
+from headrace.serving.log.errors import LogUnavailable
 from headrace.serving.log.writer import LogHeader, LogWriter
 from headrace.serving.messages import (
     Accept,
@@ -95,7 +97,11 @@ def serve(pipe: Pipe, argument: str, descriptors: list[int]) -> None:
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     listening, *beside = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-    worker = Worker(loop, pipe, settings, listening, batches=beside[0] if settings.batch else None)
+    try:
+        worker = Worker(loop, pipe, settings, listening, batches=beside[0] if settings.batch else None)
+    except LogUnavailable as error:  # it is begun again, as the disk may come back
+        note("log_unavailable", error=error.code, reason=error.facts["reason"])
+        return
     loop.run_until_complete(worker.run())
 
 
@@ -107,6 +113,12 @@ def allow_descriptors(n: int) -> None:
     most = n if hard == resource.RLIM_INFINITY else min(n, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def keep_spares_in(log: Path) -> None:
+    """As far as there is space."""
+    with suppress(OSError):
+        keep_spares(log)
 
 
 def bound_memory(most_bytes: int | None) -> None:
@@ -157,16 +169,17 @@ class Worker:
     ) -> None:
         self._loop, self._pipe, self._settings, self._listening = loop, pipe, settings, listening
         self._ping = Ping()
-        self._records = Records(
-            LogWriter(
-                Path(settings.log),
-                header=LogHeader(project=settings.project, worker=f"{socket.gethostname()}-{os.getpid()}"),
-                durability=settings.durability,
-                on_full=settings.on_full,
-                clock=now_us,
-                loop=loop,
-            )
+        self._log = LogWriter(
+            Path(settings.log),
+            header=LogHeader(project=settings.project, worker=f"{socket.gethostname()}-{os.getpid()}"),
+            durability=settings.durability,
+            on_full=settings.on_full,
+            clock=now_us,
+            loop=loop,
         )
+        if not self._log.is_open:
+            note("log_full", on_full=settings.on_full)
+        self._records = Records(self._log)
         self._quota = quota.Quota(Path(settings.packages).with_name(quota.NAME))
         self.desk = Desk(
             loop,
@@ -198,6 +211,8 @@ class Worker:
         self._loop.add_reader(self._pipe.fileno(), self._hear)
         await self._ended
         self._records.close()
+        if self._log.unkept:
+            note("answers_uncounted", answers=self._log.unkept)
         self._quota.close()
 
     def _hear(self) -> None:
@@ -298,6 +313,7 @@ class Worker:
             self._end()
         else:
             self._say(Opened())
+            self._loop.run_in_executor(self._loader, keep_spares_in, Path(self._settings.log))
 
     async def _listen(self) -> None:
         if self._server is None:

@@ -11,11 +11,16 @@ import re
 import secrets
 import shutil
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+from headrace.serving.log.gap_slot import GapSlot
 from headrace.stores.durable import TEMPORARY_PREFIX, make_folder, open_folder, translated
+from headrace.stores.errors import StoreFull
 
+SPARES: Final = 16
+_SPARE: Final = f"{TEMPORARY_PREFIX}spare-"
 SEGMENT: Final = re.compile(r"(\d{4,})\.log\Z")
 
 
@@ -24,36 +29,113 @@ def segment_name(number: int) -> str:
     return f"{number:04d}.log"
 
 
-def new_epoch(log: Path, worker: str, now_us: int) -> tuple[str, int]:
-    """Make and lock the folder of a new epoch, durably; its name, and its descriptor, which holds the lock."""
-    make_folder(log)
+class Begun(NamedTuple):
+    """An epoch that has begun."""
+
+    name: str
+    folder: int
+    """A descriptor, which holds the lock."""
+    slot: GapSlot
+
+
+def begin_epoch(log: Path, worker: str, now_us: int) -> Begun:
+    """Make and lock the folder of a new epoch, durably; where there is no space for one, the next that was made for
+    then becomes it (`keep_spares`).
+
+    Raises
+    ------
+    StoreFull, StoreUnavailable : nothing is left behind.
+    """
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now_us // 1_000_000))
     safe = re.sub(r"[^A-Za-z0-9_]", "_", worker)[:40]
     name = f"{stamp}-{safe}-{secrets.token_hex(8)}"
+    make_folder(log)
+    try:
+        with translated(str(log)):
+            return _new_epoch(log, name)
+    except StoreFull:
+        spare = _take_spare(log, name)
+        if spare is None:
+            raise
+        return spare
+
+
+def _new_epoch(log: Path, name: str) -> Begun:
     temporary = log / f"{TEMPORARY_PREFIX}{name}"
     temporary.mkdir(mode=0o700)
-    descriptor = -1
+    folder = -1
     try:
-        descriptor = os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder = _locked(temporary)
         # Named only when it is locked: nobody ever sees an epoch that has not begun to live as one that is dead.
         temporary.rename(log / name)
-        with open_folder(log) as folder:
-            os.fsync(folder)
+        _sync(log)
+        return Begun(name, folder, GapSlot(folder))
     except OSError:
-        if descriptor >= 0:
-            os.close(descriptor)
+        if folder >= 0:
+            os.close(folder)
         discard(temporary)
         discard(log / name)
         raise
-    return name, descriptor
+
+
+def keep_spares(log: Path) -> None:
+    """Have some epochs ready whose worker is still to come: it may find no space to make one, and then counts what it
+    answers in the slot of one of these. Whoever makes them already keeps others from it.
+
+    Raises
+    ------
+    OSError : there are fewer.
+    """
+    with open_folder(log) as one_at_a_time, suppress(BlockingIOError):
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for _ in range(SPARES - len(_spares(log))):
+            path = log / f"{_SPARE}{secrets.token_hex(8)}"
+            path.mkdir(mode=0o700)
+            try:
+                with open_folder(path) as folder:
+                    GapSlot(folder).close()
+            except OSError:
+                discard(path)
+                raise
+        os.fsync(one_at_a_time)
+
+
+def _take_spare(log: Path, name: str) -> Begun | None:
+    for path in _spares(log):
+        with ExitStack() as undo, suppress(OSError):  # another worker is first, or it is not whole
+            folder = _locked(path)
+            undo.callback(os.close, folder)
+            slot = GapSlot(folder, there=True)
+            undo.callback(slot.close)
+            path.rename(log / name)
+            _sync(log)
+            undo.pop_all()
+            return Begun(name, folder, slot)
+    return None
+
+
+def _spares(log: Path) -> list[Path]:
+    return sorted(log.glob(f"{_SPARE}*"))
+
+
+def _locked(path: Path) -> int:
+    """A descriptor of a folder that holds its lock."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(folder)
+        raise
+    return folder
+
+
+def _sync(path: Path) -> None:
+    with open_folder(path) as folder:
+        os.fsync(folder)
 
 
 def discard(epoch: Path) -> None:
-    """Take away the folder of a worker that could not begin; what cannot be is an epoch without records.
-
-    Where a disk is full a worker is begun again every few seconds, and each time would leave a folder.
-    """
+    """Take away the folder of a worker that has logged nothing; what cannot be is an epoch without records."""
     shutil.rmtree(epoch, ignore_errors=True)
 
 

@@ -6,11 +6,12 @@ count survives the process even if the disk stays full.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Protocol
 from zlib import crc32
 
 from headrace.stores.durable import translated
@@ -18,6 +19,7 @@ from headrace.stores.durable import translated
 NAME: Final = "gap"
 _SLOT: Final = struct.Struct("<QQqqI")
 _CHECK: Final = struct.Struct("<I")
+_SIZE: Final = _SLOT.size + _CHECK.size
 _REASONS: Final = ("full", "failed", "refused")
 Reason = Literal["full", "failed", "refused"]
 
@@ -32,14 +34,49 @@ class Missed(NamedTuple):
     reason: Reason
 
 
-class GapSlot:
-    """The slot of one epoch, which only its writer has open."""
+class Slot(Protocol):
+    """Where a writer keeps the count."""
 
-    def __init__(self, folder: int) -> None:
-        self.fd: Final = os.open(NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    def put(self, missed: Missed) -> None: ...
+    def sync(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class NoSlot:
+    """Of a writer that has no folder yet: the count lives in the process only."""
+
+    def put(self, missed: Missed) -> None:
+        """There is nothing to keep it in."""
+
+    def sync(self) -> None:
+        """There is nothing."""
+
+    def close(self) -> None:
+        """There is nothing."""
+
+
+class GapSlot:
+    """The slot of one epoch, which only its writer has open.
+
+    Parameters
+    ----------
+    folder : the epoch's
+    there : whether it is there already, and counts nothing
+
+    Raises
+    ------
+    OSError : it cannot be made, or is not there.
+    """
+
+    def __init__(self, folder: int, *, there: bool = False) -> None:
+        made = 0 if there else os.O_CREAT | os.O_EXCL
+        self.fd: Final = os.open(NAME, os.O_WRONLY | os.O_CLOEXEC | made, 0o600, dir_fd=folder)
         try:
-            os.write(self.fd, bytes(_SLOT.size + _CHECK.size))
-            os.fsync(self.fd)
+            if not there:
+                os.write(self.fd, bytes(_SIZE))
+                os.fsync(self.fd)
+            elif os.fstat(self.fd).st_size != _SIZE:
+                raise OSError(errno.ENOENT, "there is no room for a count")
         except OSError:
             os.close(self.fd)
             raise
@@ -66,7 +103,7 @@ def read_slot(folder: Path) -> Missed | None:
             data = (folder / NAME).read_bytes()
         except FileNotFoundError:
             return None
-    if len(data) != _SLOT.size + _CHECK.size or crc32(data[: _SLOT.size]) != _CHECK.unpack_from(data, _SLOT.size)[0]:
+    if len(data) != _SIZE or crc32(data[: _SLOT.size]) != _CHECK.unpack_from(data, _SLOT.size)[0]:
         return None
     first, n, since_us, until_us, reason = _SLOT.unpack_from(data)
     return Missed(first, n, since_us, until_us, _REASONS[reason]) if n and reason < len(_REASONS) else None

@@ -112,6 +112,8 @@ class EpochReader:
             before = number
             yield from self._segment(number, path)
         missed = read_slot(self._folder)
+        if before is None and self.next is None:
+            self.next = 0  # its worker found no space for a segment yet: once one was shipped the slot went first
         if missed is None or self.next is None or missed.first + missed.n <= self.next:
             return
         if missed.first > self.next:

@@ -228,10 +228,10 @@ def _remove(batch: _Batch, done: Shipped) -> None:
         done.segments += 1
     for folder in batch.ended:
         with translated(str(folder)):
+            (folder / GAP_SLOT).unlink(missing_ok=True)  # first: one that is alone counts what no segment tells
             for path in sorted(folder.glob("*.log")):
                 path.unlink()
                 done.segments += 1
-            (folder / GAP_SLOT).unlink(missing_ok=True)
             folder.rmdir()
 
 

@@ -16,24 +16,27 @@ from zlib import crc32
 
 import msgspec
 
-from headrace.serving.log.epochs import discard, new_epoch
+from headrace.serving.log.epochs import begin_epoch, discard
 from headrace.serving.log.errors import LogBehind, LogFull, LogUnavailable
 from headrace.serving.log.frames import CHECK, END, HEAD, Kind, encode_frame
-from headrace.serving.log.gap_slot import GapSlot, Missed, Reason
+from headrace.serving.log.gap_slot import Missed, NoSlot, Reason, Slot
 from headrace.serving.log.record import FORMAT, Gap, Outcome, Record, Route, SegmentHeader
 from headrace.serving.log.segment import Segment
 from headrace.serving.log.syncing import Asked, Loop, Syncer
 from headrace.serving.log.waiting import Callback, Unsynced, Waiting
-from headrace.stores.durable import from_os_error, translated
-from headrace.stores.errors import StoreFull
+from headrace.stores.durable import from_os_error
+from headrace.stores.errors import StoreFull, StoreUnavailable
 
 Durability = Literal["process", "power"]
 OnFull = Literal["refuse", "gap"]
+LogError = LogFull | LogUnavailable | LogBehind
 
 SEGMENT_BYTES: Final = 64 << 20
 SEGMENT_S: Final = 600.0
 WAITING_BYTES: Final = 64 << 20
 """Most bytes that wait to become durable."""
+BEGIN_S: Final = 1.0
+"""Between two tries to begin where there was no space for it."""
 TRIES: Final = 3
 """New segments that are tried in a row when the disk refuses to sync."""
 
@@ -53,6 +56,8 @@ class LogHeader(msgspec.Struct, frozen=True, kw_only=True):
 class LogWriter:
     """The log of one worker. Not for several threads: it belongs to the thread of its event loop.
 
+    Where there is no space for it to begin, it begins once there is: until then answers are treated by the policy.
+
     Parameters
     ----------
     folder
@@ -69,8 +74,7 @@ class LogWriter:
 
     Raises
     ------
-    StoreFull, StoreUnavailable : the folder cannot be made.
-    LogFull, LogUnavailable : the first segment cannot be made.
+    LogUnavailable : it cannot be begun, for another reason than space.
     """
 
     def __init__(
@@ -94,15 +98,14 @@ class LogWriter:
         self._monotonic: Final = monotonic
         self._segment_bytes: Final = segment_bytes
         self._segment_s: Final = segment_s
-        with translated(str(folder)):
-            self.epoch, self._folder = new_epoch(folder, header.worker, clock())
-            try:
-                self._slot: Final = GapSlot(self._folder)
-            except OSError:
-                os.close(self._folder)
-                discard(folder / self.epoch)
-                raise
-        self._where: Final = str(folder / self.epoch)
+        self._log: Final = folder
+        self.epoch = ""
+        """The name of its folder; none before there is one."""
+        self._folder = -1
+        self._slot: Slot = NoSlot()
+        self._where = str(folder)
+        self._begun = 0.0
+        """When it was last tried to begin."""
         self._routes: dict[int, bytes] = {}
         self._introduced = 0
         self._forgotten: list[int] = []
@@ -124,11 +127,25 @@ class LogWriter:
         if durability == "power" and loop is not None:
             self._syncer = Syncer(loop, durable=self._became_durable, failed=self._sync_failed)
         try:
+            self._begin()
             self._open_segment()
-        except OSError as error:
-            self.close()
-            discard(folder / self.epoch)
-            raise self._error(error) from error
+        except LogFull:
+            pass
+        except (OSError, LogUnavailable) as error:
+            ours = self._error(error)
+            if isinstance(ours, LogUnavailable):
+                self.close()
+                raise ours from error
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a file that answers are written to."""
+        return self._segment is not None
+
+    @property
+    def unkept(self) -> int:
+        """Answers that left without being logged, and that nothing but this process counts yet."""
+        return self._missed.n if self._missed is not None and not self.epoch else 0
 
     @property
     def sequence(self) -> int:
@@ -178,6 +195,10 @@ class LogWriter:
 
     def close(self) -> None:
         """Make everything durable, mark the segment's end and let go of the files."""
+        if self.unkept:
+            with suppress(OSError, LogFull, LogUnavailable):
+                self._begin()
+                self._open_segment()
         segment = self._segment
         if segment is not None:
             try:
@@ -195,7 +216,9 @@ class LogWriter:
             self._syncer.close()
         if self._folder >= 0:
             self._slot.close()
-            os.close(self._folder)
+            if not self._number and self._missed is None:
+                discard(self._log / self.epoch)
+            os.close(self._folder)  # it counts as alive until then: nobody else removes it
             self._folder = -1
 
     def _write(self, kind: Kind, count: int, payload: bytes) -> int:
@@ -208,11 +231,13 @@ class LogWriter:
             data = self._before() + data
         try:
             if segment is None:
+                if not self.epoch:
+                    self._begin_again()
                 segment = self._open_segment()
             if self._waiting.bytes > WAITING_BYTES:
                 raise LogBehind(self._where, self._waiting.bytes)
             segment.write(data)
-        except (OSError, LogBehind) as error:
+        except (OSError, LogBehind, LogFull, LogUnavailable) as error:
             return self._not_written(kind, count, error)
         if self._ahead or self._missed is not None:
             self._went_on()
@@ -240,11 +265,11 @@ class LogWriter:
         self._ahead = b""
         self._missed = None
 
-    def _not_written(self, kind: Kind, count: int, error: OSError | LogBehind) -> int:
+    def _not_written(self, kind: Kind, count: int, error: OSError | LogError) -> int:
         """The policy for what the log did not take."""
         if self._segment is not None and self._segment.size < 0:
             self._abandon()
-        ours = error if isinstance(error, LogBehind) else self._error(error)
+        ours = self._error(error)
         if self._on_full == "refuse" or kind is not Kind.RECORDS:
             raise ours
         before, now = self._missed, self._clock()
@@ -265,10 +290,31 @@ class LogWriter:
         self._missed = missed
         self._slot.put(missed)
 
-    def _error(self, error: OSError) -> LogFull | LogUnavailable:
+    def _error(self, error: OSError | LogError) -> LogError:
+        if not isinstance(error, OSError):
+            return error
         if isinstance(from_os_error(error, self._where), StoreFull):
             return LogFull(self._where)
         return LogUnavailable(self._where, error.strerror or str(error))
+
+    def _begin(self) -> None:
+        """Have a folder, which may be one that was made while there was space; raises `LogFull`, `LogUnavailable`."""
+        self._begun = self._monotonic()
+        try:
+            self.epoch, self._folder, self._slot = begin_epoch(self._log, self._header.worker, self._clock())
+        except StoreFull as error:
+            raise LogFull(self._where) from error
+        except StoreUnavailable as error:
+            raise LogUnavailable(self._where, error.facts["reason"]) from error
+        self._where = str(self._log / self.epoch)
+        if self._missed is not None:
+            self._slot.put(self._missed)
+
+    def _begin_again(self) -> None:
+        """As `_begin`, once in a while: it takes too long to be tried for every answer."""
+        if self._monotonic() < self._begun + BEGIN_S:
+            raise LogFull(self._where)
+        self._begin()
 
     def _open_segment(self) -> Segment:
         self._number += 1
@@ -348,7 +394,7 @@ class LogWriter:
             if self._syncer is not None:
                 self._syncer.submit(Asked(fresh, self._sequence, self._generation))
 
-    def _give_up(self, error: LogFull | LogUnavailable) -> None:
+    def _give_up(self, error: LogError) -> None:
         """No segment takes what waits: the answers are refused, or they leave and are counted, as the policy says."""
         self._abandon()
         refuse = self._on_full == "refuse"
