@@ -23,7 +23,7 @@ QUICK = (
     ("leaks",),
     ("online",),
     ("prediction_log",),
-    ("serving", "--seconds", "2", "--times", "1"),
+    ("serving", "--seconds", "2", "--times", "1", "--contenders", "limit,headrace,fastapi,fastapi-sklearn"),
     ("batches", "--times", "1", "--rows", "20000"),
     ("load_generator", "1", "1"),
     ("front", "1", "1"),

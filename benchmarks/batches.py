@@ -25,7 +25,9 @@ from typing import Any, Final
 import polars as pl
 
 from benchmarks.harness import record, table
-from benchmarks.serving.__main__ import PORT, ask, make, pss_mb, running
+from benchmarks.serving.__main__ import make
+from benchmarks.serving.client import ask
+from benchmarks.serving.servers import PORT, gets, pss_mb, running
 
 PATH: Final = "/v1/deployments/late/predict"
 ARROW: Final = "application/vnd.apache.arrow.stream"
@@ -125,7 +127,7 @@ def main(arguments: Sequence[str]) -> None:
             command = ["taskset", "-c", "0", headrace, "predict", "late@champion", "batch.parquet", "-o", "out.parquet"]
             subprocess.run(command, cwd=folder, check=True, capture_output=True)
             found.setdefault("headrace predict, a file, with its start", []).append(time.perf_counter() - began)
-        with running([headrace, "serve", "--workers", "1"], folder, "/readyz") as (pid, _):
+        with running([headrace, "serve", "--workers", "1"], folder, lambda: gets(PORT, "/readyz")) as (pid, _):
             time.sleep(3)
             key = about["key"]
             for kind in sent:
@@ -134,7 +136,7 @@ def main(arguments: Sequence[str]) -> None:
                 for kind, name in ((PARQUET, "one Parquet file"), (ARROW, "one Arrow stream")):
                     took, _ = post(key, kind, sent[kind])
                     found.setdefault(name, []).append(took)
-                many = ask(PATH, folder / "many.txt", key, connections=4, seconds=4)
+                many = ask(PORT, PATH, folder / "many.txt", key, connections=4, seconds=4)
                 rate = many["requests"] / many["duration_us"] * 1e6 * JSON_ROWS
                 found.setdefault(f"JSON, {JSON_ROWS} rows a request, 4 connections", []).append(given.rows / rate)
             held = pss_mb(pid)

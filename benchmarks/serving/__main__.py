@@ -1,37 +1,42 @@
-"""A prediction server on one core beside the limit and FastAPI: requests a second, latency and its tail, CPU, memory.
+"""A prediction server on one core beside the limit, FastAPI and tools for serving models: requests a second, latency,
+its tail, CPU, memory, and how many answers are wrong.
 
 A LightGBM on 18 columns of flights, weather and planes (100,000 rows). Ours is `headrace serve` as
 it comes: keys, limits, metrics, sticky assignment, each answer in the log before it leaves. The limit is a constant
-answer from a bare protocol on uvloop and httptools. Servers run on core 0, wrk on core 1, keep-alive, 1,000 real rows.
+answer from a bare protocol on uvloop and httptools. LitServe, BentoML, Ray Serve, MLflow and MLServer are there in the
+best forms that were found for them (`benchmarks/peers/serving_*.py`), from PyPI in environments of their own; one that
+cannot be installed or started has a line that says so. Servers run on core 0, wrk on core 1, keep-alive, 1,000 real
+rows. Before a server is timed, 400 rows one by one and 10 requests of 100 rows are held against what the model answers
+in a process of its own; wrong answers are counted, and the server is timed all the same.
 What 100 rows of a request take is held against the model alone (`in_process`), the tail of the latency at 80 % of what
-is answered at most against the limit's at the same rate (`tail`). `ready` is the second start of a server: the first
-deploys the champion.
+is answered at most against the limit's at the same rate (`tail`). `ready` is the second start of a server, until it has
+answered a row: the first deploys the champion, or saves a model in the tool's form.
 
-usage: python -m benchmarks.serving [--seconds S] [--times N] [--only SERVERS]
+usage: python -m benchmarks.serving [--seconds S] [--times N] [--contenders A,B]
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
-import os
-import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from benchmarks.harness import FLIGHTS, ROOT, record, table
-from benchmarks.serving import tail
+from benchmarks.harness import FLIGHTS, ROOT, record
+from benchmarks.serving import in_process, tables, tail
+from benchmarks.serving.client import BATCHES, SINGLE, answers, ask, wrong
+from benchmarks.serving.contenders import CONTENDERS, OURS, PEERS, Contender, Row, python_of
+from benchmarks.serving.servers import PORT, Trouble, cpu_s, next_port, pss_mb, running
+from benchmarks.serving.tables import CONNECTIONS
 
 NUMBERS: Final = (
     "sched_dep_time", "sched_arr_time", "distance", "month", "weekday", "temp", "humid", "wind_speed", "precip",
@@ -44,9 +49,6 @@ TREES: Final = 200
 LEAVES: Final = 31
 BODIES: Final = 1_000
 BATCH: Final = 100
-PEERS: Final = ROOT / "benchmarks" / "peers"
-ENVIRONMENT: Final = ROOT / "benchmarks" / ".data" / "serving_fastapi"
-PORT: Final = 18_200
 DEFINITION: Final = f"""
 format = 1
 [project]
@@ -131,103 +133,82 @@ def _hours(weather: pl.DataFrame) -> pl.DataFrame:
     return weather.unique(["origin", "time_hour"], keep="first", maintain_order=True)
 
 
-def environment() -> str:
-    """The Python of the peers."""
-    interpreter = str(ENVIRONMENT / "bin" / "python")
-    if not (ENVIRONMENT / "ready").exists():
-        uv = str(Path(sys.executable).with_name("uv"))
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(ENVIRONMENT)], check=True)
-        wanted = str(PEERS / "serving_fastapi.txt")
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", interpreter, "-r", wanted], check=True)
-        (ENVIRONMENT / "ready").touch()
-    return interpreter
+def expect(folder: Path) -> None:
+    """What the model answers, by itself."""
+    scorer = in_process.load(folder / "package")
+    one, many = read(folder)
+    expected = {
+        "one": [each.probability for each in scorer.predict(one[:SINGLE])],
+        "many": [[each.probability for each in scorer.predict(rows)] for rows in many[:BATCHES]],
+    }
+    (folder / "expected_package.json").write_text(json.dumps(expected))
+
+
+def read(folder: Path) -> tuple[list[Row], list[list[Row]]]:
+    """The rows that are asked one by one, and those of a request together."""
+    one, many = (
+        [json.loads(line) for line in (folder / name).read_text().splitlines()] for name in ("one.txt", "many.txt")
+    )
+    return one, many
+
+
+def fit(folder: Path, python: str) -> None:
+    """The pipeline that peers with scikit-learn share."""
+    if not (folder / "pipeline.joblib").exists():
+        try:
+            subprocess.run([python, "-W", "ignore", str(PEERS / "serving_sklearn.py"), str(folder)], check=True)
+        except subprocess.CalledProcessError as error:
+            raise Trouble("its pipeline cannot be fitted") from error
 
 
 @contextmanager
-def running(command: Sequence[str], folder: Path, ready: str) -> Iterator[tuple[int, float]]:
-    """A server on core 0: its process, and seconds until it was ready."""
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        ["taskset", "-c", "0", *command],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=(folder / "server.log").open("wb"),
-    )
-    try:
-        while not _answers(ready):
-            assert process.poll() is None, (folder / "server.log").read_text()
-            time.sleep(0.01)
-        yield process.pid, time.perf_counter() - began
-    finally:
-        process.terminate()
-        process.wait(30)
+def serving(contender: Contender, folder: Path, key: str) -> Iterator[tuple[int, int, float]]:
+    """A contender that answers: process, port, and seconds until it had answered a row."""
+    python, port = python_of(contender.environment), next_port()
+    row = read(folder)[0][0]
+    peers = {"HOME": str(folder)} if contender.environment else {}  # what a peer keeps for its user goes with the rest
+    command = contender.command(python, folder, port)
+    with running(command, folder, lambda: answers(port, contender, row, key), environment=peers) as (pid, ready_s):
+        yield pid, port, ready_s
 
 
-def _answers(path: str) -> bool:
-    try:
-        connection = http.client.HTTPConnection("localhost", PORT, timeout=2)
-        connection.request("GET", path)
-        return connection.getresponse().status < 500
-    except (OSError, http.client.HTTPException):
-        return False
+def measure(contender: Contender, folder: Path, key: str, seconds: int, times: int) -> dict[str, Any]:
+    """One contender: whether it is right, requests a second at 16 and at 64 connections, and of many rows."""
+    one, many = read(folder)
+    if contender.model == "sklearn":
+        fit(folder, python_of(contender.environment))
+    bodies = folder / "bodies"
+    bodies.mkdir(exist_ok=True)
+    (bodies / "one.txt").write_text("\n".join(json.dumps(contender.ask_one(row)) for row in one))
+    (bodies / "many.txt").write_text("\n".join(json.dumps(contender.ask_many(rows)) for rows in many))
+    with serving(contender, folder, key) as (_, _, first_s):
+        pass
+    with serving(contender, folder, key) as (pid, port, ready_s):
+        found: dict[str, Any] = {"first_s": first_s, "ready_s": ready_s}
+        if contender.model:
+            expected = json.loads((folder / f"expected_{contender.model}.json").read_text())
+            singles = list(zip(one[:SINGLE], expected["one"][:SINGLE], strict=True))
+            batches = list(zip(many[:BATCHES], expected["many"][:BATCHES], strict=True))
+            found["wrong"], found["wrong_many"] = wrong(port, contender, key, singles, batches)
 
+        def timed(where: str, name: str, connections: int) -> dict[str, float]:
+            before = cpu_s(pid)
+            told = ask(port, where, bodies / name, key, connections=connections, seconds=seconds)
+            return told | {
+                "cpu_us": (cpu_s(pid) - before) / told["requests"] * 1e6,
+                "rate": told["requests"] / told["duration_us"] * 1e6,
+            }
 
-def ask(where: str, bodies: Path, key: str, *, connections: int, seconds: int) -> dict[str, Any]:
-    """wrk on core 1."""
-    found = subprocess.run(
-        [
-            "taskset", "-c", "1", "wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "--latency",
-            "-s", str(Path(__file__).with_name("post.lua")), f"http://localhost:{PORT}",
-        ],
-        env=os.environ | {"BODIES": str(bodies), "WHERE": where, "KEY": key},
-        capture_output=True,
-        text=True,
-        check=True,
-    )  # fmt: skip
-    told: dict[str, Any] = json.loads(re.findall(r"^JSON (.*)$", found.stdout, re.MULTILINE)[0])
-    assert told["failed"] == 0, found.stdout
-    return told
-
-
-def tree(pid: int) -> list[int]:
-    """A process and everything below it."""
-    found = [pid]
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(FileNotFoundError):  # a thread that has ended since
-            for child in (task / "children").read_text().split():
-                found += tree(int(child))
-    return found
-
-
-def cpu_s(pid: int) -> float:
-    """Of all of them."""
-    tick, total = os.sysconf("SC_CLK_TCK"), 0
-    for each in tree(pid):
-        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / tick
-
-
-def pss_mb(pid: int) -> float:
-    """Memory of all of them, what they share counted once."""
-    total = 0
-    for each in tree(pid):
-        text = Path(f"/proc/{each}/smaps_rollup").read_text()
-        total += int(re.findall(r"^Pss:\s+(\d+)", text, re.MULTILINE)[0])
-    return total / 1024
-
-
-def contenders(folder: Path, key: str) -> dict[str, tuple[list[str], str, str, str, str]]:
-    """Command, path that tells that it is ready, of one row, of many, and the key."""
-    headrace = [str(Path(sys.executable).with_name("headrace")), "serve", "--workers", "1"]
-    peer = [environment(), "-W", "ignore", str(PEERS / "serving_fastapi.py")]
-    ours = "/v1/deployments/late/predict"
-    return {
-        "limit": ([sys.executable, str(PEERS / "serving_echo.py"), str(PORT)], "/", "/predict", "", ""),
-        "headrace": (headrace, "/readyz", ours, ours, key),
-        "FastAPI, ONNX": ([*peer, "onnx", str(folder), str(PORT)], "/docs", "/predict", "/predict_many", ""),
-        "FastAPI, scikit-learn": ([*peer, "sklearn", str(folder), str(PORT)], "/docs", "/predict", "/predict_many", ""),
-    }
+        ask(port, contender.one, bodies / "one.txt", key, connections=16, seconds=2)
+        for connections in CONNECTIONS:
+            runs = [timed(contender.one, "one.txt", connections) for _ in range(times)]
+            for fact in ("rate", "p50_us", "p99_us", "cpu_us"):
+                found[f"{fact} {connections}"] = statistics.median(run[fact] for run in runs)
+        if contender.many:
+            runs = [timed(contender.many, "many.txt", 16) for _ in range(times)]
+            found["many"] = statistics.median(run["rate"] for run in runs)
+            found["many_cpu_us"] = statistics.median(run["cpu_us"] for run in runs)
+        return found | {"pss_mb": pss_mb(pid)}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -235,58 +216,38 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving")
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--contenders", default=",".join(CONTENDERS), help="default: %(default)s")
     given = parser.parse_args(arguments)
+    names = given.contenders.split(",")
+    if unknown := set(names) - set(CONTENDERS):
+        parser.error(f"no contender is called {', '.join(sorted(unknown))}; there are {', '.join(CONTENDERS)}")
     if shutil.which("wrk") is None:
         raise SystemExit("this needs wrk: apt-get install wrk")
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         about = make(folder)
-        found: dict[str, dict[str, Any]] = {}
-        for name, (command, ready, one, many, key) in contenders(folder, about["key"]).items():
-            if given.only and name not in given.only.split(","):
-                continue
-            with running(command, folder, ready) as (_, first_s):
-                pass
-            with running(command, folder, ready) as (pid, ready_s):
-                found[name] = measure_one(pid, folder, one, many, key, given.seconds, given.times) | {
-                    "ready_s": ready_s,
-                    "first_s": first_s,
-                }
+        expect(folder)
+        keys = {"headrace": about["key"]}
+        found: dict[str, dict[str, Any] | Trouble] = {}
+        for name in names:
+            try:
+                found[name] = measure(CONTENDERS[name], folder, keys.get(name, ""), given.seconds, given.times)
+            except Trouble as trouble:
+                said = (folder / "server.log").read_text(errors="replace") if (folder / "server.log").exists() else ""
+                print(said[-4_000:], file=sys.stderr)
+                if name in OURS:
+                    raise SystemExit(f"{name}: {trouble}") from trouble
+                found[name] = trouble
             print(name, found[name], file=sys.stderr)
         alone = model_alone(folder)
-        tails = measure_tails(folder, about["key"], given.seconds, given.times)
-        print(alone, tails, file=sys.stderr)
-    body = "\n\n".join([report(found, about), report_many(found, alone), tail.report(tails)])
-    if given.only:
-        print(body)
-    else:
+        parts = [tables.report(found, about, TREES, BATCH), tables.report_many(found, alone, BATCH)]
+        if set(OURS) <= set(names):
+            parts.append(tail.report(measure_tails(folder, about["key"], given.seconds, given.times)))
+    body = "\n\n".join(parts)
+    if names == list(CONTENDERS):
         record("Serving", "python -m benchmarks.serving", body, libraries=["onnxruntime", "uvloop", "httptools"])
-
-
-def measure_one(pid: int, folder: Path, one: str, many: str, key: str, seconds: int, times: int) -> dict[str, Any]:
-    """One server: requests a second at 16 and at 64 connections, and of many rows."""
-    ask(one, folder / "one.txt", key, connections=16, seconds=2)
-    found: dict[str, Any] = {}
-    for connections in (16, 64):
-        runs = []
-        for _ in range(times):
-            before = cpu_s(pid)
-            told = ask(one, folder / "one.txt", key, connections=connections, seconds=seconds)
-            told["cpu_us"] = (cpu_s(pid) - before) / told["requests"] * 1e6
-            told["rate"] = told["requests"] / told["duration_us"] * 1e6
-            runs.append(told)
-        for fact in ("rate", "p50_us", "p99_us", "cpu_us"):
-            found[f"{fact} {connections}"] = statistics.median(run[fact] for run in runs)
-    if many:
-        runs = []
-        for _ in range(times):
-            before = cpu_s(pid)
-            told = ask(many, folder / "many.txt", key, connections=16, seconds=seconds)
-            runs.append(told | {"cpu_us": (cpu_s(pid) - before) / told["requests"] * 1e6})
-        found["many"] = statistics.median(run["requests"] / run["duration_us"] * 1e6 for run in runs)
-        found["many_cpu_us"] = statistics.median(run["cpu_us"] for run in runs)
-    return found | {"pss_mb": pss_mb(pid)}
+    else:
+        print(body)
 
 
 def model_alone(folder: Path) -> dict[str, float]:
@@ -299,62 +260,15 @@ def model_alone(folder: Path) -> dict[str, float]:
 
 def measure_tails(folder: Path, key: str, seconds: int, times: int) -> dict[str, dict[str, float]]:
     """The limit's and ours, at the rate that ours gives."""
-    servers = contenders(folder, key)
     found: dict[str, dict[str, float]] = {}
     rate = None
-    for name in ("headrace", "limit"):
-        command, ready, one, _, theirs = servers[name]
-        with running(command, folder, ready):
-            asks = tail.crew(PORT, one, theirs, folder / "one.txt")
+    for name, theirs in (("headrace", key), ("limit", "")):
+        contender = CONTENDERS[name]
+        with serving(contender, folder, theirs) as (_, port, _):
+            asks = tail.crew(port, contender.one, theirs, folder / "one.txt")
             found[name] = tail.measure(asks, rate, seconds=seconds, times=times)
         rate = found[name]["rate"]
     return {"limit": found["limit"], "headrace": found["headrace"]}
-
-
-def report_many(found: Mapping[str, Mapping[str, Any]], alone: Mapping[str, float]) -> str:
-    """What a request of many rows costs beside the model."""
-    lines = [
-        ("the graph alone, in process", f"{alone['graph_us']:,.0f}", f"{alone['graph_us'] / alone['predict_us']:.2f}"),
-        ("`predict` of the rows, in process", f"{alone['predict_us']:,.0f}", "1.00"),
-        *(
-            (name, f"{one['many_cpu_us']:,.0f}", f"{one['many_cpu_us'] / alone['predict_us']:.2f}")
-            for name, one in found.items()
-            if "many_cpu_us" in one
-        ),
-    ]
-    headings = [f"{BATCH} rows a request", "processor µs", "of predict"]
-    return f"A request of {BATCH} rows, 16 connections, and the model alone with the same rows:\n\n" + table(
-        headings, lines
-    )
-
-
-def report(found: Mapping[str, Mapping[str, Any]], about: Mapping[str, Any]) -> str:
-    """The table."""
-    limit, ours = found.get("limit"), found.get("headrace")
-    lines = [
-        (
-            name,
-            f"{one['rate 16']:,.0f}",
-            f"{one['rate 64']:,.0f}",
-            "" if limit is None else " / ".join(f"{one[n] / limit[n]:.3f}" for n in ("rate 16", "rate 64")),
-            "" if ours is None else f"{ours['rate 64'] / one['rate 64']:.1f}",
-            f"{one['p50_us 16']:,.0f} / {one['p99_us 16']:,.0f}",
-            f"{one['cpu_us 64']:,.1f}",
-            f"{one['many']:,.0f}" if "many" in one else "–",
-            f"{one['pss_mb']:,.0f}",
-            f"{one['first_s']:.2f} / {one['ready_s']:.2f}",
-        )
-        for name, one in found.items()
-    ]
-    headings = [
-        "server", "rows/s, 16 conn.", "64 conn.", "of the limit", "headrace ×", "p50 / p99 µs, 16", "CPU µs/row, 64",
-        f"requests/s of {BATCH} rows", "PSS MB", "ready s, first / again",
-    ]  # fmt: skip
-    return (
-        f"{about['trees']} trees ({about['nodes']:,} nodes) on {about['columns']} columns; the scikit-learn peer has "
-        f"{TREES} of its own. Server on core 0, wrk on core 1. Ours with keys, limits, metrics, sticky assignment and "
-        "every answer in the log before it leaves (`process`).\n\n" + table(headings, lines)
-    )
 
 
 if __name__ == "__main__":
