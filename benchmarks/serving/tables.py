@@ -64,11 +64,12 @@ def best(figures: Mapping[str, Mapping[str, Any]]) -> str:
     tools = [name for name in figures if CONTENDERS[name].tool]
     if not tools:
         return ""
+    documented = [name for name in tools if CONTENDERS[name].documented]
+    forms = [("in a form that their documents describe", documented)]
+    if documented != tools:  # else nothing was measured that could be better than those
+        forms.append(("in any form that was measured", tools))
     said = []
-    for which, names in (
-        ("in a form that their documents describe", [name for name in tools if CONTENDERS[name].documented]),
-        ("in any form", tools),
-    ):
+    for which, names in forms:
         told = []
         for connections in CONNECTIONS:
             rate = f"rate {connections}"
