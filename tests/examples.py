@@ -12,7 +12,9 @@ import importlib.util
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +23,7 @@ import pytest
 from headrace.app import Project
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+PROOFS = EXAMPLES.with_name("proofs")
 
 
 def _prepared(name: str) -> Path:
@@ -32,11 +35,7 @@ def _prepared(name: str) -> Path:
     spec.loader.exec_module(prepare)
     data = EXAMPLES / name / "data"
     data.mkdir(exist_ok=True)
-    with (data / ".lock").open("a+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.fstat(lock.fileno()).st_size == 0:  # else another worker has laid it out
-            prepare.main(data)
-            lock.write("done")
+    once(data / ".lock", lambda: prepare.main(data))
     return data
 
 
@@ -51,16 +50,42 @@ def shared_folder(factory: pytest.TempPathFactory) -> Path:
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
+def once(lock: Path, make: Callable[[], object]) -> None:
+    """Have something made by the first who asks, others wait for it; where making fails, the next one tries."""
+    with lock.open("a+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if os.fstat(held.fileno()).st_size == 0:
+            make()
+            held.write("done")
+
+
+def python_with(name: str, factory: pytest.TempPathFactory) -> Path:
+    """A Python that has what `proofs/NAME.txt` pins, installed once a session."""
+    shared = shared_folder(factory)
+    folder, uv = shared / name, Path(sys.executable).with_name("uv")
+    python = folder / "bin" / "python"
+
+    def install() -> None:
+        for command in (
+            [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, folder],
+            [uv, "pip", "install", "--quiet", "--require-hashes", "--python", python, "-r", PROOFS / f"{name}.txt"],
+        ):
+            subprocess.run([str(word) for word in command], check=True)
+
+    once(shared / f"{name}.lock", install)
+    return python
+
+
 def copy_finished(name: str, shared: Path, target: Path) -> Path:
     """Copy an example as its first run left it: run once a session, signed with the key in `shared / "keys"`."""
     done = shared / f"finished-{name}"
-    with (shared / f"{name}.lock").open("a+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.fstat(lock.fileno()).st_size == 0:
-            flights(done) if name == "flights" else tumours(done)
-            with Project.open(done, environment={**os.environ, "HEADRACE_CONFIG": str(shared / "keys")}) as project:
-                project.run()
-            lock.write("done")
+
+    def run() -> None:
+        flights(done) if name == "flights" else tumours(done)
+        with Project.open(done, environment={**os.environ, "HEADRACE_CONFIG": str(shared / "keys")}) as project:
+            project.run()
+
+    once(shared / f"{name}.lock", run)
     return Path(shutil.copytree(done, target))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.examples import shared_folder
+from tests.examples import python_with
 
 from headrace.cli import main
 from headrace.data.errors import ContractUnreadable
@@ -20,7 +19,6 @@ from headrace.data.odcs import from_odcs, to_odcs
 from headrace.definition.section import source_section
 from headrace.language.types import Type
 
-ROOT = Path(__file__).parents[2]
 ORDERS = """
 [sources.orders]
 read = "data/orders.csv"
@@ -191,13 +189,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def datacontract(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The standard's command-line tool, in an environment of its own."""
-    folder = shared_folder(tmp_path_factory) / "datacontract"
-    uv, python = Path(sys.executable).with_name("uv"), folder / "bin" / "python"
-    if not (folder / "bin" / "datacontract").exists():
-        subprocess.run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, folder], check=True)
-        install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r"]
-        subprocess.run([*install, ROOT / "proofs" / "datacontract.txt"], check=True)
-    return folder / "bin" / "datacontract"
+    return python_with("datacontract", tmp_path_factory).with_name("datacontract")
 
 
 @pytest.mark.heavy

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.examples import python_with
 
 from headrace.app import Project
 from headrace.errors import HeadraceError
 from headrace.operations.events import HttpEvents
 
-PROOFS = Path(__file__).parents[2] / "proofs"
 READ_BACK = Path(__file__).parents[2] / "proofs" / "openlineage_read_back.py"
 DEFINITION = """format = 1
 [project]
@@ -175,16 +174,10 @@ def test_the_reference_client_reads_every_event_and_emits_it_again(
     (tmp_path / "rows.csv").unlink()
     with pytest.raises(HeadraceError):
         check(tmp_path)
-    place = tmp_path_factory.mktemp("reference") / "client"
-    uv = Path(sys.executable).with_name("uv")
-    python = place / "bin" / "python"
-    for command in (
-        [uv, "venv", "-q", "--python", sys.executable, place],
-        [uv, "pip", "install", "-q", "--require-hashes", "--python", python, "-r", PROOFS / "openlineage.txt"],
-        [python, READ_BACK, tmp_path / "lineage.ndjson", tmp_path / "again.ndjson"],
-    ):
-        ran = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
-        assert ran.returncode == 0, ran.stderr
+    command = [python_with("openlineage", tmp_path_factory), READ_BACK]
+    command += [tmp_path / "lineage.ndjson", tmp_path / "again.ndjson"]
+    ran = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
     again = [json.loads(line) for line in (tmp_path / "again.ndjson").read_text().splitlines()]
     names = ("eventType", "eventTime")
     assert [[one[name] for name in names] for one in again] == [[one[name] for name in names] for one in told(tmp_path)]

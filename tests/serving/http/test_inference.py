@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.examples import shared_folder
+from tests.examples import python_with
 from tests.scoring.made import ROW, decision
 from tests.serving.http.inside import Inside, deployment, version, within
 from tests.serving.http.running import Place, Running
@@ -20,7 +19,6 @@ from tests.serving.http.running import Place, Running
 from headrace.serving.http.endpoint import Endpoint
 from headrace.serving.http.inference import read_infer
 
-ROOT = Path(__file__).parents[3]
 INFER = "/v2/models/delays/infer"
 KINDS = {"carrier": "BYTES", "distance": "FP64", "seats": "INT64", "vip": "BOOL", "due": "BYTES"}
 
@@ -47,23 +45,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def triton(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python with Triton's client."""
-    folder = shared_folder(tmp_path_factory) / "tritonclient"
-    uv = Path(sys.executable).with_name("uv")
-    if not (folder / "ready").exists():
-        subprocess.run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, folder], check=True)
-        install: list[str | Path] = [
-            uv,
-            "pip",
-            "install",
-            "--quiet",
-            "--require-hashes",
-            "--python",
-            folder / "bin" / "python",
-            "-r",
-        ]
-        subprocess.run([*install, ROOT / "proofs" / "tritonclient.txt"], check=True)
-        (folder / "ready").touch()
-    return folder / "bin" / "python"
+    return python_with("tritonclient", tmp_path_factory)
 
 
 CLIENT = """
