@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -17,6 +16,7 @@ from tests.serving.log.test_full_disk import fill
 
 from headrace.serving.log.epochs import SPARES
 from headrace.serving.log.reader import verify
+from headrace.testing.faults import small_disk
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
 
@@ -24,11 +24,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[Path]:
     """What a server keeps for itself, on a disk of four MiB."""
-    folder = tmp_path / "serving"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with small_disk(tmp_path / "serving", size_bytes=4 << 20) as folder:
+        yield folder
 
 
 def begun(place: Place) -> tuple[Running, Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from headrace.serving.log.gap_slot import read_slot
 from headrace.serving.log.reader import EpochReader, Missing, Predictions, verify
 from headrace.serving.log.ship import ship
 from headrace.serving.log.writer import BEGIN_S, OnFull
+from headrace.testing.faults import small_disk
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
 
@@ -27,11 +27,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A disk of one MiB."""
-    root = tmp_path / "small"
-    root.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(root)], check=True)
-    yield root
-    subprocess.run(["umount", "--lazy", str(root)], check=True)
+    with small_disk(tmp_path / "small", size_bytes=1 << 20) as root:
+        yield root
 
 
 def fill(root: Path) -> Path:
