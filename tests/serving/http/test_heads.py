@@ -11,9 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scoring.made import ROW
-from tests.serving.http.inside import Inside, answers, deployment, key, now_us, request, turns, version, within
+from tests.serving.http.inside import (
+    Inside,
+    Transport,
+    answers,
+    deployment,
+    key,
+    now_us,
+    request,
+    turns,
+    version,
+    within,
+)
 
+from headrace.serving.http.connection import Connection
 from headrace.serving.limits import Limits
+from headrace.serving.log.reader import Predictions, read_log
 
 VERSION = version(1)
 
@@ -54,16 +67,11 @@ def test_who_asks_whether_to_send_is_not_told_in_the_place_of_an_earlier_answer(
     within(run())
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"x_request_id": "a"},
-        {"x_timeout_ms": "9000"},
-        {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
-        {"expect": "100-continue"},
-        {"connection": "close"},
-    ],
-)
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+OTHER = "00-5bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize("more", [{"expect": "100-continue"}, {"connection": "close"}])
 def test_a_head_that_says_more_than_once_is_read_every_time(tmp_path: Path, more: dict[str, str]) -> None:
     async def run() -> None:
         inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION])
@@ -71,6 +79,115 @@ def test_a_head_that_says_more_than_once_is_read_every_time(tmp_path: Path, more
         connection.data_received(request(**more))
         await turns()
         assert not inside.desk.heads
+
+    within(run())
+
+
+def read_by(inside: Inside) -> tuple[Connection, Transport, list[int]]:
+    """A connection, its client's end, and how many bytes each request has that its parser is given."""
+    found = []
+
+    class Parsed(Connection):
+        def _parse(self, data: bytes) -> None:
+            found.append(len(data))
+            super()._parse(data)
+
+    transport = Transport()
+    connection = Parsed(inside.desk)
+    connection.connection_made(transport)  # type: ignore[arg-type]
+    return connection, transport, found
+
+
+@pytest.mark.parametrize("spelled", ["x-request-id", "X-Request-ID", "X-REQUEST-Id"])
+def test_a_head_is_known_whatever_id_trace_and_time_its_request_has(tmp_path: Path, spelled: str) -> None:
+    async def run() -> None:
+        inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION])
+        connection, transport, read = read_by(inside)
+        names = ["first", "second:2", "x", "a" * 128]
+        for name, trace in zip(names, [TRACE, OTHER, TRACE, TRACE], strict=True):
+            connection.data_received(request(**{spelled: name}, Traceparent=trace, x_timeout_ms="60000"))
+            await turns()
+        assert len(read) == len(inside.desk.heads) == 1
+        found = answers(transport.sent)
+        assert [(status, headers["x-request-id"], body["id"]) for status, headers, body in found] == [
+            (200, name, name) for name in names
+        ]
+        inside.log.close()
+        records = [
+            record for each in read_log(inside.folder) if isinstance(each, Predictions) for record in each.records
+        ]
+        assert [(each.request_id, each.trace) for each in records] == [
+            (name, (OTHER if name == "second:2" else TRACE).split("-")[1]) for name in names
+        ]
+
+    within(run())
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({"x_request_id": ""}, "request-id-invalid"),
+        ({"x_request_id": "a b"}, "request-id-invalid"),
+        ({"x_request_id": "a" * 129}, "request-id-invalid"),
+        ({"x_timeout_ms": "soon"}, "timeout-invalid"),
+        ({"x_timeout_ms": "0"}, "timeout-invalid"),
+        ({"x_timeout_ms": "99999999"}, "timeout-invalid"),
+        ({"traceparent": "00-\x01"}, "request-malformed"),
+        ({"traceparent": "of another kind"}, None),
+        ({"traceparent": "00-" + "0" * 32}, None),
+    ],
+)
+def test_what_a_known_head_cannot_say_is_told_as_if_it_were_not_known(
+    tmp_path: Path, more: dict[str, str], code: str | None
+) -> None:
+    async def run() -> None:
+        inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION])
+        connection, transport = inside.connect()
+        fits = {"x_request_id": "r", "x_timeout_ms": "60000", "traceparent": TRACE}
+        for said in (fits, fits | more):
+            connection.data_received(request(**said))
+            await turns()
+        assert inside.desk.heads
+        found = answers(transport.sent)
+        assert [(status, body.get("code")) for status, _, body in found] == [
+            (200, None),
+            (200 if code is None else 400, code),
+        ]
+
+    within(run())
+
+
+def test_what_a_request_says_twice_of_itself_is_read_every_time(tmp_path: Path) -> None:
+    async def run() -> None:
+        inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION])
+        connection, transport, read = read_by(inside)
+        once = request(x_request_id="first")
+        twice = once.replace(b"\r\n\r\n", b"\r\nX-Request-ID: last\r\n\r\n", 1)
+        for data in (twice, once, twice, twice.replace(b"X-Request-ID", b"x-request-id")):
+            connection.data_received(data)
+            await turns()
+        assert [answer["id"] for _, _, answer in answers(transport.sent)] == ["last", "first", "last", "last"]
+        assert len(read) == 4
+        assert len(inside.desk.heads) == 1
+
+    within(run())
+
+
+def test_a_body_is_not_searched_for_ids(tmp_path: Path) -> None:
+    async def run() -> None:
+        inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION])
+        connection, transport = inside.connect()
+        connection.data_received(request(x_request_id="a"))
+        await turns()
+        connection.data_received(request(b"{\r\nx-request-id: b\r\n}"))
+        connection.data_received(request(b"{\r\nx-request-id: b\r\n}", x_request_id="c"))
+        await turns()
+        found = answers(transport.sent)
+        assert [(status, headers["x-request-id"] == "b") for status, headers, _ in found] == [
+            (200, False),
+            (400, False),
+            (400, False),
+        ]
 
     within(run())
 
@@ -212,22 +329,49 @@ def test_a_known_head_is_told_to_come_again_when_there_is_too_much_to_do(tmp_pat
     within(run())
 
 
+def test_who_is_told_to_come_again_is_called_as_it_called_itself(tmp_path: Path) -> None:
+    async def run() -> None:
+        inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION], limits=Limits(waiting=1))
+        (first, _), (second, transport) = inside.connect(), inside.connect()
+        second.data_received(request(x_request_id="before"))
+        await turns()
+        transport.sent = b""
+        first.data_received(request(x_request_id="one"))
+        second.data_received(request(x_request_id="another"))
+        await turns()
+        [(status, headers, problem)] = answers(transport.sent)
+        assert (status, headers["x-request-id"], problem["id"], problem["code"]) == (
+            429, "another", "another", "too-busy",
+        )  # fmt: skip
+
+    within(run())
+
+
 def test_heads_are_kept_in_bounds(tmp_path: Path) -> None:
     async def run() -> None:
         inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION])
         connection, _ = inside.connect()
+        most = 0
         for number in range(1_500):
-            connection.data_received(request(x_other=str(number)))
-            if number % 100 == 0:
-                await turns()
-        await turns()
-        assert 0 < len(inside.desk.heads) <= 1_024
+            spelled = "".join(
+                each.upper() if number >> place & 1 else each for place, each in enumerate("x-request-id")
+            )
+            connection.data_received(request(x_other=str(number), **({spelled: "a"} if number > 1_200 else {})))
+            await turns(3)
+            assert 0 < len(inside.desk.heads) <= 1_024
+            assert len(inside.desk.heads.lines) <= 12
+            most = max(most, len(inside.desk.heads))
+        assert most > 1_000
 
     within(run())
 
 
 BODIES = st.sampled_from([ROW, ROW | {"seats": 9}, [ROW, ROW], [], b"{", b"", ROW | {"vip": "so"}])
-MORE = st.sampled_from([{}, {}, {}, {"x_request_id": "fixed"}, {"x_other": "1"}])
+OWN = st.sampled_from(["fixed", "b", "", "a b", "1"])
+MORE = st.one_of(
+    st.sampled_from([{}, {}, {}, {"x_other": "1"}, {"traceparent": TRACE}, {"x_timeout_ms": "60000"}]),
+    st.dictionaries(st.sampled_from(["x_request_id", "X_Request_ID"]), OWN, min_size=1),
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -252,7 +396,7 @@ def test_however_the_bytes_are_cut_the_answers_are_the_same(
                 if len(parts) > len(pieces) and parts[1:] == pieces:
                     said = said[1:]
                 for _, _, body in said:
-                    if isinstance(body, dict):
+                    if isinstance(body, dict) and body.get("id") not in {"fixed", "b", "1"}:
                         body.pop("id", None)
                 found.append([(status, body) for status, _, body in said])
                 inside.log.close()

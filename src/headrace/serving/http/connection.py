@@ -1,10 +1,9 @@
 """One connection: bytes in, whole requests to the desk, answers out in order. No coroutine, no thread.
 
 httptools (llhttp) parses; it refuses what could be read in two ways (two lengths, a length beside chunks, bare line
-feeds). A head that it has once read, of a request for predictions whose key holds, is known by its bytes: clients that
-keep a connection send the same one again and again, and it means the same every time. Sizes and times are bounded here,
-before any work. A request that is not answered at once (a log has to reach the disk) holds back those that its
-connection sent after it; a client that does not read what it asked for is not asked for more.
+feeds). A head that it has once read, of a request for predictions whose key holds, is known by its bytes (`heads`).
+Sizes and times are bounded here, before any work. A request that is not answered at once (a log has to reach the disk)
+holds back those that its connection sent after it; a client that does not read what it asked for is not asked for more.
 """
 
 from __future__ import annotations
@@ -172,10 +171,13 @@ class Connection(asyncio.Protocol):
         """Bytes came."""
         if not (self._reading or self.waits or self._queue or self._closing or self._unread_since):
             place = data.find(_END) + 4
-            known = self._desk.heads.get(data[:place])
+            heads = self._desk.heads
+            known, own = heads.same.get(data[:place]), None
+            if known is None and heads.lines and (found := heads.find(data[:place])) is not None:
+                known, own = found
             if known is not None and len(data) - place == known.length:
                 self.waits = 1
-                self._desk.take_known(self, known, data[place:])
+                self._desk.take_known(self, known, data[place:], own)
                 return
             self._chunk = data
         else:

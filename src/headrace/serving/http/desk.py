@@ -22,8 +22,9 @@ from headrace.serving.http.asked import Asked, Tally
 from headrace.serving.http.connection import Connection, Request
 from headrace.serving.http.endpoint import Endpoint
 from headrace.serving.http.gate import Gate, check_id, is_limited
+from headrace.serving.http.heads import Head, Heads, Own
 from headrace.serving.http.quota import Quota
-from headrace.serving.http.refusals import OF_THE_ROW, not_kept, told_of, too_busy
+from headrace.serving.http.refusals import OF_THE_ROW, ComeAgain, not_kept, told_of
 from headrace.serving.http.responses import (
     JSON,
     PROBLEM,
@@ -52,24 +53,8 @@ _TRACE: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16}
 _BATCHES: Final = b"application/vnd.apache."
 """What the types of batches begin with."""
 _ONCE_A_SECOND: Final = 1.0
-_MOST_HEADS: Final = 1_024
-_SAYS_NO_MORE: Final = frozenset({b"x-request-id", b"x-timeout-ms", b"traceparent"})
-"""What differs from request to request: such a head does not come again."""
 _MS: Final = 1_000_000
 _LONGEST_MS: Final = 3_600_000
-_NEVER_US: Final = 1 << 62
-
-
-class Head:
-    """The head of a request for predictions as it was once read, and who sent it."""
-
-    __slots__ = ("endpoint", "headers", "key", "length", "limited", "until_us", "url")
-
-    def __init__(self, request: Request, endpoint: Endpoint, key: ApiKey) -> None:
-        self.url, self.headers, self.length = request.url, request.headers, len(request.body)
-        self.endpoint, self.key, self.limited = endpoint, key, is_limited(key)
-        self.until_us = key.expires_us or _NEVER_US
-        """When it has to be read anew."""
 
 
 class Desk:
@@ -121,8 +106,7 @@ class Desk:
         self.unread = 0
         """Bytes of answers that clients do not read, about."""
         self._endpoints: dict[bytes, Endpoint] = {}
-        self.heads: Final[dict[bytes, Head]] = {}
-        """By their bytes."""
+        self.heads: Final = Heads()
         self._prefix = secrets.token_hex(8).encode()
         self._numbers = 0
         self.ready = False
@@ -240,32 +224,33 @@ class Desk:
             for keep in (True, False)
         }
         self._begun = {keep: self._heads[keep] + b"application/json\r\ncontent-length: " for keep in (True, False)}
-        problem = problem_body(too_busy(), None)
-        date = b"date: " + self._date
-        self._come_again = [
-            head(429, PROBLEM, len(problem), date, b"retry-after: %d" % seconds) + problem for seconds in (1, 2, 3)
-        ]
+        self._come_again = [ComeAgain(self._date, seconds) for seconds in (1, 2, 3)]
         for connection in list(self._connections):
             connection.sweep(now)
 
     # requests
 
-    def take_known(self, connection: Connection, known: Head, body: bytes) -> None:
-        """Answer a request whose head is one that was read before."""
+    def take_known(self, connection: Connection, known: Head, body: bytes, own: Own | None) -> None:
+        """Answer a request whose head is one that was read before, but for what it says of itself alone."""
         now_us = self._clock()
         if now_us >= known.until_us:
             self.heads.clear()
-            self.take(Request(connection, b"POST", known.url, known.headers, body, True, self.now()))
+            headers = known.headers if own is None else known.headers | own
+            self.take(Request(connection, b"POST", known.url, headers, body, True, self.now()))
             return
+        self._numbers += 1
+        name = None if own is None else own.get(b"x-request-id")
         if self._answering.is_full:  # refusing must cost next to nothing, or there is no time left to answer
             self.statuses[429] = self.statuses.get(429, 0) + 1
             self._answering.refusals += 1
-            self._numbers += 1
-            connection.write(self._come_again[self._numbers % 3], True)
+            connection.write(self._come_again[self._numbers % 3].told(name), True)
             return
-        self._numbers += 1
-        asked = Asked(connection, b"%b-%x" % (self._prefix, self._numbers), known.endpoint, body, now_us, keep=True)
+        asked = Asked(
+            connection, name or b"%b-%x" % (self._prefix, self._numbers), known.endpoint, body, now_us, keep=True
+        )
         try:
+            if own is not None:
+                _hear(asked, own)
             if known.limited:
                 asked.release = self.gate.take_turn(known.key)
             self._answering.ask(asked, many=body[:1] != b"{" and is_many(body), has_room=True)
@@ -333,10 +318,8 @@ class Desk:
         check_json(request)
         asked = self.asked(request, endpoint)
         self._ask(asked, key, many=is_many(request.body))
-        if request.head is not None and request.keep and _SAYS_NO_MORE.isdisjoint(request.headers):
-            if len(self.heads) >= _MOST_HEADS:
-                self.heads.clear()
-            self.heads[request.head] = Head(request, endpoint, key)
+        if request.head is not None and request.keep:
+            self.heads.learn(request.head, request, endpoint, key)
 
     def _batch(self, request: Request, endpoint: Endpoint, key: ApiKey) -> None:
         """Predictions for the rows of an Arrow stream or a Parquet file."""
@@ -437,16 +420,7 @@ class Desk:
         """A request for predictions under way."""
         assert request.id is not None, "it was given one"
         asked = Asked(request.connection, request.id, endpoint, request.body, self._clock(), keep=request.keep)
-        parent = request.headers.get(b"traceparent")
-        if parent is not None and (traced := _TRACE.match(parent)) is not None:
-            asked.trace = traced[1].decode()
-        waits = request.headers.get(b"x-timeout-ms")
-        if waits is not None:
-            if not waits.isdigit() or len(waits) > 9 or not 0 < int(waits) <= _LONGEST_MS:
-                raise Problem(
-                    400, "timeout-invalid", f"x-timeout-ms is a whole number of milliseconds, 1 to {_LONGEST_MS:,}"
-                )
-            asked.until_ns = asked.began_ns + int(waits) * _MS
+        _hear(asked, request.headers)
         return asked
 
     def _outcomes(self, request: Request, name: bytes) -> None:
@@ -557,6 +531,20 @@ class Desk:
 
 
 _CLOSE: Final = b"connection: close\r\n"
+
+
+def _hear(asked: Asked, headers: Mapping[bytes, bytes]) -> None:
+    """What a request says of its trace, and how long it waits; raises `Problem`."""
+    parent = headers.get(b"traceparent")
+    if parent is not None and (traced := _TRACE.match(parent)) is not None:
+        asked.trace = traced[1].decode()
+    waits = headers.get(b"x-timeout-ms")
+    if waits is not None:
+        if not waits.isdigit() or len(waits) > 9 or not 0 < int(waits) <= _LONGEST_MS:
+            raise Problem(
+                400, "timeout-invalid", f"x-timeout-ms is a whole number of milliseconds, 1 to {_LONGEST_MS:,}"
+            )
+        asked.until_ns = asked.began_ns + int(waits) * _MS
 
 
 def is_many(body: bytes) -> bool:

@@ -12,7 +12,7 @@ from headrace.serving.http.quota import Quota
 from headrace.serving.http.responses import Problem
 from headrace.serving.keys import ApiKey, KeyRing, Verb
 
-_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _MOST_HOSTS: Final = 64
 
 
@@ -94,5 +94,5 @@ def is_limited(key: ApiKey) -> bool:
 
 def check_id(name: bytes) -> None:
     """Raise `Problem` unless a request may be called so."""
-    if not _ID.fullmatch(name):
+    if not ID.fullmatch(name):
         raise Problem(400, "request-id-invalid", "a request's id has 1 to 128 of A-Z, a-z, 0-9, . _ : -")

@@ -8,7 +8,7 @@ from headrace.errors import HeadraceError
 from headrace.features.errors import BeforeWatermark
 from headrace.language.errors import ValueMismatch
 from headrace.scoring.errors import BodyNotJson, BodyRefused, ColumnMissing, ColumnUnknown, ValueRefused
-from headrace.serving.http.responses import Problem, problem_of, retry_after
+from headrace.serving.http.responses import PROBLEM, Problem, head, problem_body, problem_of, retry_after
 from headrace.serving.log.errors import LogFull
 
 OF_THE_ROW: Final = (
@@ -31,6 +31,29 @@ def not_answered() -> Problem:
 def too_busy() -> Problem:
     """More is asked than can be answered."""
     return Problem(429, "too-busy", "more is asked than can be answered", headers=(retry_after(),))
+
+
+class ComeAgain:
+    """`too_busy` as it is written, made in advance: saying so must cost next to nothing where there is too much to do.
+
+    Parameters
+    ----------
+    date : of the answers, as HTTP writes it
+    seconds : after which to come again
+    """
+
+    def __init__(self, date: bytes, seconds: int) -> None:
+        lines = (b"date: " + date, b"retry-after: %d" % seconds)
+        body = problem_body(too_busy(), None)
+        self._plain = head(429, PROBLEM, len(body), *lines) + body
+        named = problem_body(too_busy(), "@")
+        self._length = len(named) - 1
+        begun = head(429, PROBLEM, 0, *lines, b"x-request-id: @").replace(b"-length: 0", b"-length: %d", 1)
+        self._named = begun.replace(b"@", b"%b") + named.replace(b"@", b"%b")
+
+    def told(self, name: bytes | None) -> bytes:
+        """To a request, by its id if it has given one."""
+        return self._plain if name is None else self._named % (self._length + len(name), name, name)
 
 
 def deadline_passed() -> Problem:
