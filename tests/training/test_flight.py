@@ -12,8 +12,11 @@ import pytest
 from tests.training.samples import MemoryRecorder, StepClock, make_examples
 
 from headrace.definition.model import Budget, Split, Training
+from headrace.training.candidates import Bench
 from headrace.training.flight import NO_TIME
+from headrace.training.folding import Attempt
 from headrace.training.model import SearchResult, Trial
+from headrace.training.proposals import Proposal, Proposer
 from headrace.training.search import search
 from headrace.training.trial_worker import EncodedFold, Job, fit_fold
 from headrace.training.workers import Folds, Outcome, OutOfTime
@@ -100,6 +103,30 @@ def test_fits_of_several_trials_are_under_way_together() -> None:
     executor = AnyOrder(0, width=4)
     run(executor, MemoryRecorder(), Budget(trials=6))
     assert executor.most == 4  # a trial has three folds
+
+
+def test_the_next_trial_is_drawn_while_every_place_is_taken_and_begun_when_one_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    executor = AnyOrder(0)
+    drawn: list[int] = []
+    begun: list[int] = []
+    draw, begin = Proposer.propose, Bench.attempt
+
+    def propose(proposer: Proposer) -> Proposal | None:
+        drawn.append(executor.free)
+        return draw(proposer)
+
+    def attempt(bench: Bench, *given: Any) -> Attempt:
+        begun.append(executor.free)
+        return begin(bench, *given)
+
+    monkeypatch.setattr(Proposer, "propose", propose)
+    monkeypatch.setattr(Bench, "attempt", attempt)
+    run(executor, MemoryRecorder(), Budget(trials=12), search="random")
+    assert drawn.count(0) > 6, "places do not wait for proposals"
+    assert len(drawn) == len(begun) == 12, "none is drawn beyond the budget"
+    assert 0 not in begun, "how long a trial may take is decided when it begins"
 
 
 def test_a_killed_search_goes_on_to_the_same_trials_in_whatever_order_fits_end() -> None:

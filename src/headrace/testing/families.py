@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from headrace.definition.model import Objective, Task
 from headrace.scoring.graph import Graph
-from headrace.training.families import Check, Family, Fitted, Params, Shortens
+from headrace.training.families import AsksInSteps, Check, Family, Fitted, Params, Shortens
 from headrace.training.measure import agreement_limit, spread_of_labels
 from headrace.training.metrics import metric_of
 
@@ -270,10 +270,22 @@ class FamilySuite:
         np.testing.assert_allclose(again.predict(X), short.predict(X), rtol=1e-6, atol=1e-9)
         np.testing.assert_array_equal(whole.predict(X), before)
         np.testing.assert_array_equal(family.restore(short.keep()).predict(X), short.predict(X))
-        onnx = short.to_onnx()
-        assert len(onnx) < len(whole.to_onnx())
+        assert len(onnx := short.to_onnx()) < len(whole.to_onnx())
+        assert short.to_onnx() == family.restore(short.keep()).to_onnx() == onnx
         limit = agreement_limit(task_of(case), spread_of_labels(y, objective_of(case)))
         assert np.abs(Graph(onnx).raw(X) - short.predict(X)).max() <= limit
+
+    @pytest.mark.parametrize("case", CASES)
+    def test_asked_in_steps_it_answers_as_its_shorter_forms_do(self, family: Family, case: Case) -> None:
+        needs(family, case)
+        whole = self.fit(family, case)
+        if not isinstance(whole, AsksInSteps):
+            pytest.skip("it is asked form by form")
+        X, _ = family_rows(500, case, seed=16, unseen=True)
+        shares = (0.5, 1.0, 0.001, 0.25)
+        for share, answer in zip(shares, whole.predict_after(X, shares), strict=True):
+            np.testing.assert_allclose(answer, whole.shortened(share).predict(X), rtol=1e-10, atol=1e-12)
+        np.testing.assert_array_equal(whole.predict_after(X, ()), [])
 
     @pytest.mark.parametrize("case", CASES)
     def test_a_kept_model_of_a_bagging_family_comes_back_to_the_bit(self, family: Family, case: Case) -> None:

@@ -107,6 +107,8 @@ class Flight:
         """Trials that the proposer, and those who are proposed now, know."""
         self._best: Trial | None = None
         """Of those without a strategy against imbalance that are known."""
+        self._drawn: Proposal | None = None
+        """The next one, before its turn."""
         self._skipped = 0
         self._over = False
         self._took: dict[str, float] = {}
@@ -145,6 +147,7 @@ class Flight:
             if self._flying[0].ended:
                 self._conclude(self._flying.popleft())
                 continue
+            self._look_ahead()
             try:
                 ended = self._executor.wait(self._until)
             except OutOfTime:
@@ -178,22 +181,47 @@ class Flight:
                 if not self._propose():
                     return
 
+    def _look_ahead(self) -> None:
+        """Draw the next proposal while every place is taken, so that no place waits for it. Whether and for how long it
+        is tried is decided in its turn; if it is not, nothing of it stays."""
+        if self._has_room and not self._is_spent(self._number):
+            self._draw()
+
     def _propose(self) -> bool:
         """Put one more trial into flight; whether there is one."""
-        number = len(self._parts) + len(self._flying)
-        if len(self._flying) >= self._most or self._over or self._skipped >= MOST_SKIPPED:
+        number = self._number
+        if not self._has_room:
             return False
         if number >= len(self._recorded) and (self._is_spent(number) or self._is_enough()):
             return False
-        if self._proposer.needs_all and self._flying:
-            return False
-        self._tell(len(self._parts) if self._proposer.needs_all else max(number - self._most + 1, self._told))
-        proposal = self._proposer.propose()
+        proposal = self._draw()
         if proposal is None:
-            self._over = True
             return False
+        self._drawn = None
         self._flying.append(self._begin(number, proposal))
         return True
+
+    @property
+    def _number(self) -> int:
+        """Of the next trial."""
+        return len(self._parts) + len(self._flying)
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether one more trial may be in flight."""
+        return len(self._flying) < self._most and not self._over and self._skipped < MOST_SKIPPED
+
+    def _draw(self) -> Proposal | None:
+        """What the next trial is to try, drawn once; None: it is to wait for those in flight, or there is no more."""
+        if self._drawn is not None:
+            return self._drawn
+        if self._proposer.needs_all and self._flying:
+            return None
+        known = len(self._parts) if self._proposer.needs_all else max(self._number - self._most + 1, self._told)
+        self._tell(known)
+        self._drawn = self._proposer.propose()
+        self._over = self._drawn is None
+        return self._drawn
 
     def _begin(self, number: int, proposal: Proposal) -> _Flying:
         if number < len(self._recorded):

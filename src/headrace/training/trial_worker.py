@@ -6,7 +6,7 @@ Loads no table engine: a child that is killed for its memory or its time takes n
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.definition.model import Objective, Task
-from headrace.training.families import MEAN, Family, Fitted, Params, Shortens, load_from
+from headrace.training.families import MEAN, AsksInSteps, Fitted, Params, Shortens, load_from
 from headrace.training.imbalance import corrected
 from headrace.training.learn import Rows, learn
 from headrace.training.metrics import measure, metric_of
@@ -110,32 +110,50 @@ def fit_fold(job: Job, number: int, fold: EncodedFold, clock: Callable[[], float
     )
     fit_s = clock() - started
     shorter = [fitted.shortened(share) for share in job.shares] if isinstance(fitted, Shortens) else []
-    whole, *parts = [_answer(job, number, fold, family, each, shift, fit_s) for each in (fitted, *shorter)]
+    models = [corrected(model, shift) for model in (fitted, *shorter)]
+
+    def asked(X: NDArray[np.float32]) -> Sequence[NDArray[np.float64]]:
+        if shorter and shift is None and isinstance(fitted, AsksInSteps):
+            return fitted.predict_after(X, (1.0, *job.shares))
+        return [model.predict(X) for model in models]
+
+    told = zip(models, asked(fold.X_validation), asked(fold.X_train[_sample(fold)]), strict=True)
+    compiles = family.compiles and number in job.compiled
+    whole, *parts = [_answer(job, fold, *each, compiles=compiles, shift=shift, fit_s=fit_s) for each in told]
     return replace(whole, shorter=tuple(parts), took_s=clock() - started)
+
+
+def _sample(fold: EncodedFold) -> NDArray[np.intp]:
+    """The training rows that are asked."""
+    wanted = min(TRAIN_SAMPLE, max(len(fold.y_validation), FEWEST_SAMPLED), len(fold.y_train))
+    return np.linspace(0, len(fold.y_train) - 1, wanted).astype(np.intp)
 
 
 def _answer(
     job: Job,
-    number: int,
     fold: EncodedFold,
-    family: Family,
     fitted: Fitted,
+    scores: NDArray[np.float64],
+    trained: NDArray[np.float64],
+    *,
+    compiles: bool,
     shift: NDArray[np.float64] | None,
     fit_s: float,
 ) -> FoldAnswer:
-    """What a fitted model says of the fold, measured, compiled and put away as the job asks."""
+    """What a fitted model says of the fold, measured, compiled and put away as the job asks.
+
+    Parameters
+    ----------
+    scores, trained : its answers for the validation rows, and for the `_sample` of the training rows
+    """
     metric = metric_of(job.metric, job.task)
-    fitted = corrected(fitted, shift)
-    scores = fitted.predict(fold.X_validation)
     if not np.isfinite(scores).all():
         raise FloatingPointError("its answers are not all finite")
     score = measure(metric, fold.y_validation, scores, job.task)
     if not np.isfinite(score):
         raise FloatingPointError(f"its {metric.name} is not finite")
-    wanted = min(TRAIN_SAMPLE, max(len(fold.y_validation), FEWEST_SAMPLED), len(fold.y_train))
-    sample = np.linspace(0, len(fold.y_train) - 1, wanted).astype(np.intp)
-    train_score = measure(metric, fold.y_train[sample], fitted.predict(fold.X_train[sample]), job.task)
-    onnx = fitted.to_onnx() if family.compiles and number in job.compiled else b""
+    train_score = measure(metric, fold.y_train[_sample(fold)], trained, job.task)
+    onnx = fitted.to_onnx() if compiles else b""
     if onnx:
         from headrace.training.measure import largest_difference
 

@@ -8,7 +8,7 @@ import pytest
 from headrace.scoring.graph import Graph
 from headrace.testing.families import FamilySuite
 from headrace.training.families import Family
-from headrace.training.families.lightgbm import LightGBM
+from headrace.training.families.lightgbm import FittedTrees, LightGBM, read_trees
 
 
 class TestLightGBM(FamilySuite):
@@ -39,4 +39,25 @@ class TestLightGBM(FamilySuite):
         )
         X[::2, 0] = np.nan
         X[::3, 1] = np.nan
+        assert np.abs(Graph(fitted.to_onnx()).raw(X) - fitted.predict(X)).max() <= 1e-6
+
+    def test_trees_without_a_split_are_compiled_among_others_and_alone(self) -> None:
+        """A class of few rows is not split for, beside one that is; in noise of few rows nothing is."""
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(300, 2)).astype(np.float32)
+        y = np.where(X[:, 0] > 0, 1, 0)
+        y[:2] = 2
+        family = LightGBM()
+        params = {**family.defaults()[0], "rounds": 5, "lambda_l1": 5.0}
+        fitted = family.fit(X, y, params, task="multiclass", n_classes=3, levels=[None] * 2, seed=0, threads=1)
+        assert isinstance(fitted, FittedTrees)
+        splits = [len(tree.feature) for tree in read_trees(fitted.text, 3)]
+        assert min(splits) == 0
+        assert max(splits) > 0
+        assert np.abs(Graph(fitted.to_onnx()).raw(X) - fitted.predict(X)).max() <= 1e-6
+        fitted = family.fit(
+            X * 0, X[:, 0], params, task="regression", n_classes=0, levels=[None] * 2, seed=0, threads=1
+        )
+        assert isinstance(fitted, FittedTrees)
+        assert [len(tree.feature) for tree in read_trees(2 * fitted.text, 1)] == [0, 0]
         assert np.abs(Graph(fitted.to_onnx()).raw(X) - fitted.predict(X)).max() <= 1e-6

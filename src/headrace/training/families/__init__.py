@@ -102,6 +102,15 @@ class Shortens(Protocol):
         ...
 
 
+@runtime_checkable
+class AsksInSteps(Shortens, Protocol):
+    """Such a model that answers for itself and for its shorter forms in the time of one answer."""
+
+    def predict_after(self, X: NDArray[np.float32], shares: Sequence[float]) -> list[NDArray[np.float64]]:
+        """What `shortened(share).predict` answers, of each share; 1.0 is the whole. Sums may round otherwise."""
+        ...
+
+
 class Family(Protocol):
     """A kind of model. `headrace.testing.families.FamilySuite` checks what is promised here."""
 

@@ -54,46 +54,97 @@ def round_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
     return rounded
 
 
-def ensemble_attributes(trees: Sequence[Tree], n_targets: int) -> dict[str, Any]:
-    """Attributes with the trees' own branches and float32 leaves; a row's leaves are added in the order of `trees`."""
-    parts: dict[str, list[NDArray[Any]]] = {}
-    target_parts: list[tuple[NDArray[np.int64], ...]] = []
-    weights: list[NDArray[np.float64]] = []
+def tree_node(trees: Sequence[Tree], n_targets: int, into: str) -> NodeProto:
+    """A node from `x` to the sum of the trees' leaves, with their own branches and float32 leaves; a row's leaves are
+    added in the order of `trees`."""
+    from onnx import NodeProto
 
-    def add(name: str, inner: NDArray[Any], leaves: NDArray[Any]) -> None:
-        parts.setdefault(name, []).append(np.concatenate([inner, leaves]))
+    node = NodeProto(input=["x"], output=[into], op_type="TreeEnsembleRegressor", domain=ML)
+    for name, value in sorted(_attributes(trees, n_targets).items()):
+        # onnx.helper looks at every number of a list to learn its type, which took longer than all else
+        one = node.attribute.add(name=name)
+        if isinstance(value, int):
+            one.type, one.i = one.INT, value
+        elif isinstance(value, bytes):
+            one.type, one.s = one.STRING, value
+        elif isinstance(value, list):
+            one.type = one.STRINGS
+            one.strings.extend(value)
+        elif value.dtype == np.float32:
+            one.type = one.FLOATS
+            one.floats.extend(value.tolist())
+        else:
+            one.type = one.INTS
+            one.ints.extend(value.tolist())
+    return node
 
+
+def _attributes(trees: Sequence[Tree], n_targets: int) -> dict[str, int | bytes | list[bytes] | NDArray[Any]]:
+    splits, leaves = (np.array(sizes) for sizes in zip(*((len(t.feature), len(t.leaf)) for t in trees), strict=True))
+    tree = np.repeat(np.arange(len(trees)), splits + leaves)
+    node = _counted(splits + leaves)
+    is_leaf = node >= splits[tree]
+    inner = np.flatnonzero(~is_leaf)
+
+    def of_splits(values: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """By node; 0 at leaves."""
+        given = np.concatenate(values)
+        column = np.zeros(len(node), given.dtype)
+        column[inner] = given
+        return column
+
+    def child(values: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+        given = of_splits(values)
+        return np.where(given < 0, splits[tree] + ~given, given)
+
+    target_tree, target_leaf, target, weights = _targets(trees, leaves)
+    return {
+        "nodes_treeids": tree,
+        "nodes_nodeids": node,
+        "nodes_featureids": of_splits([t.feature for t in trees]),
+        "nodes_values": of_splits([round_down(np.concatenate([t.threshold for t in trees]))]),
+        "nodes_truenodeids": child([t.left for t in trees]),
+        "nodes_falsenodeids": child([t.right for t in trees]),
+        "nodes_missing_value_tracks_true": of_splits([t.missing_left for t in trees]).astype(np.int64),
+        "nodes_modes": [b"LEAF" if leaf else b"BRANCH_LEQ" for leaf in is_leaf.tolist()],
+        "n_targets": n_targets,
+        "aggregate_function": b"SUM",
+        "post_transform": b"NONE",
+        "target_treeids": target_tree,
+        "target_nodeids": splits[target_tree] + target_leaf,
+        "target_ids": target,
+        "target_weights": weights.astype(np.float32),
+    }
+
+
+def _targets(trees: Sequence[Tree], leaves: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
+    """Tree, leaf, output and what is added, of everything that is added."""
+    first = np.array([t.target for t in trees])
+    if all(t.leaf.size == len(t.leaf) for t in trees):
+        weights = np.concatenate([t.leaf.reshape(-1) for t in trees])
+        return np.repeat(np.arange(len(trees)), leaves), _counted(leaves), np.repeat(first, leaves), weights
+    parts = []
     for number, tree in enumerate(trees):
-        splits, n_leaves = len(tree.feature), len(tree.leaf)
-        none = np.zeros(n_leaves, np.int64)
-        add("treeids", np.full(splits, number), np.full(n_leaves, number))
-        add("nodeids", np.arange(splits), splits + np.arange(n_leaves))
-        add("featureids", tree.feature, none)
-        add("values", round_down(tree.threshold), none.astype(np.float32))
-        add("truenodeids", np.where(tree.left < 0, splits + ~tree.left, tree.left), none)
-        add("falsenodeids", np.where(tree.right < 0, splits + ~tree.right, tree.right), none)
-        add("missing_value_tracks_true", tree.missing_left.astype(np.int64), none)
-        add("leaf", np.zeros(splits, np.bool_), np.ones(n_leaves, np.bool_))
         # of several outputs a leaf names those that it adds something to, and one at least
-        given = tree.leaf.reshape(n_leaves, -1) != 0.0
+        added = tree.leaf.reshape(len(tree.leaf), -1)
+        given = added != 0.0
         given[:, 0] |= ~given.any(axis=1)
         leaf, output = np.nonzero(given)
-        target_parts.append((np.full(len(leaf), number), splits + leaf, tree.target + output))
-        weights.append(tree.leaf.reshape(n_leaves, -1)[leaf, output])
-    columns = {name: np.concatenate(values) for name, values in parts.items()}
-    targets = [np.concatenate(each).tolist() for each in zip(*target_parts, strict=True)]
-    is_leaf = columns.pop("leaf")
-    attributes: dict[str, Any] = {f"nodes_{name}": column.tolist() for name, column in columns.items()}
-    attributes["nodes_modes"] = ["LEAF" if leaf else "BRANCH_LEQ" for leaf in is_leaf.tolist()]
-    return attributes | {
-        "n_targets": n_targets,
-        "aggregate_function": "SUM",
-        "post_transform": "NONE",
-        "target_treeids": targets[0],
-        "target_nodeids": targets[1],
-        "target_ids": targets[2],
-        "target_weights": np.concatenate(weights).astype(np.float32).tolist(),
-    }
+        parts.append((np.full(len(leaf), number), leaf, tree.target + output, added[leaf, output]))
+    return tuple(np.concatenate(each) for each in zip(*parts, strict=True))
+
+
+def _counted(sizes: NDArray[np.intp]) -> NDArray[np.intp]:
+    """0, 1, … of each of these sizes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> _counted(np.array([2, 3, 0, 1])).tolist()
+    [0, 1, 0, 1, 2, 0]
+    """
+    ends = np.cumsum(sizes)
+    return np.arange(sizes.sum()) - np.repeat(ends - sizes, sizes)
 
 
 def sum_of_trees(trees: Sequence[Tree], n_targets: int, into: str, *, together: int = TOGETHER) -> list[NodeProto]:
@@ -102,14 +153,8 @@ def sum_of_trees(trees: Sequence[Tree], n_targets: int, into: str, *, together: 
 
     parts = [trees[start : start + together] for start in range(0, len(trees), together)] or [trees]
     if len(parts) == 1:
-        attributes = ensemble_attributes(trees, n_targets)
-        return [helper.make_node("TreeEnsembleRegressor", ["x"], [into], domain=ML, **attributes)]
-    nodes = [
-        helper.make_node(
-            "TreeEnsembleRegressor", ["x"], [f"{into}_{i}"], domain=ML, **ensemble_attributes(part, n_targets)
-        )
-        for i, part in enumerate(parts)
-    ]
+        return [tree_node(trees, n_targets, into)]
+    nodes = [tree_node(part, n_targets, f"{into}_{i}") for i, part in enumerate(parts)]
     summed = f"{into}_0"
     for i in range(1, len(parts)):
         name = into if i == len(parts) - 1 else f"{into}_to_{i}"

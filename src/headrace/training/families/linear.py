@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from headrace.definition.model import Objective, Task
 from headrace.training.families import EVERY, MEAN, Check, Fitted, Params, Single, SingleFitted, newton
 from headrace.training.families.boosted import last_nodes
-from headrace.training.families.ensemble import Tree, ensemble_attributes
+from headrace.training.families.ensemble import Tree, tree_node
 from headrace.training.families.labels import Labels, is_log
 from headrace.training.families.penalised import (
     MOST_SCORE,
@@ -33,7 +33,7 @@ from headrace.training.families.penalised import (
     solve,
     squares,
 )
-from headrace.training.onnx_ops import ML, model_bytes
+from headrace.training.onnx_ops import model_bytes
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -302,8 +302,7 @@ class FittedLinear(SingleFitted):
         weights, intercepts = self.weights, self.intercepts
         if is_value := self.labels.task == "regression" and not self.labels.is_exponential:  # in the label's own unit
             weights, intercepts = weights * self.labels.scale, intercepts * self.labels.scale + self.labels.center
-        ensemble = ensemble_attributes(_weight_trees(design, weights, intercepts), outputs)
-        nodes = [helper.make_node("TreeEnsembleRegressor", ["x"], ["levels"], domain=ML, **ensemble)]
+        nodes = [tree_node(_weight_trees(design, weights, intercepts), outputs, "levels")]
         constants: list[tuple[str, NDArray[Any]]] = []
         numbers = np.flatnonzero(design.inverse_std)
         columns = design.numbers[numbers]
