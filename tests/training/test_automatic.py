@@ -12,9 +12,10 @@ import pytest
 from tests.training.samples import MemoryRecorder, StepClock
 
 from headrace.data.model import Field
-from headrace.definition.model import Budget, Costs, Encoding, Features, Split, Training
+from headrace.definition.model import Budget, Costs, Definition, Encoding, Features, Project, Split, Training
 from headrace.features.automatic.model import Family
 from headrace.language.types import Type
+from headrace.stages.automatic import with_the_rest
 from headrace.training.automatic import Share, Variant, try_families
 from headrace.training.automatic_model import Automatic
 from headrace.training.data import Examples
@@ -115,11 +116,23 @@ def test_a_killed_search_for_features_goes_on_to_the_same_end() -> None:
 def test_a_budget_ends_it_and_the_rest_is_named() -> None:
     by_number = tried(MemoryRecorder(), share=Share(2, None))
     assert [one.state for one in by_number.tried] == ["left out", "kept", "not tried", "not tried"]
+    assert by_number.spent_s == 0.0
     by_time = tried(MemoryRecorder(), share=Share(4, 1.5), clock=StepClock(1.0))
     assert [one.state for one in by_time.tried][-1] == "not tried"
+    assert by_time.spent_s == 2.0
     assert Share.of(Budget(trials=60), 9) == Share(9, None)
     assert Share.of(Budget(trials=1), 9) == Share(1, None)
     assert Share.of(Budget(seconds=100.0), 9) == Share(9, 20.0)
+
+
+@pytest.mark.parametrize(("spent_s", "left_s"), [(0.0, 100.0), (3.5, 96.5), (31.0, 80.0)])
+def test_what_families_did_not_spend_is_the_searchs(spent_s: float, left_s: float) -> None:
+    def asked(budget: Budget) -> Definition:
+        project = Project(name="p", source="t")
+        return Definition(format=1, project=project, sources=(), training=Training(budget=budget))
+
+    assert with_the_rest(asked(Budget(seconds=100.0)), spent_s) == asked(Budget(seconds=left_s))
+    assert with_the_rest(asked(Budget(trials=60)), spent_s) == asked(Budget(trials=60))
 
 
 def test_a_family_that_fails_is_noted_and_ends_nothing() -> None:

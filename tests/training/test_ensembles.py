@@ -62,6 +62,29 @@ def test_where_the_best_alone_is_slow_an_ensemble_may_take_a_quarter_more(second
     assert select_members(members, y, AUC, "binary", row_limit_us=10.0).keys() == chosen
 
 
+def test_where_the_best_takes_all_the_time_quicker_ones_together_are_chosen() -> None:
+    y, a, b = truth()
+    members = {0: Member(0.7 * a + 0.3 * b, 50.0), 1: Member(a, 20.0), 2: Member(b, 20.0), 3: Member(0.9 * a, 20.0)}
+    assert select_members(members, y, AUC, "binary", row_limit_us=50.0).keys() == {1, 2}
+    slow = {number: Member(member.scores, 1.6 * member.row_us) for number, member in members.items()}
+    assert select_members(slow | {0: members[0]}, y, AUC, "binary", row_limit_us=50.0).keys() == {0}
+    worse = {0: Member(0.5 * a + 0.5 * b, 50.0), 1: Member(a, 20.0), 2: Member(np.flip(b), 20.0)}
+    assert select_members(worse, y, AUC, "binary", row_limit_us=50.0) == {0: 1.0}
+
+
+def test_a_shorter_form_stands_for_its_trial_and_not_beside_it() -> None:
+    y, a, b = truth()
+    half, both = 0.7 * a + 0.3 * np.random.default_rng(3).random((2, len(y)))
+    assert select_members(
+        {0: Member(both, 50.0), 2: Member(half, 20.0)}, y, AUC, "binary", row_limit_us=90.0
+    ).keys() == {0, 2}
+    members = {0: Member(both + 0.1 * b, 50.0), 1: Member(b, 20.0), 2: Member(half, 20.0, of=0)}
+    assert select_members(members, y, AUC, "binary", row_limit_us=60.0).keys() == {1, 2}
+    assert not {0, 2} <= select_members(members, y, AUC, "binary", row_limit_us=900.0).keys()
+    del members[1]
+    assert len(select_members(members, y, AUC, "binary", row_limit_us=900.0)) == 1
+
+
 def test_sets_are_judged_by_the_mean_of_their_folds_scores_as_candidates_are() -> None:
     y, a, _ = truth()
     fold = np.arange(len(y)) % 2

@@ -88,7 +88,7 @@ def keep_what_pays(
     text = features_section(with_families(Features(), kept))
     program = scaled_as(_program(definition, checked), wide.program)
     return (
-        replace(work, definition=with_the_rest(definition)),
+        replace(work, definition=with_the_rest(definition, automatic.spent_s)),
         msgspec.structs.replace(wide, program=program),
         msgspec.structs.replace(automatic, tried=automatic.tried + proposed.refused, text=text),
     )
@@ -109,14 +109,15 @@ def with_features(definition: Definition, features: Features) -> Definition:
     return msgspec.structs.replace(definition, features=features)
 
 
-def with_the_rest(definition: Definition) -> Definition:
-    """The definition with what is left of a budget in seconds."""
+def with_the_rest(definition: Definition, spent_s: float) -> Definition:
+    """The definition with what is left of a budget in seconds where families were tried for so many."""
     from headrace.training.automatic import BUDGET_SHARE
 
     budget = definition.training.budget
     if budget.seconds is None:
         return definition
-    rest = msgspec.structs.replace(budget, seconds=budget.seconds * (1 - BUDGET_SHARE))
+    # the last family may have taken longer than was left for it; the search has its share all the same
+    rest = msgspec.structs.replace(budget, seconds=budget.seconds - min(spent_s, BUDGET_SHARE * budget.seconds))
     return msgspec.structs.replace(definition, training=msgspec.structs.replace(definition.training, budget=rest))
 
 

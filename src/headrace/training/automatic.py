@@ -115,15 +115,18 @@ def try_families(
     zero = clock() - max((part.spent_s for part in done), default=0.0)
     tried: list[Tried] = []
     kept: list[Family] = []
+    spent_s = 0.0
     for number, family in enumerate(families):
         if number < len(done):
             tried.append(done[number].tried)
+            spent_s = done[number].spent_s
         elif share.is_spent(number, clock() - zero):
             tried.append(_not_tried(family))
             continue
         else:
             tried.append(trial.of(kept, family, own_cost(kept, family)))
-            part = _Part(tried[-1], clock() - zero)
+            spent_s = clock() - zero
+            part = _Part(tried[-1], spent_s)
             recorder.record(f"family-{number}", msgspec.json.encode(part))
         if tried[-1].state == "kept":
             kept.append(family)
@@ -134,6 +137,7 @@ def try_families(
         rows=len(trial.examples),
         folds=len(trial.folds),
         tried=tuple(tried),
+        spent_s=0.0 if share.seconds is None else spent_s,  # what is measured is in nothing that is to be equal
     )
 
 

@@ -41,6 +41,8 @@ class Automatic(Struct, frozen=True, kw_only=True):
     tried: tuple[Tried, ...]
     text: str = ""
     """The features that are kept, as sections of a definition."""
+    spent_s: float = 0.0
+    """Of a budget in seconds; 0: it is in trials."""
 
     @property
     def kept(self) -> frozenset[str]:
