@@ -8,9 +8,9 @@ best forms that were found for them (`benchmarks/peers/serving_*.py`), from PyPI
 cannot be installed or started has a line that says so. Servers run on core 0, wrk on core 1, keep-alive, 1,000 real
 rows. Before a server is timed, 400 rows one by one and 10 requests of 100 rows are held against what the model answers
 in a process of its own; wrong answers are counted, and the server is timed all the same.
-What 100 rows of a request take is held against the model alone (`in_process`), the tail of the latency at 80 % of what
-is answered at most against the limit's at the same rate (`tail`). `ready` is the second start of a server, until it has
-answered a row: the first deploys the champion, or saves a model in the tool's form.
+What 100 rows of a request take is held against the model alone (`in_process`), the tail of the latency at 50 and 80 %
+of what is answered at most against the limit's at the same rate (`tail`). `ready` is the second start of a server,
+until it has answered a row: the first deploys the champion, or saves a model in the tool's form.
 
 usage: python -m benchmarks.serving [--seconds S] [--times N] [--contenders A,B]
 """
@@ -258,16 +258,16 @@ def model_alone(folder: Path) -> dict[str, float]:
     return alone
 
 
-def measure_tails(folder: Path, key: str, seconds: int, times: int) -> dict[str, dict[str, float]]:
-    """The limit's and ours, at the rate that ours gives."""
-    found: dict[str, dict[str, float]] = {}
-    rate = None
+def measure_tails(folder: Path, key: str, seconds: int, times: int) -> dict[str, dict[float, dict[str, float]]]:
+    """The limit's and ours, at the rates that ours gives."""
+    found: dict[str, dict[float, dict[str, float]]] = {}
+    rates = None
     for name, theirs in (("headrace", key), ("limit", "")):
         contender = CONTENDERS[name]
         with serving(contender, folder, theirs) as (_, port, _):
             asks = tail.crew(port, contender.one, theirs, folder / "one.txt")
-            found[name] = tail.measure(asks, rate, seconds=seconds, times=times)
-        rate = found[name]["rate"]
+            found[name] = tail.measure(asks, rates, seconds=seconds, times=times)
+        rates = list(found[name])
     return {"limit": found["limit"], "headrace": found["headrace"]}
 
 

@@ -1,4 +1,4 @@
-"""What comes late: answers to requests by a schedule, at a share of what the server answers at most.
+"""What comes late: answers to requests by a schedule, at shares of what the server answers at most.
 
 The generator is that of `headrace bench`, on core 1: it asks when a request is due, whatever has been answered, and
 counts from then on. Each request has an id of its own, as a front would give it, so that no head comes twice.
@@ -18,7 +18,7 @@ from headrace.serving.loadtest.framing import Setup
 from headrace.serving.loadtest.machine import Look, look
 from headrace.serving.loadtest.stages import Closed, Open
 
-SHARE: Final = 0.8
+SHARES: Final = (0.5, 0.8)
 CLIENTS: Final = 64
 PERCENTILES: Final = (50, 99, 99.9)
 
@@ -52,19 +52,22 @@ def _see() -> Look:
     return look([], None)
 
 
-def measure(asks: Crew, rate: float | None, *, seconds: float, times: int) -> dict[str, float]:
-    """Latencies in microseconds at a rate; without one at the share of what 64 clients get that wait."""
+def measure(asks: Crew, rates: Sequence[float] | None, *, seconds: float, times: int) -> dict[float, dict[str, float]]:
+    """Latencies in microseconds by rate; without any at `SHARES` of what 64 clients get that wait."""
     with closing(asks):
         asks.closed(Closed(clients=CLIENTS, seconds=1.0), _see)
-        if rate is None:
+        if rates is None:
             most = [asks.closed(Closed(clients=CLIENTS, seconds=seconds), _see)[0].rate for _ in range(times)]
-            rate = SHARE * statistics.median(most)
-        stages = [
-            asks.open(Open(pattern="poisson", rate=rate, seconds=seconds, seed=turn), _see)[0] for turn in range(times)
-        ]
+            rates = [share * statistics.median(most) for share in SHARES]
+        return {rate: _at(asks, rate, seconds=seconds, times=times) for rate in rates}
+
+
+def _at(asks: Crew, rate: float, *, seconds: float, times: int) -> dict[str, float]:
+    stages = [
+        asks.open(Open(pattern="poisson", rate=rate, seconds=seconds, seed=turn), _see)[0] for turn in range(times)
+    ]
     assert not any(told.failed for told in stages), [told.failed for told in stages]
     found = {
-        "rate": rate,
         "late": statistics.median(told.late / told.sent for told in stages),
         "refused": statistics.median(sum(told.refused.values()) / told.sent for told in stages),
     }
@@ -73,22 +76,25 @@ def measure(asks: Crew, rate: float | None, *, seconds: float, times: int) -> di
     return found
 
 
-def report(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """The table; the first is what the others are held against."""
+def report(found: Mapping[str, Mapping[float, Mapping[str, Any]]]) -> str:
+    """The table; the first is what the others are held against, at the same rate."""
     limit = next(iter(found.values()))
     lines: Sequence[tuple[str, ...]] = [
         (
             name,
-            f"{one['rate']:,.0f}",
+            f"{share:.0%}",
+            f"{rate:,.0f}",
             *(f"{one[f'p{percent}']:,.0f}" for percent in PERCENTILES),
-            f"{one['p99'] / limit['p99']:.1f}",
+            f"{one['p99'] / limit[rate]['p99']:.1f}",
             f"{one['late']:.2%}",
             f"{one['refused']:.2%}",
         )
-        for name, one in found.items()
+        for place, share in enumerate(SHARES)
+        for name, rates in found.items()
+        for rate, one in [list(rates.items())[place]]
     ]
-    headings = ["server", "offered/s", *(f"p{percent} µs" for percent in PERCENTILES), "p99 ×", "sent late", "refused"]
+    headings = ["server", "of the most", "offered/s", *(f"p{percent} µs" for percent in PERCENTILES)]
     return (
-        f"By a schedule (Poisson), at {SHARE:.0%} of what headrace answers {CLIENTS} clients that wait, every request "
-        "with an id of its own:\n\n" + table(headings, lines)
+        f"By a schedule (Poisson), at shares of what headrace answers {CLIENTS} clients that wait, every request with "
+        "an id of its own:\n\n" + table([*headings, "p99 ×", "sent late", "refused"], lines)
     )
