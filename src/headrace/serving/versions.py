@@ -126,7 +126,7 @@ def teller(task: str) -> Callable[[Prediction], bytes]:
         if ending is None:
             likely = b"" if p.set is None else b',"set":' + _encode(p.set)
             ending = endings[p.decision, p.set] = _FLAGS[p.decision] + likely + b"}"  # type: ignore[index]
-        return b'"probability":' + repr(p.probability).encode() + ending
+        return b'"probability":' + _encode(p.probability) + ending
 
     return tell
 
