@@ -160,6 +160,27 @@ def test_an_ensemble_is_compiled_to_one_graph_that_agrees_with_its_members(
     assert difference <= agreement_limit(task, float(np.std(examples.y)))
 
 
+def test_members_of_a_search_are_chosen_by_the_mean_of_their_folds_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.training.candidates.ROW_LIMIT_US", 500.0)
+    recorder = MemoryRecorder()
+    result, *_ = searched("binary", "time", recorder)
+    *alone, together = [trial for trial in result.trials if trial.state == "done"]
+    answers = {trial.number: unpack_answers(recorder.fetch(trial.answers)) for trial in alone if trial.answers}
+    members = {
+        trial.number: Member(
+            answers[trial.number].scores,
+            trial.estimated_us or 0.0,
+            None if trial.shortened is None else trial.shortened.of,
+        )
+        for trial in alone
+    }
+    first = answers[alone[0].number]
+    y, metric = mixed(1_500, "binary").y[first.rows], metric_of(result.metric, "binary")
+    by_fold = select_members(members, y, metric, "binary", row_limit_us=500.0, fold=first.fold)
+    assert {member.trial: member.weight for member in together.members} == by_fold
+    assert select_members(members, y, metric, "binary", row_limit_us=500.0) != by_fold
+
+
 @pytest.mark.parametrize(("threads", "each"), [(1, 1), (2, 1), (4, 1), (6, 2)])
 def test_members_that_learn_side_by_side_are_those_that_learn_one_after_the_other(
     threads: int, each: int, monkeypatch: pytest.MonkeyPatch

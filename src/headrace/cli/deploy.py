@@ -214,7 +214,8 @@ def deployments(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
     names = names_of(living)
     for each in living:
         failed = "".join(f"; cannot serve {revision}: {why}" for revision, why in each.failed.items())
-        told = f"{each.workers} workers, last heard {instant(each.at_us)}{failed}"
+        workers = "1 worker" if each.workers == 1 else f"{each.workers} workers"
+        told = f"{workers}, last heard {instant(each.at_us)}{failed}"
         print_line(f"server {names[each.id]}, which listens on {each.address}: {told}")
     return 0
 
