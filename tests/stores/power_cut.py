@@ -49,12 +49,16 @@ class CuttableDisk:
             os.close(folder)
 
     def unmount(self) -> None:
-        """Let go of the file system and its device; nothing may have a file of it open.
+        """Let go of the file system and its device, once nothing has a file of it open: what a killed process has
+        started sees a moment later that it is alone, and ends.
 
         The kernel lets go of the device a moment later: who mounts the image before that gets the one that ends.
         """
-        _run("umount", str(self.root))
         until = time.monotonic() + 30
+        while (done := _done("umount", str(self.root))).returncode:
+            assert "busy" in done.stderr, done.stderr
+            assert time.monotonic() < until, "something has still a file of it open"
+            time.sleep(0.01)
         while subprocess.run(("losetup", "-j", self._image), capture_output=True, check=True).stdout:
             assert time.monotonic() < until, "the device is still there"
             time.sleep(0.01)
@@ -65,5 +69,9 @@ class CuttableDisk:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = _done(*command)
     assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+def _done(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True, check=False)
