@@ -16,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-SEARCHED, BEFORE_S = 0.85, 3.0
+SEARCHED, BEFORE_S = 0.8, 4.0
 """Of the budget, less what stages before the search take: the rest is for those after it, the last fit among them."""
 ROWS_TIMED = 40
 WARM = 5

@@ -21,7 +21,7 @@ from headrace.training.families.mlp import MLP
 from headrace.training.fit import fit_chosen
 from headrace.training.greedy import Member, select_members
 from headrace.training.learn import learn
-from headrace.training.measure import agreement_limit, estimated_us
+from headrace.training.measure import agreement_limit, estimated_us, leaves_in
 from headrace.training.metrics import measure, metric_of
 from headrace.training.model import Member as Part
 from headrace.training.model import SearchResult, Trial
@@ -204,6 +204,23 @@ def test_members_that_learn_side_by_side_are_those_that_learn_one_after_the_othe
     side = fit_chosen(examples, together, several, split, trials=result.trials, fetch=recorder.fetch)
     assert side.onnx == one.onnx
     assert asked == [each] * 3
+
+
+@pytest.mark.parametrize("n", [1_500, 400])
+def test_a_shorter_form_is_a_member_with_its_own_steps(n: int) -> None:
+    recorder, examples = MemoryRecorder(), mixed(n, "binary")
+    result, training, split = searched("binary", "random", recorder, n)
+    linear = next(trial for trial in result.trials if trial.family == "linear" and trial.state == "done")
+    short = next(trial for trial in result.trials if trial.shortened is not None)
+    assert short.form == ("bag" if n == 400 else "refit")
+    members = tuple(Part(trial=trial.number, family=trial.family, weight=1 / 2) for trial in (linear, short))
+    together = Trial(number=99, family="ensemble", params={}, state="done", metric="roc_auc", members=members)
+    fitted = fit_chosen(examples, together, training, split, trials=result.trials, fetch=recorder.fetch)
+    alone = fit_chosen(examples, short, training, split, trials=result.trials, fetch=recorder.fetch)
+    other = fit_chosen(examples, linear, training, split, trials=result.trials, fetch=recorder.fetch)
+    assert leaves_in(fitted.onnx) == leaves_in(alone.onnx) + leaves_in(other.onnx)
+    X = encode_columns(fitted.encoder, mixed(300, "binary", seed=9).rows)
+    assert np.abs(Graph(fitted.onnx).raw(X) - fitted.predict(X)).max() <= agreement_limit("binary", 1.0)
 
 
 def test_few_rows_of_a_class_keep_the_folds_models_and_the_pack_is_their_mean() -> None:

@@ -171,9 +171,9 @@ class Connection(asyncio.Protocol):
         """Bytes came."""
         if not (self._reading or self.waits or self._queue or self._closing or self._unread_since):
             place = data.find(_END) + 4
-            heads = self._desk.heads
-            known, own = heads.same.get(data[:place]), None
-            if known is None and heads.lines and (found := heads.find(data[:place])) is not None:
+            heads, begun = self._desk.heads, data[:place]
+            known, own = heads.same.get(begun), None
+            if known is None and heads.lines and (found := heads.find(begun)) is not None:
                 known, own = found
             if known is not None and len(data) - place == known.length:
                 self.waits = 1
