@@ -113,6 +113,6 @@ class PredictionUnknown(CheckFailed):
     def __init__(self, request_id: str) -> None:
         super().__init__(
             f"no prediction of request {request_id!r} is logged",
-            fix="check the id; what was answered seconds ago is found once it is shipped: headrace predictions ship",
+            fix="check the id; what was answered seconds ago is found once shipped: headrace predictions ship --once",
             request_id=request_id,
         )
