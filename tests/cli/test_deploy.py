@@ -28,6 +28,7 @@ def told(
     keys: int = 0,
     ago_s: int = 0,
     pod: str = "",
+    workers: int = 2,
     **revisions: int,
 ) -> None:
     """A server tells of itself."""
@@ -37,7 +38,7 @@ def told(
             at_us=now_us() - ago_s * 1_000_000,
             host=pod,
             address="0.0.0.0:8000" if pod else f"host-{server}:8000",
-            workers=2,
+            workers=workers,
             revisions=revisions,
             keys=keys,
             failed=failed or {},
@@ -97,6 +98,8 @@ def test_pods_that_listen_alike_are_told_apart(call: Call, delays: Path) -> None
     for pod in ("fghij", "klmno"):
         assert f"NOT served by delays-7d9f-{pod}:8000: it crashed" in said.out
     assert "server delays-7d9f-abcde:8000, which listens on 0.0.0.0:8000: 2 workers" in call("deployments").out
+    told(delays, pod="delays-7d9f-abcde", workers=1, one=1)
+    assert "0.0.0.0:8000: 1 worker, last" in call("deployments").out
 
 
 def test_servers_of_one_name_are_told_apart_by_their_lives(call: Call, delays: Path) -> None:

@@ -290,6 +290,25 @@ def test_a_known_head_ends_with_its_key_its_deployment_and_the_server(tmp_path: 
     within(run())
 
 
+def test_who_is_refused_as_a_key_has_ended_is_called_as_it_called_itself(tmp_path: Path) -> None:
+    clock = [now_us()]
+
+    async def run() -> None:
+        held = key(expires_us=clock[0] + 1_000_000)
+        inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION], clock=lambda: clock[0], held=held)
+        connection, transport = inside.connect()
+        for name in ("before", "after"):
+            connection.data_received(request(x_request_id=name))
+            await turns()
+            clock[0] += 1_000_001
+        assert [(status, headers["x-request-id"]) for status, headers, _ in answers(transport.sent)] == [
+            (200, "before"),
+            (401, "after"),
+        ]
+
+    within(run())
+
+
 def test_a_head_whose_body_has_another_length_is_not_the_same(tmp_path: Path) -> None:
     async def run() -> None:
         inside = Inside(tmp_path, deployment({"v1": VERSION}), [VERSION])
