@@ -304,6 +304,46 @@ def test_a_handshake_over_grpc_is_cut_in_time_and_counts_as_a_connection(
     within(run())
 
 
+def test_a_certificate_is_given_to_grpc_once_and_once_more_when_it_is_renewed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, given, make = Authority(), list[Any](), grpc.ssl_server_certificate_configuration
+    authority.write(tmp_path, "server")
+
+    def counted(pairs: Any, **more: Any) -> Any:
+        given.append(pairs)
+        return make(pairs, **more)
+
+    monkeypatch.setattr(grpc, "ssl_server_certificate_configuration", counted)
+
+    async def run() -> None:
+        made = version(1)
+        inside = Inside(tmp_path / "log", deployment({"v1": made}), [made])
+        loop, port = asyncio.get_running_loop(), free_ports(1)[0]
+        spoken = server.GrpcServer(
+            inside.desk, loop, address=("127.0.0.1", port), tls=tls(tmp_path), most_bytes=1 << 20
+        )
+        trusted = (tmp_path / "authority.pem").read_bytes()
+
+        def ask() -> bool:
+            with grpc.secure_channel(f"localhost:{port}", grpc.ssl_channel_credentials(trusted)) as channel:
+                live: bool = call(channel, "ServerLive", messages()["ServerLiveRequest"](), TEXT).live
+            return live
+
+        assert all([await asyncio.to_thread(ask) for _ in range(5)])
+        assert len(given) == 1
+        (tmp_path / "server.pem").write_bytes(b"half of it")
+        assert all([await asyncio.to_thread(ask) for _ in range(5)])  # with what was loaded before
+        assert len(given) == 1
+        authority.write(tmp_path, "server")
+        assert all([await asyncio.to_thread(ask) for _ in range(5)])
+        assert len(given) == 2
+        spoken.stop(0.0).wait()
+        inside.log.close()
+
+    within(run())
+
+
 def test_a_port_that_is_taken_is_told_and_http_goes_on(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
