@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 from cyclopts import Parameter
 
 from headrace.cli.options import AsJson, ProjectPath
-from headrace.cli.output import count, instant, near, print_json, print_line, print_table
+from headrace.cli.output import count, instant, near, print_json, print_line, print_table, things
 from headrace.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def quarantine(
         written = None if output is None else str(output)
         print_json({"source": source, "rows": rows.to_dicts() if output is None else rows.height, "file": written})
     elif output is not None:
-        print_line(f"{count(rows.height)} rows of {source} in {near(output.absolute())}")
+        print_line(f"{things(rows.height, 'row')} of {source} in {near(output.absolute())}")
         print_line(f"correct them there, then: headrace data replay {source} {near(output.absolute())}")
     elif rows.is_empty():
         print_line(f"no row of {source} is set aside" + ("" if rule is None else f" by {rule}"))
@@ -118,7 +118,7 @@ def replay(
         _told(taken, f"correction {taken.number} of {source} is withdrawn", as_json=as_json)
     elif file is not None:
         made = opened.replay(source, file, reason=reason)
-        said = f"correction {made.number} of {source}: {count(made.rows)} rows, applied by the next headrace check"
+        said = f"correction {made.number} of {source}: {things(made.rows, 'row')}, applied by the next headrace check"
         _told(made, said, as_json=as_json)
     else:
         with opened.catalog.read() as reader:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from cyclopts import Parameter
 
 from headrace.cli.options import AsJson, Flag, ProjectPath, Several
-from headrace.cli.output import instant, print_json, print_line, print_table
+from headrace.cli.output import instant, print_json, print_line, print_table, things
 from headrace.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def deployments(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
     names = names_of(living)
     for each in living:
         failed = "".join(f"; cannot serve {revision}: {why}" for revision, why in each.failed.items())
-        workers = "1 worker" if each.workers == 1 else f"{each.workers} workers"
+        workers = things(each.workers, "worker")
         told = f"{workers}, last heard {instant(each.at_us)}{failed}"
         print_line(f"server {names[each.id]}, which listens on {each.address}: {told}")
     return 0
@@ -383,7 +383,7 @@ def _tell(deploying: Deploying, made: Deployment, *, as_json: bool) -> int:
     print_line(f"{made.name} revision {made.revision}: {made.reason}")
     print_line(f"  answers    {_arms(made)}")
     if taken.behind:
-        print_line(f"  taken up by {taken.servers - len(taken.behind)} of {taken.servers} servers")
+        print_line(f"  taken up by {taken.servers - len(taken.behind)} of {things(taken.servers, 'server')}")
     if not taken.servers:
         print_line("  no server runs: headrace serve")
     elif taken.failed:

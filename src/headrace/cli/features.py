@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headrace.cli.options import AsJson, Flag, Memory, ProjectPath
-from headrace.cli.output import count, near, print_json, print_line, print_table
+from headrace.cli.output import count, near, print_json, print_line, print_table, things
 from headrace.cli.run import progress
 
 
@@ -109,6 +109,6 @@ def build(
     left_out = {"without a label": frame.unlabelled, "whose label was known too early": frame.label_too_early}
     for why, rows in left_out.items():
         if rows:
-            print_line(f"{count(rows)} rows {why} are left out")
+            print_line(f"{things(rows, 'row')} {why} left out")
     print_line(f"table: {near(Path(where)) if '://' not in where else where}")
     return 0

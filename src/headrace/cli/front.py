@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from headrace.cli.options import AsJson, Several
-from headrace.cli.output import near, print_json, print_line
+from headrace.cli.output import near, print_json, print_line, things
 
 FILE = "haproxy.cfg"
 
@@ -48,6 +48,6 @@ def front(
     if as_json:
         print_json({"folder": str(folder), "files": [FILE], "bind": str(wanted.bind), "servers": servers})
     else:
-        print_line(f"{near(folder / FILE)}: {len(servers)} servers behind {wanted.bind}")
+        print_line(f"{near(folder / FILE)}: {things(len(servers), 'server')} behind {wanted.bind}")
         print_line(f"  haproxy -c -f {near(folder / FILE)}   checks it")
     return 0

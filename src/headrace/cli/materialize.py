@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from headrace.cli.instants import instant_us, utc
 from headrace.cli.options import AsJson, Flag, ProjectPath
-from headrace.cli.output import count, print_json, print_line, print_table, seconds
+from headrace.cli.output import count, print_json, print_line, print_table, seconds, things
 
 
 def materialize(
@@ -68,7 +68,7 @@ def materialize(
         return 0
     rows = [(one.name, one.source, count(one.keys), _HOW[one.how]) for one in made.steps]
     print_table(["feature", "source", "keys written", ""], rows)
-    print_line(f"{count(made.keys)} keys written in {seconds(took)}; watermark: {utc(made.watermark_us)}")
+    print_line(f"{things(made.keys, 'key')} written in {seconds(took)}; watermark: {utc(made.watermark_us)}")
     return 0
 
 

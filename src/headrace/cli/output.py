@@ -67,6 +67,11 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def things(n: int, one: str) -> str:
+    """1 file, 2 files: of what takes an s."""
+    return f"{n:,} {one}" if n == 1 else f"{n:,} {one}s"
+
+
 def money(value: float, currency: str = "USD") -> str:
     """Two decimals from one unit on, three significant digits below."""
     return f"{value:,.2f} {currency}" if abs(value) >= 1 or value == 0 else f"{value:.3g} {currency}"

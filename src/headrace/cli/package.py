@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from cyclopts import Parameter
 
 from headrace.cli.options import AsJson, Flag, ProjectPath, Several, Workers
-from headrace.cli.output import near, print_json, print_line
+from headrace.cli.output import near, print_json, print_line, things
 
 if TYPE_CHECKING:
     from headrace.packaging.packing import Packed
@@ -115,7 +115,7 @@ def package(
         print_json({"folder": str(folder), "files": sorted(files), "packed": packed})
         return 0
     what = f"{packed.model}@{packed.version}" if embed else "a server of what its store says"
-    print_line(f"{what} is in {near(folder)}: {len(files)} files, answers under {packed.deployment}")
+    print_line(f"{what} is in {near(folder)}: {things(len(files), 'file')}, answers under {packed.deployment}")
     for name in packed.needs:
         print_line(f"  its environment has to have {name}")
     for line in _next(to, packed, folder, has_digest=built.digest is not None, has_claim=log_claim is not None):

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from headrace.cli.options import AsJson, Flag, ProjectPath
-from headrace.cli.output import count, instant, print_json, print_line, seconds
+from headrace.cli.output import count, instant, print_json, print_line, seconds, things
 
 
 def predict(
@@ -63,7 +63,7 @@ def predict(
         facts = {"rows": done.rows, "rows_beyond_history": done.starved, "history_ends_us": done.history_ends_us}
         print_json({"reference": reference, "out": str(out), "seconds": round(took, 3), **facts})
         return 0
-    print_line(f"{count(done.rows)} rows scored in {seconds(took)}: {out}")
+    print_line(f"{things(done.rows, 'row')} scored in {seconds(took)}: {out}")
     if done.starved:
         print_line(
             f"note: the history of events ends {instant(done.history_ends_us)}; {count(done.starved)} rows are asked so"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.cli.options import AsJson, Flag, ProjectPath
-from headrace.cli.output import count, print_error, print_json, print_line, print_table
+from headrace.cli.output import count, print_error, print_json, print_line, print_table, things
 from headrace.errors import HeadraceError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def status(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
     if as_json:
         print_json(found)
         return 0
-    print_line(f"{count(found.shipped)} predictions shipped, {count(found.waiting)} in the log of this host")
+    print_line(f"{things(found.shipped, 'prediction')} shipped, {count(found.waiting)} in the log of this host")
     print_line(f"{count(found.outcomes)} truths, {count(found.unmatched)} of them about predictions that are not there")
     if found.repeats:
         print_line(f"{count(found.repeats)} answers came again under an id that was there, and were left out")
@@ -210,7 +210,7 @@ def _say(done: Shipped, *, as_json: bool) -> None:
     else:
         missing = f", {count(sum(done.missing.values()))} missing" if done.missing else ""
         repeats = f", {count(done.repeats)} repeats left out" if done.repeats else ""
-        shipped = f"{count(done.predictions)} predictions and {count(done.outcomes)} outcomes shipped"
+        shipped = f"{things(done.predictions, 'prediction')} and {things(done.outcomes, 'outcome')} shipped"
         print_line(shipped + repeats + missing)
     sys.stdout.flush()
 
@@ -256,7 +256,7 @@ def outcomes(
     if as_json:
         print_json({"outcomes": len(found)})
     else:
-        print_line(f"{count(len(found))} outcomes logged: headrace predictions ship moves them to the predictions")
+        print_line(f"{things(len(found), 'outcome')} logged: headrace predictions ship moves them to the predictions")
     return 0
 
 
@@ -283,7 +283,7 @@ def verify_log(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
         return 1 if found.problems else 0
     for problem in found.problems:
         print_line(problem.message)
-    held = f"{count(found.predictions)} predictions and {count(found.outcomes)} outcomes"
+    held = f"{things(found.predictions, 'prediction')} and {things(found.outcomes, 'outcome')}"
     print_line(f"{held} in {count(found.segments)} segments")
     for reason, n in sorted(found.missing.items()):
         print_line(f"{count(n)} answers are not there: {REASONS[reason]}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headrace.cli.output import count, money, near, print_line, print_table, seconds
+from headrace.cli.output import count, money, near, print_line, print_table, seconds, things
 from headrace.cli.run import verdict_lines
 
 MOST_METRICS = 6
@@ -41,7 +41,8 @@ def print_result(result: Mapping[str, Any]) -> None:
     pages = told.pop("pages", None) or {}
     if "wall_s" in told:
         spent = money(told.pop("cost_usd", 0.0))
-        told["this run"] = f"{seconds(told.pop('wall_s'))}, {spent}, {told.pop('stages_computed', 0)} stages computed"
+        stages = things(told.pop("stages_computed", 0), "stage")
+        told["this run"] = f"{seconds(told.pop('wall_s'))}, {spent}, {stages} computed"
     if "split" in told:
         split = told["split"]
         told["split"] = f"by {', '.join(filter(None, (split['by'], split['column'])))}: {split['why']}"

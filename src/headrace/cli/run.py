@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.cli.options import AsJson, Flag, Memory, ProjectPath
-from headrace.cli.output import count, money, near, print_json, print_line, seconds
+from headrace.cli.output import count, money, near, print_json, print_line, seconds, things
 
 if TYPE_CHECKING:
     from headrace.data.model import Change, Combined, QualityReport, RuleResult
@@ -97,16 +97,15 @@ def _ledger(report: QualityReport) -> str:
     verdict = f"broken: {', '.join(report.broken)}" if report.broken else "holds"
     kept = f"{count(report.accepted)} accepted + {count(report.repaired)} repaired"
     kept += f" + {count(report.replayed)} replayed" if report.replayed else ""
-    return (
-        f"{report.source:<12} {count(report.read)} rows = {kept} + {count(report.quarantined)} quarantined  ({verdict})"
-    )
+    rows = things(report.read, "row")
+    return f"{report.source:<12} {rows} = {kept} + {count(report.quarantined)} quarantined  ({verdict})"
 
 
 def _tell_combined(name: str, combined: Combined) -> None:
     """What became of the rows that an entity is made from, and where they disagree."""
     for member in combined.members:
         kept = f"{count(member.entities)} entities + {count(member.merged)} merged"
-        rows = f"{count(member.rows)} rows of {member.source}"
+        rows = f"{things(member.rows, 'row')} of {member.source}"
         print_line(f"{name:<12} {rows} = {kept} + {count(member.quarantined)} quarantined")
     for conflict in combined.conflicts:
         values = f"{count(conflict.values)} values of {count(conflict.entities)} entities"
@@ -203,7 +202,7 @@ def _tell(outcome: Outcome) -> None:
         print_line(f"  {'proposed features':<26} {_proposed(outcome.automatic)}")
     print_line(
         f"  {'this run':<26} {seconds(outcome.wall_s)}, {money(outcome.cost_usd)}, "
-        f"{outcome.stages_done} stages computed"
+        f"{things(outcome.stages_done, 'stage')} computed"
     )
     print_line(f"  {'package':<26} {version.package}")
     print_line(f"  {'pages':<26} {near(outcome.run_page)}, {near(outcome.quality_page)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.cli.options import AsJson, Flag, ProjectPath
-from headrace.cli.output import count, instant, money, print_json, print_line, print_table, seconds, size
+from headrace.cli.output import count, instant, money, print_json, print_line, print_table, seconds, size, things
 from headrace.cli.recent import print_runs
 from headrace.cli.result import print_result
 from headrace.errors import WrongUse
@@ -121,5 +121,5 @@ def collect(*, grace_minutes: float = GRACE_S / 60, project: ProjectPath = None,
     if as_json:
         print_json(done._asdict())
     else:
-        print_line(f"deleted {count(done.objects)} objects, {size(done.bytes)}")
+        print_line(f"deleted {things(done.objects, 'object')}, {size(done.bytes)}")
     return 0

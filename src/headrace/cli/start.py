@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.cli.options import AsJson
-from headrace.cli.output import print_json, print_line
+from headrace.cli.output import print_json, print_line, things
 from headrace.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def _as_json(proposal: Proposal) -> dict[str, object]:
 def _summary(proposal: Proposal) -> Iterator[str]:
     """What was found, a few lines a source."""
     for one in proposal.found:
-        yield f"{one.source}: {'the first ' if one.is_cut else ''}{one.rows:,} rows, {one.columns} columns"
+        rows = f"{'the first ' if one.is_cut else ''}{things(one.rows, 'row')}"
+        yield f"{one.source}: {rows}, {things(one.columns, 'column')}"
         yield f"  key        {', '.join(one.key) or 'none found'}"
         if one.time is not None:
             yield f"  time       {one.time}"
