@@ -212,6 +212,14 @@ def report(results: Sequence[Mapping[str, Any]], tasks: Mapping[str, Mapping[str
     )
     headings = ["contender", "mean rank", "mean gap %", "fit s, sum", "CPU s, sum", "row ms", "model MB"]
     text += table(headings, lines)
+    scored = [
+        one["score_us"] for task in whole for one in found.get((task, "headrace"), {}).values() if "score_us" in one
+    ]
+    if scored:
+        text += (
+            f"\n\nOf a row of ours the scorer (encoded row to decision) has {statistics.median(scored):.0f} µs on the "
+            f"median of the tasks, {max(scored):.0f} at the most."
+        )
     if "headrace" in names and len(names) > 1:
         told = [against(task, tasks[task], names, results[0]["seed"], draws[task]) for task in whole]
         counts = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -96,22 +98,32 @@ def test_steps_are_bounded_in_number() -> None:
     assert len(Steps.learn(many, [500], 24)) == MOST_LEVELS + 1
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-def test_the_gradients_are_those_of_the_loss(task: Task) -> None:
-    """Against differences of the loss, in float64 and without dropout."""
+def test_the_gradients_are_those_of_the_loss(task: Task, dropout: float) -> None:
+    """Against differences of the loss of the units that stay, in float64."""
     rng = np.random.default_rng(3)
     x = rng.normal(size=(7, 5))
     y = {"binary": rng.integers(0, 2, 7), "multiclass": np.arange(7) % 3, "regression": rng.normal(size=7)}[task]
     labels = Labels.learn(y, task, 3)
     own = np.eye(3)[y] if task == "multiclass" else np.asarray(labels.encode(y), np.float64)[:, None]
     k = own.shape[1]
-    shapes = [(1, 5, 4), (1, 1, 4), (1, 4, 4), (1, 1, 4), (1, 4, k), (1, 1, k)]
+    shapes = [(2, 5, 4), (2, 1, 4), (2, 4, 4), (2, 1, 4), (2, 4, k), (2, 1, k)]
     layers: list[NDArray[np.float64]] = [rng.normal(size=shape) for shape in shapes]
+    drops = round(dropout * 256)
+    masks = network._masks(np.random.default_rng(8), (2, 2, 7, 4), drops)
+    lower, upper = np.ones((2, 2, 7, 4)) if masks is None else masks * (256 / (256 - drops))
+    assert masks is None or 0 < masks.sum() < masks.size
 
     def loss() -> float:
-        return network._loss(network.scores(layers, x), own, np.ones(7), labels)  # type: ignore[arg-type]
+        first, first_bias, second, second_bias, last, last_bias = layers
+        hidden = np.maximum(x @ first + first_bias, 0) * lower
+        hidden = np.maximum(hidden @ second + second_bias, 0) * upper
+        return sum(network._loss(member, own, np.ones(7), labels) for member in hidden @ last + last_bias)
 
-    found = network._gradients(rng, layers, x, own, None, labels, 0.0)  # type: ignore[arg-type]
+    found = [np.empty(shape) for shape in shapes]
+    given: list[Any] = [found, np.empty((4, 2, 7, 4)), np.random.default_rng(8), layers, x, own]
+    network._put_gradients(*given, None, labels, dropout)
     for layer, gradient in zip(layers, found, strict=True):
         for place in list(np.ndindex(layer.shape))[::3]:
             before = layer[place]
@@ -121,3 +133,27 @@ def test_the_gradients_are_those_of_the_loss(task: Task) -> None:
             below = loss()
             layer[place] = before
             assert (above - below) / 2e-6 == pytest.approx(gradient[place], rel=1e-3, abs=1e-6)
+
+
+def test_steps_are_those_of_adamw_and_biases_do_not_decay() -> None:
+    """Against the method as it is written down (Loshchilov and Hutter 2019), in float64."""
+    rng = np.random.default_rng(5)
+    recipe = network.Recipe(members=2, units=96, learning_rate=0.01, decay=0.3, dropout=0.0, epochs=1, seed=0)
+    shapes = [(2, 90, 96), (2, 1, 96), (2, 96, 96), (2, 1, 96), (2, 96, 1), (2, 1, 1)]
+    drawn = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+    adam = network._AdamW.of(drawn, recipe)
+    wanted = [each.astype(np.float64) for each in drawn]
+    moments, squares = [np.zeros(shape) for shape in shapes], [np.zeros(shape) for shape in shapes]
+    for done in range(1, 6):
+        for place, shape in enumerate(shapes):
+            gradient = rng.normal(size=shape) * 10.0 ** rng.integers(-6, 1)
+            adam.gradients[place][:] = gradient
+            moments[place] = 0.9 * moments[place] + 0.1 * gradient
+            squares[place] = 0.999 * squares[place] + 0.001 * gradient**2
+            if place % 2 == 0:
+                wanted[place] *= 1 - 0.01 * 0.3
+            mean, spread = moments[place] / (1 - 0.9**done), np.sqrt(squares[place] / (1 - 0.999**done))
+            wanted[place] -= 0.01 * mean / (spread + 1e-8)
+        adam.step(0.01, done)
+    for layer, value in zip(adam.layers, wanted, strict=True):
+        np.testing.assert_allclose(layer, value, rtol=2e-5, atol=2e-6)

@@ -96,8 +96,15 @@ class MLP:
             return FittedMLP([], steps, labels, dict(params) | {"epochs": 1})
         design = steps.design(steps.rows(X)) if 4 * len(X) * len(steps) <= MOST_KEPT_BYTES else None
 
+        taken = np.empty((0, 0), np.float32)
+
         def rows(places: NDArray[np.intp]) -> NDArray[np.float32]:
-            return steps.design(steps.rows(X[places])) if design is None else design[places]
+            nonlocal taken
+            if design is None:
+                return steps.design(steps.rows(X[places]))
+            if len(taken) < len(places):
+                taken = np.empty((len(places), design.shape[1]), np.float32)
+            return np.take(design, places, axis=0, out=taken[: len(places)], mode="clip")  # they are within
 
         checked = None
         if check is not None and (known := labels.known(check.y)).any():

@@ -2,15 +2,20 @@
 
 They differ in what they were drawn from and in which units drop out; the mean of their scores is the answer. The
 learning rate rises over the first epoch and falls as a cosine over a number of epochs that depends on the number of
-rows alone (fewer where a fit has a time to end), so that stopping earlier learns the very same steps. Rows of a
-minibatch are shared, so that the first layer of all members is one matrix product.
+rows alone (fewer where a fit has a time to end), so that stopping earlier learns the very same steps. Members share
+the rows of a minibatch.
+
+What is not a matrix product is kept small beside them: dropout draws a byte a unit and scales weights in the place of
+units, and all weights are one vector that AdamW goes over in pieces which stay near the core.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +26,12 @@ EPOCHS = 40
 FEWEST_EPOCHS = 4
 ROWS_IN_ALL = 4_000_000
 """With more than a hundred thousand rows there are fewer epochs, so that about as many are seen."""
-_BETA1, _BETA2 = np.float32(0.9), np.float32(0.999)
+_BETA1, _BETA2 = 0.9, 0.999
+_EPSILON = 1e-8
 _PART = 8_192
+_PIECE = 131_072
+"""Weights that a step goes over at a time."""
+_BYTES = 256
 
 F32 = NDArray[np.float32]
 
@@ -86,7 +95,7 @@ def train(
 
     Parameters
     ----------
-    rows : the design of the rows at some positions
+    rows : the design of the rows at some positions; it may be written over by the next
     own : shape (n, k): shares of the classes, P(positive), standardised values, or counts by their mean
     check : design, own labels and weights of rows to stop early by: the best epoch's weights are given back
     seconds : with `check`: as many epochs as they are about enough for
@@ -94,13 +103,17 @@ def train(
     rng = np.random.Generator(np.random.PCG64(recipe.seed))
     n, k = own.shape
     width = rows(np.zeros(1, np.intp)).shape[1]
-    layers = _drawn(rng, recipe, width, k)
-    layers[5][:] = _prior(own, weights, labels)
-    moments = [np.zeros_like(each) for each in layers]
-    squares = [np.zeros_like(each) for each in layers]
+    drawn = _drawn(rng, recipe, width, k)
+    drawn[5][:] = _prior(own, weights, labels)
+    adam = _AdamW.of(drawn, recipe)
+    layers = adam.layers
     target = own.astype(np.float32)
     size = min(batch_rows(n), n)
     steps, total, done = max(1, n // size), recipe.horizon or horizon(n), 0
+    rooms = {
+        each: np.empty((4, recipe.members, each, recipe.units), np.float32)
+        for each in {len(part) for part in np.array_split(np.arange(n), steps)}
+    }
     best, best_epoch, kept = np.inf, 0, layers
     began, epoch = time.monotonic(), 0
     while epoch < min(recipe.epochs, total):
@@ -110,8 +123,9 @@ def train(
             done += 1
             rate = recipe.learning_rate * 0.5 * (1 + np.cos(np.pi * share)) * min(1.0, done / (steps + 5))
             heavy = None if weights is None else weights[places, None]
-            gradients = _gradients(rng, layers, rows(places), target[places], heavy, labels, recipe.dropout)
-            _step(layers, moments, squares, gradients, rate=rate, done=done, decay=recipe.decay)
+            x, room = rows(places), rooms[len(places)]
+            _put_gradients(adam.gradients, room, rng, layers, x, target[places], heavy, labels, recipe.dropout)
+            adam.step(rate, done)
         if check is None:
             best_epoch = epoch
             continue
@@ -146,24 +160,105 @@ def _prior(own: NDArray[np.float64], weights: F32 | None, labels: Labels) -> NDA
     return np.asarray(np.log(mean) if labels.task == "multiclass" else np.log(mean / (1 - mean)))
 
 
-def _gradients(
+@dataclass(frozen=True, slots=True)
+class _AdamW:
+    """Weights, and what a step of AdamW needs: vectors, and layer by layer what is seen of two of them.
+
+    Weights come before biases, which do not decay. Moments are sums and not means (of g and g² by the powers of beta):
+    the factors are taken into the rate and epsilon.
+    """
+
+    weights: F32
+    gradient: F32
+    moments: F32
+    squares: F32
+    layers: list[F32]
+    gradients: list[F32]
+    decaying: int
+    """How many of the weights, the first ones."""
+    decay: float
+
+    @classmethod
+    def of(cls, drawn: Sequence[F32], recipe: Recipe) -> _AdamW:
+        """All of them one after the other."""
+        total = sum(each.size for each in drawn)
+        weights, gradient = np.empty(total, np.float32), np.empty(total, np.float32)
+        seen: dict[int, tuple[F32, F32]] = {}
+        at = 0
+        for place in (0, 2, 4, 1, 3, 5):
+            layer = drawn[place]
+            part = slice(at, at + layer.size)
+            seen[place] = (weights[part].reshape(layer.shape), gradient[part].reshape(layer.shape))
+            seen[place][0][:] = layer
+            at += layer.size
+        return cls(
+            weights=weights,
+            gradient=gradient,
+            moments=np.zeros(total, np.float32),
+            squares=np.zeros(total, np.float32),
+            layers=[seen[place][0] for place in range(6)],
+            gradients=[seen[place][1] for place in range(6)],
+            decaying=sum(each.size for each in drawn[::2]),
+            decay=recipe.decay,
+        )
+
+    def step(self, rate: float, done: int) -> None:
+        """One step, the `done`th, by the gradient, which is spent."""
+        root = np.sqrt((1 - _BETA2) / (1 - _BETA2**done))
+        by = np.float32(rate * (1 - _BETA1) / ((1 - _BETA1**done) * root))
+        epsilon, kept = np.float32(_EPSILON / root), np.float32(1 - rate * self.decay)
+        for start in range(0, len(self.weights), _PIECE):
+            part = slice(start, start + _PIECE)
+            gradient, moment, square = self.gradient[part], self.moments[part], self.squares[part]
+            moment *= np.float32(_BETA1)
+            moment += gradient
+            gradient *= gradient
+            square *= np.float32(_BETA2)
+            square += gradient
+            np.sqrt(square, out=gradient)
+            gradient += epsilon
+            np.divide(moment, gradient, out=gradient)
+            gradient *= by
+            self.weights[start : min(start + _PIECE, self.decaying)] *= kept
+            self.weights[part] -= gradient
+
+
+def _put_gradients(
+    into: Sequence[F32],
+    room: F32,
     rng: np.random.Generator,
-    layers: list[F32],
+    layers: Sequence[F32],
     x: F32,
     target: F32,
     heavy: F32 | None,
     labels: Labels,
     dropout: float,
-) -> list[F32]:
-    """Of the mean loss of a minibatch, by layer."""
+) -> None:
+    """Of the mean loss of a minibatch, by layer.
+
+    Parameters
+    ----------
+    room : shape (4, members, rows, units), written over: memory that is new costs as much as what is done in it
+    """
+    lower, upper, back, further = room
     first, first_bias, second, second_bias, last, last_bias = layers
-    lower = np.maximum(x @ first + first_bias, 0)
-    lower_mask = _mask(rng, lower, dropout)
-    lower *= lower_mask
-    upper = np.maximum(lower @ second + second_bias, 0)
-    upper_mask = _mask(rng, upper, dropout)
-    upper *= upper_mask
+    dropped = round(dropout * _BYTES)
+    masks = _masks(rng, (2, len(first), len(x), first.shape[-1]), dropped)
+    scale = np.float32(_BYTES / (_BYTES - dropped))
+    if dropped:  # what is left counts for what is not: weights are scaled, which are fewer than units times rows
+        second, last = second * scale, last * scale
+    np.matmul(x, first, out=lower)
+    lower += first_bias
+    np.maximum(lower, 0, out=lower)
+    if masks is not None:
+        lower *= masks[0]
+    np.matmul(lower, second, out=upper)
+    upper += second_bias
+    np.maximum(upper, 0, out=upper)
+    if masks is not None:
+        upper *= masks[1]
     out = upper @ last + last_bias
+    error: NDArray[Any]
     match labels.kind if labels.task == "regression" else labels.task:
         case "mean":
             error = 2 * (out - target)
@@ -178,46 +273,30 @@ def _gradients(
             error = shares / shares.sum(axis=-1, keepdims=True) - target
     if heavy is not None:
         error = error * heavy
-    error = error / np.float32(len(x))
-    back = (error @ last.transpose(0, 2, 1)) * upper_mask * (upper > 0)
-    further = (back @ second.transpose(0, 2, 1)) * lower_mask * (lower > 0)
-    return [
-        x.T @ further,
-        further.sum(axis=1, keepdims=True),
-        lower.transpose(0, 2, 1) @ back,
-        back.sum(axis=1, keepdims=True),
-        upper.transpose(0, 2, 1) @ error,
-        error.sum(axis=1, keepdims=True),
-    ]
+    error = np.asarray(error / np.float32(len(x)), out.dtype)
+    across = last.transpose(0, 2, 1)
+    (np.multiply if error.shape[-1] == 1 else np.matmul)(error, across, out=back)
+    back *= upper > 0  # a unit that dropped out is 0 too
+    np.matmul(back, second.transpose(0, 2, 1), out=further)
+    further *= lower > 0
+    np.matmul(x.T, further, out=into[0])
+    further.sum(axis=1, keepdims=True, out=into[1])
+    np.matmul(lower.transpose(0, 2, 1), back, out=into[2])
+    back.sum(axis=1, keepdims=True, out=into[3])
+    np.matmul(upper.transpose(0, 2, 1), error, out=into[4])
+    error.sum(axis=1, keepdims=True, out=into[5])
+    if dropped:
+        into[2][:] *= scale
+        into[4][:] *= scale
 
 
-def _mask(rng: np.random.Generator, hidden: F32, dropout: float) -> F32:
-    """0 for units that drop out, else what keeps the mean."""
-    kept = rng.random(hidden.shape, dtype=np.float32) >= dropout
-    return kept.astype(np.float32) * np.float32(1 / (1 - dropout))
-
-
-def _step(
-    layers: list[F32],
-    moments: list[F32],
-    squares: list[F32],
-    gradients: list[F32],
-    *,
-    rate: float,
-    done: int,
-    decay: float,
-) -> None:
-    """One step of AdamW, in place; biases do not decay."""
-    first = np.float32(rate / (1 - float(_BETA1) ** done))
-    second = np.float32(1 - float(_BETA2) ** done)
-    for place, (layer, moment, square, gradient) in enumerate(zip(layers, moments, squares, gradients, strict=True)):
-        moment *= _BETA1
-        moment += (1 - _BETA1) * gradient
-        square *= _BETA2
-        square += (1 - _BETA2) * gradient * gradient
-        if place % 2 == 0:
-            layer *= np.float32(1 - rate * decay)
-        layer -= first * moment / (np.sqrt(square / second) + np.float32(1e-8))
+def _masks(rng: np.random.Generator, shape: tuple[int, ...], dropped: int) -> NDArray[np.bool_] | None:
+    """Which units stay where so many of 256 drop out; None: all."""
+    if not dropped:
+        return None
+    size = math.prod(shape)
+    drawn: NDArray[np.uint64] = rng.bit_generator.random_raw(-(-size // 8))
+    return (drawn.view(np.uint8)[:size] >= dropped).reshape(shape)
 
 
 def _loss(out: NDArray[np.float64], own: NDArray[np.float64], weights: NDArray[np.float64], labels: Labels) -> float:
