@@ -83,7 +83,7 @@ def main(folder: Path, seed: int, out: Path) -> None:
         for place in range(SCORED + WARM):
             features = model.row_to_features(asked[place % len(asked)])
             began = time.perf_counter()
-            model.score_features(features)
+            model.answer([features], [()])
             scored.append(time.perf_counter() - began)
         size = sum(map(len, registry.read(registry.get("bench@champion")).files.values()))
         times = {"row_ms": statistics.median(took[WARM:]) * 1e3, "score_us": statistics.median(scored[WARM:]) * 1e6}
