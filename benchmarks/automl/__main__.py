@@ -217,8 +217,8 @@ def report(results: Sequence[Mapping[str, Any]], tasks: Mapping[str, Mapping[str
     ]
     if scored:
         text += (
-            f"\n\nOf a row of ours the scorer (encoded row to prediction) has {statistics.median(scored):.0f} µs on the "
-            f"median of the tasks, {max(scored):.0f} at the most."
+            f"\n\nOf a row of ours the scorer (encoded row to prediction) has {statistics.median(scored):.0f} µs on "
+            f"the median, {max(scored):.0f} at the most."
         )
     if "headrace" in names and len(names) > 1:
         told = [against(task, tasks[task], names, results[0]["seed"], draws[task]) for task in whole]

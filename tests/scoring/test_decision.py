@@ -98,6 +98,24 @@ def test_one_row_and_many_choose_the_same_class(case: tuple[tuple[tuple[float, .
         assert decider.choices(np.array(rows)).tolist() == [decider.choice(row) for row in rows]
 
 
+@given(knots(), st.data())
+def test_one_row_and_many_have_the_same_shares_and_the_same_set(
+    points: tuple[tuple[float, float], ...], data: st.DataObject
+) -> None:
+    k = data.draw(st.integers(2, 5))
+    share = st.floats(0, 1, width=32)
+    rows = data.draw(st.lists(st.lists(share, min_size=k, max_size=k), min_size=1, max_size=20))
+    least = tuple(data.draw(st.lists(st.floats(0, 1), min_size=k, max_size=k)))
+    risen = tuple((score, max(probability, 0.01)) for score, probability in points)  # none of several is mapped to 0
+    names = tuple(f"c{i}" for i in range(k))
+    for used in (risen, ()):
+        decider = Decider(Decision(task="multiclass", classes=names, knots=used, set_least=least))
+        column = decider.probabilities(np.array(rows, np.float32))
+        alone = [decider.shares(row) for row in rows]
+        assert column.tolist() == alone
+        assert decider.uncertainty.sets(column) == [decider.uncertainty.set_among(shares) for shares in alone]
+
+
 def test_the_class_of_least_expected_cost_is_chosen() -> None:
     costs = ((0.0, 10.0), (1.0, 0.0))
     decider = Decider(Decision(task="multiclass", classes=("calm", "storm"), cost_matrix=costs))

@@ -114,8 +114,18 @@ class Decider:
             return self._shares(raw)
         return raw.astype(np.float64)
 
+    def shares(self, raw: list[float]) -> list[float]:
+        """Multiclass: the calibrated probabilities of one row: each mapped, then divided by their sum."""
+        if not self.decision.knots:
+            return raw
+        mapped = [self._calibration.one(each) for each in raw]
+        total = 0.0
+        for each in mapped:
+            total += each
+        return [each / total for each in mapped]
+
     def _shares(self, raw: NDArray[np.float32]) -> Column:
-        """Multiclass: each probability mapped, then divided by their sum, added class by class in either form."""
+        """The same for many, added class by class as for one."""
         mapped = self._calibration.column(raw)
         total = np.zeros(len(mapped))
         for code in range(mapped.shape[1]):

@@ -5,6 +5,7 @@ Loads no table engine and no training library; a frame is read through narwhals,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -164,12 +165,8 @@ class Scorer:
 
         Raises `ScoreNotFinite`.
         """
-        if self.decider.decision.task != "multiclass":
-            return self._row_by_row(encoded, amounts)
-        X = np.frombuffer(b"".join(encoded), np.float32).reshape(len(encoded), self.graph.width)
-        scores = self.decider.probabilities(self.graph.raw(X, threads=1))
-        own = _columns(amounts) if self._amounts else ()
-        return self._predictions(scores, _NO_REASONS * len(encoded), own), list(map(tuple, scores.tolist()))
+        many = self._classes_row_by_row if self.decider.decision.task == "multiclass" else self._row_by_row
+        return many(encoded, amounts)
 
     def _row_by_row(
         self, encoded: Sequence[bytes], amounts: Sequence[tuple[object, ...]]
@@ -187,6 +184,39 @@ class Scorer:
                 raise ScoreNotFinite(number)
             scores.append(probability(raw))
         return list(map(self._said_of, scores, amounts)), [(score,) for score in scores]
+
+    def _classes_row_by_row(
+        self, encoded: Sequence[bytes], amounts: Sequence[tuple[object, ...]]
+    ) -> tuple[list[Prediction], list[tuple[float, ...]]]:
+        """The same for several classes."""
+        if len(encoded) == 1:
+            raws = [self.graph.row(encoded[0]).tolist()]
+        else:
+            X = np.frombuffer(b"".join(encoded), np.float32).reshape(len(encoded), self.graph.width)
+            raws = self.graph.raw(X, threads=1).tolist()
+        predictions, scores = [], []
+        for number, (raw, own) in enumerate(zip(raws, amounts, strict=True)):
+            if not all(map(math.isfinite, raw)):
+                raise ScoreNotFinite(number)
+            shares = self.decider.shares(raw)
+            scores.append(tuple(shares))
+            predictions.append(self._among_classes(shares, own))
+        return predictions, scores
+
+    def _among_classes(self, shares: list[float], amounts: tuple[object, ...]) -> Prediction:
+        """What is said of one row's probabilities of the classes, at its own amounts."""
+        decider, sure = self.decider, self._uncertainty
+        classes, review = decider.decision.classes, None
+        if decider.decision.reject is not None:
+            review = decider.review(shares, amounts)
+        return Prediction(
+            model=self.model,
+            version=self.version,
+            probabilities=dict(zip(classes, shares, strict=True)),
+            decision=None if review else classes[decider.choice(shares, amounts)],
+            set=sure.set_among(shares) if sure.sets_known else None,
+            review=review,
+        )
 
     def row_to_features(self, row: Mapping[str, object], *, now_us: int | None = None) -> bytes:
         """The hot path up to the graph: one request row as the model's input, little-endian float32."""
@@ -292,10 +322,8 @@ class Scorer:
 
     def _one(self, features: bytes, amounts: tuple[object, ...]) -> Prediction:
         """The answer for one row, without a matrix."""
-        task = self.decider.decision.task
-        if task == "multiclass":
-            scores = self.score_matrix(np.frombuffer(features, np.float32).reshape(1, -1))
-            return self._predictions(scores, [()], _columns([amounts] if amounts else []))[0]
+        if self.decider.decision.task == "multiclass":
+            return self._classes_row_by_row([features], [amounts])[0][0]
         return self._said_of(self.score_features(features), amounts)
 
     def _sayer(self) -> Callable[[float, tuple[object, ...]], Prediction]:
@@ -391,7 +419,6 @@ class _NoHistory:
 
 
 _NO_HISTORY: Final = _NoHistory()
-_NO_REASONS: Final[tuple[tuple[Reason, ...], ...]] = ((),)
 
 
 def _columns(rows: Sequence[tuple[object, ...]]) -> tuple[NDArray[np.float64], ...]:

@@ -58,6 +58,12 @@ class Uncertainty:
             return self._classes if is_positive else self._classes[:1]
         return self._classes[1:] if is_positive or probability >= 0.5 else self._classes[:1]
 
+    def set_among(self, probabilities: list[float]) -> tuple[str, ...]:
+        """Multiclass: the classes that belong to the answer; the likeliest one when none does, the first of equals."""
+        rows = zip(self._classes, probabilities, self._least, strict=True)
+        within = tuple(name for name, probability, least in rows if probability >= least)
+        return within or (self._classes[max(range(len(probabilities)), key=probabilities.__getitem__)],)
+
     def members(self, probabilities: Column) -> NDArray[np.bool_]:
         """Which classes belong to each answer, shape (n, k); `probabilities` of shape (n,) or (n, k)."""
         if probabilities.ndim == 1:

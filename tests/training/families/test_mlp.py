@@ -122,8 +122,8 @@ def test_the_gradients_are_those_of_the_loss(task: Task, dropout: float) -> None
         return sum(network._loss(member, own, np.ones(7), labels) for member in hidden @ last + last_bias)
 
     found = [np.empty(shape) for shape in shapes]
-    given: list[Any] = [found, np.empty((4, 2, 7, 4)), np.random.default_rng(8), layers, x, own, None, labels]
-    network._put_gradients(*given, dropout=dropout)
+    put: Any = network._put_gradients  # in float64
+    put(found, np.empty((4, 2, 7, 4)), np.random.default_rng(8), layers, x, own, None, labels, dropout)
     for layer, gradient in zip(layers, found, strict=True):
         for place in list(np.ndindex(layer.shape))[::3]:
             before = layer[place]
