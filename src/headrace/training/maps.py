@@ -257,14 +257,14 @@ def isotonic_knots(y: NDArray[Any], scores: Floats) -> Knots:
     told apart), at most `MOST_KNOTS` knots, never 0 or 1. Empty with fewer than `FEWEST` rows of either class.
     Oron and Flournoy, "Centered Isotonic Regression", Statistics in Biopharmaceutical Research, 2017.
     """
-    from sklearn.isotonic import isotonic_regression
+    from scipy.optimize import isotonic_regression  # scikit-learn's would take a second to load while workers wait
 
     if min(int(y.sum()), len(y) - int(y.sum())) < FEWEST:
         return ()
     x, place = np.unique(scores, return_inverse=True)
     weight = np.bincount(place).astype(np.float64)
     share = np.bincount(place, weights=y) / weight
-    pooled = isotonic_regression(share, sample_weight=weight, y_min=0.0, y_max=1.0)
+    pooled = isotonic_regression(share, weights=weight).x
     block = np.cumsum(np.diff(pooled, prepend=pooled[0]) > 0)
     size = np.bincount(block, weight)
     centre = np.bincount(block, weight * x) / size

@@ -20,7 +20,7 @@ TIMED_ROWS = 200
 BATCH_ROWS = 250
 """As many as take a few milliseconds: of larger ones, other work on the machine is in every time."""
 FEWEST_BATCHES, MOST_BATCHES = 3, 8
-BATCHES_S = 0.015
+BATCHES_S = 0.008
 
 
 def spread_of_labels(y: NDArray[Any], objective: Objective) -> float:
