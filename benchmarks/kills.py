@@ -39,7 +39,8 @@ SECONDS: Final = (5, 10)
 TRIALS: Final = (2, 12)
 ROWS: Final = 240
 PRELOADED: Final = (
-    *("polars", "sqlalchemy.dialects.sqlite", "alembic.command", "onnx", "onnxruntime", "optuna", "scipy.stats"),
+    *("polars", "sqlalchemy.dialects.sqlite", "alembic.command", "onnx", "onnxruntime", "optuna"),
+    *("scipy.optimize", "scipy.stats"),
     *("headrace.app", "headrace.pipeline", "headrace.data.check", "headrace.data.snapshot", "headrace.features.build"),
     *("headrace.features.frame", "headrace.training.search", "headrace.stores.catalog.sqlite"),
     *("headrace.stores.objects.local", "headrace.data.page", "zstandard"),

@@ -37,7 +37,7 @@ TRIAL_SHARE = 0.5
 LEAST_FIT_S = 0.5
 KEPT_SHARE = 3
 """Under halving one trial of so many goes on."""
-AFTERWARDS = 5.0
+AFTERWARDS = 12.0
 """What comes after the last trial takes about as long as judging so many."""
 MOST_AFTERWARDS = 0.05
 """Share of a budget in seconds that is kept for it, at most."""
