@@ -116,6 +116,17 @@ def test_one_row_and_many_have_the_same_shares_and_the_same_set(
         assert decider.uncertainty.sets(column) == [decider.uncertainty.set_among(shares) for shares in alone]
 
 
+def test_an_amount_that_grows_beyond_numbers_counts_as_the_mean_alone_and_among_many() -> None:
+    unit = ((0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (1.0, 1.0, 0.0))
+    dear = Amount(truth=2, predicted=1, column="worth", otherwise=4.0, factor=10.0)
+    decided = Decision(task="multiclass", classes=("a", "b", "c"), cost_matrix=unit, amounts=(dear,), reject=0.1)
+    decider, shares, worth = Decider(decided), [0.25, 0.75, 0.0], 1e308
+    columns = [np.array([worth])]
+    assert decider.choices(np.array([shares]), columns).tolist() == [decider.choice(shares, [worth])] == [1]
+    assert decider.reviews(np.array([shares]), columns).tolist() == [decider.review(shares, [worth])] == [True]
+    assert decider.costs(np.array([2]), np.array([1]), columns).tolist() == [4.0]
+
+
 def test_the_class_of_least_expected_cost_is_chosen() -> None:
     costs = ((0.0, 10.0), (1.0, 0.0))
     decider = Decider(Decision(task="multiclass", classes=("calm", "storm"), cost_matrix=costs))

@@ -92,7 +92,11 @@ def test_a_search_is_measured_by_what_is_learnt_and_the_best_together_are_packed
         assert found.below is None
     else:
         assert found.below is not None
-        assert found.below.share.low < 0.9 < found.below.share.high
+        share = (
+            found.below.share
+        )  # 0.9 within what 1,200 rows teach is asked above; this is of the rows held back alone
+        assert share.value == pytest.approx(np.mean(further.y <= answer))
+        assert share.value - 0.02 < share.low < share.value < share.high < share.value + 0.02
         assert found.below.gain.low > 0.1
 
 

@@ -109,6 +109,6 @@ def build(
     left_out = {"without a label": frame.unlabelled, "whose label was known too early": frame.label_too_early}
     for why, rows in left_out.items():
         if rows:
-            print_line(f"{things(rows, 'row')} {why} left out")
+            print_line(f"{things(rows, 'row')} {why} {'is' if rows == 1 else 'are'} left out")
     print_line(f"table: {near(Path(where)) if '://' not in where else where}")
     return 0

@@ -232,7 +232,8 @@ class Decider:
         if not isinstance(value, int | float):
             return otherwise
         amount = float(value)
-        return amount * factor if 0.0 <= amount < math.inf else otherwise
+        price = amount * factor
+        return price if amount >= 0.0 and price < math.inf else otherwise
 
     def _prices(self, truth: int, predicted: int, amounts: Sequence[Column]) -> Column | float:
         place = self._places.get((truth, predicted))
@@ -242,8 +243,9 @@ class Decider:
         if not amounts:
             return otherwise
         values = amounts[column]
-        with np.errstate(invalid="ignore"):
-            return np.where((values >= 0.0) & (values < math.inf), values * factor, otherwise)
+        with np.errstate(invalid="ignore", over="ignore"):
+            price = values * factor
+            return np.where((values >= 0.0) & (price < math.inf), price, otherwise)
 
 
 def _check(decision: Decision) -> None:

@@ -142,18 +142,26 @@ class GrpcServer:
         that were told so each time, 10 of 10 crashed within 6,000 handshakes that were cut; of those told when the
         files changed, none of 15).
         """
-        grpc, certificate = self._grpc, Certificate(tls)
+        grpc, certificate, is_owed = self._grpc, Certificate(tls), False
+        clients = None if tls.clients is None else Path(tls.clients).read_bytes()
 
         def read() -> Any:
             pair = (Path(tls.key).read_bytes(), Path(tls.certificate).read_bytes())
-            clients = None if tls.clients is None else Path(tls.clients).read_bytes()
             return grpc.ssl_server_certificate_configuration([pair], root_certificates=clients)
 
         def fetch() -> Any:
+            nonlocal is_owed
             try:
-                return read() if certificate.renew() else None
+                is_owed = certificate.renew() or is_owed
+                if not is_owed:
+                    return None
+                Certificate(tls)  # what could not be taken up once may be whole by now, without a change of these files
+                made = read()
             except (OSError, TlsUnusable):
+                is_owed = True
                 return None  # as before
+            is_owed = False
+            return made
 
         return grpc.dynamic_ssl_server_credentials(read(), fetch, require_client_authentication=tls.clients is not None)
 

@@ -149,7 +149,12 @@ def _of_steps(steps: Steps, layers: list[NDArray[np.float32]]) -> list[NDArray[n
     first, shift = steps.of_steps(layers[0].astype(np.float64))
     members = np.float32(len(layers[0]))
     bias = layers[1].astype(np.float64) + shift[:, None, :]
-    return [first.astype(np.float32), bias.astype(np.float32), *layers[2:4], *(each / members for each in layers[4:])]
+    return [
+        first.astype(np.float32),
+        bias.astype(np.float32),
+        *(each.copy() for each in layers[2:4]),
+        *(each / members for each in layers[4:]),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

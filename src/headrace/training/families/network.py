@@ -242,7 +242,7 @@ def _put_gradients(
     """
     lower, upper, back, further = room
     first, first_bias, second, second_bias, last, last_bias = layers
-    dropped = round(dropout * _BYTES)
+    dropped = min(round(dropout * _BYTES), _BYTES - 1)
     masks = _masks(rng, (2, len(first), len(x), first.shape[-1]), dropped)
     scale = np.float32(_BYTES / (_BYTES - dropped))
     if dropped:  # what is left counts for what is not: weights are scaled, which are fewer than units times rows
