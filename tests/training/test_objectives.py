@@ -49,7 +49,7 @@ def test_a_search_is_measured_by_what_is_learnt_and_the_best_together_are_packed
     objective: Objective, metric: str
 ) -> None:
     counts = objective.kind == "poisson"
-    examples, further = parcels(1_200, counts=counts), parcels(2_000, seed=9, counts=counts)
+    examples, further = parcels(12_000, counts=counts), parcels(2_000, seed=9, counts=counts)
     result, training, recorder = run(examples, objective, families=("linear", "lightgbm", "mlp"))
     assert result.metric == metric
     assert not result.higher_is_better
@@ -92,11 +92,8 @@ def test_a_search_is_measured_by_what_is_learnt_and_the_best_together_are_packed
         assert found.below is None
     else:
         assert found.below is not None
-        share = (
-            found.below.share
-        )  # 0.9 within what 1,200 rows teach is asked above; this is of the rows held back alone
-        assert share.value == pytest.approx(np.mean(further.y <= answer))
-        assert share.value - 0.02 < share.low < share.value < share.high < share.value + 0.02
+        assert found.below.share.low < 0.9 < found.below.share.high
+        assert found.below.share.value == pytest.approx(np.mean(further.y <= answer))
         assert found.below.gain.low > 0.1
 
 

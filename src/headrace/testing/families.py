@@ -245,8 +245,8 @@ class FamilySuite:
 
     def test_a_fit_that_has_a_time_to_end_ends_with_what_it_has(self, family: Family) -> None:
         needs(family, "binary")
-        X, y = family_rows(4_000, "binary", seed=17)
-        both = family_rows(600, "binary", seed=18)
+        X, y = family_rows(4_000, "binary", seed=37)
+        both = family_rows(600, "binary", seed=38)
         params = dict(family.defaults()[0])
         steps = next((name for name in ("rounds", "epochs") if name in params), None)
         if steps is None:
@@ -254,11 +254,8 @@ class FamilySuite:
         given: dict[str, Any] = {"task": "binary", "n_classes": 2, "levels": LEVELS, "seed": 3, "threads": 1}
         whole = family.fit(X, y, params, check=Check(*both), **given)
         ended = family.fit(X, y, params, check=Check(*both, seconds=0.0), **given)
-        assert ended.settled[steps] > 0
-        if "horizon" in ended.settled:  # it is the best step's number that is settled, of as many as there was time for
-            assert ended.settled[steps] <= ended.settled["horizon"] < params[steps]
-        else:
-            assert ended.settled[steps] < whole.settled[steps]
+        assert 0 < ended.settled[steps] < whole.settled[steps]
+        assert ended.settled.get("horizon", 0) < params[steps]
         assert np.isfinite(ended.predict(both[0])).all()
 
     @pytest.mark.parametrize("case", CASES)

@@ -6,7 +6,7 @@ rows alone (fewer where a fit has a time to end), so that stopping earlier learn
 the rows of a minibatch.
 
 What is not a matrix product is kept small beside them: dropout draws a byte a unit and scales weights in the place of
-units, and all weights are one vector that AdamW goes over in pieces which stay near the core.
+units, and all weights are one vector for AdamW.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ ROWS_IN_ALL = 4_000_000
 _BETA1, _BETA2 = 0.9, 0.999
 _EPSILON = 1e-8
 _PART = 8_192
-_PIECE = 131_072
-"""Weights that a step goes over at a time."""
 _BYTES = 256
 
 F32 = NDArray[np.float32]
@@ -207,20 +205,18 @@ class _AdamW:
         root = np.sqrt((1 - _BETA2) / (1 - _BETA2**done))
         by = np.float32(rate * (1 - _BETA1) / ((1 - _BETA1**done) * root))
         epsilon, kept = np.float32(_EPSILON / root), np.float32(1 - rate * self.decay)
-        for start in range(0, len(self.weights), _PIECE):
-            part = slice(start, start + _PIECE)
-            gradient, moment, square = self.gradient[part], self.moments[part], self.squares[part]
-            moment *= np.float32(_BETA1)
-            moment += gradient
-            gradient *= gradient
-            square *= np.float32(_BETA2)
-            square += gradient
-            np.sqrt(square, out=gradient)
-            gradient += epsilon
-            np.divide(moment, gradient, out=gradient)
-            gradient *= by
-            self.weights[start : min(start + _PIECE, self.decaying)] *= kept
-            self.weights[part] -= gradient
+        gradient, moments, squares = self.gradient, self.moments, self.squares
+        moments *= np.float32(_BETA1)
+        moments += gradient
+        gradient *= gradient
+        squares *= np.float32(_BETA2)
+        squares += gradient
+        np.sqrt(squares, out=gradient)
+        gradient += epsilon
+        np.divide(moments, gradient, out=gradient)
+        gradient *= by
+        self.weights[: self.decaying] *= kept
+        np.subtract(self.weights, gradient, out=self.weights)
 
 
 def _put_gradients(
