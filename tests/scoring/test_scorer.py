@@ -357,12 +357,13 @@ def test_history_is_asked_at_the_earlier_of_the_rows_time_and_now() -> None:
     assert asked == [(4, ("UA",), due), (4, ("UA",), due - 1), (4, ("UA",), 5)]
 
 
-def test_an_answer_that_is_no_number_is_an_error() -> None:
+@pytest.mark.parametrize(("task", "outputs"), [("regression", 1), ("multiclass", 3)])
+def test_an_answer_that_is_no_number_is_an_error(task: Task, outputs: int) -> None:
     from onnx import helper
 
-    constants = {"w": np.full((len(OUTPUTS), 1), 3e38, np.float32)}
+    constants = {"w": np.full((len(OUTPUTS), outputs), 3e38, np.float32)}
     data = onnx_bytes([helper.make_node("MatMul", ["x", "w"], ["y"])], constants, width=len(OUTPUTS))
-    loaded = scorer("regression", {"model.onnx": data})
+    loaded = scorer(task, {"model.onnx": data})
     with pytest.raises(ScoreNotFinite, match=r"rows\[0\]"):
         loaded.predict([ROW])
     small = {"carrier": "AA", "distance": 0.0, "seats": 1, "vip": False, "due": "2013-01-01T02:00:00Z"}
