@@ -309,6 +309,15 @@ def test_a_label_that_cannot_be_is_refused(tmp_path: Path, label: str, error: ty
     assert words in str(refused.value)
 
 
+@pytest.mark.parametrize("column", ["did churn", "back?", "größe (cm)", "a.b", 'quo"te', "select x", "a-b"])
+def test_a_label_may_be_a_column_by_its_plain_name(tmp_path: Path, column: str) -> None:
+    rows = [(f"K{n:03d}", n % 7, n % 2) for n in range(60)]
+    data = write(tmp_path / "rows.csv", ["key", "x", column], rows)
+    found, definition = proposed(tmp_path, data, label=column)
+    assert found.label == definition.project.label == '"' + column.replace('"', '""') + '"'
+    assert definition.project.request == ("x",)
+
+
 def test_data_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "header.csv").write_text("a,b\n")

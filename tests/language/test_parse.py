@@ -235,3 +235,9 @@ def test_a_caller_deep_in_the_stack_gets_an_answer_or_a_refusal() -> None:
             except ExpressionError as error:
                 refused.append(error.kind)
     assert set(refused) <= {"too-deep"}
+
+
+def test_a_column_of_several_words_is_answered_with_how_to_quote_it() -> None:
+    with pytest.raises(ExpressionError) as caught:
+        references("did churn")
+    assert 'double quotes: "sq ft"' in (caught.value.fix or "")

@@ -43,7 +43,11 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
 
 
 def test_ten_rows_give_a_version(tmp_path: Path) -> None:
-    assert run(tmp_path, ["yes", "no"] * 5, "y = 'yes'").version.number == 1
+    outcome = run(tmp_path, ["yes", "no"] * 5, "y = 'yes'")
+    assert outcome.version.number == 1
+    [said] = [one.says for one in outcome.evaluation.verdicts if one.topic == "label"]
+    assert "hardly any rows to learn from: 'false' 4, 'true' 4" in said
+    assert said[:40] in outcome.run_page.read_text()
 
 
 def test_a_class_of_two_rows_one_of_them_held_out_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from headrace.scoring.graph import Graph
 from headrace.scoring.model import Decision
 from headrace.training.curves import MOST_POINTS, cost, precision_recall, roc
 from headrace.training.errors import PackageDisagrees
-from headrace.training.evaluate import MOST_SHUFFLED, Holdout, confusion, evaluate
+from headrace.training.evaluate import MOST_SHUFFLED, Holdout, confusion, evaluate, positive_of
 from headrace.training.families.linear import Linear
 from headrace.training.fit import FittedCandidate, fit_chosen
 from headrace.training.measure import BATCH_ROWS, TIMED_ROWS, time_rows
@@ -200,6 +200,21 @@ def test_the_cost_curve_counts_errors_at_every_threshold() -> None:
 
 def test_confusion_is_truth_by_decision() -> None:
     assert confusion(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0]), 3) == ((1, 1, 0), (0, 1, 0), (1, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "positive"),
+    [
+        ("binary", ("yes", "no"), "no"),
+        ("binary", ("1", "2"), "2"),
+        ("binary", ("false", "true"), None),
+        ("binary", (), None),
+        ("multiclass", ("a", "b", "c"), None),
+        ("regression", (), None),
+    ],
+)
+def test_a_positive_class_with_a_name_is_told(task: Task, classes: tuple[str, ...], positive: str | None) -> None:
+    assert positive_of(Decision(task=task, classes=classes)) == positive
 
 
 def test_a_row_is_timed_alone_and_in_batches_of_which_the_quickest_counts() -> None:

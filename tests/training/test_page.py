@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 
 from headrace.training.model import (
@@ -116,6 +117,19 @@ def test_what_a_reader_asks_first_stands_first() -> None:
         for name in ("choice", "believe", "holdout", "features", "segments", "candidates")
     ]
     assert places == sorted(places)
+
+
+def test_the_positive_class_is_named_and_where_the_threshold_comes_from_is_said() -> None:
+    made = {"task": "binary", "threshold": 0.25, "prevalence": 0.25, "metrics": (), "segments": ()}
+    trials = tuple(msgspec.structs.replace(one, metric="log_loss") for one in TRIALS)
+    text = text_of(page(evaluation=evaluation(**made), classes=("false", "true"), trials=trials))
+    assert "25.00 % of the rows are positive. " in text
+    assert "yes from a probability of 0.25 on: the largest F1 out of fold, as no [costs] say" in text
+    cost = Interval(name="error_cost", value=1.0, low=0.5, high=1.5, higher_is_better=False)
+    found = evaluation(**made, positive=NASTY, error_cost=cost)
+    text = text_of(page(evaluation=found, classes=("a", NASTY), trials=trials))
+    assert "are positive: their label is &lt;script&gt;" in text
+    assert "yes from a probability of 0.25 on: the balance of [costs]" in text
 
 
 def test_the_choice_stands_beside_the_best_the_cheapest_and_the_quickest() -> None:

@@ -44,9 +44,15 @@ def test_least_cost_takes_the_cheaper_errors_and_says_what_was_given_up() -> Non
     assert [candidate.trial for candidate in choice.candidates] == [1, 0]
     assert choice.reason == (
         "Least total cost of 2 candidates: trial 1 (linear), average_precision 0.48 out of fold and errors of "
-        "2,100,000 a million. Given up: trial 0 (lightgbm), average_precision 0.5 out of fold and errors of "
-        "2,500,000 a million."
+        "2,100,000 USD a million. Given up: trial 0 (lightgbm), average_precision 0.5 out of fold and errors of "
+        "2,500,000 USD a million."
     )
+
+
+def test_nothing_is_given_up_for_an_equal_score_of_a_smaller_model() -> None:
+    choice = choose(trial(0, 0.5, model_bytes=9_000), trial(1, 0.5, family="linear"), rule="best_metric", costs=None)
+    assert choice.trial == 1
+    assert "Given up" not in choice.reason
 
 
 def test_the_reason_says_that_the_search_ended_early() -> None:

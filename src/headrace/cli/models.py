@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.cli.instants import instant_us
 from headrace.cli.options import AsJson, ProjectPath
-from headrace.cli.output import instant, money, print_json, print_line, print_table
+from headrace.cli.output import figure, instant, money, print_json, print_line, print_table
 from headrace.governance.users import user_name
 from headrace.registry.summary import read_summary
 
@@ -45,7 +45,7 @@ def _row(version: Version) -> list[str]:
         f"{version.model}@{version.number}",
         ", ".join(version.aliases),
         s.family or "",
-        "" if s.value is None else f"{s.metric} {s.value:.4f} [{s.low:.4f}, {s.high:.4f}]",
+        "" if s.value is None or s.low is None or s.high is None else f"{s.metric} {_interval(s.value, s.low, s.high)}",
         "" if s.cost_per_million is None else money(s.cost_per_million, s.currency),
         instant(version.created_us),
         version.package[:12],
@@ -77,11 +77,16 @@ def _facts(version: Version) -> dict[str, Any]:
     facts["made"] = instant(version.created_us)
     s = read_summary(version)
     facts |= {"family": s.family, "trial": s.trial, "rule": s.rule, "holdout rows": s.holdout_rows}
+    facts |= {"positive": s.positive} if s.positive is not None else {}
     facts |= {"threshold": s.threshold} if s.threshold is not None else {}
-    facts |= {m.name.replace("_", " "): f"{m.value:.4f} [{m.low:.4f}, {m.high:.4f}]" for m in s.metrics}
+    facts |= {m.name.replace("_", " "): _interval(m.value, m.low, m.high) for m in s.metrics}
     if s.cost_per_million is not None:
         facts["cost a million"] = money(s.cost_per_million, s.currency)
     return facts
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{figure(value)} [{figure(low)}, {figure(high)}]"
 
 
 def compare(first: str, second: str, *, project: ProjectPath = None, as_json: AsJson = False) -> int:

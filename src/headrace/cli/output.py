@@ -72,6 +72,14 @@ def things(n: int, one: str) -> str:
     return f"{n:,} {one}" if n == 1 else f"{n:,} {one}s"
 
 
+def figure(value: float) -> str:
+    """0.9767; 25,048,112 from a million on, and four significant digits where four decimals would not hold them."""
+    size = abs(value)
+    if 1e6 <= size < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if size >= 1e15 or 0 < size < 1e-3 else f"{value:.4f}"
+
+
 def money(value: float, currency: str = "USD") -> str:
     """Two decimals from one unit on, three significant digits below."""
     return f"{value:,.2f} {currency}" if abs(value) >= 1 or value == 0 else f"{value:.3g} {currency}"

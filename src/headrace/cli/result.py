@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headrace.cli.output import count, money, near, print_line, print_table, seconds, things
+from headrace.cli.output import count, figure, money, near, print_line, print_table, seconds, things
 from headrace.cli.run import verdict_lines
 
 MOST_METRICS = 6
@@ -24,7 +24,7 @@ def print_result(result: Mapping[str, Any]) -> None:
     currency = told.get("currency", "USD")
     metrics = told.pop("metrics", None) or {}
     for name, value in list(metrics.items())[:MOST_METRICS]:
-        _line(name.replace("_", " "), f"{value:.4f}")
+        _line(name.replace("_", " "), figure(value))
     if len(metrics) > MOST_METRICS:
         _line("", f"and {len(metrics) - MOST_METRICS} more: the page has them, and headrace models show")
     cost = told.pop("cost_per_million", None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.cli.options import AsJson, Flag, Memory, ProjectPath
-from headrace.cli.output import count, money, near, print_json, print_line, seconds, things
+from headrace.cli.output import count, figure, money, near, print_json, print_line, seconds, things
 
 if TYPE_CHECKING:
     from headrace.data.model import Change, Combined, QualityReport, RuleResult
@@ -116,6 +116,8 @@ def _proposed(automatic: Automatic) -> str:
     """How many families were tried and which are kept."""
     tried = sum(one.state != "not tried" for one in automatic.tried)
     kept = [one.name for one in automatic.tried if one.state == "kept"]
+    if not tried:
+        return "none were tried"
     return f"{len(kept)} of {tried} families that were tried pay" + (f": {', '.join(kept)}" if kept else "")
 
 
@@ -181,9 +183,12 @@ def _tell(outcome: Outcome) -> None:
     print_line()
     name = f"{version.model}@{version.number}"
     print_line(f"{name}{' (' + ', '.join(version.aliases) + ')' if version.aliases else ''}: {choice.reason}")
+    if evaluation.positive is not None:
+        print_line(f"  {'positive':<26} {evaluation.positive!r}: what a probability is of, and what yes means")
     for metric in evaluation.metrics[:4]:
         label = metric.name.replace("_", " ")
-        print_line(f"  {label:<26} {metric.value:.4f}   95 % interval {metric.low:.4f} to {metric.high:.4f}")
+        interval = f"{figure(metric.low)} to {figure(metric.high)}"
+        print_line(f"  {label:<26} {figure(metric.value)}   95 % interval {interval}")
     for line in verdict_lines({"topic": v.topic, "level": v.level, "says": v.says} for v in evaluation.verdicts):
         print_line(line)
     chosen = next(c for c in choice.candidates if c.trial == choice.trial)

@@ -12,6 +12,7 @@ from headrace.language.forms import Function
 from headrace.language.functions import FUNCTIONS
 from headrace.language.tokens import Tokens, too_deep
 
+_QUOTED = 'correct the expression; a column whose name is not one plain word stands in double quotes: "sq ft"'
 _SPELLINGS = {
     "pow": "power",
     "ceiling": "ceil",
@@ -92,7 +93,9 @@ def column_index(tokens: Tokens, column: exp.Column) -> int:
 def refusal(tokens: Tokens, node: exp.Expr) -> ExpressionError:
     """The error for a node that SQL has and the language has not."""
     if isinstance(node, exp.Alias):
-        return tokens.error("an operator is missing, or there is a word too many", first_index(node.args["alias"]))
+        return tokens.error(
+            "an operator is missing, or there is a word too many", first_index(node.args["alias"]), fix=_QUOTED
+        )
     return tokens.error(f"{type(node).__name__.upper()} is not part of the language", first_index(node))
 
 

@@ -157,6 +157,7 @@ def _encodings(definition: Definition) -> str:
 
 def _evaluation(evaluation: Evaluation, choice: Choice, decision: Decision) -> str:
     prevalence = "" if evaluation.prevalence is None else f", {evaluation.prevalence:.2%} of them positive"
+    prevalence += "" if evaluation.positive is None else f" ({_code(evaluation.positive)})"
     intervals = [*evaluation.metrics, *([] if evaluation.error_cost is None else [evaluation.error_cost])]
     text = (
         f"## Evaluation\n\nOn {evaluation.rows:,} rows held out of all training{prevalence}, scored with this package "

@@ -20,6 +20,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     rule: str | None = None
     holdout_rows: int | None = None
     threshold: float | None = None
+    positive: str | None = None
+    """The class that a probability is of, where it has a name."""
     metric: str | None = None
     """The evaluation's first metric, with its value and 95 % interval on the holdout."""
     value: float | None = None
@@ -46,6 +48,7 @@ def version_summary(evaluation: Evaluation, choice: Choice) -> dict[str, Any]:
         rule=choice.rule,
         holdout_rows=evaluation.rows,
         threshold=evaluation.threshold,
+        positive=evaluation.positive,
         metric=None if first is None else first.name,
         value=None if first is None else first.value,
         low=None if first is None else first.low,

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.data.align import align_request
+from headrace.data.sources.csv_records import HeaderError, header_of
+from headrace.data.text import first_lines
 from headrace.definition.model import Source
 from headrace.features.columns import FeatureColumns
 from headrace.features.encoder import encode_columns
@@ -22,7 +24,14 @@ from headrace.features.model import Program, WindowStep
 from headrace.features.windows import counts_in
 from headrace.language.parse import references
 from headrace.language.types import Type
-from headrace.scoring.errors import FileColumnMissing, FileColumnUnknown, OutputFailed, OutputUnknown, RowsUnreadable
+from headrace.scoring.errors import (
+    FileColumnMissing,
+    FileColumnUnknown,
+    OutputFailed,
+    OutputIsInput,
+    OutputUnknown,
+    RowsUnreadable,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,6 +41,11 @@ if TYPE_CHECKING:
 
 BATCH_ROWS: Final = 1 << 17
 """Rows held at a time. Features of a batch are computed together, so a larger one costs memory and saves little."""
+
+ANSWERS: Final = frozenset(
+    ("probability", "decision", "review", "value", "low", "high", "set", "reasons", "model", "version")
+)
+"""Columns of the output that a column of the key is not called."""
 
 LEAST_FREE_BYTES: Final = 1 << 20
 """With less, a file that could not be written had no room."""
@@ -90,8 +104,10 @@ def predict_file(
         Told how many rows are done.
     """
     write = _writer(out)
+    if out.exists() and path.exists() and out.samefile(path):
+        raise OutputIsInput(out)
     features = _features(scorer.program, tables, online)
-    rows = _scan(path)
+    rows = _scan(path, contract.source)
     _check_columns(scorer.program, contract, rows, path, ignore_unknown=ignore_unknown)
     statics = {name: tables[name] for name in contract.source.needs}
     request = {field.name: field.type for field in scorer.program.request}
@@ -133,7 +149,7 @@ def request_rows(
     ------
     RowsUnreadable, FileColumnMissing, FileColumnUnknown
     """
-    rows = _scan(path)
+    rows = _scan(path, contract.source)
     _check_columns(program, contract, rows, path, ignore_unknown=True)
     statics = {name: tables[name] for name in contract.source.needs}
     request = {field.name: field.type for field in program.request}
@@ -178,7 +194,9 @@ def _starved(rows: pl.DataFrame, time: str | None, ends_us: int | None, reach_us
 
 
 def score_rows(scorer: Scorer, features: FeatureColumns, rows: pl.DataFrame, *, reasons: int = 0) -> pl.DataFrame:
-    """Answers for aligned rows, in order: the key, then what `headrace.scoring.model.Prediction` holds."""
+    """Answers for aligned rows, in order: the key, then what `headrace.scoring.model.Prediction` holds.
+
+    A column of the key that is called as an answer is comes as `key_NAME`."""
     import polars as pl
 
     inputs = features.add(rows)
@@ -186,7 +204,7 @@ def score_rows(scorer: Scorer, features: FeatureColumns, rows: pl.DataFrame, *, 
     own = [as_float(inputs[name]).fill_null(float("nan")).to_numpy() for name in scorer.decider.columns]
     scores = scorer.score_matrix(X)
     decision = scorer.decider.decision
-    columns: list[pl.Series] = [rows[name] for name in scorer.program.key]
+    columns: list[pl.Series] = [rows[name].alias(alias) for name, alias in _key_names(scorer)]
     if decision.task == "regression":
         columns.append(pl.Series("value", scores))
         if scorer.decider.uncertainty.intervals_known:
@@ -208,6 +226,19 @@ def score_rows(scorer: Scorer, features: FeatureColumns, rows: pl.DataFrame, *, 
     return frame.with_columns(
         pl.lit(scorer.model).alias("model"), pl.lit(scorer.version, dtype=pl.Int64).alias("version")
     )
+
+
+def _key_names(scorer: Scorer) -> list[tuple[str, str]]:
+    """The columns of the key, and what they are called beside the answers; whichever of these a version gives."""
+    key = scorer.program.key
+    taken = {*ANSWERS, *(f"probability_{name}" for name in scorer.decider.decision.classes)}
+    names = []
+    for name in key:
+        alias = name
+        while alias in taken or (alias != name and alias in key):
+            alias = f"key_{alias}"
+        names.append((name, alias))
+    return names
 
 
 def _sets(scorer: Scorer, scores: NDArray[np.float64]) -> pl.Series:
@@ -241,7 +272,7 @@ def _reasons(scorer: Scorer, X: NDArray[np.float32], amounts: Sequence[NDArray[n
     return pl.Series("reasons", kept, dtype=kind)
 
 
-def _scan(path: Path) -> pl.LazyFrame:
+def _scan(path: Path, source: Source) -> pl.LazyFrame:
     """The rows as they are: text of a CSV is cast by the contract, never guessed."""
     import polars as pl
 
@@ -250,17 +281,51 @@ def _scan(path: Path) -> pl.LazyFrame:
     name = path.name.removesuffix(".gz").removesuffix(".zst")
     try:
         if name.endswith(".parquet"):
-            rows = pl.scan_parquet(path)
+            rows = pl.scan_parquet(path, glob=False)
         elif name.endswith((".ndjson", ".jsonl")):
             rows = pl.scan_ndjson(path, infer_schema_length=None)
         elif name.endswith((".csv", ".tsv")):
-            rows = pl.scan_csv(path, infer_schema=False, separator="\t" if name.endswith(".tsv") else ",")
+            rows = _scan_text(path, source.separator, usual="\t" if name.endswith(".tsv") else ",")
         else:
             raise RowsUnreadable(path, "its ending says no format", "name it .csv, .tsv, .parquet, .ndjson or .jsonl")
         rows.collect_schema()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _unreadable(path, error) from error
     return rows
+
+
+def _scan_text(path: Path, separator: str | None, *, usual: str) -> pl.LazyFrame:
+    """A CSV under the names that a source reads there, parted as the source is, or as usual where that parts nothing of
+    the line of names."""
+    import polars as pl
+
+    names, lines = _header(path, separator or usual)
+    if len(names) == 1 and separator is not None:
+        separator = None
+        names, lines = _header(path, usual)
+    for name in names:
+        if names.count(name) > 1:
+            raise RowsUnreadable(path, f"two of its columns are called {name!r}", "give each a name of its own")
+    return pl.scan_csv(
+        path,
+        has_header=False,
+        skip_lines=lines,
+        schema=dict.fromkeys(names, pl.String()),
+        separator=separator or usual,
+        glob=False,
+        raise_if_empty=False,
+    )
+
+
+def _header(path: Path, separator: str) -> tuple[tuple[str, ...], int]:
+    """The names, and the lines that they take."""
+    try:
+        found = header_of(first_lines(path), separator.encode())
+    except (HeaderError, EOFError) as error:
+        raise _unreadable(path, error) from error
+    if found is None:
+        raise RowsUnreadable(path, "it has no line of names", "write the names of the columns into its first line")
+    return found
 
 
 def _batches(rows: pl.LazyFrame, path: Path) -> Iterator[pl.DataFrame]:

@@ -273,6 +273,19 @@ class OutputUnknown(WrongUse):
         super().__init__(f"{path}: its ending says no format", fix="name it .parquet, .csv or .ndjson", path=str(path))
 
 
+class OutputIsInput(WrongUse):
+    """The answers would take the place of the rows that they are of."""
+
+    code = "output-is-input"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is the file of the rows: the answers would take their place",
+            fix="name another file with -o",
+            path=str(path),
+        )
+
+
 class OutputFailed(TroubleOutside):
     """The answers cannot be written."""
 

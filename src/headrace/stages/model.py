@@ -186,6 +186,7 @@ class Outcome:
             "package": self.version.package,
             "family": chosen.family,
             "reason": self.choice.reason,
+            **({} if self.evaluation.positive is None else {"positive": self.evaluation.positive}),
             "metrics": {m.name: m.value for m in self.evaluation.metrics},
             "verdicts": [msgspec.to_builtins(verdict) for verdict in self.evaluation.verdicts],
             "cost_per_million": None

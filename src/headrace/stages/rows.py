@@ -1,4 +1,5 @@
-"""The rows that are learnt from, looked at before anything is fitted: inputs that tell too much, labels known late."""
+"""The rows that are learnt from, looked at before anything is fitted: a label that strikes the eye, inputs that tell
+too much, labels known late."""
 
 from __future__ import annotations
 
@@ -30,6 +31,7 @@ def look_at_rows(run: Run, work: Workspace, frame: Frame) -> Learnt:
         import numpy as np
 
         from headrace.training.data import NEVER
+        from headrace.training.label_words import label_words
         from headrace.training.telling import telling_inputs
 
         data = divided(ctx, frame, definition)
@@ -38,11 +40,22 @@ def look_at_rows(run: Run, work: Workspace, frame: Frame) -> Learnt:
             known = train.label_known_us != NEVER
             if known.any():
                 delay_us = int(np.median(train.label_known_us[known] - train.time_us[known]))
-        return Learnt(rows=len(train), purged=data.purged, delay_us=delay_us, telling=telling_inputs(train))
+        project = definition.project
+        return Learnt(
+            rows=len(train),
+            purged=data.purged,
+            delay_us=delay_us,
+            telling=telling_inputs(train),
+            label=label_words(train, project.label or "", is_asked_for=project.task is not None),
+        )
 
     found = run.stage(
         "rows",
-        depends={"frame": frame, "split": definition.split},
+        depends={
+            "frame": frame,
+            "split": definition.split,
+            "label": [definition.project.label, definition.project.task],
+        },
         rooms=TRAINING,
         compute=compute,
         kind=Learnt,
@@ -54,7 +67,7 @@ def look_at_rows(run: Run, work: Workspace, frame: Frame) -> Learnt:
 
 def learnt_verdicts(found: Learnt) -> tuple[Verdict, ...]:
     """What asks for a look."""
-    said = []
+    said = [Verdict(topic="label", level="look", says=says) for says in found.label]
     if found.telling:
         named = "; ".join(str(one) for one in found.telling[:MOST_NAMED])
         more = f", and {len(found.telling) - MOST_NAMED} more" if len(found.telling) > MOST_NAMED else ""

@@ -134,6 +134,7 @@ def evaluate(
         task=task,
         rows=len(y),
         prevalence=float(np.mean(y)) if task == "binary" else None,
+        positive=positive_of(decision),
         metrics=metrics,
         threshold=decision.threshold,
         error_cost=error_cost,
@@ -156,6 +157,12 @@ def evaluate(
         segments=segments,
         fairness=fairness,
     )
+
+
+def positive_of(decision: Decision) -> str | None:
+    """The class that a probability is of, where it has a name: a text or a number, not simply true."""
+    named = decision.task == "binary" and decision.classes[1:] not in ((), ("true",))
+    return decision.classes[1] if named else None
 
 
 def _reviewed(answer: Floats, decision: Decision, pricing: Pricing) -> float | None:

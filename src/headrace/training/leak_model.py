@@ -70,3 +70,5 @@ class Learnt(Struct, frozen=True, kw_only=True):
     delay_us: int | None = None
     """Median time from the prediction to its label's being known; None: nothing says."""
     telling: tuple[Telling, ...] = ()
+    label: tuple[str, ...] = ()
+    """What strikes the eye about the label, in sentences."""

@@ -413,6 +413,8 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     task: Task
     rows: int
     prevalence: float | None = None
+    positive: str | None = None
+    """Binary: the class that a probability is of; None where the label itself is true or false."""
     metrics: tuple[Interval, ...]
     threshold: float | None = None
     error_cost: Interval | None = None

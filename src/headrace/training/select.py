@@ -73,12 +73,13 @@ def select(
         )
         for trial in ranked
     )
+    currency = costs.currency if costs is not None else "USD"
     return Choice(
         rule=selection.rule,
         trial=ranked[0].number,
         candidates=candidates,
-        reason=_reason(ranked, selection, money, result),
-        currency=costs.currency if costs is not None else "USD",
+        reason=_reason(ranked, selection, money, result, currency),
+        currency=currency,
         sensitivity=_sensitivity(ranked[0], trials, money),
     )
 
@@ -165,14 +166,18 @@ def _dominates(other: Trial, trial: Trial, money: dict[int, Money]) -> bool:
     return better >= 0 and cheaper >= 0 and (better > 0 or cheaper > 0)
 
 
-def _reason(ranked: Sequence[Trial], selection: Selection, money: dict[int, Money], result: SearchResult) -> str:
+def _reason(
+    ranked: Sequence[Trial], selection: Selection, money: dict[int, Money], result: SearchResult, currency: str
+) -> str:
     """Plain words, with figures that repeat from run to run (no measured time)."""
     sign = 1.0 if result.higher_is_better else -1.0
     chosen, best = ranked[0], min(ranked, key=lambda t: (-_score(t), t.number))
 
     def says(trial: Trial) -> str:
-        errors = "" if trial.error_cost is None else f" and errors of {money[trial.number].errors:,.0f} a million"
-        return f"trial {trial.number} ({named(trial)}), {result.metric} {sign * _score(trial):.4g} out of fold{errors}"
+        said = f"trial {trial.number} ({named(trial)}), {result.metric} {sign * _score(trial):.4g} out of fold"
+        if trial.error_cost is None:
+            return said
+        return f"{said} and errors of {money[trial.number].errors:,.0f} {currency} a million"
 
     why = {
         "best_metric": f"best {result.metric}",
@@ -182,6 +187,6 @@ def _reason(ranked: Sequence[Trial], selection: Selection, money: dict[int, Mone
         else f"cheapest to serve within {selection.within:.2%} of the best {result.metric}",
     }[selection.rule]
     text = f"{why[0].upper()}{why[1:]} of {len(ranked)} candidates: {says(chosen)}."
-    if best is not chosen:
+    if _score(best) > _score(chosen):
         text += f" Given up: {says(best)}."
     return f"{text} The search ended early: {result.stopped}." if result.stopped else text

@@ -20,6 +20,7 @@ from headrace.data.first.inputs import (
     inputs_of,
     label_of,
     lookups_of,
+    meant,
     time_of,
     time_parts,
 )
@@ -99,7 +100,7 @@ def _look(
     for files, name in zip(found, source_names([one.name for one in found]), strict=True):
         source = Source(name=name, read=files.read, format=files.format, query=files.query())
         look = look_at(source, folder, env, work / name, most_rows=most_rows)
-        kept = columns_of(label) if label is not None and not looks else frozenset()
+        kept = columns_of(meant(label, look)) if label is not None and not looks else frozenset()
         unread = tuple((one, personal_of(look, one)) for one in look.types if look.is_personal(one) and one not in kept)
         if unread and files.table is not None and len(unread) < len(look.types):
             source = structs.replace(source, query=files.query(without=dict(unread)))
@@ -116,6 +117,7 @@ def _proposal(folder: Path, looks: Mapping[str, Look], label: str | None) -> Pro
     if label is None:
         label, why = label_of(first)
     else:
+        label = meant(label, first)
         check_label(first, label)
     of_label = frozenset() if label is None else columns_of(label)
     keys = {name: key_of(look, of_label if look is first else ()) for name, look in looks.items()}

@@ -112,6 +112,18 @@ def label_of(look: Look) -> tuple[str | None, str]:
     return named[0], "it is called so"
 
 
+def meant(label: str, look: Look) -> str:
+    """The label as an expression: a column whose name is none is quoted, for that column is what was meant."""
+    if label not in look.types or "\0" in label:
+        return label
+    try:
+        if columns_of(label) == {label}:
+            return label
+    except ExpressionError:
+        pass
+    return _in_quotes(label)
+
+
 def check_label(look: Look, label: str) -> None:
     """Refuse a label of which nothing can be learnt.
 
@@ -250,7 +262,11 @@ def time_parts(look: Look, time: str, taken: Collection[str]) -> list[FirstExpre
 
 
 def _quoted(column: str) -> str:
-    return column if column.isidentifier() and column.isascii() else '"' + column.replace('"', '""') + '"'
+    return column if column.isidentifier() and column.isascii() else _in_quotes(column)
+
+
+def _in_quotes(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'
 
 
 def _is_expression(text: str, types: Mapping[str, Type]) -> bool:

@@ -20,10 +20,10 @@ from headrace.data.errors import SourceEmpty, SourceUnreadable
 from headrace.data.files import DataFile, fetch, files_state, find, reading
 from headrace.data.sources import Copied, Place, Sample
 from headrace.data.sources.columns import same_columns
-from headrace.data.sources.csv_records import Dialect, Record, StrayQuoteError, fields_of, records
+from headrace.data.sources.csv_records import Dialect, HeaderError, Record, header_of, records
 from headrace.data.sources.csv_records import is_rectangular as no_short_records
 from headrace.data.sources.malformed import MalformedRows
-from headrace.data.text import check_encoding, first_lines, has_long_line, is_too_long, last_line, lines, unpack
+from headrace.data.text import check_encoding, first_lines, has_long_line, last_line, lines, unpack
 from headrace.definition.model import Source
 from headrace.language.types import Type
 from headrace.language.values import dtype
@@ -180,21 +180,13 @@ def _layouts(source: Source, files: Sequence[DataFile]) -> list[_Layout]:
 
 def _header(source: Source, file: DataFile) -> tuple[tuple[str, ...], int]:
     """The column names, and how many lines they and the blank lines before them take."""
-    record = b""
-    for n_lines, line in enumerate(first_lines(file.path), start=1):
-        record += line
-        if is_too_long(record) or b"\0" in line:
-            what = "is longer than a line may be" if is_too_long(record) else "holds NUL bytes"
-            raise SourceUnreadable(source.name, file.name, f"its header line {what}: it is no {source.format.upper()}")
-        bare = record.strip(b"\r\n")
-        try:
-            fields = fields_of(bare, _separator(source).encode()) if bare else None
-        except StrayQuoteError:
-            raise SourceUnreadable(source.name, file.name, "the quotes of its header line do not pair") from None
-        if fields is not None:
-            names = [text.decode(errors="replace").strip() for text, _ in fields]
-            return tuple(name or f"column_{n}" for n, name in enumerate(names, start=1)), n_lines
-    raise SourceEmpty(source.name, file.name, found="no header line")
+    try:
+        found = header_of(first_lines(file.path), _separator(source).encode())
+    except HeaderError as error:
+        raise SourceUnreadable(source.name, file.name, str(error)) from None
+    if found is None:
+        raise SourceEmpty(source.name, file.name, found="no header line")
+    return found
 
 
 def _data_records(source: Source, layout: _Layout) -> Iterator[Record]:

@@ -6,7 +6,7 @@ like any other; lines end with LF or CRLF; blank lines are no records (in a file
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -37,6 +37,36 @@ class Record(NamedTuple):
 
 class StrayQuoteError(ValueError):
     """Text after a closing quote, or a quote that never closes."""
+
+
+class HeaderError(ValueError):
+    """What should be the line of names is none."""
+
+
+def header_of(lines: Iterable[bytes], separator: bytes) -> tuple[tuple[str, ...], int] | None:
+    """The column names, without blanks around them and `column_3` for one without, and how many lines they and the
+    blank lines before them take; None when there are none.
+
+    Raises `HeaderError`.
+
+    >>> header_of([b"\\n", b'k, "a",\\n', b"1,2,3\\n"], b",")
+    (('k', '"a"', 'column_3'), 2)
+    """
+    record = b""
+    for n_lines, line in enumerate(lines, start=1):
+        record += line
+        if is_too_long(record) or b"\0" in line:
+            what = "is longer than a line may be" if is_too_long(record) else "holds NUL bytes"
+            raise HeaderError(f"its header line {what}: it is no text of columns")
+        bare = record.strip(b"\r\n")
+        try:
+            fields = fields_of(bare, separator) if bare else None
+        except StrayQuoteError:
+            raise HeaderError("the quotes of its header line do not pair") from None
+        if fields is not None:
+            names = [text.decode(errors="replace").strip() for text, _ in fields]
+            return tuple(name or f"column_{n}" for n, name in enumerate(names, start=1)), n_lines
+    return None
 
 
 def fields_of(record: bytes, separator: bytes) -> list[tuple[bytes, bool]] | None:
