@@ -98,6 +98,23 @@ def test_of_a_capacity_the_rows_with_most_to_gain_are_acted_on() -> None:
     assert benefit[acted].min() > benefit[~acted].max()
 
 
+@pytest.mark.parametrize("others", [0.4, 0.0], ids=["with a map", "without one"])
+def test_sure_rows_that_tie_above_a_capacity_are_all_left_out(others: float) -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.random(1000) < 0.3).astype(np.int64)
+    scores = np.where(y == 1, 1.0, others * rng.random(1000))
+    costs = Costs(false_positive=1.0, false_negative=10.0)
+    fold = np.arange(1000) % 5
+    made = decide(y, scores, fold, task="binary", classes=("no", "yes"), costs=costs, pricing=Pricing({}, 0.1))
+    assert bool(made.decision.knots) == bool(others), "their maps tell the folds' ties apart, the package's does not"
+    decider = Decider(made.decision)
+    acted = decider.positives(decider.probabilities(scores.astype(np.float32)))
+    assert acted is not None
+    assert acted.sum() <= 100
+    assert decider.positive(decider.probability(1.0)) is False
+    assert made.error_cost == pytest.approx(10.0 * y.mean())
+
+
 def only_errors(costs: Costs) -> Costs:
     return Costs(false_positive=costs.false_positive, false_negative=costs.false_negative)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.definition.model import Costs, Task
-from headrace.scoring.decision import Decider
+from headrace.scoring.decision import Calibration, Decider
 from headrace.scoring.model import Decision
 from headrace.training.maps import Knots, calibrate
 from headrace.training.model import CalibrationGain, CostIf
@@ -63,7 +63,9 @@ def decide(
         threshold = f1_threshold(y, answer) if task == "binary" else None
         named = () if task == "regression" else classes
         return Decided(Decision(task=task, classes=named, knots=knots, threshold=threshold), None, calibration=gain)
-    decision = _decision(answer, task, classes, knots, costs, pricing)
+    # a capacity is counted on what the package will say: rows that tie there may differ by what other folds taught
+    said = answer if pricing.share is None else Calibration(knots).column(scores)
+    decision = _decision(said, task, classes, knots, costs, pricing)
     best, best_cost = None, None
     if task == "binary" and not decision.cost_matrix and pricing.share is None:
         best, best_cost = least_cost_threshold(y, answer, costs.false_positive or 0.0, costs.false_negative or 0.0)
@@ -71,7 +73,7 @@ def decide(
     for key in cost_keys(task, costs):
         for factor in (0.5, 2.0):
             true, truth = scaled(costs, key, factor), {key: factor}
-            moved = _decision(answer, task, classes, knots, true, pricing, truth)
+            moved = _decision(said, task, classes, knots, true, pricing, truth)
             kept_cost = mean_cost(y, answer, decision, true, pricing, actual=moved)
             moved_cost = mean_cost(y, answer, moved, true, pricing)
             if kept_cost is not None and moved_cost is not None:
@@ -80,7 +82,7 @@ def decide(
 
 
 def _decision(
-    answer: Floats,
+    said: Floats,
     task: Task,
     classes: tuple[str, ...],
     knots: Knots,
@@ -88,7 +90,13 @@ def _decision(
     pricing: Pricing,
     factors: Mapping[str, float] | None = None,
 ) -> Decision:
-    """What to decide by, if these are the costs; `factors` are of those that rows say themselves."""
+    """What to decide by, if these are the costs.
+
+    Parameters
+    ----------
+    said : what the package says of the rows, by which a capacity is shared out
+    factors : of the costs that rows say themselves
+    """
     if task == "regression":
         return Decision(task=task)
     of_rows = factors if factors and any(key in factors for key, _ in costs.amounts) else None
@@ -100,9 +108,9 @@ def _decision(
     typical = {(amount.truth, amount.predicted): amount.otherwise for amount in amounts}
     threshold = elkan_threshold(typical.get((0, 1), matrix[0][1]), typical.get((1, 0), matrix[1][0]))
     if not amounts and costs.reject is None:
-        if pricing.share is not None:
-            threshold = min(capped(answer, pricing.share, threshold), 1.0)
-        return Decision(task=task, classes=classes, knots=knots, threshold=threshold)
+        least = threshold if pricing.share is None else capped(said, pricing.share, threshold)
+        if least <= 1.0:  # else too many are sure: no threshold leaves them out, but a least benefit does
+            return Decision(task=task, classes=classes, knots=knots, threshold=least)
     decision = Decision(
         task=task,
         classes=classes,
@@ -115,7 +123,7 @@ def _decision(
     if pricing.share is None:
         return decision
     decider, own = Decider(decision), pricing.of(decision)
-    benefit = np.where(decider.reviews(answer, own), -1.0, decider.benefits(answer, own))
+    benefit = np.where(decider.reviews(said, own), -1.0, decider.benefits(said, own))
     return msgspec.structs.replace(decision, least_benefit=capped(benefit, pricing.share, 0.0))
 
 
@@ -147,6 +155,9 @@ def least_cost_threshold(
 ) -> tuple[float, float]:
     """The threshold of least cost on these rows, the highest of equals, and the mean cost with it."""
     hits, acted, cuts = _cuts(y, probability)
+    highest = float(probability.max())
+    if highest < 1.0:  # a threshold that no row reaches
+        hits, acted, cuts = np.append(0.0, hits), np.append(0.0, acted), np.append((1.0 + highest) / 2.0, cuts)
     cost = (false_positive * (acted - hits) + false_negative * (y.sum() - hits)) / len(y)
     best = int(np.argmin(cost))
     return float(cuts[best]), float(cost[best])
