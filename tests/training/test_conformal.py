@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from headrace.scoring.decision import Decider
 from headrace.scoring.model import Decision, Margin
 from headrace.scoring.uncertainty import Uncertainty
-from headrace.training.conformal import fit_least, fit_margins, intervals, with_uncertainty
+from headrace.training.conformal import PARTS, _margins, fit_least, fit_margins, intervals, with_uncertainty
 
 
 def values(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -42,6 +42,35 @@ def test_errors_of_one_size_need_one_margin() -> None:
     margins = fit_margins(y, said, np.arange(3_000) % 5, coverage=0.9)
     assert margins[0].below == pytest.approx(-1.645, abs=0.12)
     assert margins[0].above == pytest.approx(1.645, abs=0.12)
+
+
+def test_equal_predictions_are_of_one_part_and_stay_in_it_as_float32() -> None:
+    """Six of ten predictions are one number with small errors; those just above it have large ones."""
+    rng = np.random.default_rng(0)
+
+    def drawn(n: int) -> tuple[np.ndarray, np.ndarray]:
+        said = np.where(rng.random(n) < 0.6, 0.7, 1 + rng.random(n))
+        return said, said + np.where(said == 0.7, 0.01, np.where(said < 1.5, 1.0, 0.2)) * rng.normal(size=n)
+
+    said, y = drawn(8_000)
+    fresh, truth = drawn(20_000)
+    for parts in PARTS:
+        margins = _margins(y, said, parts, 0.9)
+        asked = fresh.astype(np.float32).astype(np.float64)
+        low, high = intervals(asked, margins)
+        held = (low <= truth) & (truth <= high)
+        part = np.searchsorted([margin.start for margin in margins], asked, side="right")
+        assert np.ptp(part[fresh == 0.7]) == 0
+        for own in np.unique(part):
+            assert held[part == own].mean() > 0.87, (parts, own)
+
+
+@pytest.mark.parametrize("n", [19, 39, 99])
+def test_as_many_rows_as_a_coverage_needs_are_enough(n: int) -> None:
+    y = np.arange(float(n))
+    (margin,) = _margins(y, np.zeros(n), 1, 0.9)
+    beyond = (n + 1) // 20
+    assert (margin.below, margin.above) == (y[beyond - 1], y[-beyond])
 
 
 def test_too_few_rows_give_no_interval_and_no_set() -> None:

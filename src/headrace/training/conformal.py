@@ -7,6 +7,7 @@ coverage on the holdout is measured and shown.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -76,20 +77,40 @@ def fit_margins(y: Floats, value: Floats, fold: NDArray[np.intp], *, coverage: f
 
 
 def _margins(y: Floats, value: Floats, parts: int, coverage: float) -> tuple[Margin, ...]:
-    """Empty when a part has too few rows for the coverage."""
+    """Empty when a part has too few rows for the coverage.
+
+    Equal predictions are of one part: it is made of exactly those rows that its margin will be given to. A part that is
+    left less than half of its share of the rows by that is one with the next.
+    """
     order = np.argsort(value, kind="stable")
+    ordered = value[order]
+    begins = [0]
+    for rows in np.array_split(np.arange(len(order)), parts)[1:]:
+        begin = int(np.searchsorted(ordered, ordered[rows[0]])) if len(rows) else 0
+        if begin - begins[-1] >= len(order) / parts / 2.0:
+            begins.append(begin)
     found: list[Margin] = []
-    for rows in np.array_split(order, parts):
-        start = float(value[rows[0]]) if len(rows) else 0.0
-        if found and start <= found[-1].start:  # equal predictions fill more than a part
-            continue
+    for begin, end in pairwise([*begins, len(order)]):
+        rows = order[begin:end]
         error = np.sort(y[rows] - value[rows])
-        beyond = int(np.floor((len(error) + 1) * (1.0 - coverage) / 2.0))
+        beyond = _beyond(len(error), (1.0 - coverage) / 2.0)
         if beyond < 1:
             return ()
         low, high = float(error[beyond - 1]), float(error[len(error) - beyond])
-        found.append(Margin(start=start if found else -1.7976931348623157e308, below=low, above=high))
+        start = _between(float(ordered[begin - 1]), float(ordered[begin])) if found else -1.7976931348623157e308
+        found.append(Margin(start=start, below=low, above=high))
     return tuple(found)
+
+
+def _between(low: float, high: float) -> float:
+    """Halfway, above `low`: a compiled model, which answers in float32, moves no row across it."""
+    middle = low / 2.0 + high / 2.0
+    return middle if middle > low else high
+
+
+def _beyond(rows: int, share: float) -> int:
+    """Which row from an end, of so many, a further one lies beyond with a chance of `share` at most; 0: of too few."""
+    return int(np.floor((rows + 1) * share + 1e-9))  # 1 - 0.9 is a little less than 0.1
 
 
 def intervals(value: Floats, margins: tuple[Margin, ...]) -> tuple[Floats, Floats]:
@@ -115,5 +136,5 @@ def fit_least(y: NDArray[Any], p: Floats, *, coverage: float) -> tuple[float, ..
 
 def _least(own: Floats, coverage: float) -> float | None:
     """The probability of their own class that all rows but the share `1 - coverage` reach."""
-    below = int(np.floor((len(own) + 1) * (1.0 - coverage)))
+    below = _beyond(len(own), 1.0 - coverage)
     return float(np.sort(own)[below - 1]) if below >= 1 else None
