@@ -137,9 +137,10 @@ def test_what_is_not_known_is_null_in_json_and_nan_in_bytes(tmp_path: Path) -> N
     within(run())
 
 
-def test_a_decision_that_may_be_left_to_people_is_a_number(tmp_path: Path) -> None:
+@pytest.mark.parametrize("threshold", [None, 0.5], ids=["without a threshold", "as training makes it"])
+def test_a_decision_that_may_be_left_to_people_is_a_number(tmp_path: Path, threshold: float | None) -> None:
     costs = ((0.0, 1.0), (1.0, 0.0))
-    left = msgspec.structs.replace(decision(), cost_matrix=costs, threshold=None, reject=0.0001)
+    left = msgspec.structs.replace(decision(), cost_matrix=costs, threshold=threshold, reject=0.0001)
 
     async def run() -> None:
         made = version(1, replaced={"decision.json": msgspec.json.encode(left)})

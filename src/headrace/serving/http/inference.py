@@ -296,9 +296,10 @@ def _of_values(deciders: Sequence[Decider]) -> list[_Tensor]:
 
 def _of_two(deciders: Sequence[Decider]) -> list[_Tensor]:
     found = [_Tensor("probability", "FP64", 0, lambda said: said.probability)]
-    if all(each.decision.threshold is not None for each in deciders):
+    decides = [bool(each.decision.cost_matrix) or each.decision.threshold is not None for each in deciders]
+    if all(decides) and all(each.decision.reject is None for each in deciders):
         found.append(_Tensor("decision", "BOOL", 0, lambda said: bool(said.decision)))
-    elif any(each.decision.threshold is not None or each.decision.cost_matrix for each in deciders):
+    elif any(decides):
         found.append(_Tensor("decision", "INT8", 0, _decided))
     return found
 
