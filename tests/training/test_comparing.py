@@ -29,6 +29,13 @@ def test_it_says_nothing_of_one_fold_and_all_of_constant_gaps() -> None:
     assert p_worse([0.25, 0.5], [0.5, 0.75]) == 1.0
 
 
+@pytest.mark.parametrize("unit", [1e-13, 1e-9, 1e12])
+def test_the_unit_of_the_scores_is_nothing_to_it(unit: float) -> None:
+    best, other = np.array([0.80, 0.82, 0.81, 0.79, 0.83]), np.array([0.70, 0.75, 0.70, 0.71, 0.72])
+    assert p_worse(best * unit, other * unit) == pytest.approx(p_worse(best, other))  # type: ignore[arg-type]
+    assert p_worse(best * unit, np.nextafter(best, 1.0) * unit) == 0.5, "rounding is no difference"  # type: ignore[arg-type]
+
+
 def test_of_equal_candidates_few_are_called_worse() -> None:
     rng = np.random.default_rng(1)
     found = []

@@ -35,6 +35,15 @@ def test_the_gain_of_a_power_law_is_found_and_its_interval_holds_it() -> None:
     assert gain - half <= true <= gain + half
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_the_unit_of_the_label_is_nothing_to_the_curve(unit: float) -> None:
+    rows = np.array([100.0, 200.0, 400.0, 800.0])
+    loss = 1.0 + 2.0 * (rows / 100.0) ** -0.7
+    scores = -np.outer([1.0, 1.01, 0.99], loss)
+    gain, _ = gain_of_doubling(rows, scores * unit)
+    assert gain / unit == pytest.approx(2.0 * (8.0**-0.7 - 16.0**-0.7), rel=1e-6)
+
+
 def test_a_flat_or_falling_curve_promises_nothing() -> None:
     assert gain_of_doubling(ROWS, np.full((4, 4), 0.7)) == (0.0, 0.0)
     assert gain_of_doubling(ROWS, np.tile([0.8, 0.79, 0.78, 0.77], (4, 1)))[0] == 0.0

@@ -191,6 +191,12 @@ def test_what_is_undefined_is_nan_and_never_a_number() -> None:
     assert METRICS["precision"].value(ones, zeros) == 0.0
 
 
+@pytest.mark.parametrize("label", [0.1, 1 / 3, 123456.789, 0.0])
+def test_labels_that_are_all_alike_have_no_variance_to_explain(label: float) -> None:
+    y = np.full(777, label)
+    assert np.isnan(METRICS["r2"].value(y, y + 0.01 * np.random.default_rng(0).normal(size=777)))
+
+
 def test_a_metric_is_named_by_task_and_a_wrong_one_is_answered_with_the_right_ones() -> None:
     assert metric_of(None, "binary").name == "average_precision"
     assert metric_of(None, "multiclass").name == "log_loss"

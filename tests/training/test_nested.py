@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from tests.training.samples import MemoryRecorder, StepClock, make_examples
+from tests.training.samples import HOUR, MemoryRecorder, StepClock, make_examples
 
 from headrace.cost.prices import load_prices
 from headrace.definition.model import Budget, Costs, Selection, Split, Training
@@ -41,11 +41,12 @@ def run(
     recorder: MemoryRecorder | None = None,
     names: tuple[str, ...] = ("linear",),
     metric: str | None = "roc_auc",
+    costs: Costs = COSTS,
 ) -> Nested:
     procedure = Procedure(
         training=Training(families=names, budget=Budget(trials=trials), threads=1, metric=metric),
         split=Split(by=by, folds=3),
-        costs=COSTS if examples.task == "binary" else None,
+        costs=costs if examples.task == "binary" else None,
         selection=Selection(),
         encodings=(),
         prices=load_prices(),
@@ -97,6 +98,16 @@ def test_under_a_split_by_time_each_part_is_asked_by_the_past_alone() -> None:
         found = run(examples, by="time", trials=3)
     assert [one.learnt for one in found.parts] == sorted(learnt for learnt, _ in seen)
     assert len(seen) == 3
+
+
+def test_a_capacity_is_of_the_rows_learnt_from_though_all_that_are_asked_are_of_one_instant() -> None:
+    """As rows that are taken once a month are."""
+    examples = make_examples(320)
+    month = np.arange(320, dtype=np.int64) // 80 * 30 * 24 * HOUR
+    monthly = dataclasses.replace(examples, time_us=month, label_known_us=month + HOUR)
+    found = run(monthly, by="time", trials=3, costs=msgspec.structs.replace(COSTS, capacity_per_day=1.0))
+    assert [one.note.partition(":")[0] for one in found.parts] == ["capacity-without-rate", "", ""]
+    assert found.error_cost is not None
 
 
 def test_choosing_among_labels_of_pure_chance_is_seen_to_flatter() -> None:

@@ -32,10 +32,13 @@ def p_worse(best: Sequence[float], other: Sequence[float], *, ratio: float | Non
     k = len(best)
     if k < 2 or len(other) != k:
         return None
-    gaps = np.asarray(best, np.float64) - np.asarray(other, np.float64)
+    scores = np.array([best, other], np.float64)
+    gaps = scores[0] - scores[1]
     mean, variance = float(gaps.mean()), float(gaps.var(ddof=1))
-    if variance <= 1e-24:
-        return 0.5 if abs(mean) <= 1e-12 else float(mean < 0.0)
+    # what rounding alone can make, whatever the unit of the scores is
+    nothing = max(1e-12 * float(np.abs(scores).max()), 1e-15)
+    if variance <= nothing**2:
+        return 0.5 if abs(mean) <= nothing else float(mean < 0.0)
     return float(t.sf(mean / np.sqrt((1 / k + (1 / (k - 1) if ratio is None else ratio)) * variance), k - 1))
 
 

@@ -199,13 +199,14 @@ def _power_law_gain(rows: Floats, score: Floats) -> float:
     Hestness et al., "Deep learning scaling is predictable, empirically", 2017.
     """
     best: tuple[float, float] | None = None
+    alike = 1e-15 * float(np.sum((score - score.mean()) ** 2))
     for c in np.linspace(0.1, 1.5, 29):
         x = (rows / rows[-1]) ** -c
         slope = float(np.cov(x, score, bias=True)[0, 1] / np.var(x))
         slope = min(slope, 0.0)  # more rows are never expected to hurt
         off = score - slope * x
         error = float(np.sum((off - off.mean()) ** 2))
-        if best is None or error < best[0] - 1e-18:
+        if best is None or error < best[0] - alike:
             best = (error, float(-slope * (1.0 - 2.0**-c)))
     assert best is not None, "the grid has a point"
     return best[1]

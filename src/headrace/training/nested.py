@@ -30,7 +30,7 @@ from headrace.training.folding import Clock
 from headrace.training.metrics import asked_metric
 from headrace.training.model import Interval, Verdict
 from headrace.training.nested_model import Nested, Without
-from headrace.training.pricing import decisions, mean_cost, pricing_of
+from headrace.training.pricing import Pricing, amounts_in, decisions, mean_cost
 from headrace.training.search import search
 from headrace.training.select import select
 from headrace.training.spending import counted
@@ -189,7 +189,9 @@ def _without(
     fitted = fit_chosen(own, trial, training, split, procedure.encodings, trials=result.trials, fetch=recorder.fetch)
     raw = fitted.predict(encode_columns(fitted.encoder, asked.rows))
     answer = Decider(trial.decision).probabilities(raw.astype(np.float32))
-    metric, pricing = asked_metric(training, examples.task), pricing_of(asked, costs)
+    metric = asked_metric(training, examples.task)
+    # the rows' own amounts alone: how many of a day can be acted on is in the decision
+    pricing = Pricing({amount.column: amounts_in(asked.rows, amount.column) for amount in trial.decision.amounts})
     is_score = metric.of == "score"
     value = metric.value(asked.y, answer if is_score else decisions(answer, trial.decision, pricing.of(trial.decision)))
     cost = mean_cost(asked.y, answer, trial.decision, costs, pricing)

@@ -35,11 +35,14 @@ def median_absolute_error(y: Floats, value: Floats) -> Weighted:
 
 
 def r2(y: Floats, value: Floats) -> Weighted:
-    """Share of the label's variance that is explained."""
-    error, mean = (value - y) ** 2, mean_of(y)
+    """Share of the label's variance that is explained; undefined where the label is the same in all rows."""
+    error = (value - y) ** 2
+    # about the middle, so that the rounding of a mean is no variance of labels that are all alike
+    off = y - np.median(y) if len(y) else y
+    mean = mean_of(off)
 
     def explained(weights: Floats) -> float:
-        spread = weighted_sum(weights, (y - mean(weights)) ** 2)
+        spread = weighted_sum(weights, (off - mean(weights)) ** 2)
         return 1.0 - weighted_sum(weights, error) / spread if spread > 0 else float("nan")
 
     return explained
