@@ -15,7 +15,7 @@ from tests.scoring.made import decision, lineage, program
 
 from headrace.definition.model import Costs, Definition, Objective, Project, Source, Task
 from headrace.registry.card import model_card
-from headrace.scoring.model import Decision
+from headrace.scoring.model import Amount, Decision
 from headrace.training.model import Candidate, Choice, Evaluation, Importance, Interval, Money, Verdict
 
 HOSTILE = [
@@ -213,3 +213,22 @@ def test_any_text_and_number_survive_the_front_matter(text: str, value: float) -
 def test_a_binary_model_without_a_threshold_claims_none() -> None:
     text = card(decision=Decision(task="binary", classes=("no", "yes")))
     assert "says yes from" not in text
+
+
+def test_a_model_that_decides_by_what_acting_saves_claims_no_threshold() -> None:
+    """Training puts one beside the matrix, by which nothing is decided."""
+    priced = Decision(
+        task="binary",
+        classes=("no", "yes"),
+        threshold=0.25,
+        cost_matrix=((0.0, 1.0), (0.0, 0.0)),
+        amounts=(Amount(truth=1, predicted=0, column="price", otherwise=3.0),),
+        reject=0.5,
+        least_benefit=2.5,
+    )
+    text = card(decision=priced)
+    assert "probability of 0.25" not in text
+    assert "save 2.5 USD or more, at the row's own `price`; a row of which either answer" in text
+    assert "cost no more than letting pass." in card(
+        decision=Decision(task="binary", threshold=0.25, cost_matrix=priced.cost_matrix)
+    )

@@ -14,7 +14,7 @@ from headrace.scoring.graph import Graph
 from headrace.scoring.model import Decision
 from headrace.training.curves import MOST_POINTS, cost, precision_recall, roc
 from headrace.training.errors import PackageDisagrees
-from headrace.training.evaluate import MOST_SHUFFLED, Holdout, confusion, evaluate, positive_of
+from headrace.training.evaluate import MOST_SHUFFLED, Holdout, _below, confusion, evaluate, positive_of
 from headrace.training.families.linear import Linear
 from headrace.training.fit import FittedCandidate, fit_chosen
 from headrace.training.measure import BATCH_ROWS, TIMED_ROWS, time_rows
@@ -62,6 +62,10 @@ def test_a_binary_model_is_measured_with_its_costs() -> None:
     said = curves["calibration"]
     assert all(low <= y <= high for low, y, high in zip(said.low, said.y, said.high, strict=True))
     assert found.agreement <= found.agreement_limit == 1e-6
+    left = msgspec.structs.replace(trial.decision, cost_matrix=((0.0, 1.0), (5.0, 0.0)), reject=0.4)
+    found = evaluate(holdout, candidate.onnx, left, metric=None, costs=costs, label_spread=0.4)
+    assert found.reviewed
+    assert found.threshold is None, "it is not what decides"
 
 
 def test_segments_and_groups_are_measured_on_the_holdout_s_own_decisions() -> None:
@@ -176,6 +180,14 @@ def test_a_holdout_of_one_class_is_still_measured() -> None:
     assert "average_precision" not in {m.name for m in found.metrics}
     assert "log_loss" in {m.name for m in found.metrics}
     assert found.importances == ()
+
+
+def test_nothing_is_gained_on_a_quantile_where_one_value_is_right_for_all_rows() -> None:
+    said = np.linspace(2.0, 4.0, 50)
+    assert _below(np.full(50, 3.0), said, 0.9, seed=0) is None
+    few = _below(np.append(np.zeros(49), 5.0), said, 0.9, seed=0)
+    assert few is not None
+    assert few.gain.low > -1e6, "a draw without the one label that differs says nothing"
 
 
 def test_curves_are_thinned_and_keep_their_ends() -> None:

@@ -44,6 +44,29 @@ def test_many_numbers_are_told_in_four_parts_of_as_many_rows_and_nulls_apart() -
     assert np.bincount(codes).tolist() == [25, 25, 25, 25, 7]
 
 
+def test_parts_of_numbers_have_names_of_their_own_and_rows() -> None:
+    codes, names = parts_of(pl.Series("id", range(100_001, 100_401)))
+    assert len(set(names)) == 4
+    assert np.bincount(codes).tolist() == [100] * 4
+    many_at_the_top = [*range(13), *[20] * 50]
+    codes, names = parts_of(pl.Series("x", many_at_the_top))
+    assert names == ["≤ 20"], "there is nothing above"
+    assert not codes.any()
+    codes, names = parts_of(pl.Series("x", [-np.inf] * 40 + [float(i) for i in range(20)] + [np.inf] * 40))
+    assert names == ["≤ 4.75", "4.75 to 9.5", "9.5 to 14.25", "> 14.25"]
+    assert np.bincount(codes).tolist() == [45, 5, 5, 45]
+
+
+def test_a_part_whose_labels_are_all_alike_has_no_share_of_variance() -> None:
+    rng = np.random.default_rng(0)
+    y = np.append(np.full(60, 0.1), rng.normal(size=200))
+    said = y + 0.01 * rng.normal(size=260)
+    found = by_segment(pl.Series("s", ["fee"] * 60 + ["other"] * 200), "regression", y, said, said, seed=0)
+    parts = {segment.value: segment for segment in found.segments}
+    assert [one.name for one in parts["fee"].metrics] == ["rmse", "mae"]
+    assert "r2" in [one.name for one in parts["other"].metrics]
+
+
 def test_of_many_values_the_most_frequent_are_told_and_the_others_together() -> None:
     column = pl.Series("x", [f"v{i}" for i in range(30) for _ in range(31 - i)])
     codes, names = parts_of(column)

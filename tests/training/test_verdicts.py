@@ -73,6 +73,13 @@ def test_a_model_that_guesses_is_said_to_guess() -> None:
     assert skill(evaluation()) is None
 
 
+def test_classes_are_told_apart_though_the_best_decision_is_one_for_all_rows() -> None:
+    """As where one class is dear to miss: kappa is 0, and the probabilities are worth what they are."""
+    found = (interval("kappa", 0.0, 0.0, 0.0), interval("macro_roc_auc", 0.76, 0.74, 0.77))
+    assert level(skill(evaluation(*found, task="multiclass"))) == "good"
+    assert level(skill(evaluation(interval("macro_roc_auc", 0.51, 0.48, 0.54), task="multiclass"))) == "bad"
+
+
 def test_the_gap_to_training_rows_is_judged_by_its_interval_and_its_size() -> None:
     folds = (0.80, 0.81, 0.79, 0.80)
     assert "beyond chance" in gap(trial(0, *folds, train_score=0.801), AP).says  # type: ignore[union-attr]
@@ -205,19 +212,38 @@ def test_intervals_that_hold_too_little_are_told() -> None:
         (interval("coverage", 0.8, 0.78, 0.82), "look"),
     ):
         assert level(coverage(evaluation(coverage=Coverage(wanted=0.9, share=share, size=size)))) == expected
+    exact = coverage(
+        evaluation(coverage=Coverage(wanted=0.975, share=interval("coverage", 0.97, 0.96, 0.98), size=size))
+    )
+    assert exact is not None
+    assert "promise 97.5% and" in exact.says
+
+
+def by_carrier(*aucs: Interval) -> Segments:
+    """Parts of which those whose whole interval is below 0.8 are marked."""
+    parts = [
+        Segment(value=f"c{n}", rows=900, metrics=(one,), worse=("roc_auc",) if one.high < 0.8 else ())
+        for n, one in enumerate(aucs)
+    ]
+    return Segments(column="carrier", metrics=("roc_auc",), segments=(*parts, Segment(value="HA", rows=3)))
 
 
 def test_segments_that_are_worse_are_named() -> None:
-    parts = (
-        Segment(value="AA", rows=900, metrics=(interval("recall", 0.5, 0.4, 0.6),)),
-        Segment(value="F9", rows=100, metrics=(interval("recall", 0.1, 0.0, 0.2),), worse=("recall",)),
-        Segment(value="HA", rows=3),
-    )
-    found = segments(evaluation(segments=(Segments(column="carrier", metrics=("recall",), segments=parts),)))
+    whole, alike = interval("roc_auc", 0.8, 0.79, 0.81), interval("roc_auc", 0.8, 0.75, 0.85)
+    found = segments(evaluation(whole, segments=(by_carrier(alike, interval("roc_auc", 0.6, 0.55, 0.65)),)))
     assert found is not None
     assert found.level == "look"
-    assert "1 of 2 segments" in found.says
-    assert "carrier F9" in found.says
+    assert found.says == "1 of 2 segments is clearly worse in a metric: carrier c1."
+
+
+def test_of_many_segments_one_that_chance_explains_asks_for_no_look() -> None:
+    whole, alike = interval("roc_auc", 0.8, 0.79, 0.81), interval("roc_auc", 0.8, 0.75, 0.85)
+    unlucky = interval("roc_auc", 0.74, 0.69, 0.79)  # 2.4 standard errors below
+    found = segments(evaluation(whole, segments=(by_carrier(*[alike] * 19, unlucky),)))
+    assert found is not None
+    assert found.level == "good"
+    assert found.says == "Of 20 segments 1 is worse in a metric, by no more than chance gives among so many."
+    assert level(segments(evaluation(whole, segments=(by_carrier(unlucky),)))) == "look", "it is the only one"
 
 
 def test_what_strategies_against_rare_classes_won_is_said() -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from headrace.definition.model import Definition, Task
+from headrace.definition.model import Costs, Definition, Task
 from headrace.features.encodings.plan import count_inputs
 from headrace.features.model import ExpressionStep, LookupStep, Program, WindowStep
 from headrace.scoring.model import Decision, Lineage
@@ -99,11 +99,30 @@ def _summary(definition: Definition, decision: Decision, choice: Choice, lineage
     lines = [f"Predicts {what} {label} for rows of {_code(project.source)}."]
     if decision.task != "regression" and decision.classes:
         lines.append(f"Classes: {', '.join(map(_code, decision.classes))}.")
-    if decision.task == "binary" and decision.threshold is not None:
-        lines.append(f"It says yes from a calibrated probability of {decision.threshold:.6g} on.")
+    if acts := _acts(decision, definition.costs):
+        lines.append(acts)
     lines.append(f"A model of the family {_code(lineage.family)}, compiled to ONNX. {_text(choice.reason)}")
     settings = ", ".join(f"{_code(name)} {_code(str(value))}" for name, value in sorted(lineage.params.items()))
     return "\n".join(lines) + "\n" + (f"\nHyperparameters: {settings}.\n" if settings else "")
+
+
+def _acts(decision: Decision, costs: Costs | None) -> str:
+    """From what on a binary model says yes; empty where nothing is decided."""
+    if decision.task != "binary" or (decision.threshold is None and not decision.cost_matrix):
+        return ""
+    if not decision.cost_matrix:
+        return f"It says yes from a calibrated probability of {decision.threshold:.6g} on."
+    currency = "" if costs is None else f" {_text(costs.currency)}"
+    least = decision.least_benefit or 0.0
+    says = "It says yes where acting is expected to "
+    says += f"save {least:.6g}{currency} or more" if least else "cost no more than letting pass"
+    if decision.amounts:
+        columns = dict.fromkeys(amount.column for amount in decision.amounts)
+        says += f", at the row's own {' and '.join(map(_code, columns))}"
+    if decision.reject is not None:
+        says += f"; a row of which either answer is expected to cost more than {decision.reject:.6g}{currency} is left "
+        says += "to people"
+    return f"{says}."
 
 
 def _use(definition: Definition, decision: Decision) -> str:

@@ -136,7 +136,7 @@ def evaluate(
         prevalence=float(np.mean(y)) if task == "binary" else None,
         positive=positive_of(decision),
         metrics=metrics,
-        threshold=decision.threshold,
+        threshold=None if decision.cost_matrix else decision.threshold,
         error_cost=error_cost,
         reviewed=_reviewed(answer, decision, holdout.pricing),
         confusion=() if task == "regression" else confusion(y, decided, max(len(decision.classes), 2)),
@@ -213,10 +213,16 @@ def _measured(
     return tuple(found.values()), error_cost, coverage
 
 
-def _below(y: Floats, answer: Floats, quantile: float, *, seed: int) -> Below:
+def _below(y: Floats, answer: Floats, quantile: float, *, seed: int) -> Below | None:
+    """None when one value is right for all rows: nothing can be gained on it."""
     loss = pinball(quantile)
     own, flat = loss(y, answer), loss(y, np.full(len(y), quantile_of(y, quantile)))
-    asked = {"below": mean_of((y <= answer).astype(np.float64)), "gain": lambda w: 1.0 - own(w) / max(flat(w), 1e-300)}
+    if not flat(np.ones(len(y))) > 0:
+        return None
+    asked = {
+        "below": mean_of((y <= answer).astype(np.float64)),
+        "gain": lambda w: 1.0 - own(w) / flat(w) if flat(w) > 0 else float("nan"),
+    }
     share, gain = intervals_of(asked, len(y), replicates=FEWEST_REPLICATES, seed=seed).values()
     return Below(
         wanted=quantile,

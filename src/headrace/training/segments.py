@@ -57,20 +57,28 @@ def parts_of(column: pl.Series) -> tuple[NDArray[np.intp], list[str]]:
     if column.dtype.is_numeric() and column.n_unique() > MOST_NUMBERS:
         values = column.cast(pl.Float64).fill_nan(None)
         known = values.drop_nulls().to_numpy()
+        known = known[np.isfinite(known)]  # between a number and an infinity there is no quantile
         cuts = np.unique(np.quantile(known, [0.25, 0.5, 0.75])) if len(known) else np.array([])
-        ends = [f"{cut:.4g}" for cut in cuts]
+        ends = _told_apart(cuts)
         names = ["all"] if not ends else [f"≤ {ends[0]}", *_between(ends), f"> {ends[-1]}"]
         codes = np.searchsorted(cuts, values.fill_null(0.0).to_numpy(), side="left").astype(np.intp)
         missing = values.is_null().to_numpy()
         if missing.any():
             codes[missing], names = len(names), [*names, "(null)"]
-        return codes, names
+        some = np.unique(codes)  # above a cut that is the largest number there is nothing
+        return np.searchsorted(some, codes), [names[code] for code in some]
     text = column.cast(pl.String).fill_null("(null)").alias("value")
     counts = text.value_counts().sort(["count", text.name], descending=[True, False])
     names = counts[text.name].head(MOST_PARTS).to_list()
     place = {name: code for code, name in enumerate(names)}
     codes = np.array([place.get(value, len(names)) for value in text.to_list()], np.intp)
     return codes, [*names, "(others)"] if counts.height > MOST_PARTS else names
+
+
+def _told_apart(cuts: Floats) -> list[str]:
+    """The cuts in words, with as many digits as tell them apart, four at least."""
+    told = ([f"{cut:.{digits}g}" for cut in cuts] for digits in range(4, 18))
+    return next(ends for ends in told if len(set(ends)) == len(ends))
 
 
 def _between(ends: Sequence[str]) -> list[str]:
@@ -83,7 +91,7 @@ def by_segment(
     """The main metrics of each part of a column's values, and which parts are clearly worse than the whole."""
     codes, names = parts_of(column)
     metrics = [METRICS[name] for name in TOLD[task]]
-    judged = JUDGED.get(task, TOLD[task])
+    judged = judged_by(task)
     whole = {name: of(np.ones(len(y))) for name, of in prepare_all(metrics, y, answer, decided).items()}
     found = []
     for code, name in enumerate(names):
@@ -102,6 +110,11 @@ def by_segment(
         worse = tuple(one.name for one in intervals if one.name in judged and _is_worse(one, whole[one.name]))
         found.append(Segment(value=name, rows=len(own), prevalence=prevalence, metrics=intervals, worse=worse))
     return Segments(column=column.name, metrics=TOLD[task], segments=tuple(found))
+
+
+def judged_by(task: Task) -> tuple[str, ...]:
+    """The metrics by which a part may be said to be worse."""
+    return JUDGED.get(task, TOLD[task])
 
 
 def _is_worse(one: Interval, whole: float) -> bool:

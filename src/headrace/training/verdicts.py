@@ -18,11 +18,13 @@ from headrace.training.model import (
     LearningCurve,
     LeftOut,
     SearchResult,
+    Segment,
     Trial,
     Verdict,
 )
 from headrace.training.money_words import costs_wrong
 from headrace.training.search_words import ended, rivals, strategies
+from headrace.training.segments import judged_by
 
 Floats = NDArray[np.float64]
 
@@ -33,9 +35,10 @@ BINS = 20.0
 REPLICATES = 200
 ROWS = 20_000
 """Out-of-fold rows, evenly spaced, over which choosing is repeated."""
+# of scores, not of decisions: where one class is frequent, or dear to miss, the best decision may be the same for all
 NO_SKILL: Mapping[Task, tuple[str, float]] = {
     "binary": ("roc_auc", 0.5),
-    "multiclass": ("kappa", 0.0),
+    "multiclass": ("macro_roc_auc", 0.5),
     "regression": ("r2", 0.0),
 }
 
@@ -233,10 +236,11 @@ def coverage(evaluation: Evaluation) -> Verdict | None:
         else f"of {short(found.size.value)} classes"
     )
     figure = f"{found.share.value:.1%} of the holdout (95 % {found.share.low:.1%} to {found.share.high:.1%}), {size}"
+    promised = f"{100 * found.wanted:.4g}%"
     if found.share.high < found.wanted:
-        says = f"The {what} promise {found.wanted:.0%} and hold {figure}: rows may have changed since training."
+        says = f"The {what} promise {promised} and hold {figure}: rows may have changed since training."
         return Verdict(topic="coverage", level="look", says=says)
-    return Verdict(topic="coverage", level="good", says=f"The {what} promise {found.wanted:.0%} and hold {figure}.")
+    return Verdict(topic="coverage", level="good", says=f"The {what} promise {promised} and hold {figure}.")
 
 
 def quantile(evaluation: Evaluation) -> Verdict | None:
@@ -272,17 +276,45 @@ def segments(evaluation: Evaluation) -> Verdict | None:
     parts = [(one.column, part) for one in evaluation.segments for part in one.segments if part.metrics]
     if not parts:
         return Verdict(topic="segments", level="good", says="All segments are too small to say anything of.")
-    worse = [(column, part) for column, part in parts if part.worse]
-    if not worse:
+    marked = [(column, part) for column, part in parts if part.worse]
+    if not marked:
         return Verdict(
             topic="segments", level="good", says=f"None of {len(parts)} segments is clearly worse than the whole."
+        )
+    judged = judged_by(evaluation.task)
+    looks = sum(one.name in judged for _, part in parts for one in part.metrics)
+    worse = [each for each in marked if _beyond_luck(each[1], evaluation, looks)]
+    if not worse:
+        return Verdict(
+            topic="segments",
+            level="good",
+            says=f"Of {len(parts)} segments {len(marked)} {'is' if len(marked) == 1 else 'are'} worse in a metric, by "
+            "no more than chance gives among so many.",
         )
     named = ", ".join(f"{column} {part.value}" for column, part in worse[:5]) + (" and more" if len(worse) > 5 else "")
     return Verdict(
         topic="segments",
         level="look",
-        says=f"{len(worse)} of {len(parts)} segments are clearly worse in a metric: {named}.",
+        says=f"{len(worse)} of {len(parts)} segments {'is' if len(worse) == 1 else 'are'} clearly worse in a metric: "
+        f"{named}.",
     )
+
+
+def _beyond_luck(part: Segment, evaluation: Evaluation, looks: int) -> bool:
+    """Whether the part would be worse as well if its intervals were so wide that all `looks` together had the error of
+    one (Bonferroni)."""
+    from scipy.stats import norm
+
+    wider = float(norm.isf(0.025 / max(looks, 1)) / norm.isf(0.025))
+    for one in part.metrics:
+        whole = _metric(evaluation, one.name)
+        if one.name not in part.worse or whole is None:
+            continue
+        end = one.high if one.higher_is_better else one.low
+        sign = 1.0 if one.higher_is_better else -1.0
+        if sign * (one.value + wider * (end - one.value)) < sign * whole.value:
+            return True
+    return False
 
 
 def fairness(evaluation: Evaluation) -> Verdict | None:
