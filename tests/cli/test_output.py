@@ -28,3 +28,17 @@ def test_one_thing_is_told_as_one(n: int, told: str) -> None:
 )
 def test_a_figure_keeps_its_digits_at_any_size(value: float, told: str) -> None:
     assert figure(value) == told
+
+
+@pytest.mark.parametrize(
+    ("one", "several"),
+    [
+        ("entity", "2 entities"),
+        ("day", "2 days"),
+        ("answer is", "2 answers are"),
+        ("prediction comes", "2 predictions come"),
+    ],
+)
+def test_the_verb_and_the_ending_follow_the_number(one: str, several: str) -> None:
+    assert things(1, one) == f"1 {one}"
+    assert things(2, one) == several

@@ -23,7 +23,7 @@ from headrace.training.folding import EncodedFolds
 from headrace.training.metrics import metric_of
 from headrace.training.splits import make_folds
 from headrace.training.trial_worker import FoldAnswer, Job
-from headrace.training.workers import Executor, Inline, OutOfTime, Threads, Workers
+from headrace.training.workers import LONGEST_S, Executor, Inline, OutOfTime, Threads, Workers
 
 BURNT_S = 0.5
 
@@ -83,6 +83,7 @@ def job(family: str = "headrace.training.families.linear:Linear", **params: Any)
         threads=2,
         limit=1e-6,
         compiled=(1,),
+        trained=(2,),
     )
 
 
@@ -115,6 +116,7 @@ def test_children_answer_what_this_process_answers(workers: Workers) -> None:
     here = Inline(time.monotonic)
     here.give(folds())
     compiled: list[bool] = []
+    trained: list[bool] = []
     for wave in ((0, 1), (2,)):
         for fold, other in zip(wave, asked(workers, job(), wave), strict=True):
             (own,) = asked(here, job(), (fold,))
@@ -123,8 +125,10 @@ def test_children_answer_what_this_process_answers(workers: Workers) -> None:
             np.testing.assert_array_equal(own.scores, other.scores)
             assert own.onnx == other.onnx
             compiled.append(bool(own.onnx))
+            trained.append(own.train_score is not None)
             assert (own.score, own.train_score, own.settled) == (other.score, other.train_score, other.settled)
     assert compiled == [False, True, False]
+    assert trained == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -143,11 +147,40 @@ def test_a_fit_that_fails_says_why_and_the_next_one_works(workers: Workers, does
     assert isinstance(after, FoldAnswer)
 
 
+@pytest.mark.parametrize("does", ["raise", "crash"])
+def test_what_waits_for_a_fit_that_fails_is_fitted(workers: Workers, does: str) -> None:
+    """Each child is told of two at once; the second one answers what it would have answered alone."""
+    assert workers.free == 2 * workers.width
+    fits = [workers.start(each, fold) for each in (odd(does), job()) for fold in (0, 1)]
+    assert workers.free == 0
+    outcomes: dict[int, Any] = {}
+    while len(outcomes) < len(fits):
+        outcomes |= workers.wait(None)
+    assert [isinstance(outcomes[fit], str) for fit in fits] == [True, True, False, False]
+    for fit, alone in zip(fits[2:], asked(workers, job(), (0, 1)), strict=True):
+        np.testing.assert_array_equal(outcomes[fit].scores, alone.scores)
+
+
 def test_a_fit_that_does_not_end_is_killed_when_its_time_is_over(workers: Workers) -> None:
-    with pytest.raises(OutOfTime):  # the fit alone would never end
-        asked(workers, odd("hang"), (0, 1), time.monotonic() + 0.3)
+    with pytest.raises(OutOfTime):  # the fit alone would never end, nor would what waits for it
+        asked(workers, odd("hang"), (0, 1, 2), time.monotonic() + 0.3)
+    assert workers.free == 2 * workers.width
     (after,) = asked(workers, job(), (0,))
     assert isinstance(after, FoldAnswer)
+
+
+def test_only_the_fit_that_takes_too_long_is_killed(tmp_path: Path) -> None:
+    now = 0.0
+    with Workers(2, lambda: now, tmp_path) as workers:
+        workers.give(folds())
+        late = [workers.start(odd("hang"), fold) for fold in (0, 1)]
+        behind = [workers.start(odd("raise"), fold) for fold in (0, 1)]
+        now = LONGEST_S
+        outcomes: dict[int, Any] = {}
+        while len(outcomes) < 4:
+            outcomes |= workers.wait(None)
+    assert [outcomes[fit] for fit in late] == ["it had not ended after 3,600 s"] * 2
+    assert [outcomes[fit] for fit in behind] == ["RuntimeError: no luck"] * 2
 
 
 def test_threads_of_this_process_answer_what_it_answers_one_after_the_other() -> None:

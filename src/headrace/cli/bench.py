@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from cyclopts import Parameter
 
 from headrace.cli.options import AsJson, Flag, ProjectPath
-from headrace.cli.output import count, print_json, print_line
+from headrace.cli.output import count, print_json, print_line, things
 from headrace.governance.users import user_name
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def _print_plan(deployment: Deployment, target: Target, rows: Rows, plan: Plan, 
     arms = ", ".join(f"{arm.name} ({arm.serves.model}@{arm.serves.version})" for arm in deployment.arms)
     print_line(f"{deployment.name} at {target}: {arms}; {_place(place, plan)}")
     with_key = "your key" if key is None else f"key {key}, made for this test and revoked after it"
-    print_line(f"{count(len(rows.bodies))} rows of {count(rows.entities)} entities, {rows.said}; {with_key}")
+    print_line(f"{things(len(rows.bodies), 'row')} of {things(rows.entities, 'entity')}, {rows.said}; {with_key}")
     if len(deployment.arms) > 1:
         print_line("note: what this test is answered counts in the shares, guards and costs of the arms")
     if crowded := [f"{share:.0%} of core {core}" for core, share in place.others.items() if share > _CROWDED]:
@@ -330,11 +330,11 @@ def _print_verdict(report: Report) -> None:
     print_line(f"bottleneck: {report.bottleneck.sentence}")
     print_line(f"the generator could send about {_rate(report.generator_most)} a second here")
     print_line(
-        f"the log of predictions now holds {count(report.answered)} answers of this test: "
+        f"the log of predictions now holds {things(report.answered, 'answer')} of this test: "
         f"request ids begin with {report.ids}-"
     )
     if report.logged is not None and report.logged > report.answered:
-        print_line(f"others asked meanwhile: {count(report.logged - report.answered)} answers were not this test's")
+        print_line(f"others asked meanwhile: {things(report.logged - report.answered, 'answer was')} not this test's")
 
 
 def _rate(rate: float) -> str:

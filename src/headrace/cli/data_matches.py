@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace.cli.options import AsJson, Flag, ProjectPath
-from headrace.cli.output import count, print_json, print_line, print_table
+from headrace.cli.output import count, print_json, print_line, print_table, things
 
 
 def matches(
@@ -53,9 +53,10 @@ def matches(
         print_json(found)
         return 0
     told = found["told"]
+    further = "row" if told["extra"] == 1 else "rows"
     print_line(
-        f"{source}: {count(told['rows'])} rows, {count(told['compared'])} pairs compared, "
-        f"{count(told['clusters'])} clusters, {count(told['extra'])} further rows"
+        f"{source}: {things(told['rows'], 'row')}, {things(told['compared'], 'pair')} compared, "
+        f"{things(told['clusters'], 'cluster')}, {count(told['extra'])} further {further}"
     )
     for note in told["notes"]:
         print_line(f"note: {note}")

@@ -43,7 +43,7 @@ def profile(
         return 0
     for report in reports:
         accepted = _rows(report)
-        print_line(f"{report.source}: {count(accepted)} accepted rows")
+        print_line(f"{report.source}: {count(accepted)} accepted {'row' if accepted == 1 else 'rows'}")
         headings = ["column", "type", "missing", "different", "from", "to", "mean", "most frequent", "personal data"]
         print_table(headings, [_row(column, accepted) for column in report.columns])
         print_line()

@@ -64,7 +64,7 @@ def certify(
     if as_json:
         print_json({"passed": True, "certificate": found})
         return 0
-    values = f"{count(found.rows)} rows x {count(found.features)} features"
+    values = f"{things(found.rows, 'row')} x {things(found.features, 'feature')}"
     print_line(f"{values} replayed one by one with the online values as they were: all equal, to the bit")
     print_line(f"program {found.program[:12]}, training table {found.frame[:12]}")
     return 0
@@ -105,7 +105,9 @@ def build(
             }
         )
         return 0
-    print_line(f"{count(frame.rows)} examples x {count(len(names))} features, {count(frame.holdout_rows)} held out")
+    print_line(
+        f"{things(frame.rows, 'example')} x {things(len(names), 'feature')}, {count(frame.holdout_rows)} held out"
+    )
     left_out = {"without a label": frame.unlabelled, "whose label was known too early": frame.label_too_early}
     for why, rows in left_out.items():
         if rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.cli.options import AsJson, ProjectPath
-from headrace.cli.output import count, print_json, print_line
+from headrace.cli.output import print_json, print_line, things
 
 
 def explain(name: str, *, project: ProjectPath = None, as_json: AsJson = False) -> int:
@@ -29,7 +29,7 @@ def explain(name: str, *, project: ProjectPath = None, as_json: AsJson = False) 
     print_line(f"  known     {one.known}")
     if found.cost is not None:
         cost = found.cost
-        measured = f"measured on {count(cost.rows)} rows of history"
+        measured = f"measured on {things(cost.rows, 'row')} of history"
         print_line(f"  cost      {cost.row_us:.3g} µs a row alone, {cost.columns_us:.3g} µs among many ({measured})")
     if found.tree:
         print_line("  tree")

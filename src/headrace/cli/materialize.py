@@ -44,7 +44,7 @@ def materialize(
 
     def say(done: int, note: str) -> None:
         if show:
-            sys.stderr.write(f"\r{count(done)} keys, {note}\033[K")
+            sys.stderr.write(f"\r{things(done, 'key')}, {note}\033[K")
 
     with Project.open(project) as opened:
         made = opened.materialize(

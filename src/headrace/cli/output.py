@@ -67,9 +67,17 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+_MANY = {"is": "are", "was": "were", "comes": "come"}
+"""What a verb is of several."""
+
+
 def things(n: int, one: str) -> str:
-    """1 file, 2 files: of what takes an s."""
-    return f"{n:,} {one}" if n == 1 else f"{n:,} {one}s"
+    """1 file, 2 files; 1 entity, 2 entities; 1 answer is, 2 answers are."""
+    if n == 1:
+        return f"{n:,} {one}"
+    thing, space, verb = one.partition(" ")
+    many = f"{thing[:-1]}ies" if thing.endswith("y") and thing[-2] not in "aeiou" else f"{thing}s"
+    return f"{n:,} {many}{space}{_MANY.get(verb, verb)}"
 
 
 def figure(value: float) -> str:

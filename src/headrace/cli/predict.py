@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from headrace.cli.options import AsJson, Flag, ProjectPath
-from headrace.cli.output import count, instant, print_json, print_line, seconds, things
+from headrace.cli.output import instant, print_json, print_line, seconds, things
 
 
 def predict(
@@ -51,7 +51,7 @@ def predict(
 
     def say(done: int) -> None:
         if show:
-            sys.stderr.write(f"\r{count(done)} rows")
+            sys.stderr.write(f"\r{things(done, 'row')}")
 
     done = Project.open(project).predict(
         reference, rows, out, reasons=reasons, features=features, ignore_unknown=ignore_unknown, progress=say
@@ -66,7 +66,7 @@ def predict(
     print_line(f"{things(done.rows, 'row')} scored in {seconds(took)}: {out}")
     if done.starved:
         print_line(
-            f"note: the history of events ends {instant(done.history_ends_us)}; {count(done.starved)} rows are asked so"
-            " much later that their windows are empty. Add newer rows to the sources and type headrace check."
+            f"note: the history of events ends {instant(done.history_ends_us)}; {things(done.starved, 'row is')} asked"
+            " so much later that windows are empty. Add newer rows to the sources and type headrace check."
         )
     return 0

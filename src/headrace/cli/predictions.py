@@ -27,11 +27,13 @@ def status(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
         print_json(found)
         return 0
     print_line(f"{things(found.shipped, 'prediction')} shipped, {count(found.waiting)} in the log of this host")
-    print_line(f"{count(found.outcomes)} truths, {count(found.unmatched)} of them about predictions that are not there")
+    print_line(
+        f"{things(found.outcomes, 'truth')}, {count(found.unmatched)} of them about predictions that are not there"
+    )
     if found.repeats:
-        print_line(f"{count(found.repeats)} answers came again under an id that was there, and were left out")
+        print_line(f"{things(found.repeats, 'answer')} came again under an id that was there, and left out")
     for reason, n in sorted(found.missing.items()):
-        print_line(f"{count(n)} answers are not there: {REASONS[reason]}")
+        print_line(f"{things(n, 'answer is')} not there: {REASONS[reason]}")
     if found.days:
         print_line()
         rows = [
@@ -209,7 +211,7 @@ def _say(done: Shipped, *, as_json: bool) -> None:
         print_json(done)
     else:
         missing = f", {count(sum(done.missing.values()))} missing" if done.missing else ""
-        repeats = f", {count(done.repeats)} repeats left out" if done.repeats else ""
+        repeats = f", {things(done.repeats, 'repeat')} left out" if done.repeats else ""
         shipped = f"{things(done.predictions, 'prediction')} and {things(done.outcomes, 'outcome')} shipped"
         print_line(shipped + repeats + missing)
     sys.stdout.flush()
@@ -284,7 +286,7 @@ def verify_log(*, project: ProjectPath = None, as_json: AsJson = False) -> int:
     for problem in found.problems:
         print_line(problem.message)
     held = f"{things(found.predictions, 'prediction')} and {things(found.outcomes, 'outcome')}"
-    print_line(f"{held} in {count(found.segments)} segments")
+    print_line(f"{held} in {things(found.segments, 'segment')}")
     for reason, n in sorted(found.missing.items()):
-        print_line(f"{count(n)} answers are not there: {REASONS[reason]}")
+        print_line(f"{things(n, 'answer is')} not there: {REASONS[reason]}")
     return 1 if found.problems else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headrace.cli.options import AsJson, ProjectPath
-from headrace.cli.output import count, print_json, print_line
+from headrace.cli.output import count, print_json, print_line, things
 from headrace.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def replay(
     for one in skipped[:3]:
         print_line(f"{one.prediction.record.request_id}: nothing to compute: {one.skipped}")
     same = len(done) - len(differ) - len(skipped)
-    print_line(f"{count(same)} of {count(len(done) - len(skipped))} predictions come out the same, to the bit")
+    print_line(f"{count(same)} of {things(len(done) - len(skipped), 'prediction comes')} out the same, to the bit")
     return 1 if differ else 0
 
 

@@ -104,11 +104,11 @@ def _ledger(report: QualityReport) -> str:
 def _tell_combined(name: str, combined: Combined) -> None:
     """What became of the rows that an entity is made from, and where they disagree."""
     for member in combined.members:
-        kept = f"{count(member.entities)} entities + {count(member.merged)} merged"
+        kept = f"{things(member.entities, 'entity')} + {count(member.merged)} merged"
         rows = f"{things(member.rows, 'row')} of {member.source}"
         print_line(f"{name:<12} {rows} = {kept} + {count(member.quarantined)} quarantined")
     for conflict in combined.conflicts:
-        values = f"{count(conflict.values)} values of {count(conflict.entities)} entities"
+        values = f"{things(conflict.values, 'value')} of {things(conflict.entities, 'entity')}"
         print_line(f"{name:<12} {conflict.column}: {values} lost by {conflict.rule}")
 
 
@@ -138,7 +138,7 @@ def _found(rule: RuleResult) -> str:
     """How many rows broke a rule and where the first one is; of a rule of the table, what it found."""
     if rule.kind in ("rows", "sum", "distribution", "fresh"):
         return rule.detail
-    rows = f"{count(rule.failed)} row{'' if rule.failed == 1 else 's'}"
+    rows = things(rule.failed, "row")
     return f"{rows}, {rule.detail}" if rule.detail else rows
 
 

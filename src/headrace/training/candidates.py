@@ -15,14 +15,14 @@ from headrace.scoring.errors import GraphRefused
 from headrace.training.answers import Answers, pack_answers, unpack_answers
 from headrace.training.calibration import decide
 from headrace.training.data import Examples
-from headrace.training.families import Family, path_of
+from headrace.training.families import Family, Shortens, path_of
 from headrace.training.folding import Attempt, Clock, CrossValidated, EncodedFolds, TrialFailed
 from headrace.training.greedy import Member as Choosable
 from headrace.training.greedy import select_members
-from headrace.training.kept import pack_models
+from headrace.training.kept import pack_fitted, pack_models, unpack_models
 from headrace.training.learn import BALANCED
 from headrace.training.mean_graph import mean_graph
-from headrace.training.measure import agreement_limit, estimated_us, spread_of_labels, time_rows
+from headrace.training.measure import agreement_limit, estimated_us, largest_difference, spread_of_labels, time_rows
 from headrace.training.metrics import Metric, measure
 from headrace.training.model import Member, Shortened, Trial, is_candidate
 from headrace.training.pricing import pricing_of
@@ -30,7 +30,7 @@ from headrace.training.proposals import Proposal
 from headrace.training.races import race
 from headrace.training.settled import settle
 from headrace.training.shorter import SHARES, Shorter, put_away
-from headrace.training.trial_worker import FoldAnswer, Job, failure
+from headrace.training.trial_worker import CHECKED_ROWS, FoldAnswer, Job, failure
 from headrace.training.workers import Executor
 
 ROW_LIMIT_US: Final = 65.0
@@ -103,7 +103,7 @@ class Bench:
                 )
             shorter: tuple[Shorter, ...] = ()
             if to_beat is None or facts["score"] > to_beat:
-                shorter = put_away(self.store, result, bag=self._bags(proposal))
+                shorter = put_away(self.store, result, facts.get("kept"))
             return self._trial(number, proposal, "done", **facts), shorter
         except TrialFailed as error:
             return self._trial(number, proposal, "failed", note=str(error)), ()
@@ -114,29 +114,39 @@ class Bench:
         """A trial of which nothing was fitted."""
         return self._trial(number, proposal, "pruned", note=why)
 
-    def shortened(self, trials: Sequence[Trial], of: Trial, shorter: Sequence[Shorter]) -> list[Trial]:
-        """The trial's models after shares of their steps, as candidates of their own, numbered after `trials`."""
-        return [
-            Trial(
-                number=len(trials) + place,
-                family=of.family,
-                params=of.params,
-                settled=each.settled,
-                form=of.form,
-                shortened=Shortened(of=of.number, share=each.share),
-                kept=each.kept,
-                state="done",
-                metric=of.metric,
-                score=float(np.mean(each.fold_scores)),
-                fold_scores=each.fold_scores,
-                train_score=each.train_score,
-                fit_s=each.fit_s,
-                **self._decided(
-                    unpack_answers(self.store.fetch(each.answers)), zstandard.decompress(self.store.fetch(each.graph))
-                ),
-            )
-            for place, each in enumerate(shorter)
-        ]
+    def shortened(self, number: int, of: Trial, shorter: Shorter) -> Trial | None:
+        """The trial's models after a share of their steps, as a candidate of its own; None where they answer otherwise
+        compiled than by their library."""
+        restore = self.families[of.family].restore
+        whole = [restore(kept.data) for kept in unpack_models(self.store.fetch(shorter.models))]
+        models = [model.shortened(shorter.share) for model in whole if isinstance(model, Shortens)]
+        graphs = [model.to_onnx() for model in models]
+        for place, (model, graph) in enumerate(zip(models, graphs, strict=True)):
+            X = self.folds[len(self.folds) - len(models) + place].X_validation[:CHECKED_ROWS]
+            if not largest_difference(graph, X, model.predict(X)) <= self._limit:
+                return None
+        facts: dict[str, Any] = {}
+        if of.form == "bag":
+            facts["kept"] = self.store.keep_bytes(pack_fitted(models), "models", ".zst")
+        return Trial(
+            number=number,
+            family=of.family,
+            params=of.params,
+            settled=shorter.settled,
+            form=of.form,
+            shortened=Shortened(of=of.number, share=shorter.share),
+            state="done",
+            metric=of.metric,
+            score=float(np.mean(shorter.fold_scores)),
+            fold_scores=shorter.fold_scores,
+            train_score=shorter.train_score,
+            fit_s=shorter.fit_s,
+            **facts,
+            **self._decided(
+                unpack_answers(self.store.fetch(shorter.answers)),
+                mean_graph([(1.0 / len(graphs), graph) for graph in graphs]),
+            ),
+        )
 
     def ensemble(self, trials: Sequence[Trial]) -> Trial | None:
         """The best trials together; None when no set of them is better than the best alone, or fits into a package."""
@@ -192,7 +202,7 @@ class Bench:
         )
 
     def _job(self, proposal: Proposal) -> Job:
-        examples, bag = self.examples, self._bags(proposal)
+        examples, bag, last = self.examples, self._bags(proposal), len(self.folds) - 1
         return Job(
             family=path_of(proposal.family),
             params=dict(proposal.params),
@@ -203,12 +213,20 @@ class Bench:
             imbalance=proposal.imbalance,
             seed=self.training.seed,
             threads=self.training.threads,
-            limit=agreement_limit(examples.task, spread_of_labels(examples.y, self.training.objective)),
+            limit=self._limit,
             # of a model of all rows the last fold's stands in: under a time split it has learnt from most
-            compiled=tuple(range(len(self.folds))) if bag else (len(self.folds) - 1,),
+            compiled=tuple(range(last + 1)) if bag else (last,),
             kept=bag,
+            # folds share most of their training rows: they know them about as well
+            trained=(last,),
             shares=SHARES if proposal.imbalance == "none" else (),
         )
+
+    @property
+    def _limit(self) -> float:
+        """How far a graph may be from its library."""
+        examples = self.examples
+        return agreement_limit(examples.task, spread_of_labels(examples.y, self.training.objective))
 
     def _trial(
         self, number: int, proposal: Proposal, state: Literal["done", "pruned", "failed"], **facts: Any
@@ -226,12 +244,11 @@ class Bench:
     def _measured(self, proposal: Proposal, result: CrossValidated) -> dict[str, Any]:
         """The facts of a candidate that was fitted on every fold."""
         folds = result.folds
-        train_score = float(np.mean([fold.train_score for fold in folds]))
         facts: dict[str, Any] = {
             "settled": settle([fold.settled for fold in folds]),
             "score": float(np.mean(result.fold_scores)),
             "fold_scores": result.fold_scores,
-            "train_score": train_score if np.isfinite(train_score) else None,
+            "train_score": folds[-1].train_score,
             "fit_s": result.fit_s,
         }
         graph = folds[-1].onnx

@@ -95,7 +95,7 @@ class Flight:
         self._budget = bench.training.budget
         self._proposer = Proposer(bench.families, bench.training)
         width = self._executor.width
-        self._most = 1 if width == 1 else 2 + -(-width // len(bench.folds))
+        self._most = 1 if width == 1 else 3 + -(-width // len(bench.folds))
         """Trials in flight, at most."""
         self._flying: deque[_Flying] = deque()
         self._fold_of: dict[int, tuple[_Flying, int]] = {}
@@ -140,6 +140,9 @@ class Flight:
 
     def run(self) -> list[Trial]:
         """Propose, fit, record and learn until the budget ends."""
+        if self._recorded and self._is_spent(len(self._recorded)):
+            self._take_recorded()
+            return self.trials
         while True:
             self._start_folds()
             if not self._flying:
@@ -158,15 +161,26 @@ class Flight:
                 assert flying.attempt is not None, "it has folds"
                 flying.attempt.take(fold, outcome)
 
+    def _take_recorded(self) -> None:
+        """Nothing more is tried: the sampler need not propose again what a killed execution has tried."""
+        for part in self._recorded:
+            trial = part.trial
+            self._take(Proposal(trial.family, trial.params, imbalance=trial.imbalance), part)
+
     def shorter_forms(self) -> list[Trial]:
-        """Of the best trial that learns step by step: its models after shares of their steps; measured once."""
-        part, name = self._in_steps, f"shorter-{len(self._parts)}"
-        if part is None:
+        """Of the best trial that learns step by step: its models after shares of their steps; each measured once."""
+        if self._in_steps is None:
             return []
-        if recorded := self._recorder.recorded().get(name):
-            return msgspec.json.decode(recorded, type=list[Trial])
-        forms = self._bench.shortened(self.trials, part.trial, part.shorter)
-        self._recorder.record(name, msgspec.json.encode(forms))
+        forms, recorded = list[Trial](), self._recorder.recorded()
+        for place, shorter in enumerate(self._in_steps.shorter):
+            name = f"form-{len(self._parts)}-{place}"
+            if known := recorded.get(name):
+                forms.append(msgspec.json.decode(known, type=Trial))
+                continue
+            form = self._bench.shortened(len(self._parts) + len(forms), self._in_steps.trial, shorter)
+            if form is not None:
+                forms.append(form)
+                self._recorder.record(name, msgspec.json.encode(form))
         return forms
 
     def _start_folds(self) -> None:
@@ -295,11 +309,15 @@ class Flight:
                 told = best.score - _shortfall(trial.fold_scores, best)
             part = Part(trial, told, self._seconds(), shorter)
             self._recorder.record(f"trial-{number}", msgspec.json.encode(part))
-        self._parts.append((flying.proposal, part))
-        if part.shorter:
-            self._in_steps = part
+        self._take(flying.proposal, part)
         self._skipped = self._skipped + 1 if part.trial.note == NO_TIME else 0
         self._say(part.spent_s)
+
+    def _take(self, proposal: Proposal, part: Part) -> None:
+        """One more trial is concluded."""
+        self._parts.append((proposal, part))
+        if part.shorter:
+            self._in_steps = part
 
     def _land(self) -> None:
         """The time is over: what had ended is kept, and what is older, of which nothing was learnt, is noted."""

@@ -1,4 +1,4 @@
-"""The folds' models of a bag, as they are put away."""
+"""The folds' models, as they are put away: of a bag, and of what has shorter forms."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import msgspec
 import zstandard
 
+from headrace.training.families import Fitted
 from headrace.training.trial_worker import FoldAnswer
 
 
 class KeptModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One fold's model of a bag."""
+    """One fold's model."""
 
     data: bytes
     """`Fitted.keep`."""
@@ -21,10 +22,18 @@ class KeptModel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def pack_models(folds: Sequence[FoldAnswer]) -> bytes:
     """The models that the folds have kept, together."""
-    kept = [KeptModel(fold.kept, () if fold.shift is None else tuple(fold.shift.tolist())) for fold in folds]
-    return zstandard.compress(msgspec.msgpack.encode(kept), 3)
+    return _packed([KeptModel(fold.kept, () if fold.shift is None else tuple(fold.shift.tolist())) for fold in folds])
+
+
+def pack_fitted(models: Sequence[Fitted]) -> bytes:
+    """Models that say what they have learnt, together."""
+    return _packed([KeptModel(model.keep(), ()) for model in models])
+
+
+def _packed(models: Sequence[KeptModel]) -> bytes:
+    return zstandard.compress(msgspec.msgpack.encode(models), 3)
 
 
 def unpack_models(data: bytes) -> list[KeptModel]:
-    """The models of a bag."""
+    """The models that were packed."""
     return msgspec.msgpack.decode(zstandard.decompress(data), type=list[KeptModel])

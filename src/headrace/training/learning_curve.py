@@ -148,7 +148,7 @@ def _fitted(executor: Executor, job: Job, fold_s: float, folds: int, until: floa
     left, scores = fold_s * folds, dict[int, float]()
     under_way: dict[int, tuple[int, float]] = {}
     while waiting or under_way:
-        while executor.free and waiting and left >= fold_s * SHARES[waiting[0] % width]:
+        while len(under_way) < executor.width and waiting and left >= fold_s * SHARES[waiting[0] % width]:
             seconds, part = min(fold_s, left), waiting.pop(0)
             left -= seconds
             under_way[executor.start(replace(job, seconds=seconds), part)] = (part, seconds)

@@ -3,6 +3,8 @@
 The first trees of a boosted model are a model that was fitted with fewer rounds, so nothing is learnt again: the folds'
 models are asked after shares of their steps, out of fold as the whole ones are. Of the best such trial each share
 becomes a candidate with its own score, time, size and price, and the choice weighs what it loses against what it saves.
+While the search goes on nobody knows which trial that will be: of each best one so far the answers are put away and
+the models, whose first steps are compiled at the end.
 """
 
 from __future__ import annotations
@@ -12,13 +14,11 @@ from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
-import zstandard
 
 from headrace.runs.model import ObjectRef
 from headrace.training.answers import pack_answers
 from headrace.training.folding import CrossValidated
 from headrace.training.kept import pack_models
-from headrace.training.mean_graph import mean_graph
 from headrace.training.settled import settle
 
 SHARES: Final = (0.5, 0.25, 0.125)
@@ -35,8 +35,8 @@ class Shorter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     fit_s: float
     """Of the whole model: less was not tried."""
     answers: ObjectRef
-    graph: ObjectRef
-    kept: ObjectRef | None
+    models: ObjectRef
+    """The whole models (`headrace.training.kept`): of a bag all folds', else the last fold's."""
 
 
 class Keeps(Protocol):
@@ -45,33 +45,31 @@ class Keeps(Protocol):
     def keep_bytes(self, data: bytes, kind: str, suffix: str) -> ObjectRef: ...
 
 
-def put_away(store: Keeps, result: CrossValidated, *, bag: bool) -> tuple[Shorter, ...]:
-    """The models of a candidate after each of `SHARES`; empty where they do not learn step by step, or do not compile.
+def put_away(store: Keeps, result: CrossValidated, models: ObjectRef | None) -> tuple[Shorter, ...]:
+    """A candidate after each of `SHARES`; empty where it does not learn step by step, or does not compile.
 
     Parameters
     ----------
     result : of all folds, asked after these shares
-    bag : whether the folds' models are kept together
+    models : of a bag, where its models are; None: they are not put away yet
     """
-    last = result.folds[-1].shorter
-    if not last or not last[-1].onnx:
+    last = result.folds[-1]
+    if not last.shorter or not last.onnx:
         return ()
+    models = models or store.keep_bytes(pack_models([last]), "models", ".zst")
     made = []
     for place, share in enumerate(SHARES):
         folds = [fold.shorter[place] for fold in result.folds]
-        graph = mean_graph([(1.0 / len(folds), fold.onnx) for fold in folds]) if bag else folds[-1].onnx
         answers = replace(result.answers, scores=np.concatenate([fold.scores for fold in folds]))
-        train_score = float(np.mean([fold.train_score for fold in folds]))
         made.append(
             Shorter(
                 share=share,
                 settled=settle([fold.settled for fold in folds]),
                 fold_scores=tuple(fold.score for fold in folds),
-                train_score=train_score if np.isfinite(train_score) else None,
+                train_score=folds[-1].train_score,
                 fit_s=result.fit_s,
                 answers=store.keep_bytes(pack_answers(answers), "answers", ".msgpack"),
-                graph=store.keep_bytes(zstandard.compress(graph, 3), "graphs", ".onnx.zst"),
-                kept=store.keep_bytes(pack_models(folds), "models", ".zst") if bag else None,
+                models=models,
             )
         )
     return tuple(made)

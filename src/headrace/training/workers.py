@@ -6,6 +6,7 @@ import atexit
 import signal
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
@@ -26,7 +27,8 @@ Outcome = FoldAnswer | str
 
 LONGEST_S: Final = 3600.0
 """Seconds that one fit may take where the budget does not say."""
-
+AT_ONCE: Final = 2
+"""Fits that a child knows of: one that it fits and one that it is to begin with next."""
 
 LOADED: Final = (
     "headrace.training.trial_worker",
@@ -73,7 +75,7 @@ class Executor(Protocol):
 
     @property
     def free(self) -> int:
-        """Folds that can be started now."""
+        """Folds that can be begun now, be it that they wait until another one ends."""
         ...
 
     def give(self, folds: Folds) -> None:
@@ -81,7 +83,7 @@ class Executor(Protocol):
         ...
 
     def start(self, job: Job, fold: int) -> int:
-        """Begin to fit the job on the fold, where there is a free place; the number of the fit."""
+        """Begin to fit the job on the fold, where there is room for it; the number of the fit."""
         ...
 
     def wait(self, until: float | None) -> Mapping[int, Outcome]:
@@ -188,16 +190,21 @@ class Threads:
         return {number: self._begun.pop(number).result() for number, fit in list(self._begun.items()) if fit in done}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Fit:
-    """A fit under way in a child."""
+    """A fit that a child has been asked for."""
 
     number: int
+    asked: tuple[int, Job]
     began: float
+    """Of one that waits for the one before it: when it was asked for."""
+    is_known: bool = False
+    """Whether the child has been told."""
 
 
 class Workers:
-    """Fits in children, as many at a time as there are threads. Use as a context.
+    """Fits in children, as many at a time as there are threads; one more may wait at each of them, so that no child
+    waits while the search judges what another has answered. Use as a context.
 
     Parameters
     ----------
@@ -212,8 +219,10 @@ class Workers:
         self._folds: Folds = ()
         self._saved: set[int] = set()
         self._children: list[Child | None] = [None] * self.width
-        self._fits: list[_Fit | None] = [None] * self.width
-        self._lost_at_once: dict[int, Outcome] = {}
+        self._fits: list[deque[_Fit]] = [deque() for _ in range(self.width)]
+        """By place, the one that is fitted first."""
+        self._ended: dict[int, Outcome] = {}
+        """Not told yet."""
         self._numbers = count()
         self._cpu_s = 0.0
         self._memory = [0] * self.width
@@ -231,7 +240,7 @@ class Workers:
     @property
     def free(self) -> int:
         """See `Executor.free`."""
-        return self._fits.count(None)
+        return sum(AT_ONCE - len(fits) for fits in self._fits)
 
     def give(self, folds: Folds) -> None:
         """See `Executor.give`; each is written, when it is first needed, where the children map it."""
@@ -240,44 +249,31 @@ class Workers:
 
     def start(self, job: Job, fold: int) -> int:
         """See `Executor.start`."""
-        place, number = self._fits.index(None), next(self._numbers)
+        place = min(range(self.width), key=lambda place: len(self._fits[place]))
+        fit = _Fit(next(self._numbers), (fold, replace(job, threads=1)), self._clock())
         if fold not in self._saved:
             save_fold(self._folder.name, fold, self._folds[fold])
             self._saved.add(fold)
-        asked = (fold, replace(job, threads=1))
-        try:
-            try:
-                self._child(place).connection.send(asked)
-            except OSError:  # it has ended since its last fit, which is no fault of this one
-                self._end(place)
-                self._child(place).connection.send(asked)
-            self._fits[place] = _Fit(number, self._clock())
-        except OSError:
-            self._lost_at_once[number] = self._lost(place)
-        return number
+        self._fits[place].append(fit)
+        self._ask(place, fit)
+        if not self._fits[place][0].is_known:  # the child has ended since its last fit, which is no fault of this one
+            self._end(place)
+            self._ask_anew(place)
+        return fit.number
 
     def wait(self, until: float | None) -> Mapping[int, Outcome]:
         """See `Executor.wait`; a fit that has not ended then is killed."""
-        ended, self._lost_at_once = self._lost_at_once, {}
-        if ended:
-            return ended
-        while not ended:
-            busy = {self._connection(place): place for place, fit in enumerate(self._fits) if fit is not None}
-            limit = min(fit.began for fit in self._fits if fit is not None) + LONGEST_S
+        while not self._ended:
+            busy = {self._connection(place): place for place, fits in enumerate(self._fits) if fits}
+            limit = min(fits[0].began for fits in self._fits if fits) + LONGEST_S
             left = (limit if until is None else min(until, limit)) - self._clock()
             ready = wait(list(busy), timeout=max(left, 0.0))
             for connection, place in busy.items():
                 if connection in ready:
-                    ended[self._done(place)] = self._received(place)
+                    self._receive(place)
             if not ready and left <= 0:
-                now = self._clock()
-                out_of_time = until is not None and now >= until
-                for place, fit in enumerate(self._fits):
-                    if fit is not None and (out_of_time or now - fit.began >= LONGEST_S):
-                        self._end(place)
-                        ended[self._done(place)] = f"it had not ended after {LONGEST_S:,.0f} s"
-                if out_of_time:
-                    raise OutOfTime
+                self._end_late_ones(until)
+        ended, self._ended = self._ended, {}
         return ended
 
     def _connection(self, place: int) -> Connection:
@@ -285,17 +281,55 @@ class Workers:
         assert child is not None, "a fit has its child"
         return child.connection
 
-    def _done(self, place: int) -> int:
-        fit, self._fits[place] = self._fits[place], None
-        assert fit is not None, "asked of a place that has a fit"
-        return fit.number
-
-    def _received(self, place: int) -> Outcome:
+    def _ask(self, place: int, fit: _Fit) -> None:
+        """Send it to the child of the place."""
         try:
-            outcome: Outcome = self._connection(place).recv()
-            return outcome
+            self._child(place).connection.send(fit.asked)
+            fit.is_known = True
+        except OSError:
+            fit.is_known = False
+
+    def _ask_anew(self, place: int) -> None:
+        """Ask a new child for the fits of the place, whose child has gone."""
+        fits = self._fits[place]
+        for fit in tuple(fits):
+            self._ask(place, fit)
+            if not fits[0].is_known:
+                self._close(place, self._lost(place))
+        if fits:
+            fits[0].began = self._clock()
+
+    def _receive(self, place: int) -> None:
+        """The answer of the child of the place, which is there, or has gone."""
+        fits = self._fits[place]
+        try:
+            self._close(place, self._connection(place).recv())
         except (EOFError, OSError):
-            return self._lost(place)
+            if fits[0].is_known:
+                self._close(place, self._lost(place))
+            else:
+                self._end(place)
+            self._ask_anew(place)
+        if fits:
+            fits[0].began = self._clock()
+
+    def _close(self, place: int, outcome: Outcome) -> None:
+        self._ended[self._fits[place].popleft().number] = outcome
+
+    def _end_late_ones(self, until: float | None) -> None:
+        """Kill the fits that have taken too long; all of them at the instant `until`, which is raised."""
+        now = self._clock()
+        is_over = until is not None and now >= until
+        for place, fits in enumerate(self._fits):
+            if fits and (is_over or now - fits[0].began >= LONGEST_S):
+                self._end(place)
+                if is_over:
+                    fits.clear()
+                    continue
+                self._close(place, f"it had not ended after {LONGEST_S:,.0f} s")
+                self._ask_anew(place)
+        if is_over:
+            raise OutOfTime
 
     def _child(self, place: int) -> Child:
         child = self._children[place]
