@@ -121,9 +121,10 @@ class Bench:
         whole = [restore(kept.data) for kept in unpack_models(self.store.fetch(shorter.models))]
         models = [model.shortened(shorter.share) for model in whole if isinstance(model, Shortens)]
         graphs = [model.to_onnx() for model in models]
-        for place, (model, graph) in enumerate(zip(models, graphs, strict=True)):
-            X = self.folds[len(self.folds) - len(models) + place].X_validation[:CHECKED_ROWS]
-            if not largest_difference(graph, X, model.predict(X)) <= self._limit:
+        answers = unpack_answers(self.store.fetch(shorter.answers))
+        for fold, graph in zip(range(len(self.folds) - len(graphs), len(self.folds)), graphs, strict=True):
+            X, told = self.folds[fold].X_validation, answers.scores[answers.fold == fold]
+            if not largest_difference(graph, X[:CHECKED_ROWS], told[:CHECKED_ROWS]) <= self._limit:
                 return None
         facts: dict[str, Any] = {}
         if of.form == "bag":
@@ -142,10 +143,7 @@ class Bench:
             train_score=shorter.train_score,
             fit_s=shorter.fit_s,
             **facts,
-            **self._decided(
-                unpack_answers(self.store.fetch(shorter.answers)),
-                mean_graph([(1.0 / len(graphs), graph) for graph in graphs]),
-            ),
+            **self._decided(answers, mean_graph([(1.0 / len(graphs), graph) for graph in graphs])),
         )
 
     def ensemble(self, trials: Sequence[Trial]) -> Trial | None:

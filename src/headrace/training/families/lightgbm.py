@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -155,10 +156,8 @@ class LightGBM:
 
     def restore(self, kept: bytes) -> Fitted:
         """See `Family.restore`."""
-        import lightgbm
-
         labels, width, settled, text = msgspec.msgpack.decode(kept)
-        return FittedTrees(lightgbm.Booster(model_str=text), Labels.restore(labels), width, settled)
+        return FittedTrees(_PutAway(text), Labels.restore(labels), width, settled)
 
 
 def _ends_at(until: float) -> Callable[[Any], None]:
@@ -172,22 +171,46 @@ def _ends_at(until: float) -> Callable[[Any], None]:
     return after
 
 
+class _PutAway:
+    """A booster as text, of which the library is loaded when it is asked: to compile its trees nobody needs it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def booster(self) -> Booster:
+        """The library's own."""
+        import lightgbm
+
+        return lightgbm.Booster(model_str=self.text)
+
+
 @dataclass(frozen=True, slots=True)
 class FittedTrees:
-    """A trained booster."""
+    """A trained booster, of which the first rounds count."""
 
-    booster: Booster
+    model: Booster | _PutAway
     labels: Labels
     width: int
     settled: Params
     read: list[Tree] = field(default_factory=list, repr=False, compare=False)
     """The booster's first trees, once they were read; its shorter forms share them."""
+    written: list[str] = field(default_factory=list, repr=False, compare=False)
+    """Its text, once it was asked for."""
+
+    @property
+    def booster(self) -> Booster:
+        """The library's own."""
+        return self.model.booster if isinstance(self.model, _PutAway) else self.model
 
     @property
     def text(self) -> str:
-        """LightGBM's own form."""
-        text: str = self.booster.model_to_string(num_iteration=self.settled["rounds"])
-        return text
+        """LightGBM's own form, of these rounds at least."""
+        if isinstance(self.model, _PutAway):
+            return self.model.text
+        if not self.written:
+            self.written.append(self.model.model_to_string(num_iteration=self.settled["rounds"]))
+        return self.written[0]
 
     def predict(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """See `Fitted.predict`."""
@@ -198,7 +221,7 @@ class FittedTrees:
 
     def shortened(self, share: float) -> FittedTrees:
         """See `Shortens`."""
-        return replace(self, settled={**self.settled, "rounds": self._rounds_of(share)})
+        return replace(self, settled={**self.settled, "rounds": self._rounds_of(share)}, written=[])
 
     def predict_after(self, X: NDArray[np.float32], shares: Sequence[float]) -> list[NDArray[np.float64]]:
         """See `AsksInSteps`: the trees between two shares are asked once for all that have them."""
