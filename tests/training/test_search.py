@@ -26,6 +26,7 @@ from headrace.training.errors import (
 from headrace.training.families import Fitted, Params
 from headrace.training.families.linear import Linear
 from headrace.training.model import SearchResult, Trial
+from headrace.training.proposals import Proposer
 from headrace.training.search import search
 
 COSTS = Costs(false_positive=1.0, false_negative=5.0)
@@ -123,6 +124,20 @@ def test_a_resumed_search_keeps_what_it_measured_and_fits_nothing_twice(monkeypa
     monkeypatch.setattr(Linear, "fit", None)
     again = run(MemoryRecorder(recorder), trials=7)
     assert again.trials[:7] == first.trials[:7]
+    assert unmeasured(again.trials) == unmeasured(first.trials)
+
+
+@pytest.mark.parametrize("in_seconds", [False, True])
+def test_a_search_that_was_killed_after_its_last_trial_proposes_nothing_again(
+    in_seconds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = MemoryRecorder()
+    first = run(recorder, trials=7)
+    monkeypatch.setattr(Proposer, "propose", None)
+    killed = MemoryRecorder({name: data for name, data in recorder.parts.items() if name.startswith("trial-")})
+    killed.blobs = recorder.blobs
+    spent_s = msgspec.json.decode(tried(recorder)[-1])["spent_s"]
+    again = run(killed, seconds=spent_s) if in_seconds else run(killed, trials=7)
     assert unmeasured(again.trials) == unmeasured(first.trials)
 
 

@@ -93,7 +93,7 @@ def test_shorter_forms_join_no_ensemble_and_are_named_where_they_are_chosen() ->
     assert shown.loss > 0
 
 
-@pytest.mark.parametrize("killed_at", [1, 2, 4, 6])
+@pytest.mark.parametrize("killed_at", [1, 2, 4, 6, 7, 8, 9])
 def test_a_killed_search_finds_the_same_shorter_forms(killed_at: int) -> None:
     def again(recorder: MemoryRecorder) -> SearchResult:
         training = Training(families=("linear", "lightgbm"), budget=Budget(trials=7), threads=1)

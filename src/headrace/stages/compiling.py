@@ -170,6 +170,7 @@ def _fitted(
             trials=trials.trials,
             fetch=ctx.fetch,
             afresh=afresh,
+            workdir=ctx.workdir,
         )
 
 

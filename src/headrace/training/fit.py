@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,6 +18,7 @@ from headrace.features.encoder import encode_training
 from headrace.features.encodings.fitting import fit_encoder
 from headrace.features.model import Encoder
 from headrace.runs.model import ObjectRef
+from headrace.training.apart import Apart, is_divided
 from headrace.training.data import Examples
 from headrace.training.families import Fitted, load_family
 from headrace.training.folding import levels_of
@@ -28,6 +31,7 @@ from headrace.training.mean_graph import mean_graph
 from headrace.training.measure import spread_of_labels
 from headrace.training.model import Trial
 from headrace.training.splits import make_folds
+from headrace.training.workers import Workers
 
 BESIDE: Final = frozenset({"lightgbm", "catboost", "xgboost"})
 """Families whose libraries learn outside of the interpreter and change nothing that other fits share."""
@@ -62,6 +66,7 @@ def fit_chosen(
     trials: Sequence[Trial] = (),
     fetch: Fetch | None = None,
     afresh: bool = False,
+    workdir: Path | None = None,
 ) -> FittedCandidate:
     """Make the trial's model; equal arguments give equal bytes.
 
@@ -70,6 +75,7 @@ def fit_chosen(
     trials : where an ensemble finds its members
     fetch : reads what the search has put away; needed by bags and ensembles
     afresh : the examples are more than the search had: a bag's models learn anew, each from its part of them
+    workdir : where processes that fit find their rows; None: all is fitted in this one
     """
     examples = guarded(examples, encodings)
     labels = labels_of(examples, split)
@@ -96,7 +102,8 @@ def fit_chosen(
             folds = [np.arange(len(examples))]
         learn_anew += [(weight / len(folds), part, rows) for rows in folds]
     if X is not None:
-        fitted = _refitted([(part, rows) for _, part, rows in learn_anew], examples, X, encoder, training)
+        learnt = [(part, rows) for _, part, rows in learn_anew]
+        fitted = _refitted(learnt, examples, X, encoder, training, workdir)
         models += [(weight, model) for (weight, _, _), model in zip(learn_anew, fitted, strict=True)]
         graphs += [(weight, model.to_onnx()) for (weight, _, _), model in zip(learn_anew, fitted, strict=True)]
     return FittedCandidate(
@@ -122,9 +129,37 @@ def _refitted(
     X: NDArray[np.float32],
     encoder: Encoder,
     training: Training,
+    workdir: Path | None,
 ) -> list[Fitted]:
     """The trials' models of the rows at these positions, which `X` has encoded: side by side where there are several,
-    for threads that share one fit wait for each other; where there are more threads than fits they share them out."""
+    for threads that share one fit wait for each other; where there are more threads than fits they share them out. What
+    takes long and divides is fitted in processes meanwhile."""
+    families = [load_family(trial.family, examples.task) for trial, _ in parts]
+    divided = [place for place, (trial, _) in enumerate(parts) if is_divided(trial, families[place])]
+    made: dict[int, Fitted] = {}
+
+    def fit_here(places: Sequence[int]) -> None:
+        fitted = _fitted_here([parts[place] for place in places], examples, X, encoder, training)
+        made.update(zip(places, fitted, strict=True))
+
+    if divided and workdir is not None and training.threads > 1:
+        with Workers(training.threads, time.monotonic, workdir) as workers:
+            wanted = [parts[place] for place in divided]
+            apart = Apart(workers, wanted, examples, X, levels_of(encoder), training)
+            fit_here([place for place in range(len(parts)) if place not in divided])
+            made |= {n: model for n, model in zip(divided, apart.fitted(), strict=True) if model is not None}
+    fit_here([place for place in range(len(parts)) if place not in made])
+    return [made[place] for place in range(len(parts))]
+
+
+def _fitted_here(
+    parts: Sequence[tuple[Trial, NDArray[np.intp]]],
+    examples: Examples,
+    X: NDArray[np.float32],
+    encoder: Encoder,
+    training: Training,
+) -> list[Fitted]:
+    """The same in this process."""
 
     def fit(place: int, threads: int) -> Fitted:
         trial, rows = parts[place]
@@ -143,7 +178,7 @@ def _refitted(
         return corrected(fitted, shift)
 
     beside = [place for place, (trial, _) in enumerate(parts) if trial.family in BESIDE and trial.imbalance == "none"]
-    if len(parts) == 1 or training.threads == 1 or not beside:
+    if len(parts) <= 1 or training.threads == 1 or not beside:
         return [fit(place, training.threads) for place in range(len(parts))]
     beside.sort(key=lambda place: -parts[place][0].fit_s)  # the longest first
     here = [place for place in range(len(parts)) if place not in beside]

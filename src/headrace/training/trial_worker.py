@@ -1,10 +1,12 @@
-"""One candidate on one fold: fitted, asked, compiled. Runs in the search's own process or in a child of it.
+"""One candidate on one fold: fitted, asked, compiled; or a part of the chosen one on all rows. Runs in the search's own
+process or in a child of it.
 
 Loads no table engine: a child that is killed for its memory or its time takes nothing else with it.
 """
 
 from __future__ import annotations
 
+import math
 import select
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -68,6 +70,8 @@ class Job:
     """After so long a fit that learns step by step ends with what it has; None: it takes what it needs."""
     shares: tuple[float, ...] = ()
     """Shares of its steps after which a model that learns step by step is asked too."""
+    only_fits: bool = False
+    """Whether there are no validation rows: how long it learns is known, and it is put away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +114,12 @@ def fit_fold(job: Job, number: int, fold: EncodedFold, clock: Callable[[], float
         levels=fold.levels,
         seed=job.seed,
         threads=job.threads,
-        check=Rows(fold.X_validation, fold.y_validation),
+        check=None if job.only_fits else Rows(fold.X_validation, fold.y_validation),
         seconds=job.seconds,
     )
     fit_s = clock() - started
+    if job.only_fits:
+        return FoldAnswer(np.zeros(0), math.nan, None, fitted.settled, fit_s, fit_s, b"", fitted.keep(), shift)
     shorter = [fitted.shortened(share) for share in job.shares] if isinstance(fitted, Shortens) else []
     models = [corrected(model, shift) for model in (fitted, *shorter)]
 

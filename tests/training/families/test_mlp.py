@@ -98,6 +98,26 @@ def test_steps_are_bounded_in_number() -> None:
     assert len(Steps.learn(many, [500], 24)) == MOST_LEVELS + 1
 
 
+def _generators() -> list[np.random.Generator]:
+    return [np.random.default_rng(8), np.random.default_rng(9)]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 9])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_members_that_are_fitted_apart_are_the_model_of_one_piece(task: Task, most: int) -> None:
+    X, y = family_rows(300, task, seed=4)
+    params = dict(MLP().defaults()[0]) | {"members": 3, "epochs": 2, "units": 8}
+    asked: dict[str, Any] = {"task": task, "n_classes": int(y.max()) + 1 if task == "multiclass" else 2}
+    asked |= {"levels": LEVELS, "seed": 1, "threads": 1, "weights": np.linspace(0.5, 2.0, len(y))}
+    whole = MLP().fit(X, y, params, **asked)
+    parts = [MLP().fit(X, y, part, **asked) for part in MLP().parts(params, most)]
+    assert len(parts) == min(most, 3)
+    joined = MLP().joined([MLP().restore(part.keep()) for part in parts])
+    assert joined.settled == whole.settled
+    assert joined.to_onnx() == whole.to_onnx()
+    assert parts[0].to_onnx() != whole.to_onnx() or most == 1
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_the_gradients_are_those_of_the_loss(task: Task, dropout: float) -> None:
@@ -111,8 +131,8 @@ def test_the_gradients_are_those_of_the_loss(task: Task, dropout: float) -> None
     shapes = [(2, 5, 4), (2, 1, 4), (2, 4, 4), (2, 1, 4), (2, 4, k), (2, 1, k)]
     layers: list[NDArray[np.float64]] = [rng.normal(size=shape) for shape in shapes]
     drops = round(dropout * 256)
-    masks = network._masks(np.random.default_rng(8), (2, 2, 7, 4), drops)
-    lower, upper = np.ones((2, 2, 7, 4)) if masks is None else masks * (256 / (256 - drops))
+    masks = network._masks(_generators(), (2, 7, 4), drops)
+    lower, upper = np.ones((2, 2, 7, 4)) if masks is None else masks.swapaxes(0, 1) * (256 / (256 - drops))
     assert masks is None or 0 < masks.sum() < masks.size
 
     def loss() -> float:
@@ -123,7 +143,7 @@ def test_the_gradients_are_those_of_the_loss(task: Task, dropout: float) -> None
 
     found = [np.empty(shape) for shape in shapes]
     put: Any = network._put_gradients  # in float64
-    put(found, np.empty((4, 2, 7, 4)), np.random.default_rng(8), layers, x, own, None, labels, dropout)
+    put(found, np.empty((4, 2, 7, 4)), _generators(), layers, x, own, None, labels, dropout)
     for layer, gradient in zip(layers, found, strict=True):
         for place in list(np.ndindex(layer.shape))[::3]:
             before = layer[place]

@@ -111,6 +111,20 @@ class AsksInSteps(Shortens, Protocol):
         ...
 
 
+@runtime_checkable
+class Divides(Protocol):
+    """A family whose models are several that learn without each other: where they stop is known, they may be fitted in
+    several processes."""
+
+    def parts(self, params: Params, most: int) -> Sequence[Params]:
+        """At most so many parameters, each of a part of the model; fitted without `check`."""
+        ...
+
+    def joined(self, parts: Sequence[Fitted]) -> Fitted:
+        """The model of all its parts, the very one that is fitted in one piece."""
+        ...
+
+
 class Family(Protocol):
     """A kind of model. `headrace.testing.families.FamilySuite` checks what is promised here."""
 

@@ -119,6 +119,7 @@ class MLP:
             epochs=params["epochs"],
             seed=seed,
             horizon=params.get("horizon"),
+            which=params.get("which"),
         )
         heavy = None if weights is None else weights.astype(np.float32)
         with threadpool_limits(threads):
@@ -128,7 +129,19 @@ class MLP:
             raise FloatingPointError("its weights grew beyond all bounds")
         found = epochs if checked is not None else params["epochs"]
         settled = dict(params) | {"epochs": found} | ({"horizon": total} if seconds is not None else {})
-        return FittedMLP(_of_steps(steps, layers), steps, labels, settled)
+        return FittedMLP(_of_steps(steps, layers, params["members"]), steps, labels, settled)
+
+    def parts(self, params: Params, most: int) -> Sequence[Params]:
+        """See `Divides`: each has some of the members."""
+        members = np.array_split(np.arange(params["members"]), min(most, params["members"]))
+        return [dict(params) | {"which": tuple(each.tolist())} for each in members]
+
+    def joined(self, parts: Sequence[Fitted]) -> Fitted:
+        """See `Divides`."""
+        own = [part for part in parts if isinstance(part, FittedMLP)]
+        settled = {name: value for name, value in own[0].settled.items() if name != "which"}
+        layers = [np.concatenate(each) for each in zip(*(part.layers for part in own), strict=True)]
+        return FittedMLP(layers, own[0].steps, own[0].labels, settled)
 
     def restore(self, kept: bytes) -> Fitted:
         """See `Family.restore`."""
@@ -144,16 +157,20 @@ def _own(labels: Labels, y: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(own, np.float64)[:, None] / (labels.scale if labels.kind == "poisson" else 1.0)
 
 
-def _of_steps(steps: Steps, layers: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """The layers with the first one's weights for steps in the place of the design's, and the mean in the last."""
+def _of_steps(steps: Steps, layers: list[NDArray[np.float32]], members: int) -> list[NDArray[np.float32]]:
+    """The layers with the first one's weights for steps in the place of the design's, and the mean in the last.
+
+    Parameters
+    ----------
+    members : of the whole model, of which these may be some
+    """
     first, shift = steps.of_steps(layers[0].astype(np.float64))
-    members = np.float32(len(layers[0]))
     bias = layers[1].astype(np.float64) + shift[:, None, :]
     return [
         first.astype(np.float32),
         bias.astype(np.float32),
         *(each.copy() for each in layers[2:4]),
-        *(each / members for each in layers[4:]),
+        *(each / np.float32(members) for each in layers[4:]),
     ]
 
 

@@ -1,6 +1,7 @@
 """A few small networks, trained side by side in NumPy: two hidden layers of rectified units, dropout, AdamW.
 
-They differ in what they were drawn from and in which units drop out; the mean of their scores is the answer. The
+They differ in what they were drawn from and in which units drop out; the mean of their scores is the answer. Each has
+a generator of its own for both, so that where they stop is known they learn the same apart as side by side. The
 learning rate rises over the first epoch and falls as a cosine over a number of epochs that depends on the number of
 rows alone (fewer where a fit has a time to end), so that stopping earlier learns the very same steps. Members share
 the rows of a minibatch.
@@ -50,6 +51,8 @@ class Recipe:
     seed: int
     horizon: int | None = None
     """Epochs over which the learning rate falls; None: as many as `horizon` says."""
+    which: tuple[int, ...] | None = None
+    """The members that are trained here; None: all."""
 
 
 def horizon(rows: int) -> int:
@@ -99,9 +102,11 @@ def train(
     seconds : with `check`: as many epochs as they are about enough for
     """
     rng = np.random.Generator(np.random.PCG64(recipe.seed))
+    which = range(recipe.members) if recipe.which is None else recipe.which
+    members = [np.random.Generator(np.random.PCG64([recipe.seed, member])) for member in which]
     n, k = own.shape
     width = rows(np.zeros(1, np.intp)).shape[1]
-    drawn = _drawn(rng, recipe, width, k)
+    drawn = _drawn(members, recipe, width, k)
     drawn[5][:] = _prior(own, weights, labels)
     adam = _AdamW.of(drawn, recipe)
     layers = adam.layers
@@ -109,7 +114,7 @@ def train(
     size = min(batch_rows(n), n)
     steps, total, done = max(1, n // size), recipe.horizon or horizon(n), 0
     rooms = {
-        each: np.empty((4, recipe.members, each, recipe.units), np.float32)
+        each: np.empty((4, len(members), each, recipe.units), np.float32)
         for each in {len(part) for part in np.array_split(np.arange(n), steps)}
     }
     best, best_epoch, kept = np.inf, 0, layers
@@ -122,7 +127,7 @@ def train(
             rate = recipe.learning_rate * 0.5 * (1 + np.cos(np.pi * share)) * min(1.0, done / (steps + 5))
             heavy = None if weights is None else weights[places, None]
             x, room = rows(places), rooms[len(places)]
-            _put_gradients(adam.gradients, room, rng, layers, x, target[places], heavy, labels, recipe.dropout)
+            _put_gradients(adam.gradients, room, members, layers, x, target[places], heavy, labels, recipe.dropout)
             adam.step(rate, done)
         if check is None:
             best_epoch = epoch
@@ -137,12 +142,13 @@ def train(
     return (layers if check is None or best_epoch == 0 else kept), max(best_epoch, 1), total
 
 
-def _drawn(rng: np.random.Generator, recipe: Recipe, width: int, k: int) -> list[F32]:
+def _drawn(members: Sequence[np.random.Generator], recipe: Recipe, width: int, k: int) -> list[F32]:
     """First weights: He's, the last layer near 0."""
     layers = []
     for fan_in, out, gain in ((width, recipe.units, 1.0), (recipe.units, recipe.units, 1.0), (recipe.units, k, 0.1)):
-        drawn = rng.normal(size=(recipe.members, fan_in, out)) * gain * np.sqrt(2.0 / max(fan_in, 1))
-        layers += [drawn.astype(np.float32), np.zeros((recipe.members, 1, out), np.float32)]
+        drawn = np.stack([rng.normal(size=(fan_in, out)) for rng in members])
+        layers += [(drawn * gain * np.sqrt(2.0 / max(fan_in, 1))).astype(np.float32)]
+        layers += [np.zeros((len(members), 1, out), np.float32)]
     return layers
 
 
@@ -222,7 +228,7 @@ class _AdamW:
 def _put_gradients(
     into: Sequence[F32],
     room: F32,
-    rng: np.random.Generator,
+    members: Sequence[np.random.Generator],
     layers: Sequence[F32],
     x: F32,
     target: F32,
@@ -239,7 +245,7 @@ def _put_gradients(
     lower, upper, back, further = room
     first, first_bias, second, second_bias, last, last_bias = layers
     dropped = min(round(dropout * _BYTES), _BYTES - 1)
-    masks = _masks(rng, (2, len(first), len(x), first.shape[-1]), dropped)
+    masks = _masks(members, (2, len(x), first.shape[-1]), dropped)
     scale = np.float32(_BYTES / (_BYTES - dropped))
     if dropped:  # what is left counts for what is not: weights are scaled, which are fewer than units times rows
         second, last = second * scale, last * scale
@@ -247,12 +253,12 @@ def _put_gradients(
     lower += first_bias
     np.maximum(lower, 0, out=lower)
     if masks is not None:
-        lower *= masks[0]
+        lower *= masks[:, 0]
     np.matmul(lower, second, out=upper)
     upper += second_bias
     np.maximum(upper, 0, out=upper)
     if masks is not None:
-        upper *= masks[1]
+        upper *= masks[:, 1]
     out = upper @ last + last_bias
     error: NDArray[Any]
     match labels.kind if labels.task == "regression" else labels.task:
@@ -286,13 +292,15 @@ def _put_gradients(
         into[4][:] *= scale
 
 
-def _masks(rng: np.random.Generator, shape: tuple[int, ...], dropped: int) -> NDArray[np.bool_] | None:
-    """Which units stay where so many of 256 drop out; None: all."""
+def _masks(members: Sequence[np.random.Generator], shape: tuple[int, ...], dropped: int) -> NDArray[np.bool_] | None:
+    """Which units stay of each member where so many of 256 drop out; None: all."""
     if not dropped:
         return None
     size = math.prod(shape)
-    drawn: NDArray[np.uint64] = rng.bit_generator.random_raw(-(-size // 8))
-    return (drawn.view(np.uint8)[:size] >= dropped).reshape(shape)
+    drawn = np.empty((len(members), -(-size // 8)), np.uint64)
+    for row, rng in zip(drawn, members, strict=True):
+        row[:] = rng.bit_generator.random_raw(drawn.shape[1])
+    return (drawn.view(np.uint8)[:, :size] >= dropped).reshape(len(members), *shape)
 
 
 def _loss(out: NDArray[np.float64], own: NDArray[np.float64], weights: NDArray[np.float64], labels: Labels) -> float:
