@@ -73,7 +73,7 @@ def test_what_is_fitted_soon_is_worth_no_processes(tmp_path: Path, monkeypatch: 
 
 
 def test_a_process_that_ends_costs_time_and_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(FAMILIES, "fragile", f"{__name__}:Fragile")  # type: ignore[misc]
+    monkeypatch.setitem(FAMILIES, "fragile", f"{__name__}:Fragile")
     examples, training = make_examples(300), Training(threads=2)
     fitted = fit_chosen(examples, networks(0, "fragile"), training, SPLIT, workdir=tmp_path)
     assert fitted.onnx == fit_chosen(examples, networks(0), training, SPLIT).onnx
