@@ -23,7 +23,7 @@ from headrace.training.folding import EncodedFolds
 from headrace.training.metrics import metric_of
 from headrace.training.splits import make_folds
 from headrace.training.trial_worker import FoldAnswer, Job
-from headrace.training.workers import LONGEST_S, Executor, Inline, OutOfTime, Threads, Workers
+from headrace.training.workers import LONGEST_S, SHORT_FIT_S, Executor, Inline, OutOfTime, Threads, Workers
 
 BURNT_S = 0.5
 
@@ -148,23 +148,25 @@ def test_a_fit_that_fails_says_why_and_the_next_one_works(workers: Workers, does
 
 
 @pytest.mark.parametrize("does", ["raise", "crash"])
-def test_what_waits_for_a_fit_that_fails_is_fitted(workers: Workers, does: str) -> None:
-    """Each child is told of two at once; the second one answers what it would have answered alone."""
-    assert workers.free == 2 * workers.width
-    fits = [workers.start(each, fold) for each in (odd(does), job()) for fold in (0, 1)]
-    assert workers.free == 0
-    outcomes: dict[int, Any] = {}
-    while len(outcomes) < len(fits):
-        outcomes |= workers.wait(None)
+def test_what_waits_for_a_fit_that_fails_is_fitted(does: str, tmp_path: Path) -> None:
+    """Each child is told of two at once; the second one answers what it answers alone."""
+    with Workers(2, lambda: 0.0, tmp_path) as workers:  # nothing takes long
+        workers.give(folds())
+        alone = asked(workers, job(), (0, 1))
+        fits = [workers.start(each, fold) for each in (odd(does), job()) for fold in (0, 1)]
+        assert workers.free == 0
+        outcomes: dict[int, Any] = {}
+        while len(outcomes) < len(fits):
+            outcomes |= workers.wait(None)
     assert [isinstance(outcomes[fit], str) for fit in fits] == [True, True, False, False]
-    for fit, alone in zip(fits[2:], asked(workers, job(), (0, 1)), strict=True):
-        np.testing.assert_array_equal(outcomes[fit].scores, alone.scores)
+    for fit, one in zip(fits[2:], alone, strict=True):
+        np.testing.assert_array_equal(outcomes[fit].scores, one.scores)
 
 
 def test_a_fit_that_does_not_end_is_killed_when_its_time_is_over(workers: Workers) -> None:
     with pytest.raises(OutOfTime):  # the fit alone would never end, nor would what waits for it
         asked(workers, odd("hang"), (0, 1, 2), time.monotonic() + 0.3)
-    assert workers.free == 2 * workers.width
+    assert workers.free >= workers.width
     (after,) = asked(workers, job(), (0,))
     assert isinstance(after, FoldAnswer)
 
@@ -173,6 +175,7 @@ def test_only_the_fit_that_takes_too_long_is_killed(tmp_path: Path) -> None:
     now = 0.0
     with Workers(2, lambda: now, tmp_path) as workers:
         workers.give(folds())
+        asked(workers, job(), (0, 1))
         late = [workers.start(odd("hang"), fold) for fold in (0, 1)]
         behind = [workers.start(odd("raise"), fold) for fold in (0, 1)]
         now = LONGEST_S
@@ -181,6 +184,18 @@ def test_only_the_fit_that_takes_too_long_is_killed(tmp_path: Path) -> None:
             outcomes |= workers.wait(None)
     assert [outcomes[fit] for fit in late] == ["it had not ended after 3,600 s"] * 2
     assert [outcomes[fit] for fit in behind] == ["RuntimeError: no luck"] * 2
+
+
+def test_a_child_is_told_of_the_next_fit_only_where_fits_are_short(tmp_path: Path) -> None:
+    now = 0.0
+    with Workers(2, lambda: now, tmp_path) as workers:
+        workers.give(folds())
+        assert workers.free == 2  # nobody knows yet
+        for took_s, each in ((SHORT_FIT_S / 2, 2), (SHORT_FIT_S, 1), (0.0, 2)):
+            fit = workers.start(job(), 0)
+            now += took_s
+            assert workers.wait(None).keys() == {fit}
+            assert workers.free == 2 * each
 
 
 def test_threads_of_this_process_answer_what_it_answers_one_after_the_other() -> None:

@@ -27,8 +27,9 @@ Outcome = FoldAnswer | str
 
 LONGEST_S: Final = 3600.0
 """Seconds that one fit may take where the budget does not say."""
-AT_ONCE: Final = 2
-"""Fits that a child knows of: one that it fits and one that it is to begin with next."""
+SHORT_FIT_S: Final = 0.5
+"""After fits that took less a child is told of the next one too: while the search judges what another has answered it
+would wait for about as long. Longer ones hardly gain, and an older trial's folds would stand behind a newer one's."""
 
 LOADED: Final = (
     "headrace.training.trial_worker",
@@ -203,8 +204,8 @@ class _Fit:
 
 
 class Workers:
-    """Fits in children, as many at a time as there are threads; one more may wait at each of them, so that no child
-    waits while the search judges what another has answered. Use as a context.
+    """Fits in children, as many at a time as there are threads; of short ones one more may wait at each. Use as a
+    context.
 
     Parameters
     ----------
@@ -224,6 +225,8 @@ class Workers:
         self._ended: dict[int, Outcome] = {}
         """Not told yet."""
         self._numbers = count()
+        self._took_s = float("inf")
+        """The fit that was answered last."""
         self._cpu_s = 0.0
         self._memory = [0] * self.width
         """Most bytes that a child at each place held."""
@@ -240,7 +243,8 @@ class Workers:
     @property
     def free(self) -> int:
         """See `Executor.free`."""
-        return sum(AT_ONCE - len(fits) for fits in self._fits)
+        each = 2 if self._took_s < SHORT_FIT_S else 1
+        return sum(max(each - len(fits), 0) for fits in self._fits)
 
     def give(self, folds: Folds) -> None:
         """See `Executor.give`; each is written, when it is first needed, where the children map it."""
@@ -303,7 +307,9 @@ class Workers:
         """The answer of the child of the place, which is there, or has gone."""
         fits = self._fits[place]
         try:
-            self._close(place, self._connection(place).recv())
+            outcome = self._connection(place).recv()
+            self._took_s = self._clock() - fits[0].began
+            self._close(place, outcome)
         except (EOFError, OSError):
             if fits[0].is_known:
                 self._close(place, self._lost(place))
