@@ -75,6 +75,7 @@ def test_what_is_nearly_best_is_a_share_or_the_folds_interval(read: Callable[[st
         ),
         ('over = "1 USD"\nunder = "2 USD"\nreject = "1 USD"', "costs.reject", "`reject` is for binary and multiclass"),
         ('over = "amount"\nunder = "2 USD"', "costs.over", "amount cannot be read"),
+        ('matrix = { "cat > cat" = "2 USD" }', 'costs.matrix."cat > cat"', "a right answer costs nothing"),
     ],
 )
 def test_what_cannot_be_is_told_with_its_place(

@@ -17,7 +17,7 @@ from tests.features.small import (
     with_source,
 )
 
-from headrace.definition.model import ColumnRule, Definition, Encoding, Known, Lookup, Project, Source, Window
+from headrace.definition.model import ColumnRule, Definition, Encoding, Known, Lookup, Project, Source, Split, Window
 from headrace.features.build import build_program, label_of
 from headrace.features.errors import FeatureErrors
 from headrace.features.model import ExpressionStep, LookupStep, WindowStep
@@ -169,6 +169,17 @@ def test_a_window_without_a_value_counts_rows() -> None:
 )
 def test_a_condition_that_is_none_is_refused(where: str, message: str) -> None:
     assert message in mistakes(with_window(delays(where=where)))
+
+
+def test_columns_that_divide_the_rows_are_those_of_the_source() -> None:
+    definition, tables = houses()
+    for split, place in (
+        (Split(by="group", group="rom"), "split.group: source 'houses' has no column 'rom'"),
+        (Split(by="time", time="sold_att"), "split.time: source 'houses' has no column 'sold_att'"),
+    ):
+        message = mistakes(msgspec.structs.replace(definition, split=split), tables)
+        assert place in message
+        assert "did you mean" in message
 
 
 def test_the_last_of_equals_is_told_by_event_time() -> None:

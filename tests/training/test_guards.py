@@ -121,3 +121,18 @@ def test_the_verdict_names_a_few_and_counts_the_others() -> None:
         "before; the model does not look at them."
     )
     assert inputs(()) is None
+
+
+def test_numbers_that_differ_beyond_the_digits_of_a_model_are_said_to_do_so() -> None:
+    assert {each.name for each in unused_inputs(many()) if each.rounded} == {"far"}
+    ids = pl.Series([(n % 7 + 1) * 10**15 for n in range(N)])
+    close = of({"id": (Type.INTEGER, ids), "next": (Type.INTEGER, ids + 1), "alike": (Type.INTEGER, ids)})
+    found = unused_inputs(close)
+    assert [(each.name, each.why, each.rounded) for each in found] == [
+        ("next", "repeats", True),
+        ("alike", "repeats", False),
+    ]
+    verdict = inputs(found)
+    assert verdict is not None
+    assert "next equals id in all 240 to the seven digits that a model sees" in verdict.says
+    assert "alike equals id in all 240." in verdict.says

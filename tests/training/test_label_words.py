@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tests.training.samples import make_examples
 
-from headrace.definition.model import Task
-from headrace.training.label_words import label_words
+from headrace.definition.model import Costs, Task
+from headrace.training.label_words import free_answers, label_words
 
 
 def said(y: list[Any], classes: tuple[str, ...] = (), label: str = "y", *, asked: bool = False) -> tuple[str, ...]:
@@ -48,3 +48,14 @@ def test_nothing_is_said_of_an_ordinary_label() -> None:
     assert said([0, 1] * 10, ("no", "yes")) == ()
     assert said([0.0, 1.0, 0.5]) == ()
     assert said([0.0, 1.0], asked=True) == ()
+
+
+def test_an_answer_without_any_cost_is_told() -> None:
+    classes = ("a", "b", "c", "d")
+    [words] = free_answers(classes, Costs(matrix=(("a", "b", 1.0),), amounts=(("a>d", "lost"),)))
+    assert words.startswith("To answer 'a' or 'c' costs nothing whatever is true")
+    whole = Costs(matrix=tuple((a, b, 1.0) for a in "abc" for b in "abc" if a != b))
+    assert free_answers(("a", "b", "c"), whole) == ()
+    assert free_answers((), Costs(over=1.0, under=2.0)) == ()
+    assert free_answers(("false", "true"), Costs(false_positive=1.0, false_negative=2.0)) == ()
+    assert free_answers(classes, None) == ()

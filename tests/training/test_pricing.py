@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from tests.training.samples import make_examples
 
 from headrace.data.model import Field
-from headrace.definition.model import Costs
+from headrace.definition.model import Costs, Task
 from headrace.language.types import Type
 from headrace.language.values import type_of_dtype
 from headrace.scoring.decision import Decider
 from headrace.scoring.model import Decision
 from headrace.training.calibration import decide
 from headrace.training.data import Examples
-from headrace.training.errors import AmountUnusable, CapacityWithoutRate, UnknownClass
+from headrace.training.errors import AmountUnusable, CapacityWithoutRate, CostsOfAnotherTask, UnknownClass
 from headrace.training.maps import calibrate
 from headrace.training.pricing import Pricing, capped, mean_cost, pricing_of, row_costs
 
@@ -203,3 +203,23 @@ def test_amounts_come_from_inputs_and_a_capacity_from_the_rows_own_rate() -> Non
         pricing_of(dataclasses.replace(examples, time_us=None), costs)
     assert pricing_of(examples, None) == Pricing()
     assert mean_cost(np.array([0, 1]), np.array([0.2, 0.8]), Decision(task="binary", threshold=0.5), None) is None
+
+
+@pytest.mark.parametrize(
+    ("of", "costs"),
+    [
+        ("binary", Costs(false_positive=1.0, false_negative=2.0)),
+        ("binary", Costs(false_positive=1.0, amounts=(("false_negative", "speed"),))),
+        ("multiclass", Costs(matrix=(("a", "b", 1.0),))),
+        ("multiclass", Costs(amounts=(("a>b", "speed"),))),
+        ("regression", Costs(over=1.0, under=3.0)),
+    ],
+)
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_costs_are_those_of_the_label_s_task(of: Task, costs: Costs, task: Task) -> None:
+    examples = make_examples(40, task)
+    if of == task:
+        pricing_of(examples, costs)
+        return
+    with pytest.raises(CostsOfAnotherTask, match=f"costs of a {of} task, and the label makes a {task} task"):
+        pricing_of(examples, costs)

@@ -49,6 +49,11 @@ def test_least_cost_takes_the_cheaper_errors_and_says_what_was_given_up() -> Non
     )
 
 
+def test_one_candidate_is_told_as_one() -> None:
+    choice = choose(trial(0, 0.5), rule="best_metric", costs=None)
+    assert choice.reason.startswith("Best average_precision of one candidate: trial 0")
+
+
 def test_nothing_is_given_up_for_an_equal_score_of_a_smaller_model() -> None:
     choice = choose(trial(0, 0.5, model_bytes=9_000), trial(1, 0.5, family="linear"), rule="best_metric", costs=None)
     assert choice.trial == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from scipy import stats
@@ -36,6 +37,7 @@ from headrace.training.search_words import ended, rivals, strategies
 from headrace.training.verdicts import (
     calibration,
     coverage,
+    few_asked,
     gap,
     optimism,
     search_bias,
@@ -205,6 +207,28 @@ def test_probabilities_that_are_off_beyond_chance_are_told() -> None:
     assert level(calibration(trial(0, 0.5), curve(tuple(v * 0.8 for v in x)))) == "look"
 
 
+@pytest.mark.parametrize(
+    ("rows", "confusion", "said"),
+    [
+        (50, ((20, 20), (5, 5)), None),
+        (49, (), "has 49 rows: what"),
+        (1, (), "has 1 row: what"),
+        (120, ((100, 11), (9, 0)), "has 120 rows, 9 of the rarest class: what"),
+        (120, ((120, 0, 0), (0, 0, 0), (0, 0, 0)), "has 120 rows, 0 of the rarest class: what"),
+    ],
+)
+def test_a_holdout_that_shows_little_is_told(
+    rows: int, confusion: tuple[tuple[int, ...], ...], said: str | None
+) -> None:
+    task = "regression" if not confusion else "binary" if len(confusion) == 2 else "multiclass"
+    found = few_asked(evaluation(rows=rows, confusion=confusion, task=task))
+    if said is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert said in found.says
+
+
 def test_intervals_that_hold_too_little_are_told() -> None:
     size = interval("size", 1.0, 0.9, 1.1)
     for share, expected in (
@@ -260,6 +284,13 @@ def test_what_strategies_against_rare_classes_won_is_said() -> None:
     assert said.says == (
         "Plain calibration and a moved threshold are as good as changing the training rows: weights lost 0.02 a "
         "prediction (95 % -0.05 to 0.01); adasyn could not be tried."
+    )
+    why = msgspec.structs.replace(failed, note="adasyn: there are categories among the features")
+    said = strategies([none, why])
+    assert said is not None
+    assert said.says == (
+        "Nothing stood beside plain calibration and a moved threshold: adasyn could not be tried (there are "
+        "categories among the features)."
     )
     said = strategies([none, raced("smote", 0.1, 0.04, 0.2)])
     assert said is not None

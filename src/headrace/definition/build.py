@@ -384,6 +384,13 @@ def build_costs(fields: Fields, project: Project) -> Costs:
     matrix, columns = [], []
     for name, cost in fields.get("matrix", ()):
         truth, answer = map(str.strip, name.split(">", 1))
+        if truth == answer:
+            fields.at.key("matrix", name).wrong(
+                "a right answer costs nothing",
+                expected="two classes, truth and another answer",
+                found=f"`{truth}` twice",
+                fix="take it out",
+            )
         if isinstance(cost, Amounts):
             columns.append((f"{truth}>{answer}", cost.column))
         else:

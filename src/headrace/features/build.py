@@ -96,11 +96,13 @@ class _Builder:
         self.errors.append(FeatureError(place, message, fix=fix))
 
     def _check_names(self, columns: SourceColumns) -> None:
-        project = self.definition.project
-        for name in project.key:
+        project, split = self.definition.project, self.definition.split
+        named = [("project.key", name) for name in project.key]
+        named += [(f"split.{key}", name) for key, name in (("group", split.group), ("time", split.time)) if name]
+        for place, name in named:
             if name not in columns.types:
                 self._fail(
-                    "project.key",
+                    place,
                     f"source {project.source!r} has no column {name!r}{near(name, list(columns.types))}",
                     f"take one of: {', '.join(columns.types)}",
                 )

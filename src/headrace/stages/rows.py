@@ -31,7 +31,7 @@ def look_at_rows(run: Run, work: Workspace, frame: Frame) -> Learnt:
         import numpy as np
 
         from headrace.training.data import NEVER
-        from headrace.training.label_words import label_words
+        from headrace.training.label_words import free_answers, label_words
         from headrace.training.telling import telling_inputs
 
         data = divided(ctx, frame, definition)
@@ -47,6 +47,7 @@ def look_at_rows(run: Run, work: Workspace, frame: Frame) -> Learnt:
             delay_us=delay_us,
             telling=telling_inputs(train),
             label=label_words(train, project.label or "", is_asked_for=project.task is not None),
+            costs=free_answers(train.classes, definition.costs),
         )
 
     found = run.stage(
@@ -55,6 +56,7 @@ def look_at_rows(run: Run, work: Workspace, frame: Frame) -> Learnt:
             "frame": frame,
             "split": definition.split,
             "label": [definition.project.label, definition.project.task],
+            "costs": definition.costs,
         },
         rooms=TRAINING,
         compute=compute,
@@ -68,6 +70,7 @@ def look_at_rows(run: Run, work: Workspace, frame: Frame) -> Learnt:
 def learnt_verdicts(found: Learnt) -> tuple[Verdict, ...]:
     """What asks for a look."""
     said = [Verdict(topic="label", level="look", says=says) for says in found.label]
+    said += [Verdict(topic="costs", level="look", says=says) for says in found.costs]
     if found.telling:
         named = "; ".join(str(one) for one in found.telling[:MOST_NAMED])
         more = f", and {len(found.telling) - MOST_NAMED} more" if len(found.telling) > MOST_NAMED else ""

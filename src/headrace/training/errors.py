@@ -257,6 +257,23 @@ class PackageDisagrees(CheckFailed):
         )
 
 
+class CostsOfAnotherTask(WrongUse):
+    """`[costs]` prices the errors of another kind of task than the label makes."""
+
+    code = "costs-of-another-task"
+
+    def __init__(self, *, priced: str, task: str) -> None:
+        keys = {"binary": "false_positive and false_negative", "multiclass": "matrix", "regression": "over and under"}
+        super().__init__(
+            f"[costs] gives {keys[priced]}, the costs of a {priced} task, and the label makes a {task} task, which has "
+            f"{keys[task]}",
+            fix=f"give {keys[task]}, or write a label of a {priced} task; [project] task says which one texts and"
+            " numbers are taken for",
+            priced=priced,
+            task=task,
+        )
+
+
 class CostsMissing(WrongUse):
     """The rule compares costs, and errors have no price."""
 

@@ -54,8 +54,16 @@ def unused_inputs(examples: Examples, encodings: Sequence[Encoding] = ()) -> tup
             twin = first.setdefault((kind, content), field.name)
             if twin == field.name:
                 continue
-        found.append(LeftOut(name=field.name, why=why or "repeats", of=twin, rows=len(examples)))
+        rounded = plain and why != "missing" and _differs(examples.rows[field.name], examples.rows, twin)
+        found.append(LeftOut(name=field.name, why=why or "repeats", of=twin, rows=len(examples), rounded=rounded))
     return tuple(found[1:] if len(found) == len(examples.outputs) else found)
+
+
+def _differs(values: pl.Series, rows: pl.DataFrame, twin: str) -> bool:
+    """Whether values that a model sees as one, or as those of the twin, are not."""
+    if not twin:
+        return values.n_unique() > 1
+    return rows[twin].dtype == values.dtype and not values.eq_missing(rows[twin]).all()
 
 
 def _number(values: pl.Series) -> tuple[Why | None, bytes]:

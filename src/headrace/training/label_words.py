@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from headrace.definition.model import Costs
 from headrace.training.data import Examples
 
 FEW: Final = 10
@@ -30,6 +31,18 @@ def label_words(examples: Examples, label: str, *, is_asked_for: bool) -> tuple[
     if examples.task == "regression":
         return () if is_asked_for else _two_values(examples, label)
     return (*_written_alike(examples.classes, label), *_few(examples))
+
+
+def free_answers(classes: Sequence[str], costs: Costs | None) -> tuple[str, ...]:
+    """A sentence where an answer costs nothing whatever is true: it would be the only one."""
+    if costs is None or len(classes) < 3:
+        return ()
+    priced = {key.split(">", 1)[1] for key, _ in costs.amounts} | {answer for _, answer, _ in costs.matrix}
+    free = [name for name in classes if name not in priced]
+    if not priced or not free:
+        return ()
+    said = f"To answer {' or '.join(map(repr, free[:MOST_NAMED]))}{_more(free)} costs nothing whatever is true"
+    return (f"{said}, so that nothing else will be: pairs that [costs] matrix does not name cost nothing. Name each.",)
 
 
 def _two_values(examples: Examples, label: str) -> tuple[str, ...]:

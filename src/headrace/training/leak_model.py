@@ -72,3 +72,5 @@ class Learnt(Struct, frozen=True, kw_only=True):
     telling: tuple[Telling, ...] = ()
     label: tuple[str, ...] = ()
     """What strikes the eye about the label, in sentences."""
+    costs: tuple[str, ...] = ()
+    """The same of `[costs]`."""

@@ -159,6 +159,8 @@ class LeftOut(Struct, frozen=True, kw_only=True):
     of: str = ""
     rows: int
     """The training rows that this was seen in."""
+    rounded: bool = False
+    """Whether its own values differ, beyond the seven digits or so that a model sees of a number."""
 
 
 class SearchResult(Struct, frozen=True, kw_only=True):

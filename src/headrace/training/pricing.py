@@ -16,7 +16,7 @@ from headrace.language.types import Type
 from headrace.scoring.decision import Decider
 from headrace.scoring.model import Amount, Decision
 from headrace.training.data import Examples
-from headrace.training.errors import AmountUnusable, CapacityWithoutRate, UnknownClass
+from headrace.training.errors import AmountUnusable, CapacityWithoutRate, CostsOfAnotherTask, UnknownClass
 
 if TYPE_CHECKING:
     import polars as pl
@@ -62,12 +62,15 @@ def pricing_of(examples: Examples, costs: Costs | None) -> Pricing:
 
     Raises
     ------
+    CostsOfAnotherTask : errors of another task have a price.
     AmountUnusable : amounts in a column that is no input of the model, and so is not known when a decision is asked
     for, or that holds no numbers.
     CapacityWithoutRate : a capacity, but neither a volume nor a time that says how many rows a day there are.
     """
     if costs is None:
         return Pricing()
+    if (priced := _task_of(costs)) != examples.task:
+        raise CostsOfAnotherTask(priced=priced, task=examples.task)
     types = {output.name: output.type for output in examples.outputs}
     for key, column in costs.amounts:
         found = types.get(column)
@@ -75,6 +78,13 @@ def pricing_of(examples: Examples, costs: Costs | None) -> Pricing:
             raise AmountUnusable(key, column, found=None if found is None else str(found), inputs=list(types))
     names = dict.fromkeys(column for _, column in costs.amounts)
     return Pricing({name: amounts_in(examples.rows, name) for name in names}, _share(examples, costs))
+
+
+def _task_of(costs: Costs) -> Task:
+    """The task whose errors they price: the definition lets them be of one kind."""
+    if costs.over is not None or costs.under is not None:
+        return "regression"
+    return "multiclass" if costs.matrix or any(">" in key for key, _ in costs.amounts) else "binary"
 
 
 def amounts_in(rows: pl.DataFrame, column: str) -> Floats:

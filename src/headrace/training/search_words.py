@@ -32,7 +32,7 @@ def rivals(chosen: Trial, done: Sequence[Trial], metric: Metric, split: Split) -
 def strategies(trials: Sequence[Trial]) -> Verdict | None:
     """What changing the training rows of rare classes won or lost."""
     raced = [(t.imbalance, t.race) for t in trials if t.race is not None]
-    failed = [t.imbalance for t in trials if t.imbalance != "none" and t.race is None]
+    failed = [t for t in trials if t.imbalance != "none" and t.race is None]
     if not raced and not failed:
         return None
     said = [
@@ -40,10 +40,13 @@ def strategies(trials: Sequence[Trial]) -> Verdict | None:
         f"(95 % {short(race.low)} to {short(race.high)})" + (", adopted" if race.adopted else "")
         for name, race in raced
     ]
-    said += [f"{name} could not be tried" for name in failed]
+    whys = [t.note.removeprefix(f"{t.imbalance}: ") for t in failed]
+    said += [f"{t.imbalance} could not be tried" + f" ({why})" * bool(why) for t, why in zip(failed, whys, strict=True)]
     adopted = any(race.adopted for _, race in raced)
     begins = (
-        "Beside plain calibration and a moved threshold"
+        "Nothing stood beside plain calibration and a moved threshold"
+        if not raced
+        else "Beside plain calibration and a moved threshold"
         if adopted
         else "Plain calibration and a moved threshold are as good as changing the training rows"
     )

@@ -186,7 +186,8 @@ def _reason(
         if selection.interval
         else f"cheapest to serve within {selection.within:.2%} of the best {result.metric}",
     }[selection.rule]
-    text = f"{why[0].upper()}{why[1:]} of {len(ranked)} candidates: {says(chosen)}."
+    count = "one candidate" if len(ranked) == 1 else f"{len(ranked)} candidates"
+    text = f"{why[0].upper()}{why[1:]} of {count}: {says(chosen)}."
     if _score(best) > _score(chosen):
         text += f" Given up: {says(best)}."
     return f"{text} The search ended early: {result.stopped}." if result.stopped else text

@@ -65,6 +65,7 @@ def verdicts_on(
     done = [t for t in trials.trials if t.state == "done" and t.score is not None]
     bias = search_bias(metric, evaluation.task, y, [a for t in done if (a := answers(t)) is not None])
     said = [
+        few_asked(evaluation),
         skill(evaluation),
         gap(chosen, metric),
         optimism(chosen, metric, evaluation, bias, len(done)),
@@ -85,6 +86,10 @@ def verdicts_on(
 
 TOLD = 4
 """Columns that are left out and named in a sentence; the run's record has them all."""
+ROUNDED = " to the seven digits that a model sees (subtract a constant, or give it the type category)"
+FEW_ASKED = 50
+FEW_OF_A_CLASS = 10
+"""Rows of the holdout, and of a class in it, below which figures show hardly anything."""
 
 
 def inputs(left_out: Sequence[LeftOut]) -> Verdict | None:
@@ -96,7 +101,7 @@ def inputs(left_out: Sequence[LeftOut]) -> Verdict | None:
         "constant": "{0.name} has one value in all {0.rows:,}",
         "repeats": "{0.name} equals {0.of} in all {0.rows:,}",
     }
-    said = [seen[each.why].format(each) for each in left_out[:TOLD]]
+    said = [seen[each.why].format(each) + ROUNDED * each.rounded for each in left_out[:TOLD]]
     if len(left_out) > TOLD:
         said.append(f"and {len(left_out) - TOLD:,} more")
     count = "One column is" if len(left_out) == 1 else f"{len(left_out):,} columns are"
@@ -105,6 +110,21 @@ def inputs(left_out: Sequence[LeftOut]) -> Verdict | None:
         level="look",
         says=f"{count} left out of training: {'; '.join(said)}. Requests carry them as before; the model "
         "does not look at them.",
+    )
+
+
+def few_asked(evaluation: Evaluation) -> Verdict | None:
+    """Whether the holdout is too small for what is measured on it to mean much."""
+    rarest = min((sum(row) for row in evaluation.confusion), default=FEW_OF_A_CLASS)
+    if evaluation.rows >= FEW_ASKED and rarest >= FEW_OF_A_CLASS:
+        return None
+    rows = "row" if evaluation.rows == 1 else "rows"
+    of = "" if evaluation.task == "regression" else f", {rarest:,} of the rarest class"
+    return Verdict(
+        topic="holdout",
+        level="look",
+        says=f"The holdout has {evaluation.rows:,} {rows}{of}: what is measured on it shows little, good or bad. More "
+        "rows would help, or a larger [split] holdout.",
     )
 
 
