@@ -11,7 +11,7 @@ from tests.data.stage import Bench, source_of
 from headrace.data.align import align_request, table_types
 from headrace.data.check import scan
 from headrace.data.errors import CastRefused, ContractError
-from headrace.definition.model import ColumnRule, Join
+from headrace.definition.model import ColumnRule, Join, Known
 from headrace.language.types import Type
 
 TYPES = {"origin": Type.CATEGORY, "mile": Type.INTEGER, "at": Type.TIMESTAMP, "wind": Type.FLOAT}
@@ -110,3 +110,16 @@ def test_types_of_the_table_need_no_data() -> None:
 def test_a_join_of_unlike_keys_is_refused() -> None:
     with pytest.raises(ContractError, match=r"join 'port': 'origin' is category, 'code' is integer"):
         table_types(SOURCE, TYPES, {"ports": {"code": Type.INTEGER, "zone": Type.STRING}})
+
+
+def test_columns_that_say_when_must_be_there() -> None:
+    rules = {"wind": ColumnRule(known=Known(after="seen")), "mile": ColumnRule(known=Known(after="at"))}
+    source = source_of("a.csv", columns=rules, event_time="happened", known=Known(after="told"), unique=("code",))
+    with pytest.raises(ContractError) as caught:
+        table_types(source, TYPES, {})
+    assert caught.value.facts["problems"] == [
+        "unique: there is no column 'code'",
+        "event_time: there is no column 'happened'",
+        "known: there is no column 'told'",
+        "columns.wind: known: there is no column 'seen'",
+    ]

@@ -285,7 +285,7 @@ def test_what_strategies_against_rare_classes_won_is_said() -> None:
         "Plain calibration and a moved threshold are as good as changing the training rows: weights lost 0.02 a "
         "prediction (95 % -0.05 to 0.01); adasyn could not be tried."
     )
-    why = msgspec.structs.replace(failed, note="adasyn: there are categories among the features")
+    why = msgspec.structs.replace(failed, note="StrategyImpossible: adasyn: there are categories among the features")
     said = strategies([none, why])
     assert said is not None
     assert said.says == (

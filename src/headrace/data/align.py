@@ -103,7 +103,11 @@ def _joinable(left: Type, right: Type) -> bool:
 
 
 def _rule_problems(source: Source, found: Mapping[str, Type]) -> list[str]:
-    problems = [f"unique: there is no column {name!r}" for name in source.unique if name not in found]
+    named = [("unique", name) for name in source.unique]
+    named += [("event_time", source.event_time)] if source.event_time is not None else []
+    named += [("known", source.known.after)] if source.known is not None else []
+    named += [(f"columns.{name}: known", rule.known.after) for name, rule in source.columns if rule.known is not None]
+    problems = [f"{key}: there is no column {name!r}" for key, name in named if name not in found]
     for name, rule in source.columns:
         if name not in found:
             problems.append(f"columns: there is no column {name!r}")

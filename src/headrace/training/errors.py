@@ -24,7 +24,7 @@ class FoldsImpossible(CheckFailed):
     def __init__(self, why: str, *, by: str, folds: int, rows: int) -> None:
         super().__init__(
             f'no usable fold of {rows} training rows under [split] by = "{by}", folds = {folds}: {why}',
-            fix="give more rows, lower [split] folds, or split by another rule",
+            fix="give more rows, lower [split] folds, split by another rule, or name another [training] metric",
             by=by,
             folds=folds,
             rows=rows,

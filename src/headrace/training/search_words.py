@@ -40,7 +40,7 @@ def strategies(trials: Sequence[Trial]) -> Verdict | None:
         f"(95 % {short(race.low)} to {short(race.high)})" + (", adopted" if race.adopted else "")
         for name, race in raced
     ]
-    whys = [t.note.removeprefix(f"{t.imbalance}: ") for t in failed]
+    whys = [t.note.rpartition(f"{t.imbalance}: ")[2] for t in failed]
     said += [f"{t.imbalance} could not be tried" + f" ({why})" * bool(why) for t, why in zip(failed, whys, strict=True)]
     adopted = any(race.adopted for _, race in raced)
     begins = (
