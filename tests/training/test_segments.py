@@ -110,6 +110,38 @@ def test_groups_that_are_treated_alike_are_not_accused() -> None:
     assert compared["tpr"].difference.value < 0.05
 
 
+@pytest.mark.parametrize(("groups", "rows", "share"), [(5, 200, 0.1), (10, 300, 0.2), (20, 100, 0.1), (20, 60, 0.01)])
+def test_of_many_groups_that_are_treated_alike_chance_accuses_none(groups: int, rows: int, share: float) -> None:
+    held, told, accused = 0, 0, 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        n = groups * rows
+        p, decided = rng.beta(2, 5, n), (rng.random(n) < share).astype(np.int64)
+        y = (rng.random(n) < p).astype(np.int64)
+        found = fairness_of(pl.Series("g", np.arange(n) % groups).cast(pl.String), y, p, decided, seed=seed)
+        assert len(found.groups) == groups
+        for rate in found.compared:
+            told += 1
+            ratio = rate.ratio
+            held += rate.difference.low == 0.0 and (ratio is None or ratio.low <= ratio.value <= ratio.high == 1.0)
+            accused += rate.below_four_fifths == "yes"
+    assert accused == 0
+    assert held >= 0.9 * told
+
+
+def test_one_group_of_many_that_is_acted_on_half_as_often_is_seen() -> None:
+    rng = np.random.default_rng(0)
+    group = np.arange(20_000) % 10
+    p = rng.beta(2, 5, 20_000)
+    decided = (rng.random(20_000) < np.where(group == 3, 0.1, 0.2)).astype(np.int64)
+    found = fairness_of(pl.Series("g", group), (rng.random(20_000) < p).astype(np.int64), p, decided, seed=0)
+    (selection,) = (rate for rate in found.compared if rate.name == "selection")
+    assert selection.below_four_fifths == "yes"
+    assert selection.ratio is not None
+    assert selection.ratio.low <= 0.5 <= selection.ratio.high
+    assert selection.difference.low <= 0.1 <= selection.difference.high
+
+
 def test_one_group_is_told_and_compared_with_nothing() -> None:
     _, y, p, decided = made(500)
     found = fairness_of(pl.Series("g", ["x"] * 500), y, p, decided, seed=0)
