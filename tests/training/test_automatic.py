@@ -16,7 +16,7 @@ from headrace.definition.model import Budget, Costs, Definition, Encoding, Featu
 from headrace.features.automatic.model import Family
 from headrace.language.types import Type
 from headrace.stages.automatic import with_the_rest
-from headrace.training.automatic import Share, Variant, try_families
+from headrace.training.automatic import Share, Variant, _Trials, try_families
 from headrace.training.automatic_model import Automatic
 from headrace.training.data import Examples
 
@@ -93,6 +93,12 @@ def test_what_pays_is_kept_and_noise_and_repetition_are_not(costs: Costs | None)
         assert one.low <= one.gain <= one.high
         assert (one.low > 0) == (one.state == "kept")
         assert one.inputs == 1
+
+
+def test_errors_whose_price_the_rows_say_are_priced() -> None:
+    costs = Costs(false_negative=5.0, amounts=(("false_positive", "a"),))
+    trials = _Trials(examples(300), variant, Training(threads=1), Split(by="random", folds=3), costs)
+    assert trials.measure == "USD a million predictions"
 
 
 def test_a_family_that_costs_more_than_it_saves_is_left_out() -> None:

@@ -37,7 +37,7 @@ from headrace.training.metrics import (
     plain_decisions,
     spread_of,
 )
-from headrace.training.pricing import pricing_of, row_costs
+from headrace.training.pricing import is_priced, pricing_of, row_costs
 from headrace.training.splits import Fold, make_folds
 from headrace.training.trial_worker import Job
 from headrace.training.workers import Threads
@@ -179,7 +179,7 @@ class _Trials:
         self.candidate = next((name for name in FAST if name in training.families), "lightgbm")
         self.folds: Sequence[Fold] = make_folds(self.examples, split)[-MOST_FOLDS:]
         self._metric: Metric = asked_metric(training, examples.task)
-        self._is_priced = costs is not None and self._prices(examples, costs)
+        self._is_priced = costs is not None and is_priced(examples.task, costs)
         self.measure = (
             f"{costs.currency} a million predictions" if self._is_priced and costs is not None else self._metric.name
         )
@@ -220,12 +220,6 @@ class _Trials:
         if self._is_priced and not gain.value > cost:
             return False, "it costs more than it saves"
         return True, "it saves more than it costs" if self._is_priced else "it gains more than chance would"
-
-    def _prices(self, examples: Examples, costs: Costs) -> bool:
-        """Whether errors of this task are priced."""
-        if examples.task == "regression":
-            return costs.over is not None or costs.under is not None
-        return bool(costs.matrix) if examples.task == "multiclass" else costs.false_positive is not None
 
     def _inputs(self, families: Sequence[Family]) -> int:
         given = self._variant(families)

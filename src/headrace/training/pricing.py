@@ -105,6 +105,15 @@ def _share(examples: Examples, costs: Costs) -> float | None:
     return min(costs.capacity_per_day * span / _DAY_US / len(examples), 1.0)
 
 
+def is_priced(task: Task, costs: Costs) -> bool:
+    """Whether any error of the task has a price, its own or the rows' own."""
+    own = {key for key, _ in costs.amounts}
+    if task == "multiclass":
+        return bool(costs.matrix or own - set(BINARY))
+    keys = BINARY if task == "binary" else ("over", "under")
+    return any(key in own or getattr(costs, key) is not None for key in keys)
+
+
 def cost_matrix(task: Task, classes: tuple[str, ...], costs: Costs | None) -> Matrix:
     """cost[truth][predicted]; pairs that are not listed cost nothing, and so do here those that rows say themselves.
 
