@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from headrace.cli.result import print_result
+from headrace.cli.run import next_commands
 
 RESULT: dict[str, Any] = {
     "run": "20260101-000000-abcdef",
@@ -58,3 +59,12 @@ def test_the_result_reads_like_the_end_of_the_run(capsys: pytest.CaptureFixture[
 def test_a_run_that_made_no_version_says_what_it_has(capsys: pytest.CaptureFixture[str]) -> None:
     print_result({"rows": 12})
     assert "  rows                       12" in capsys.readouterr().out
+
+
+def test_what_comes_next_depends_on_whether_the_version_is_the_champion() -> None:
+    assert next_commands("loans@1", ("champion",))[1].startswith("headrace predict loans@champion ")
+    assert next_commands("loans@2", ("challenger",)) == (
+        "headrace models compare loans@champion loans@2",
+        "headrace models promote loans@2",
+        "headrace show last",
+    )

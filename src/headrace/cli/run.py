@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,9 +163,15 @@ def verdict_lines(verdicts: Iterable[Mapping[str, str]]) -> list[str]:
     return [f"{marks.get(one['level'], ' ')} {one['topic'].replace('_', ' '):<26} {one['says']}" for one in verdicts]
 
 
-def _next(version: str) -> tuple[str, str, str]:
-    """Three commands that a person types after a run."""
+def next_commands(version: str, aliases: Collection[str]) -> tuple[str, ...]:
+    """What a person types after a run; of a version that is not the champion, what makes it so."""
     model = version.partition("@")[0]
+    if "champion" not in aliases:
+        return (
+            f"headrace models compare {model}@champion {version}",
+            f"headrace models promote {version}",
+            "headrace show last",
+        )
     return (
         f"headrace models show {model}@champion",
         f"headrace predict {model}@champion ROWS.csv -o scores.parquet",
@@ -213,5 +219,5 @@ def _tell(outcome: Outcome) -> None:
     print_line(f"  {'pages':<26} {near(outcome.run_page)}, {near(outcome.quality_page)}")
     print_line()
     print_line("next:")
-    for command in _next(name):
+    for command in next_commands(name, version.aliases):
         print_line(f"  {command}")
