@@ -26,6 +26,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -259,16 +260,18 @@ def model_alone(folder: Path) -> dict[str, float]:
 
 
 def measure_tails(folder: Path, key: str, seconds: int, times: int) -> dict[str, dict[float, dict[str, float]]]:
-    """The limit's and ours, at the rates that ours gives."""
-    found: dict[str, dict[float, dict[str, float]]] = {}
-    rates = None
-    for name, theirs in (("headrace", key), ("limit", "")):
-        contender = CONTENDERS[name]
-        with serving(contender, folder, theirs) as (_, port, _):
-            asks = tail.crew(port, contender.one, theirs, folder / "one.txt")
-            found[name] = tail.measure(asks, rates, seconds=seconds, times=times)
-        rates = list(found[name])
-    return {"limit": found["limit"], "headrace": found["headrace"]}
+    """The limit's, ours, and those of a limit that takes as long as ours, at the rates that ours gives."""
+
+    def measured(contender: Contender, key: str, most: float | None) -> tuple[float, dict[float, dict[str, float]]]:
+        with serving(contender, folder, key) as (_, port, _):
+            asks = tail.crew(port, contender.one, key, folder / "one.txt")
+            return tail.measure(asks, most, seconds=seconds, times=times)
+
+    most, ours = measured(CONTENDERS["headrace"], key, None)
+    limits, limit = measured(CONTENDERS["limit"], "", most)
+    longer_us = 1e6 / most - 1e6 / limits
+    _, counting = measured(replace(CONTENDERS["limit"], after=(f"{longer_us:.2f}",)), "", most)
+    return {"limit": limit, "headrace": ours, "limit, counting": counting}
 
 
 if __name__ == "__main__":

@@ -62,6 +62,8 @@ class Contender:
     many: str = "/predict"
     """Where it is asked for one row, for many."""
     body: Callable[[Sequence[Row]], Any] = _as_it_is
+    after: Sequence[str] = ()
+    """What the script is told after the port."""
     bare: bool = False
     """Whether one row is asked for without a list around it."""
     read: Callable[[Any], list[float]] = _probability
@@ -79,7 +81,7 @@ class Contender:
         if not self.script:
             return [str(Path(python).with_name("headrace")), "serve", "--workers", "1", "--port", str(port)]
         where = [str(folder)] if self.environment else []
-        return [python, "-W", "ignore", str(PEERS / self.script), *self.arguments, *where, str(port)]
+        return [python, "-W", "ignore", str(PEERS / self.script), *self.arguments, *where, str(port), *self.after]
 
 
 OURS: Final = ("limit", "headrace")

@@ -52,17 +52,22 @@ def _see() -> Look:
     return look([], None)
 
 
-def measure(asks: Crew, rates: Sequence[float] | None, *, seconds: float, times: int) -> dict[float, dict[str, float]]:
-    """Latencies in microseconds by rate; without any at `SHARES` of what 64 clients get that wait."""
+def measure(
+    asks: Crew, most: float | None, *, seconds: float, times: int
+) -> tuple[float, dict[float, dict[str, float]]]:
+    """What 64 clients get that wait, and latencies in microseconds by rate, at `SHARES` of `most`, or of that."""
     with closing(asks):
         asks.closed(Closed(clients=CLIENTS, seconds=1.0), _see)
-        if rates is None:
-            most = [asks.closed(Closed(clients=CLIENTS, seconds=seconds), _see)[0].rate for _ in range(times)]
-            rates = [share * statistics.median(most) for share in SHARES]
-        return {rate: _at(asks, rate, seconds=seconds, times=times) for rate in rates}
+        own = statistics.median(
+            asks.closed(Closed(clients=CLIENTS, seconds=seconds), _see)[0].rate for _ in range(times)
+        )
+        rates = [share * (most or own) for share in SHARES]
+        return own, {rate: _at(asks, rate, seconds=seconds, times=times) for rate in rates}
 
 
 def _at(asks: Crew, rate: float, *, seconds: float, times: int) -> dict[str, float]:
+    # as many connections are opened as are wanted at this rate: clients keep theirs
+    asks.open(Open(pattern="poisson", rate=rate, seconds=1.0, seed=times), _see)
     stages = [
         asks.open(Open(pattern="poisson", rate=rate, seconds=seconds, seed=turn), _see)[0] for turn in range(times)
     ]
@@ -96,5 +101,6 @@ def report(found: Mapping[str, Mapping[float, Mapping[str, Any]]]) -> str:
     headings = ["server", "of the most", "offered/s", *(f"p{percent} µs" for percent in PERCENTILES)]
     return (
         f"By a schedule (Poisson), at shares of what headrace answers {CLIENTS} clients that wait, every request with "
-        "an id of its own:\n\n" + table([*headings, "p99 ×", "sent late", "refused"], lines)
+        "an id of its own; the limit counting: a constant answer, each after counting for as long as ours takes more "
+        "than the limit:\n\n" + table([*headings, "p99 ×", "sent late", "refused"], lines)
     )
