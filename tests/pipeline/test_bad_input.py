@@ -22,6 +22,7 @@ from headrace.errors import HeadraceError
 from headrace.features.errors import FeatureErrors, LabelKnownTooEarly, OneClass
 from headrace.runs.history import get_run
 from headrace.stages.model import Checked
+from headrace.training.errors import SettingOfAnotherTask
 
 SAMPLES = Path(__file__).parents[1] / "definition"
 
@@ -277,6 +278,28 @@ def test_a_label_with_one_class_is_refused_before_any_training(tmp_path: Path) -
     assert caught.value.exit_code == 1
     with Project.open(root).catalog.read() as reader:
         assert get_run(reader, "visits", "last").stages[-1].name == "assemble"
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (
+            '[evaluation]\nfairness = ["shop"]\n',
+            r"\[evaluation\] fairness is of a binary task, and the label makes a reg",
+        ),
+        ('[training]\nimbalance = ["smote"]\n', r"\[training\] imbalance is of a binary or multiclass task"),
+    ],
+)
+def test_what_numbers_do_not_have_is_refused_before_any_training(tmp_path: Path, asked: str, says: str) -> None:
+    """That the label is a number is known when it is there."""
+    text = VISITS.replace("[training]\n", asked) if asked.startswith("[training]") else VISITS + asked
+    text = text.replace("paid = 'yes'", "paid")
+    root = project(tmp_path, [{**row, "paid": row["id"] * 1.5} for row in visits(200)], text=text)
+    with pytest.raises(SettingOfAnotherTask, match=says) as caught:
+        Project.open(root).run()
+    assert caught.value.fix
+    with Project.open(root).catalog.read() as reader:
+        assert "search" not in {stage.name for stage in get_run(reader, "visits", "last").stages}
 
 
 def test_nan_and_infinities(tmp_path: Path) -> None:

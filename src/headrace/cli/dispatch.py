@@ -81,6 +81,13 @@ def _usage(arguments: Sequence[str], error: CycloptsError) -> UsageError:
     return UsageError(problem, fix=f"headrace {where + ' ' if where else ''}--help lists what there is")
 
 
+def parameters() -> Any:
+    """What is true of every option: several values are given by its name several times, and none by leaving it out."""
+    from cyclopts import Parameter
+
+    return Parameter(negative_iterable=())
+
+
 def build_app(called: Sequence[str] = ()) -> Any:
     """The cyclopts application, every command registered by its import string.
 
@@ -92,6 +99,7 @@ def build_app(called: Sequence[str] = ()) -> Any:
     root = App(
         name="headrace",
         version=__version__,
+        default_parameter=parameters(),
         result_action="return_value",
         version_flags=["--version"],
         suppress_keyboard_interrupt=False,  # `dispatch` says what became of the work

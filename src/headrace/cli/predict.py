@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from headrace.cli.options import AsJson, Flag, ProjectPath
 from headrace.cli.output import instant, print_json, print_line, seconds, things
@@ -18,7 +19,7 @@ def predict(
     rows: Path,
     *,
     out: Annotated[Path, Parameter(name=["--out", "-o"])],
-    reasons: int = 0,
+    reasons: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
     features: Literal["history", "online"] = "history",
     ignore_unknown: Flag = False,
     project: ProjectPath = None,

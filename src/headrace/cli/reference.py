@@ -49,10 +49,13 @@ _SECTION = re.compile(r"^\w+\n-{3,}$", re.MULTILINE)
 def render() -> str:
     """The page."""
     parts = [_HEAD]
+    named = {name for _, names in GROUPS for name in names}
     for title, names in GROUPS:
         parts.append(f"## {title}\n")
+        # one of a family that a group has stands beside its siblings, once
+        families = [name for name in names if " " not in name or name.split()[0] not in named]
         parts += [
-            _command(command) for name in names for command in COMMANDS if f"{command.words} ".startswith(f"{name} ")
+            _command(command) for name in families for command in COMMANDS if f"{command.words} ".startswith(f"{name} ")
         ]
     return "\n".join(parts)
 
@@ -74,7 +77,9 @@ def _arguments(function: Any) -> Iterator[Argument]:
     """What a command takes, but for what every command does; their help is read from its docstring."""
     from cyclopts import App
 
-    app = App()
+    from headrace.cli.dispatch import parameters
+
+    app = App(default_parameter=parameters())
     app.default(function)
     for argument in app.assemble_argument_collection(parse_docstring=True):
         if not _SHARED.issuperset(argument.names):

@@ -477,12 +477,12 @@ def build_selection(fields: Fields, has_costs: bool) -> Selection:
 
 
 def build_evaluation(fields: Fields, project: Project) -> EvaluationPlan:
-    """[evaluation]: fairness is about decisions, so not of a regression."""
-    if fields.get("fairness") and project.task == "regression":
+    """[evaluation]: fairness is about who is acted on, so of two classes."""
+    if fields.get("fairness") and project.task not in (None, "binary"):
         fields.at.key("fairness").wrong(
-            "groups are compared by what is decided about them",
-            expected="a binary or multiclass task",
-            found="a regression",
+            "groups are compared by how many of each are acted on",
+            expected="a binary task",
+            found=f"a {project.task} task",
             fix="name them in `segments`",
         )
     return EvaluationPlan(**fields.only("coverage", "segments", "fairness", "nested"))

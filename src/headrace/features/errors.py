@@ -90,9 +90,10 @@ class OneClass(CheckFailed):
 
     code = "one-class"
 
-    def __init__(self, *, label: str, level: str, rows: int) -> None:
+    def __init__(self, *, label: str, level: str | None, rows: int) -> None:
+        is_one = "is the same" if level is None else f"is {level}"
         super().__init__(
-            f"every one of {rows:,} labels ({label!r}) is {level}: expected at least two classes",
+            f"every one of {rows:,} labels ({label!r}) {is_one}: expected at least two classes",
             fix="correct the label, or read rows of the other classes too",
             label=label,
             level=level,

@@ -86,4 +86,6 @@ def _binary(label: Label, values: pl.Series, levels: pl.DataFrame) -> Target:
 
 def _at_least_two(label: Label, values: pl.Series, levels: int) -> None:
     if levels < 2:
-        raise OneClass(label=label.text, level=str(values.cast(pl.String)[0]), rows=len(values))
+        # texts and numbers are cells, of which no error tells
+        level = str(values.cast(pl.String)[0]) if label.node.type is Type.BOOLEAN else None
+        raise OneClass(label=label.text, level=level, rows=len(values))

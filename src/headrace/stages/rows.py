@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from headrace.definition.model import Definition, Task
 from headrace.runs.model import StageContext
 from headrace.stages.learning import TRAINING, divided
 from headrace.stages.model import Workspace
@@ -26,6 +27,7 @@ _DAY_US: Final = 86_400_000_000
 def look_at_rows(run: Run, work: Workspace, frame: Frame) -> Learnt:
     """What is to be said of them; said at once where it asks for a look, and among the verdicts at the end."""
     definition = work.definition
+    _check_settings(definition, frame.task)
 
     def compute(ctx: StageContext) -> Learnt:
         import numpy as np
@@ -65,6 +67,18 @@ def look_at_rows(run: Run, work: Workspace, frame: Frame) -> Learnt:
     for verdict in learnt_verdicts(found):
         work.runner.progress.say(verdict.says)
     return found
+
+
+def _check_settings(definition: Definition, task: Task) -> None:
+    """Refuse what another task has, where the definition left it to the label which task it is."""
+    from headrace.training.errors import SettingOfAnotherTask
+
+    if definition.evaluation.fairness and task != "binary":
+        fix = "name the columns in [evaluation] segments instead"
+        raise SettingOfAnotherTask("[evaluation] fairness", of="binary", task=task, fix=fix)
+    if task == "regression" and any(strategy != "none" for strategy in definition.training.imbalance):
+        fix = 'take [training] imbalance out, or let [project] say task = "multiclass" if the numbers are names'
+        raise SettingOfAnotherTask("[training] imbalance", of="binary or multiclass", task=task, fix=fix)
 
 
 def learnt_verdicts(found: Learnt) -> tuple[Verdict, ...]:

@@ -104,6 +104,35 @@ class UnknownFamily(WrongUse):
         )
 
 
+class FamilyOfAnotherTask(WrongUse):
+    """`[training] families` names a family that does not do the label's task."""
+
+    code = "family-of-another-task"
+
+    def __init__(self, family: str, *, does: Sequence[str], task: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"[training] families has {family!r}, which does {' and '.join(does)}; the label makes a {task} task, "
+            f"which {', '.join(known)} do",
+            fix="take it out of [training] families, or write a label of its task; [project] task says which one texts "
+            "and numbers are taken for",
+            family=family,
+            does=list(does),
+            task=task,
+            known=list(known),
+        )
+
+
+class SettingOfAnotherTask(WrongUse):
+    """The definition asks for what another kind of task has."""
+
+    code = "setting-of-another-task"
+
+    def __init__(self, key: str, *, of: str, task: str, fix: str) -> None:
+        super().__init__(
+            f"{key} is of a {of} task, and the label makes a {task} task", fix=fix, key=key, of=of, task=task
+        )
+
+
 class ObjectiveNotLearnt(WrongUse):
     """`[training] families` names a family that cannot learn the objective."""
 

@@ -10,7 +10,7 @@ import pytest
 from headrace.definition.model import Task
 from headrace.scoring.graph import Graph
 from headrace.testing.families import CLASSES, LEVELS, FamilySuite, family_rows
-from headrace.training.errors import OwnModelUnusable, UnknownFamily
+from headrace.training.errors import FamilyOfAnotherTask, OwnModelUnusable
 from headrace.training.families import Family, load_family, load_from, path_of
 from headrace.training.families.linear import Linear
 from headrace.training.families.places import own_digests, own_models_in
@@ -34,6 +34,10 @@ class Needy(ClassifierMixin, BaseEstimator):
 
 class Silent(ClassifierMixin, BaseEstimator):
     pass
+
+class Plain:
+    def fit(self, X, y): return self
+    def predict_proba(self, X): return np.ones((len(X), 2)) / 2
 """
 
 
@@ -85,6 +89,7 @@ def test_a_changed_file_is_another_model(project: Path) -> None:
     [
         ("my_models:Needy", "cannot be made without arguments"),
         ("my_models:Silent", "neither a regressor nor a classifier"),
+        ("my_models:Plain", "neither a regressor nor a classifier"),
         ("my_models:Absent", "has no Absent"),
         ("no_such_module_of_mine:Model", "cannot be imported"),
     ],
@@ -96,8 +101,10 @@ def test_a_class_that_cannot_be_used_is_told_with_the_reason(project: Path, name
 
 
 def test_a_classifier_is_no_family_for_a_regression(project: Path) -> None:
-    with own_models_in(project), pytest.raises(UnknownFamily):
+    says = "'my_models:Prior', which does binary and multiclass; the label makes a regression task"
+    with own_models_in(project), pytest.raises(FamilyOfAnotherTask, match=says) as caught:
         load_family("my_models:Prior", "regression")
+    assert "lightgbm" in caught.value.facts["known"]
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.definition.model import Objective, Task
-from headrace.training.errors import ObjectiveNotLearnt, UnknownFamily
+from headrace.training.errors import FamilyOfAnotherTask, ObjectiveNotLearnt, UnknownFamily
 from headrace.training.families.places import is_own, is_path_of_own, path_of_own
 
 if TYPE_CHECKING:
@@ -235,14 +235,16 @@ def load_family(name: str, task: Task, objective: Objective = MEAN) -> Family:
 
     Raises
     ------
-    UnknownFamily : there is none for the task.
+    UnknownFamily : there is none.
+    FamilyOfAnotherTask : it does not do this one.
     ObjectiveNotLearnt : it cannot learn that of a value.
     """
     if name not in FAMILIES and not is_own(name):
         raise UnknownFamily(name, known=sorted(FAMILIES))
     family = load_from(path_of(name))
     if task not in family.tasks:
-        raise UnknownFamily(name, known=sorted(set(FAMILIES) - {name}))
+        others = [other for other in FAMILIES if other != name and task in load_from(path_of(other)).tasks]
+        raise FamilyOfAnotherTask(name, does=sorted(family.tasks), task=task, known=sorted(others))
     # what a model of the project's own learns only its author knows; the metric says what it is worth
     if objective.kind != "mean" and not is_own(name) and objective.kind not in family.objectives:
         others = [other for other in FAMILIES if other != name and _learns(other, objective)]

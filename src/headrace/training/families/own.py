@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -85,11 +86,12 @@ class OwnEstimator(Single):
                 name, f"it cannot be made without arguments: {error}", fix="give its arguments defaults"
             ) from error
         self.tasks: frozenset[Task] = frozenset()
-        if is_classifier(made) and hasattr(made, "predict_proba"):
-            self.tasks = frozenset({"binary", "multiclass"})
-        elif is_regressor(made):
-            self.tasks = frozenset({"regression"})
-        else:
+        with suppress(AttributeError):  # a class that is not scikit-learn's has no tags to say what it is
+            if is_classifier(made) and hasattr(made, "predict_proba"):
+                self.tasks = frozenset({"binary", "multiclass"})
+            elif is_regressor(made):
+                self.tasks = frozenset({"regression"})
+        if not self.tasks:
             raise OwnModelUnusable(
                 name,
                 "it is neither a regressor nor a classifier with predict_proba",
