@@ -50,6 +50,9 @@ class FolderStage:
         path.write_bytes(data)
         return self.keep(path, kind, suffix)
 
+    def put_aside(self, data: bytes, kind: str, suffix: str) -> ObjectRef:
+        return self.keep_bytes(data, kind, suffix)
+
     def fetch(self, ref: ObjectRef) -> bytes:
         return (self._objects / ref.key).read_bytes()
 

@@ -170,6 +170,9 @@ class FolderContext:
         target.write_bytes(data)
         return ObjectRef(key=f"{kind}/{target.name}", sha256=digest, size=len(data))
 
+    def put_aside(self, data: bytes, kind: str, suffix: str) -> ObjectRef:
+        return self.keep_bytes(data, kind, suffix)
+
     def fetch(self, ref: ObjectRef) -> bytes:
         return (self._root / ref.key).read_bytes()
 

@@ -79,6 +79,9 @@ class MemoryRecorder:
         self.blobs[sha256] = data
         return ObjectRef(key=f"{kind}/{sha256}{suffix}", sha256=sha256, size=len(data))
 
+    def put_aside(self, data: bytes, kind: str, suffix: str) -> ObjectRef:
+        return self.keep_bytes(data, kind, suffix)
+
     def fetch(self, ref: ObjectRef) -> bytes:
         return self.blobs[ref.sha256]
 

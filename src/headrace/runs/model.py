@@ -102,6 +102,10 @@ class StageContext(Protocol):
 
     def keep_bytes(self, data: bytes, kind: str, suffix: str) -> ObjectRef: ...
 
+    def put_aside(self, data: bytes, kind: str, suffix: str) -> ObjectRef:
+        """As `keep_bytes`, of what nothing needs that comes after the stage: the garbage collector may have it then."""
+        ...
+
     def fetch(self, ref: ObjectRef) -> bytes:
         """The blob, its digest checked; counts bytes in."""
         ...

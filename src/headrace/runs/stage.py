@@ -78,6 +78,13 @@ class WorkingStage:
             self._objects.put(ref.key, data)
         return self._account(ref)
 
+    def put_aside(self, data: bytes, kind: str, suffix: str) -> ObjectRef:
+        """See `StageContext.put_aside`."""
+        before = set(self.kept)
+        ref = self.keep_bytes(data, kind, suffix)
+        self.kept = before
+        return ref
+
     def fetch(self, ref: ObjectRef) -> bytes:
         """The blob, its digest checked."""
         data = self._objects.get_verified(ref.key, ref.sha256)

@@ -26,6 +26,8 @@ _DAY_US: Final = 86_400_000_000
 
 def look_at_rows(run: Run, work: Workspace, frame: Frame) -> Learnt:
     """What is to be said of them; said at once where it asks for a look, and among the verdicts at the end."""
+    from headrace.training.label_words import free_answers
+
     definition = work.definition
     _check_settings(definition, frame.task)
 
@@ -33,7 +35,7 @@ def look_at_rows(run: Run, work: Workspace, frame: Frame) -> Learnt:
         import numpy as np
 
         from headrace.training.data import NEVER
-        from headrace.training.label_words import free_answers, label_words
+        from headrace.training.label_words import label_words
         from headrace.training.telling import telling_inputs
 
         data = divided(ctx, frame, definition)
@@ -49,7 +51,6 @@ def look_at_rows(run: Run, work: Workspace, frame: Frame) -> Learnt:
             delay_us=delay_us,
             telling=telling_inputs(train),
             label=label_words(train, project.label or "", is_asked_for=project.task is not None),
-            costs=free_answers(train.classes, definition.costs),
         )
 
     found = run.stage(
@@ -58,12 +59,13 @@ def look_at_rows(run: Run, work: Workspace, frame: Frame) -> Learnt:
             "frame": frame,
             "split": definition.split,
             "label": [definition.project.label, definition.project.task],
-            "costs": definition.costs,
         },
         rooms=TRAINING,
         compute=compute,
         kind=Learnt,
     )
+    # beside the stage, so that other costs do not look at the rows anew
+    found = msgspec.structs.replace(found, costs=free_answers(frame.classes, definition.costs))
     for verdict in learnt_verdicts(found):
         work.runner.progress.say(verdict.says)
     return found

@@ -61,7 +61,7 @@ class _Within:
     def __init__(self, inner: Recorder, number: int, parts: int) -> None:
         self._inner, self._number, self._parts = inner, number, parts
         self._prefix = f"within-{number}-"
-        self.keep_bytes = inner.keep_bytes
+        self.keep_bytes, self.put_aside = inner.keep_bytes, inner.put_aside
         self.fetch = inner.fetch
 
     def recorded(self) -> Mapping[str, bytes]:

@@ -42,7 +42,7 @@ class Shorter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 class Keeps(Protocol):
     """Where what is put away goes."""
 
-    def keep_bytes(self, data: bytes, kind: str, suffix: str) -> ObjectRef: ...
+    def put_aside(self, data: bytes, kind: str, suffix: str) -> ObjectRef: ...
 
 
 def put_away(store: Keeps, result: CrossValidated, models: ObjectRef | None) -> tuple[Shorter, ...]:
@@ -56,7 +56,7 @@ def put_away(store: Keeps, result: CrossValidated, models: ObjectRef | None) -> 
     last = result.folds[-1]
     if not last.shorter or not last.onnx:
         return ()
-    models = models or store.keep_bytes(pack_models([last]), "models", ".zst")
+    models = models or store.put_aside(pack_models([last]), "models", ".zst")
     made = []
     for place, share in enumerate(SHARES):
         folds = [fold.shorter[place] for fold in result.folds]
@@ -68,7 +68,7 @@ def put_away(store: Keeps, result: CrossValidated, models: ObjectRef | None) -> 
                 fold_scores=tuple(fold.score for fold in folds),
                 train_score=folds[-1].train_score,
                 fit_s=result.fit_s,
-                answers=store.keep_bytes(pack_answers(answers), "answers", ".msgpack"),
+                answers=store.put_aside(pack_answers(answers), "answers", ".msgpack"),
                 models=models,
             )
         )
