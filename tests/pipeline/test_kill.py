@@ -55,7 +55,17 @@ def quiet(ask: Ask, fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Qu
     shutil.copytree(fresh, root)
     answer = ask(root)
     assert len(answer["computed"]) == answer["stages_computed"] > 18
+    collect(root)  # what was put aside for the end of a stage
     return Quiet(answer, made_in(root))
+
+
+def collect(root: Path) -> None:
+    from headrace.app import Project
+    from headrace.runs.collect import collect_garbage
+
+    project = Project.open(root, environment=os.environ)
+    with closing(project.catalog):
+        collect_garbage(project.catalog, project.objects, project.name, now_us=2**62, grace_us=0)
 
 
 def catalog(root: Path) -> closing[sqlite3.Connection]:
@@ -157,17 +167,12 @@ def test_killed_at_random_instants_a_run_goes_on(ask: Ask, fresh: Path, quiet: Q
 
 
 def test_what_killed_runs_left_is_collected(ask: Ask, fresh: Path, quiet: Quiet, tmp_path: Path) -> None:
-    from headrace.app import Project
-    from headrace.runs.collect import collect_garbage
-
     root = shutil.copytree(fresh, tmp_path / "delays")
     for before, after in pairwise(quiet.answer["steps"]):
         if after.endswith("before commit") and "page" not in before:
             assert ask(root, kill_at=after)["killed"]
     check_as_quiet(root, ask(root), quiet, kills=len(quiet.answer["steps"]))
-    project = Project.open(root, environment=os.environ)
-    collect_garbage(project.catalog, project.objects, project.name, now_us=2**62, grace_us=0)
-    project.catalog.close()
+    collect(root)
     pages = {name for name in made_in(root).blobs ^ quiet.made.blobs if not name.endswith(".html")}
     assert pages == set()
 
