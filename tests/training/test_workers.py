@@ -192,10 +192,19 @@ def test_a_child_is_told_of_the_next_fit_only_where_fits_are_short(tmp_path: Pat
         workers.give(folds())
         assert workers.free == 2  # nobody knows yet
         for took_s, each in ((SHORT_FIT_S / 2, 2), (SHORT_FIT_S, 1), (0.0, 2)):
-            fit = workers.start(job(), 0)
+            fit = workers.start(odd("raise"), 0)
             now += took_s
             assert workers.wait(None).keys() == {fit}
             assert workers.free == 2 * each
+        workers.start(odd("hang"), 0)
+        assert workers.free == 3
+        now += SHORT_FIT_S
+        assert workers.free == 2  # what has not ended by now may be long
+        fits = [workers.start(odd("raise"), fold) for fold in (0, 1)]
+        outcomes: dict[int, Any] = {}
+        while len(outcomes) < 2:
+            outcomes |= workers.wait(None)
+        assert outcomes.keys() == set(fits), "both stood at the other place"
 
 
 def test_threads_of_this_process_answer_what_it_answers_one_after_the_other() -> None:

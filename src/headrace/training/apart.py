@@ -21,6 +21,8 @@ from headrace.training.workers import Outcome, Workers
 
 LONG_FIT_S: Final = 2.0
 """Of one model in the search: what is fitted sooner is not worth the processes."""
+LONGEST_S: Final = 7 * 86_400.0
+"""That a fit may take: the search has seen it end."""
 
 Wanted = tuple[Trial, NDArray[np.intp]]
 """A trial, and the positions of the rows that it is to learn."""
@@ -30,6 +32,31 @@ def is_divided(trial: Trial, family: Family) -> bool:
     """Whether the trial's model is fitted part by part."""
     took_s = trial.fit_s / max(len(trial.fold_scores), 1)
     return took_s > LONG_FIT_S and trial.imbalance == "none" and isinstance(family, Divides)
+
+
+class _Rows:
+    """What the models learn, as folds without validation rows: made when they are asked for, equal ones once."""
+
+    def __init__(
+        self, wanted: Sequence[Wanted], examples: Examples, X: NDArray[np.float32], levels: tuple[int | None, ...]
+    ) -> None:
+        self._X, self._y, self._levels = X, examples.y, levels
+        self._rows: list[NDArray[np.intp]] = []
+        self.of: list[int] = []
+        """By model."""
+        for _, rows in wanted:
+            same = (number for number, known in enumerate(self._rows) if np.array_equal(known, rows))
+            number = next(same, len(self._rows))
+            if number == len(self._rows):
+                self._rows.append(rows)
+            self.of.append(number)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, number: int) -> EncodedFold:
+        rows, none = self._rows[number], np.zeros(0, np.intp)
+        return EncodedFold(self._levels, self._X[rows], self._y[rows], self._X[none], self._y[none], none)
 
 
 class Apart:
@@ -52,10 +79,8 @@ class Apart:
     ) -> None:
         self._workers = workers
         self._families = [load_family(trial.family, examples.task) for trial, _ in wanted]
-        none = np.zeros(0, np.intp)
-        workers.give(
-            [EncodedFold(levels, X[rows], examples.y[rows], X[none], examples.y[none], none) for _, rows in wanted]
-        )
+        self._rows = _Rows(wanted, examples, X, levels)
+        workers.give(self._rows)
         self._waiting: list[tuple[int, int, Job]] = []
         """Model, part, and what is to be fitted."""
         for model, (family, (trial, _)) in enumerate(zip(self._families, wanted, strict=True)):
@@ -81,7 +106,7 @@ class Apart:
     def _begin(self) -> None:
         while self._workers.free and self._waiting:
             model, part, job = self._waiting.pop(0)
-            self._under_way[self._workers.start(job, model)] = (model, part)
+            self._under_way[self._workers.start(job, self._rows.of[model])] = (model, part)
 
     def fitted(self) -> list[Fitted | None]:
         """The models; None where a part could not be fitted, for want of memory as a rule."""

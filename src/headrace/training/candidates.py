@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import zstandard
+from numpy.typing import NDArray
 
 from headrace.definition.model import Costs, Training
 from headrace.runs.model import ObjectRef
@@ -15,7 +16,7 @@ from headrace.scoring.errors import GraphRefused
 from headrace.training.answers import Answers, pack_answers, unpack_answers
 from headrace.training.calibration import decide
 from headrace.training.data import Examples
-from headrace.training.families import Family, Shortens, path_of
+from headrace.training.families import Family, Fitted, Shortens, path_of
 from headrace.training.folding import Attempt, Clock, CrossValidated, EncodedFolds, TrialFailed
 from headrace.training.greedy import Member as Choosable
 from headrace.training.greedy import select_members
@@ -115,23 +116,45 @@ class Bench:
         """A trial of which nothing was fitted."""
         return self._trial(number, proposal, "pruned", note=why)
 
-    def shortened(self, number: int, of: Trial, shorter: Shorter) -> Trial | None:
-        """The trial's models after a share of their steps, as a candidate of its own; None where they answer otherwise
-        compiled than by their library."""
+    def shortened(self, of: Trial, wanted: Sequence[Shorter]) -> Iterator[Trial | None]:
+        """The trial's models after shares of their steps, as candidates of their own that have no number yet, one after
+        the other; None where one cannot be compiled, or answers otherwise than its library does."""
         restore = self.families[of.family].restore
-        whole = [restore(kept.data) for kept in unpack_models(self.store.fetch(shorter.models))]
+        models: list[Fitted] = []
+        rows: list[NDArray[np.float32]] = []
+        for shorter in wanted:
+            if not models:
+                models = [restore(kept.data) for kept in unpack_models(self.store.fetch(shorter.models))]
+                folds = range(len(self.folds) - len(models), len(self.folds))
+                rows = [self.folds[fold].X_validation[:CHECKED_ROWS].copy() for fold in folds]
+            try:
+                yield self._shortened(of, shorter, models, rows)
+            except Exception:  # the whole model is a candidate all the same
+                yield None
+
+    def _shortened(
+        self, of: Trial, shorter: Shorter, whole: Sequence[Fitted], rows: Sequence[NDArray[np.float32]]
+    ) -> Trial | None:
+        """One of them.
+
+        Parameters
+        ----------
+        whole : the whole models: of a bag all folds', else the last fold's
+        rows : of each one's validation part, encoded
+        """
         models = [model.shortened(shorter.share) for model in whole if isinstance(model, Shortens)]
         graphs = [model.to_onnx() for model in models]
         answers = unpack_answers(self.store.fetch(shorter.answers))
-        for fold, graph in zip(range(len(self.folds) - len(graphs), len(self.folds)), graphs, strict=True):
-            X, told = self.folds[fold].X_validation, answers.scores[answers.fold == fold]
-            if not largest_difference(graph, X[:CHECKED_ROWS], told[:CHECKED_ROWS]) <= self._limit:
+        folds = range(len(self.folds) - len(graphs), len(self.folds))
+        for fold, graph, X in zip(folds, graphs, rows, strict=True):
+            told = answers.scores[answers.fold == fold][: len(X)]
+            if not largest_difference(graph, X, told) <= self._limit:
                 return None
         facts: dict[str, Any] = {}
         if of.form == "bag":
             facts["kept"] = self.store.keep_bytes(pack_fitted(models), "models", ".zst")
         return Trial(
-            number=number,
+            number=-1,
             family=of.family,
             params=of.params,
             settled=shorter.settled,

@@ -18,7 +18,7 @@ from headrace.features.encoder import encode_training
 from headrace.features.encodings.fitting import fit_encoder
 from headrace.features.model import Encoder
 from headrace.runs.model import ObjectRef
-from headrace.training.apart import Apart, is_divided
+from headrace.training.apart import LONGEST_S, Apart, is_divided
 from headrace.training.data import Examples
 from headrace.training.families import Fitted, load_family
 from headrace.training.folding import levels_of
@@ -143,7 +143,7 @@ def _refitted(
         made.update(zip(places, fitted, strict=True))
 
     if divided and workdir is not None and training.threads > 1:
-        with Workers(training.threads, time.monotonic, workdir) as workers:
+        with Workers(training.threads, time.monotonic, workdir, longest_s=LONGEST_S) as workers:
             wanted = [parts[place] for place in divided]
             apart = Apart(workers, wanted, examples, X, levels_of(encoder), training)
             fit_here([place for place in range(len(parts)) if place not in divided])

@@ -171,16 +171,20 @@ class Flight:
         """Of the best trial that learns step by step: its models after shares of their steps; each measured once."""
         if self._in_steps is None:
             return []
-        forms, recorded = list[Trial](), self._recorder.recorded()
-        for place, shorter in enumerate(self._in_steps.shorter):
-            name = f"form-{len(self._parts)}-{place}"
-            if known := recorded.get(name):
-                forms.append(msgspec.json.decode(known, type=Trial))
+        part, known = self._in_steps, self._recorder.recorded()
+        names = [f"form-{len(self._parts)}-{place}" for place in range(len(part.shorter))]
+        made = self._bench.shortened(
+            part.trial, [one for name, one in zip(names, part.shorter, strict=True) if name not in known]
+        )
+        forms = list[Trial]()
+        for name in names:
+            number = len(self._parts) + len(forms)
+            form = msgspec.json.decode(known[name], type=Trial) if name in known else next(made)
+            if form is None:
                 continue
-            form = self._bench.shortened(len(self._parts) + len(forms), self._in_steps.trial, shorter)
-            if form is not None:
-                forms.append(form)
-                self._recorder.record(name, msgspec.json.encode(form))
+            forms.append(msgspec.structs.replace(form, number=number))
+            if name not in known:
+                self._recorder.record(name, msgspec.json.encode(forms[-1]))
         return forms
 
     def _start_folds(self) -> None:

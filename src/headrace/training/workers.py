@@ -210,10 +210,12 @@ class Workers:
     Parameters
     ----------
     folder : where folds are written for the children to map; who owns it sweeps it when the run was killed
+    longest_s : seconds that one fit may take
     """
 
-    def __init__(self, threads: int, clock: Clock, folder: Path) -> None:
+    def __init__(self, threads: int, clock: Clock, folder: Path, *, longest_s: float = LONGEST_S) -> None:
         self.width = max(threads, 1)
+        self._longest_s = longest_s
         self._clock = clock
         self._nursery = nursery()  # loads while the caller still encodes
         self._folder = tempfile.TemporaryDirectory(prefix="folds-", dir=folder, ignore_cleanup_errors=True)
@@ -243,8 +245,15 @@ class Workers:
     @property
     def free(self) -> int:
         """See `Executor.free`."""
-        each = 2 if self._took_s < SHORT_FIT_S else 1
-        return sum(max(each - len(fits), 0) for fits in self._fits)
+        return sum(map(self._room, self._fits))
+
+    def _room(self, fits: deque[_Fit]) -> int:
+        """How many fits more a place takes: one behind another where that is not known to be long."""
+        if self._took_s >= SHORT_FIT_S:
+            return 0 if fits else 1
+        if fits and self._clock() - fits[0].began >= SHORT_FIT_S:
+            return 0
+        return 2 - len(fits)
 
     def give(self, folds: Folds) -> None:
         """See `Executor.give`; each is written, when it is first needed, where the children map it."""
@@ -253,7 +262,8 @@ class Workers:
 
     def start(self, job: Job, fold: int) -> int:
         """See `Executor.start`."""
-        place = min(range(self.width), key=lambda place: len(self._fits[place]))
+        # behind the fit that began last, where no place is free: one that began long ago may go on as long
+        place = min(range(self.width), key=lambda n: (len(self._fits[n]), *(-fit.began for fit in self._fits[n])))
         fit = _Fit(next(self._numbers), (fold, replace(job, threads=1)), self._clock())
         if fold not in self._saved:
             save_fold(self._folder.name, fold, self._folds[fold])
@@ -269,7 +279,7 @@ class Workers:
         """See `Executor.wait`; a fit that has not ended then is killed."""
         while not self._ended:
             busy = {self._connection(place): place for place, fits in enumerate(self._fits) if fits}
-            limit = min(fits[0].began for fits in self._fits if fits) + LONGEST_S
+            limit = min(fits[0].began for fits in self._fits if fits) + self._longest_s
             left = (limit if until is None else min(until, limit)) - self._clock()
             ready = wait(list(busy), timeout=max(left, 0.0))
             for connection, place in busy.items():
@@ -308,7 +318,9 @@ class Workers:
         fits = self._fits[place]
         try:
             outcome = self._connection(place).recv()
-            self._took_s = self._clock() - fits[0].began
+            # by the child's own clock: since it answered the search may have judged another
+            is_answer = isinstance(outcome, FoldAnswer)
+            self._took_s = outcome.took_s if is_answer else self._clock() - fits[0].began
             self._close(place, outcome)
         except (EOFError, OSError):
             if fits[0].is_known:
@@ -327,12 +339,12 @@ class Workers:
         now = self._clock()
         is_over = until is not None and now >= until
         for place, fits in enumerate(self._fits):
-            if fits and (is_over or now - fits[0].began >= LONGEST_S):
+            if fits and (is_over or now - fits[0].began >= self._longest_s):
                 self._end(place)
                 if is_over:
                     fits.clear()
                     continue
-                self._close(place, f"it had not ended after {LONGEST_S:,.0f} s")
+                self._close(place, f"it had not ended after {self._longest_s:,.0f} s")
                 self._ask_anew(place)
         if is_over:
             raise OutOfTime

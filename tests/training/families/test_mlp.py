@@ -118,6 +118,17 @@ def test_members_that_are_fitted_apart_are_the_model_of_one_piece(task: Task, mo
     assert parts[0].to_onnx() != whole.to_onnx() or most == 1
 
 
+def test_threads_change_no_bit_of_a_wide_design() -> None:
+    """From about 600 steps on a product adds up otherwise with two threads."""
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(600, 80)).astype(np.float32)
+    y = X.sum(axis=1)
+    params = dict(MLP().defaults()[0]) | {"epochs": 1, "units": 64}
+    asked: dict[str, Any] = {"task": "regression", "n_classes": 0, "levels": (None,) * X.shape[1], "seed": 0}
+    one, two = (MLP().fit(X, y, params, threads=threads, **asked) for threads in (1, 2))
+    assert one.to_onnx() == two.to_onnx()
+
+
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_the_gradients_are_those_of_the_loss(task: Task, dropout: float) -> None:

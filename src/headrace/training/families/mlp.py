@@ -82,7 +82,7 @@ class MLP:
         n_classes: int,
         levels: Sequence[int | None],
         seed: int,
-        threads: int,
+        threads: int,  # noqa: ARG002 - see below
         weights: NDArray[np.float64] | None = None,
         check: Check | None = None,
         objective: Objective = MEAN,
@@ -122,7 +122,9 @@ class MLP:
             which=params.get("which"),
         )
         heavy = None if weights is None else weights.astype(np.float32)
-        with threadpool_limits(threads):
+        # one thread, whatever there are: with more of them wide products add up otherwise, and what is fitted in one
+        # piece is to be what is fitted in parts
+        with threadpool_limits(1):
             seconds = None if check is None else check.seconds
             layers, epochs, total = train(rows, _own(labels, y), labels, recipe, heavy, checked, seconds)
         if not all(np.isfinite(layer).all() for layer in layers):
