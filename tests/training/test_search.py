@@ -25,6 +25,7 @@ from headrace.training.errors import (
 )
 from headrace.training.families import Fitted, Params
 from headrace.training.families.linear import Linear
+from headrace.training.folding import Attempt
 from headrace.training.model import SearchResult, Trial
 from headrace.training.proposals import Proposer
 from headrace.training.search import search
@@ -93,6 +94,23 @@ def test_every_family_s_own_configurations_come_first_then_the_sampler() -> None
     assert first.fit_s > 0
     assert first.train_score is not None
     assert first.train_score > 0.5
+
+
+@pytest.mark.parametrize(("by", "folds"), [("time", 3), ("random", 1)])
+def test_training_rows_are_asked_where_their_folds_differ(by: str, folds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under a time split of every fold, whose mean is told; folds drawn by lot know theirs about alike."""
+    told: list[float | None] = []
+    take = Attempt.take
+
+    def heard(attempt: Attempt, fold: int, outcome: Any) -> None:
+        told.append(outcome.train_score)
+        take(attempt, fold, outcome)
+
+    monkeypatch.setattr(Attempt, "take", heard)
+    result = run(MemoryRecorder(), trials=1, by=by, names=("linear",))
+    asked = [score for score in told if score is not None]
+    assert (len(told), len(asked)) == (3, folds)
+    assert result.trials[0].train_score == pytest.approx(np.mean(asked))
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])

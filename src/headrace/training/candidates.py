@@ -30,7 +30,7 @@ from headrace.training.pricing import pricing_of
 from headrace.training.proposals import Proposal
 from headrace.training.races import race
 from headrace.training.settled import settle
-from headrace.training.shorter import SHARES, Shorter, put_away
+from headrace.training.shorter import SHARES, Shorter, mean_train_score, put_away
 from headrace.training.trial_worker import CHECKED_ROWS, FoldAnswer, Job, failure
 from headrace.training.workers import Executor
 
@@ -239,8 +239,9 @@ class Bench:
             # of a model of all rows the last fold's stands in: under a time split it has learnt from most
             compiled=tuple(range(last + 1)) if bag else (last,),
             kept=bag,
-            # folds share most of their training rows: they know them about as well
-            trained=(last,),
+            # folds drawn by lot share most of their training rows and know them about as well; those of a time split
+            # are of other times, with other shares of classes
+            trained=(last,) if self.folds.alike else tuple(range(last + 1)),
             shares=SHARES if proposal.imbalance == "none" else (),
         )
 
@@ -270,7 +271,7 @@ class Bench:
             "settled": settle([fold.settled for fold in folds]),
             "score": float(np.mean(result.fold_scores)),
             "fold_scores": result.fold_scores,
-            "train_score": folds[-1].train_score,
+            "train_score": mean_train_score(folds),
             "fit_s": result.fit_s,
         }
         graph = folds[-1].onnx

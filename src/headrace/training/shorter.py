@@ -9,6 +9,7 @@ the models, whose first steps are compiled at the end.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -20,6 +21,7 @@ from headrace.training.answers import pack_answers
 from headrace.training.folding import CrossValidated
 from headrace.training.kept import pack_models
 from headrace.training.settled import settle
+from headrace.training.trial_worker import FoldAnswer
 
 SHARES: Final = (0.5, 0.25, 0.125)
 """Of the steps of the best trial that learns step by step: each is a smaller and faster candidate."""
@@ -37,6 +39,13 @@ class Shorter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     answers: ObjectRef
     models: ObjectRef
     """The whole models (`headrace.training.kept`): of a bag all folds', else the last fold's."""
+
+
+def mean_train_score(folds: Sequence[FoldAnswer]) -> float | None:
+    """Over the folds whose training rows were asked; the last one is among them. None: it is undefined on that one."""
+    if folds[-1].train_score is None:
+        return None
+    return float(np.mean([fold.train_score for fold in folds if fold.train_score is not None]))
 
 
 class Keeps(Protocol):
@@ -66,7 +75,7 @@ def put_away(store: Keeps, result: CrossValidated, models: ObjectRef | None) -> 
                 share=share,
                 settled=settle([fold.settled for fold in folds]),
                 fold_scores=tuple(fold.score for fold in folds),
-                train_score=folds[-1].train_score,
+                train_score=mean_train_score(folds),
                 fit_s=result.fit_s,
                 answers=store.put_aside(pack_answers(answers), "answers", ".msgpack"),
                 models=models,
