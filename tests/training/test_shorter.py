@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
@@ -12,7 +14,10 @@ from headrace.cost.prices import load_prices
 from headrace.definition.model import Budget, Selection, Split, Task, Training
 from headrace.features.encoder import encode_columns
 from headrace.scoring.graph import Graph
+from headrace.stores.errors import StoreFull
 from headrace.training.answers import unpack_answers
+from headrace.training.candidates import Bench
+from headrace.training.families.lightgbm import FittedTrees, _PutAway
 from headrace.training.fit import fit_chosen
 from headrace.training.measure import agreement_limit
 from headrace.training.metrics import measure, metric_of
@@ -123,3 +128,32 @@ def test_a_search_without_boosted_families_has_none() -> None:
     split = Split(by="random", folds=3)
     result = search(mixed(300, "binary"), training, split, None, recorder=MemoryRecorder(), clock=StepClock(0.001))
     assert not short(result)
+
+
+@pytest.mark.parametrize("does", ["fails", "answers otherwise"])
+def test_a_form_that_cannot_be_compiled_or_answers_otherwise_is_left_out(
+    does: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = FittedTrees.to_onnx
+
+    def broken(model: FittedTrees) -> bytes:
+        if not isinstance(model.model, _PutAway):
+            return compiled(model)
+        if does == "fails":
+            raise RuntimeError("a fault of the library")
+        return compiled(dataclasses.replace(model, settled={**model.settled, "rounds": 1}))
+
+    monkeypatch.setattr(FittedTrees, "to_onnx", broken)
+    result, _, _ = searched("binary", "random", MemoryRecorder())
+    assert not short(result)
+    assert [trial.number for trial in result.trials] == list(range(len(result.trials)))
+    assert result.trials[-1].form == "ensemble"
+
+
+def test_trouble_of_a_store_is_told_and_no_form_is_left_out_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise StoreFull("objects")
+
+    monkeypatch.setattr(Bench, "_shortened", full)
+    with pytest.raises(StoreFull):
+        searched("binary", "random", MemoryRecorder())

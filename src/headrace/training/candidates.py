@@ -11,6 +11,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from headrace.definition.model import Costs, Training
+from headrace.errors import HeadraceError
 from headrace.runs.model import ObjectRef
 from headrace.scoring.errors import GraphRefused
 from headrace.training.answers import Answers, pack_answers, unpack_answers
@@ -123,14 +124,20 @@ class Bench:
         models: list[Fitted] = []
         rows: list[NDArray[np.float32]] = []
         for shorter in wanted:
-            if not models:
-                models = [restore(kept.data) for kept in unpack_models(self.store.fetch(shorter.models))]
-                folds = range(len(self.folds) - len(models), len(self.folds))
-                rows = [self.folds[fold].X_validation[:CHECKED_ROWS].copy() for fold in folds]
+            form = None
             try:
-                yield self._shortened(of, shorter, models, rows)
-            except Exception:  # the whole model is a candidate all the same
-                yield None
+                if not models:
+                    models = [restore(kept.data) for kept in unpack_models(self.store.fetch(shorter.models))]
+                    folds = range(len(self.folds) - len(models), len(self.folds))
+                    rows = [self.folds[fold].X_validation[:CHECKED_ROWS].copy() for fold in folds]
+                form = self._shortened(of, shorter, models, rows)
+            except GraphRefused:
+                pass
+            except HeadraceError:  # trouble of a store is no fault of the form
+                raise
+            except Exception:  # a library's: the whole model is a candidate all the same
+                form = None
+            yield form
 
     def _shortened(
         self, of: Trial, shorter: Shorter, whole: Sequence[Fitted], rows: Sequence[NDArray[np.float32]]
